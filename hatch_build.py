@@ -1,0 +1,42 @@
+"""Build hook: compiles the shim with meson and puts it where VapourSynth loads plugins by itself."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+TARGET = "vapoursynth/plugins/gansr"
+MANIFEST = "[VapourSynth Manifest V1]\n{stem}\n"
+
+
+class ShimBuildHook(BuildHookInterface[Any]):
+    """Adds the compiled library and its manifest to the wheel, which is then tagged for this platform."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        if self.target_name != "wheel":
+            return
+        root = Path(self.root)
+        build = root / "build" / "shim"
+        shutil.rmtree(build, ignore_errors=True)
+        meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
+        subprocess.run([*meson, "setup", str(build), str(root)], check=True)
+        subprocess.run([*meson, "compile", "-C", str(build)], check=True)
+        library = next(p for p in build.iterdir() if p.suffix in {".so", ".dylib", ".dll"})
+        manifest = build / "manifest.vs"
+        manifest.write_text(MANIFEST.format(stem=library.stem), encoding="utf-8")
+
+        include = {
+            str(library): f"{TARGET}/{library.name}",
+            str(manifest): f"{TARGET}/manifest.vs",
+        }
+        # An editable install takes the Python side from the checkout, models included.
+        key = "force_include_editable" if version == "editable" else "force_include"
+        build_data.setdefault(key, {}).update(include)
+        build_data["pure_python"] = False
+        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"

@@ -1,0 +1,60 @@
+"""Small ONNX networks for the tests: some with a known answer, some as heavy as a real generator."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def save(path: Path, nodes: list, weights: list, channels: int = 3, metadata: dict[str, str] | None = None) -> Path:
+    """Writes a network `input` -> `output` with free height and width."""
+    x = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, channels, "height", "width"])
+    y = helper.make_tensor_value_info("output", TensorProto.FLOAT, None)
+    graph = helper.make_graph(nodes, "test", [x], [y], weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    for key, value in (metadata or {}).items():
+        proto.metadata_props.add(key=f"gansr.{key}", value=value)
+    onnx.save(proto, str(path))
+    return path
+
+
+def point(path: Path, scale: int = 2, channels: int = 3, metadata: dict[str, str] | None = None) -> Path:
+    """A generator that only repeats pixels."""
+    sizes = numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "sizes")
+    node = helper.make_node(
+        "Resize",
+        ["input", "", "sizes"],
+        ["output"],
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    return save(path, [node], [sizes], channels, metadata)
+
+
+def compact(
+    path: Path, features: int = 16, convs: int = 8, scale: int = 2, seed: int = 0, slope: float | None = None
+) -> Path:
+    """A stack of `convs` 3x3 convolutions with ReLU (or LeakyReLU of `slope`) and depth-to-space, random weights.
+
+    Its receptive-field radius is `convs`.
+    """
+    rng = np.random.default_rng(seed)
+    widths = [3] + [features] * (convs - 1) + [3 * scale * scale]
+    nodes, weights, last = [], [], "input"
+    for i, (a, b) in enumerate(pairwise(widths)):
+        kernel = rng.normal(0, (2 / (9 * a)) ** 0.5, (b, a, 3, 3)).astype(np.float32)
+        bias = rng.normal(0, 0.05, b).astype(np.float32)
+        weights += [numpy_helper.from_array(kernel, f"w{i}"), numpy_helper.from_array(bias, f"b{i}")]
+        nodes.append(helper.make_node("Conv", [last, f"w{i}", f"b{i}"], [f"c{i}"], pads=[1, 1, 1, 1]))
+        last = f"c{i}"
+        if i < convs - 1:
+            kind = {"alpha": slope} if slope is not None else {}
+            nodes.append(helper.make_node("LeakyRelu" if kind else "Relu", [last], [f"r{i}"], **kind))
+            last = f"r{i}"
+    nodes.append(helper.make_node("DepthToSpace", [last], ["output"], blocksize=scale, mode="CRD"))
+    return save(path, nodes, weights, 3, {"scale": str(scale), "radius": str(convs)})

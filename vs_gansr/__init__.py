@@ -1,0 +1,62 @@
+"""vs-gansr: a VapourSynth plugin that upscales and cleans real video with a GAN's generator.
+
+The map of the house, each room importing only those below it:
+
+    plugin      core.gansr.* <-> Python
+    upscale     clip -> clip; joins what follows
+    session     ONNX Runtime sessions and their cache      providers   which really run here, why others do not
+    model       what an .onnx file says of itself          keepalive   how long unused sessions live on
+    colour      frame tags -> conversions                  planes      frame planes <-> tensors
+    tiles       geometry                                   errors      the error tree
+
+`native/gansr.c` makes `core.gansr` exist; `train/` (extra [train]) makes the models and is never imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .errors import ArgumentError, GansrError, ModelError, ProviderError, RenderError
+
+if TYPE_CHECKING:
+    import vapoursynth as vs
+
+__all__ = ["ArgumentError", "GansrError", "ModelError", "ProviderError", "RenderError", "upscale"]
+
+
+def upscale(
+    clip: vs.VideoNode,
+    model: str | None = None,
+    provider: str | None = None,
+    device_id: int | None = None,
+    precision: str | None = None,
+    num_streams: int | None = None,
+    tilesize: int | Sequence[int] | None = None,
+    overlap: int | Sequence[int] | None = None,
+    memory: int | None = None,
+    strength: float | None = None,
+    reuse: bool | None = None,
+    format: int | None = None,
+) -> vs.VideoNode:
+    """`core.gansr.Upscale` with type hints: `clip` at `scale` times its width and height, same length.
+
+    Arguments left out or None take the plugin's defaults; the README's table says what each does. Raises
+    vapoursynth.Error, beginning `Upscale:`, for whatever can be known before the first frame.
+    """
+    import vapoursynth as vs
+
+    given: dict[str, Any] = {
+        "model": model,
+        "provider": provider,
+        "device_id": device_id,
+        "precision": precision,
+        "num_streams": num_streams,
+        "tilesize": tilesize,
+        "overlap": overlap,
+        "memory": memory,
+        "strength": strength,
+        "reuse": reuse,
+        "format": format,
+    }
+    return vs.core.gansr.Upscale(clip, **{name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,41 @@
+"""Owns the error tree; knows nothing of what raises.
+
+GansrError
+├── ArgumentError   an argument or clip that cannot be used
+├── ModelError      a model that is unknown, damaged or does not fit
+├── ProviderError   an execution provider or device that cannot run
+└── RenderError     a frame that could not be computed
+
+plugin.py translates the tree once, at VapourSynth's border, into `Upscale: <message>`. Messages carry the
+offending values and the remedy in one line.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ArgumentError", "GansrError", "ModelError", "ProviderError", "RenderError", "one_line"]
+
+
+class GansrError(Exception):
+    """Anything this package refuses, with a one-line message."""
+
+
+class ArgumentError(GansrError):
+    """An argument or clip that cannot be used."""
+
+
+class ModelError(GansrError):
+    """A model that is unknown, damaged or does not fit the clip."""
+
+
+class ProviderError(GansrError):
+    """An execution provider or device that cannot run here."""
+
+
+class RenderError(GansrError):
+    """A frame that could not be computed."""
+
+
+def one_line(error: BaseException, limit: int = 400) -> str:
+    """The error's message without line breaks, at most `limit` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,93 @@
+"""Owns the border between core.gansr and Python: unpacks VapourSynth's maps, turns errors into one line.
+
+The shim (native/gansr.c) calls `enter` for every call of a public function; `enter` calls the shim back with the
+callable that does the work, which is how the arguments arrive as Python objects.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import vapoursynth as vs
+
+from .errors import ArgumentError, GansrError, one_line
+
+__all__ = ["enter", "version_info"]
+
+log = logging.getLogger("vs_gansr")
+
+type Answer = dict[str, Any]
+
+
+def enter(function: str) -> None:
+    """Answers the call of `core.gansr.<function>` that is under way in this thread."""
+    vs.core.gansr.Answer(func=partial(answer, function))
+
+
+def answer(function: str, **arguments: Any) -> Answer:
+    """The result of `function` as a map, or its error under the key `error`."""
+    try:
+        return FUNCTIONS[function](**arguments)
+    except GansrError as error:
+        return {"error": f"{function}: {one_line(error)}"}
+    except Exception as error:
+        log.exception("%s failed", function)
+        return {"error": f"{function}: {type(error).__name__}: {one_line(error)}"}
+
+
+def upscale(
+    clip: vs.VideoNode,
+    tilesize: int | Sequence[int] | None = None,
+    overlap: int | Sequence[int] | None = None,
+    **rest: Any,
+) -> Answer:
+    from .upscale import Settings, build
+
+    for name in ("model", "provider", "precision"):
+        if isinstance(rest.get(name), bytes):
+            raise ArgumentError(f"{name} {rest[name]!r} is not valid UTF-8")
+    settings = Settings(tilesize=pair("tilesize", tilesize), overlap=pair("overlap", overlap), **rest)
+    return {"clip": build(clip, settings)}
+
+
+def pair(name: str, value: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """(w, h) from one number or two."""
+    if value is None:
+        return None
+    numbers = [value] if isinstance(value, int) else list(value)
+    if len(numbers) not in (1, 2):
+        raise ArgumentError(f"{name} {numbers} has {len(numbers)} numbers; give one, or width and height")
+    return numbers[0], numbers[-1]
+
+
+def models() -> Answer:
+    from . import model
+
+    loaded = [model.load(name).spec for name in model.shipped()]
+    return {
+        "name": [spec.name for spec in loaded],
+        "scale": [spec.scale or 0 for spec in loaded],
+        "licence": [spec.licence for spec in loaded],
+        "summary": [spec.summary for spec in loaded],
+    }
+
+
+def version_info() -> Answer:
+    """Versions of the plugin, VapourSynth and ONNX Runtime, and the providers that really run here."""
+    import onnxruntime
+
+    from . import providers
+
+    return {
+        "gansr": version("vs-gansr"),
+        "vapoursynth": f"R{vs.core.core_version.release_major}",
+        "onnxruntime": onnxruntime.__version__,
+        "providers": providers.usable(),
+    }
+
+
+FUNCTIONS: dict[str, Callable[..., Answer]] = {"Upscale": upscale, "Models": models, "Version": version_info}
