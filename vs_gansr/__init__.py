@@ -3,7 +3,7 @@
 The map of the house, each room importing only those below it:
 
     plugin      core.gansr.* <-> Python
-    upscale     clip -> clip; joins what follows
+    pipeline    clip -> clip; joins what follows
     session     ONNX Runtime sessions and their cache      providers   which really run here, why others do not
     model       what an .onnx file says of itself          keepalive   how long unused sessions live on
     colour      frame tags -> conversions                  planes      frame planes <-> tensors

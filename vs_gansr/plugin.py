@@ -45,7 +45,7 @@ def upscale(
     overlap: int | Sequence[int] | None = None,
     **rest: Any,
 ) -> Answer:
-    from .upscale import Settings, build
+    from .pipeline import Settings, build
 
     for name in ("model", "provider", "precision"):
         if isinstance(rest.get(name), bytes):

@@ -113,9 +113,12 @@ def target_format(core: vs.Core, source: Format | None, wanted: int | None) -> F
     if wanted is None:
         return source
     try:
-        return describe_format(core.get_video_format(wanted))
-    except vs.Error as error:
-        raise ArgumentError(f"format {wanted} is no video format; give a preset such as vs.YUV420P10") from error
+        target = describe_format(core.get_video_format(wanted))
+    except vs.Error:
+        target = None
+    if target is None:
+        raise ArgumentError(f"format {wanted} is no video format; give a preset such as vs.YUV420P10")
+    return target
 
 
 def choose(core: vs.Core, settings: Settings) -> tuple[model.Model, str, str]:
