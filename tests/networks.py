@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 def save(path: Path, nodes: list, weights: list, channels: int = 3, metadata: dict[str, str] | None = None) -> Path:
     """Writes a network `input` -> `output` with free height and width."""
     x = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, channels, "height", "width"])
-    y = helper.make_tensor_value_info("output", TensorProto.FLOAT, None)
+    y = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, channels, "out_height", "out_width"])
     graph = helper.make_graph(nodes, "test", [x], [y], weights)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     for key, value in (metadata or {}).items():

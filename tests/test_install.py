@@ -1,0 +1,58 @@
+"""`pip install .` into a fresh environment: the plugin appears with nothing imported, models and shim included."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CHECK = """
+import sys, vapoursynth as vs
+clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=16, height=16, length=1)
+assert clip.gansr.Upscale(sys.argv[1]).get_frame(0).width == 32
+import vs_gansr
+from vs_gansr import model
+print(vs_gansr.__file__, model.models_folder())
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel `pip` builds from the checkout, in an isolated build environment as a user's would be."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder), str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("vs_gansr-*.whl"))
+
+
+def test_wheel_holds_shim_models_and_package(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    libraries = [n for n in names if n.startswith("vapoursynth/plugins/gansr/") and not n.endswith("manifest.vs")]
+    assert len(libraries) == 1
+    assert "vapoursynth/plugins/gansr/manifest.vs" in names
+    for model in (ROOT / "models").glob("*.onnx"):
+        assert f"vs_gansr/models/{model.name}" in names
+    assert "vs_gansr/py.typed" in names
+    assert not [n for n in names if n.startswith(("tests/", "scripts/")) or n.endswith(".c")]
+    assert wheel.name.startswith("vs_gansr-") and "-py3-none-" in wheel.name and "any" not in wheel.name
+
+
+def test_fresh_environment(wheel: Path, tmp_path: Path, point_model: Path) -> None:
+    venv.create(tmp_path / "venv", with_pip=True)
+    scripts = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
+    python = str(scripts / "python")
+    subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True, capture_output=True)
+    command = [python, "-c", CHECK, str(point_model)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) in done.stdout.split()[0]
+    assert str(tmp_path) in done.stdout.split()[1]
+    listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout.lower()
+    assert "torch" not in listed
