@@ -1,0 +1,8 @@
+"""Train a generator: scripts/train RECIPE [--minutes M]; scripts/train --smoke."""
+
+import sys
+
+from vs_gansr.train.command import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""Export: the file is the trained network, says what it is, and nothing unfinished gets out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from vs_gansr import model as runtime_model
+from vs_gansr.train import checkpoint, export, smoke
+from vs_gansr.train.checkpoint import CheckpointError
+from vs_gansr.train.export import ExportError
+from vs_gansr.train.generator import Generator
+from vs_gansr.train.recipe import GeneratorConfig, Recipe
+from vs_gansr.train.trainer import CHECKPOINT, Trainer
+
+
+def shaken(config: GeneratorConfig) -> Generator:
+    torch.manual_seed(1)
+    generator = Generator(config)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    generator.slope = config.slope
+    return generator
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("slope", [0.0, 0.1])
+def test_onnx_runtime_agrees_with_pytorch(scale: int, slope: float) -> None:
+    generator = shaken(GeneratorConfig(scale=scale, width=16, convolutions=4, slope=slope))
+    model = export.to_onnx(generator.plain(), {})
+    assert export.difference(model, generator) < 1e-4
+    assert [o.version for o in model.opset_import] == [17]
+    kinds = {node.op_type for node in model.graph.node}
+    assert kinds == {"Conv", "LeakyRelu" if slope else "Relu", "Pad", "Add", "DepthToSpace"}
+    with torch.no_grad():
+        generator.skip_bias.add_(0.01)
+    assert export.difference(model, generator) > 1e-3, "the comparison would not notice a wrong weight"
+
+
+def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(small_recipe).train()
+    made = export.export(tmp_path / "run" / CHECKPOINT, tmp_path / "smoke.onnx", "two cores")
+    spec = runtime_model.load(str(made.path)).spec
+    assert (spec.name, spec.scale, spec.radius, spec.licence, spec.precision) == ("smoke", 2, 3, "MIT", "fp32")
+    assert spec.summary == small_recipe.summary
+    said = {p.key: p.value for p in onnx.load(str(made.path)).metadata_props}
+    assert said["gansr.training"].startswith(f"recipe smoke {small_recipe.digest()}, 10 steps (6 adversarial), 0 min")
+    assert "two cores" in said["gansr.training"]
+    session = onnxruntime.InferenceSession(str(made.path), providers=["CPUExecutionProvider"])
+    picture = np.random.default_rng(0).random((1, 3, 11, 14), np.float32)
+    with torch.no_grad():
+        expected = export.load_generator(tmp_path / "run" / CHECKPOINT)[0](torch.from_numpy(picture)).numpy()
+    assert np.abs(np.asarray(session.run(None, {"input": picture})[0]) - expected).max() < 1e-4
+    text = export.card(made, "two cores")
+    for fact in (
+        "# smoke",
+        "3 convolutions 3x3, 16 features, ReLU",
+        "MIT",
+        "drawn-1.png",
+        "`scripts/recipes/smoke.toml`",
+    ):
+        assert fact in text
+    assert "drawn-2.png" not in text, "a held-out picture is listed as training material"
+
+
+def test_unfinished_activations_are_refused(
+    trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
+) -> None:
+    trainer(small_recipe).train(stop_at=2)
+    with pytest.raises(ExportError, match=r"has slope 0.\d+ on its way to 0.0; train on"):
+        export.export(tmp_path / "run" / CHECKPOINT, tmp_path / "x.onnx", "")
+    assert not (tmp_path / "x.onnx").exists()
+    with pytest.raises(CheckpointError, match=r"none\.pt"):
+        export.export(tmp_path / "none.pt", tmp_path / "x.onnx", "")
+
+
+def test_a_network_that_differs_is_refused(
+    trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(small_recipe).train()
+    right = export.to_onnx
+
+    def wrong(plain: export.Plain, properties: dict[str, str]) -> onnx.ModelProto:
+        kernel, bias = plain.skip
+        return right(dataclasses.replace(plain, skip=(kernel, bias + np.float32(0.001))), properties)
+
+    monkeypatch.setattr(export, "to_onnx", wrong)
+    with pytest.raises(ExportError, match=r"differ by 1\.\d\de-03, more than 1e-04"):
+        export.export(tmp_path / "run" / CHECKPOINT, tmp_path / "x.onnx", "")
+
+
+def test_a_run_trained_on_shows_in_the_state(trainer: Callable[..., Trainer], tmp_path: Path, material: Path) -> None:
+    trainer(smoke.recipe(material)).train()
+    state = checkpoint.load(tmp_path / "run" / CHECKPOINT)
+    assert state["adversarial_from"] == 4
+    assert state["versions"]["torch"] == torch.__version__.split("+")[0] or "torch" in state["versions"]
+    assert len(state["data_sha256"]) == 64

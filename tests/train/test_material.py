@@ -1,0 +1,150 @@
+"""Material and pool: what is drawn from, that pairs lie on each other, and that every draw can be repeated."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vs_gansr.train import data, metrics, pool, smoke
+from vs_gansr.train.recipe import DataConfig, Recipe, RecipeError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train" / "stills").mkdir(parents=True)
+    for name in ("a_free", "b_share", "c_free", "d_odd"):
+        Image.new("RGB", (40, 40), name and "grey").save(tmp_path / "train" / "stills" / f"{name}.png")
+    rows = "file,licence\n" + "".join(
+        f"train/stills/{name}.png,{licence}\n"
+        for name, licence in (("a_free", "CC0-1.0"), ("b_share", "CC-BY-SA-4.0 (README)"), ("c_free", "CC-BY-4.0"))
+    )
+    (tmp_path / "manifest.csv").write_text(rows)
+    return tmp_path
+
+
+def test_licences_and_weights_decide_what_is_drawn(folder: Path) -> None:
+    config = DataConfig(
+        root=str(folder), exclude_licences=("CC-BY-SA",), weights=(("d_*", 0.0), ("a_*", 3.0)), holdout=0
+    )
+    found = data.sources(config)
+    assert [(Path(s.name).stem, s.weight, s.held_out) for s in found] == [
+        ("a_free", 3.0, False), ("c_free", 1.0, False),
+    ]  # fmt: skip
+    assert found[0].sha256 == hashlib.sha256((folder / found[0].name).read_bytes()).hexdigest()
+    assert data.list_digest(found) != data.list_digest(found[:1])
+
+
+def test_no_material_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"no training files"):
+        data.sources(DataConfig(root=str(tmp_path)))
+
+
+def test_held_out_stills_are_never_trained_on(material: Path, small_recipe: Recipe) -> None:
+    found = data.sources(small_recipe.data)
+    held = {Path(s.name).stem for s in found if s.held_out}
+    assert len(found) == 10
+    assert len(held) == 2
+    for part in (False, True):
+        labels = pool.load(pool.folder(small_recipe, part, material / "pool")).labels
+        drawn = {label.split(":")[0] for label in labels}
+        assert drawn <= held if part else not drawn & held
+
+
+def test_detail_is_capped_and_zero_on_flats() -> None:
+    flat = np.full((16, 16, 3), 90, np.uint8)
+    edge = flat.copy()
+    edge[:, 8:] = 255
+    assert data.detail(flat).max() == 0
+    assert data.detail(edge).max() == 24
+
+
+def test_detailed_places_are_likelier() -> None:
+    rng = np.random.default_rng(0)
+    counts = np.bincount([data.pick(rng, [0.0, 2.0, 6.0]) for _ in range(3000)], minlength=3) / 3000
+    assert counts[0] < 0.02 < counts[1] < counts[2]
+
+
+def test_a_pan_moves_smoothly() -> None:
+    """On a slope the change from frame 0 grows with time, and a move stays inside the picture."""
+    y, x = np.mgrid[:300, :400]
+    slope = np.stack([x * 0.6, y * 0.8, (x + y) * 0.35], -1).astype(np.uint8)
+    picture, activity = Image.fromarray(slope), np.ones((150, 200), np.float32)
+    moved = 0
+    for seed in range(8):
+        frames = data.pan(picture, activity, np.random.default_rng(seed), 4, (128, 96))
+        assert frames.shape == (4, 96, 128, 3)
+        change = [float(np.abs(frames[n].astype(int) - frames[0]).mean()) for n in range(4)]
+        assert change == sorted(change)
+        moved += change[3] > 0.5
+        assert np.array_equal(frames, data.pan(picture, activity, np.random.default_rng(seed), 4, (128, 96)))
+    assert moved >= 4
+
+
+def test_pairs_lie_on_each_other(ready: pool.Pool) -> None:
+    low, high = np.asarray(ready.low[:, 0]), np.asarray(ready.high[:, 0])
+    large = metrics.lanczos(low, 2)
+    home = metrics.psnr_y(large, high)
+    for shift in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        assert metrics.psnr_y(np.roll(large, shift, (1, 2)), high) < home
+
+
+def test_pool_is_repeatable_and_says_what_it_cost(small_recipe: Recipe, ready: pool.Pool) -> None:
+    files = [s for s in data.sources(small_recipe.data) if not s.held_out]
+    high, low, label = pool.make(small_recipe, files, 2, False)
+    place = slice(2 * small_recipe.pool.crops, 3 * small_recipe.pool.crops)
+    assert np.array_equal(high, ready.high[place])
+    assert np.array_equal(low, ready.low[place])
+    assert ready.labels[place] == [label] * small_recipe.pool.crops
+    assert ready.facts["bytes"] == ready.high.nbytes + ready.low.nbytes
+    assert float(ready.facts["seconds"]) > 0
+    assert ready.facts["data_sha256"] == data.list_digest(data.sources(small_recipe.data))
+
+
+def test_pool_settings_name_the_folder(small_recipe: Recipe) -> None:
+    other = dataclasses.replace(small_recipe, degrade=dataclasses.replace(small_recipe.degrade, blur_chance=0.9))
+    longer = dataclasses.replace(small_recipe, run=dataclasses.replace(small_recipe.run, steps=99))
+    assert pool.folder(other) != pool.folder(small_recipe) == pool.folder(longer)
+
+
+def test_incomplete_pool_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"pool.load: .* holds no complete pool; make it with"):
+        pool.load(tmp_path)
+
+
+def test_batches_are_pure_and_paired(ready: pool.Pool) -> None:
+    low, high = ready.batch(1, 5, 8, 32, 2)
+    again = ready.batch(1, 5, 8, 32, 2)
+    assert low.shape == (8, 3, 16, 16)
+    assert high.shape == (8, 3, 32, 32)
+    assert np.array_equal(low, again[0])
+    assert np.array_equal(high, again[1])
+    assert not np.array_equal(low, ready.batch(1, 6, 8, 32, 2)[0])
+    large = metrics.lanczos(low.transpose(0, 2, 3, 1), 2)
+    home = metrics.psnr_y(large, high.transpose(0, 2, 3, 1))
+    assert home > metrics.psnr_y(large, high.transpose(0, 2, 3, 1)[::-1]) + 3
+
+
+def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> None:  # type: ignore[no-untyped-def]
+    """Processor time of drawing 12 crops of 96 from the pool, against that of the pixel-loss step it feeds."""
+    recipe = smoke.recipe(material)
+    recipe = dataclasses.replace(recipe, generator=dataclasses.replace(recipe.generator, width=32, convolutions=8))
+    run = trainer(recipe, batch=12, crop=64, clip=1, bf16=True, steps=100, pixel_part=1.0)
+
+    def cost(work, times: int) -> float:  # type: ignore[no-untyped-def]
+        found = []
+        for n in range(times):
+            before = time.thread_time()
+            work(n)
+            found.append(time.thread_time() - before)
+        return float(np.median(found))
+
+    batch = run.fetch(0)
+    run.train_step(*batch)
+    step = cost(lambda n: run.train_step(*batch), 5)
+    assert cost(run.fetch, 15) < 0.15 * step

@@ -1,0 +1,118 @@
+"""A run: exact resume, recipes that may not change under it, and real lost games that stop it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from vs_gansr.train import smoke
+from vs_gansr.train.balance import BalanceError
+from vs_gansr.train.checkpoint import load
+from vs_gansr.train.generator import Branched
+from vs_gansr.train.recipe import AdversaryConfig, GuardConfig, Recipe, RecipeError
+from vs_gansr.train.trainer import CHECKPOINT, LOG, Trainer
+
+Make = Callable[..., Trainer]
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_resumed_run_repeats_an_unbroken_one(trainer: Make, small_recipe: Recipe, tmp_path: Path, bf16: bool) -> None:
+    assert trainer(small_recipe, "whole", bf16=bf16).train()
+    for stop in (2, 5, 7):
+        assert not trainer(small_recipe, "broken", bf16=bf16).train(stop_at=stop)
+    assert trainer(small_recipe, "broken", bf16=bf16).train()
+    whole, broken = (smoke.losses_logged(tmp_path / name) for name in ("whole", "broken"))
+    assert whole == broken
+    assert len(whole) == small_recipe.run.steps
+    a, b = (load(tmp_path / name / CHECKPOINT) for name in ("whole", "broken"))
+    for part in ("generator", "mean"):
+        assert all(torch.equal(value, b[part][key]) for key, value in a[part].items())
+
+
+def test_steps_logged_after_the_last_checkpoint_are_not_logged_twice(
+    trainer: Make, small_recipe: Recipe, tmp_path: Path
+) -> None:
+    trainer(small_recipe).train(stop_at=4)
+    with (tmp_path / "run" / LOG).open("a") as log:
+        log.write('{"step": 4, "rate": 1.0}\n{"step": 5, "ra')
+    trainer(small_recipe).train()
+    steps = [row["step"] for row in smoke.losses_logged(tmp_path / "run")]
+    assert steps == list(range(small_recipe.run.steps))
+
+
+def test_both_networks_learn_and_the_average_follows(trainer: Make, small_recipe: Recipe) -> None:
+    run = trainer(small_recipe)
+    networks = (run.generator, run.adversary.network)
+    # a bias of a head shifts real and made logits alike, so a relativistic game never moves it
+    learning = [p for net in networks for name, p in net.named_parameters() if p.numel() and "heads" not in name]
+    before = [p.detach().clone() for p in learning]
+    run.train()
+    assert all(not torch.equal(a, b) for a, b in zip(before, learning, strict=True))
+    kernel, mean, start = (t.detach() for t in (run.generator.skip, run.mean.skip, before[0]))
+    assert not torch.equal(kernel, mean)
+    assert float((kernel - mean).abs().max()) < float((kernel - start).abs().max())
+    assert run.generator.slope == 0
+
+
+def test_logged_shares_are_the_recipes(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(small_recipe).train()
+    row = smoke.losses_logged(tmp_path / "run")[-1]
+    assert row["share_adversarial"] == pytest.approx(0.15)
+    assert row["share_temporal"] == pytest.approx(0.1)
+    for key in ("accuracy", "accuracy_real", "accuracy_made", "gradient_adversarial", "gradient_pixel", "penalty"):
+        assert key in row or key == "penalty"
+
+
+def test_another_recipe_in_the_same_folder_is_refused(trainer: Make, small_recipe: Recipe) -> None:
+    trainer(small_recipe).train(stop_at=2)
+    other = dataclasses.replace(small_recipe, adversary=AdversaryConfig(rate=1e-5))
+    with pytest.raises(RecipeError, match=r"begun with another recipe \(adversary differ\)"):
+        trainer(other)
+
+
+def test_a_twin_starts_from_another_runs_average(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(small_recipe, "first").train()
+    start = load(tmp_path / "first" / CHECKPOINT)["mean"]
+    twin = trainer(small_recipe, "twin", init=str(tmp_path / "first" / CHECKPOINT))
+    assert all(torch.equal(start[key], value) for key, value in twin.generator.state_dict().items())
+
+
+def test_a_generator_dead_before_its_last_layer_stops_the_run(trainer: Make, small_recipe: Recipe) -> None:
+    run = trainer(small_recipe, steps=200, pixel_part=1.0)
+    run.recipe = dataclasses.replace(run.recipe, generator=dataclasses.replace(small_recipe.generator, start_slope=0.0))
+    last_hidden = run.generator.body[-2]
+    assert isinstance(last_hidden, Branched)
+    with torch.no_grad():
+        last_hidden.bias.fill_(-50.0)
+    with pytest.raises(BalanceError, match=r"collapsed onto its resize: 0\.0% of the last hidden layer alive"):
+        run.train()
+
+
+def test_a_discriminator_that_wins_always_stops_the_run(trainer: Make, small_recipe: Recipe) -> None:
+    recipe = dataclasses.replace(
+        small_recipe,
+        adversary=AdversaryConfig(rate=3e-3, penalty_weight=0.0),
+        guard=GuardConfig(accuracy=(0.0, 0.9), patience=3),
+    )
+    run = trainer(recipe, steps=400, pixel_part=0.01, adversarial_rate=0.0)
+    with torch.no_grad():
+        run.generator.skip.mul_(0.3)  # a generator far too dark to win
+    with pytest.raises(BalanceError, match="the discriminator tells all apart"):
+        run.train()
+
+
+def test_a_run_by_the_clock_ends_and_is_annealed(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    assert trainer(small_recipe, steps=0, minutes=0.05, sample_every=0).train()
+    rows = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    rates = [row["rate"] for row in rows if "rate" in row]
+    assert rates[-1] < 0.5 * max(rates)
+    assert any("accuracy" in row for row in rows)
+    assert 3 <= rows[-1]["elapsed"] < 60
+    assert "held_ssimulacra2" in rows[-1]
+    assert list((tmp_path / "run" / "samples").glob("*.png"))
+    assert list((tmp_path / "run" / "tensorboard").iterdir())

@@ -1,0 +1,119 @@
+"""Owns the balance: each loss's share of the generator's gradient, and when a run must stop; knows no networks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .recipe import GuardConfig, LossConfig
+
+
+class BalanceError(RuntimeError):
+    """The run was stopped because going on would only make it worse; the message says what was seen."""
+
+
+class Balancer:
+    """Weighs losses so that each pulls at the generator's output with its configured share of the gradient.
+
+    Loss i gets the weight share_i / (sum of shares * m_i), m_i the moving mean of the norm of its gradient with respect
+    to the output: after A. Defossez et al., arXiv 2210.13438, section 3.4. The norms cost a backward pass through
+    each loss, so they are measured only now and then (`measure`).
+    """
+
+    def __init__(self, decay: float = 0.9) -> None:
+        self.decay = decay
+        self.norms: dict[str, float] = {}
+
+    def measure(self, losses: dict[str, Tensor], made: Tensor) -> dict[str, float]:
+        """Update and return the gradient norms of the losses at `made`; the graph is kept."""
+        for name, loss in losses.items():
+            (slope,) = torch.autograd.grad(loss, made, retain_graph=True)
+            norm = float(slope.float().norm())
+            if math.isfinite(norm):
+                old = self.norms.get(name, norm)
+                self.norms[name] = self.decay * old + (1 - self.decay) * norm
+        return dict(self.norms)
+
+    def total(self, losses: dict[str, Tensor], shares: dict[str, float]) -> Tensor:
+        """Weighted sum; every loss must have been measured at least once.
+
+        Raises:
+            ValueError: a loss was never measured.
+        """
+        missing = sorted(set(losses) - set(self.norms))
+        if missing:
+            raise ValueError(f"Balancer.total: {', '.join(missing)} never measured; call measure first")
+        whole = sum(shares[name] for name in losses)
+        return torch.stack(
+            [loss * (shares[name] / whole / max(self.norms[name], 1e-12)) for name, loss in losses.items()]
+        ).sum()
+
+
+def shares(config: LossConfig, ramp: float) -> dict[str, float]:
+    """Shares that are above zero; `ramp` in [0, 1] scales what comes from the discriminator."""
+    table = {
+        "pixel": config.pixel,
+        "gradient": config.gradient,
+        "frequency": config.frequency,
+        "temporal": config.temporal,
+        "adversarial": config.adversarial * ramp,
+        "feature": config.feature * ramp,
+    }
+    return {name: share for name, share in table.items() if share > 0}
+
+
+class Guard:
+    """Watches the numbers of a run and raises `BalanceError` when the game is lost.
+
+    `strikes` counts logs in a row outside the limits; one good log clears them.
+    """
+
+    def __init__(self, config: GuardConfig) -> None:
+        self.config = config
+        self.strikes = {"accuracy": 0, "collapse": 0}
+
+    def losses(self, values: dict[str, float], step: int) -> None:
+        """Raise if any loss is not a finite number."""
+        bad = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise BalanceError(f"step {step}: {', '.join(bad)} is not finite; lower run.rate or set run.bf16 = false")
+
+    def accuracy(self, value: float, step: int) -> None:
+        """`value`: share of real/made pairs that the discriminator orders rightly, 0.5 is guessing."""
+        low, high = self.config.accuracy
+        self._count("accuracy", low <= value <= high)
+        if self.strikes["accuracy"] >= self.config.patience:
+            side = (
+                "the discriminator cannot tell made from real: raise adversary.rate or lower adversary.penalty_weight"
+                if value < low
+                else "the discriminator tells all apart: lower adversary.rate or raise adversary.penalty_weight"
+            )
+            raise BalanceError(
+                f"step {step}: balance lost, accuracy {value:.3f} outside {low} to {high} for "
+                f"{self.config.patience} logs; {side}"
+            )
+
+    def collapse(self, alive: float, residual: float, step: int) -> None:
+        """`alive`: share of non-zero activations in the last hidden layer; `residual`: deviation of what the body adds.
+
+        Both near zero mean that only the resize beside the body is left, whatever the loss looks like.
+        """
+        self._count("collapse", alive >= self.config.alive and residual >= self.config.residual)
+        if self.strikes["collapse"] >= min(5, self.config.patience):
+            raise BalanceError(
+                f"step {step}: the generator has collapsed onto its resize: {alive:.1%} of the last "
+                f"hidden layer alive, it adds {residual:.2e}; lower run.rate, lengthen run.warmup or "
+                "raise generator.start_slope"
+            )
+
+    def _count(self, name: str, fine: bool) -> None:
+        self.strikes[name] = 0 if fine else self.strikes[name] + 1
+
+    def state(self) -> dict[str, Any]:
+        return dict(self.strikes)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.strikes = {key: int(value) for key, value in state.items()}

@@ -1,0 +1,124 @@
+"""Owns how a sharp clip becomes the clip a user has: pure functions of (frames, rng, config); knows no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from . import codec
+from .codec import Frames
+from .recipe import DegradeConfig
+
+KERNELS = {
+    "catrom": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """One drawn fate of a clip; `str()` of it labels the sheet of pairs."""
+
+    kernel: str
+    codec: str
+    quality: float
+    preset: str
+    blur: float
+    noise: float
+    ringing: float
+
+    def __str__(self) -> str:
+        parts = [self.kernel, f"{self.codec} {self.quality:.0f}" if self.codec != "none" else "no codec"]
+        parts += [
+            f"{key} {value:.1f}"
+            for key, value in (("blur", self.blur), ("noise", self.noise), ("ring", self.ringing))
+            if value
+        ]
+        return ", ".join(parts)
+
+
+def _choose(rng: np.random.Generator, table: tuple[tuple[str, float], ...]) -> str:
+    weights = np.array([weight for _, weight in table])
+    return table[int(rng.choice(len(table), p=weights / weights.sum()))][0]
+
+
+def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
+    """Draw a fate: the same generator state and config give the same answer."""
+
+    def maybe(chance: float, bounds: tuple[float, float]) -> float:
+        hit, value = rng.random() < chance, float(rng.uniform(*bounds))
+        return value if hit else 0.0
+
+    chosen = _choose(rng, config.codecs)
+    bounds = {"h264": config.h264_crf, "h265": config.h265_crf, "mpeg2": config.mpeg2_q}.get(chosen, (0.0, 0.0))
+    return Degradation(
+        kernel=_choose(rng, config.kernels),
+        codec=chosen,
+        quality=float(rng.uniform(*bounds)),
+        preset=_choose(rng, (("medium", 0.7), ("veryfast", 0.2), ("slow", 0.1))),
+        blur=maybe(config.blur_chance, config.blur_sigma),
+        noise=maybe(config.noise_chance, config.noise_sigma),
+        ringing=maybe(config.ringing_chance, config.ringing_amount),
+    )
+
+
+def shrink(frames: Frames, scale: int, kernel: str) -> Frames:
+    """Divide both sides by `scale`: (n, height, width, 3) to (n, height / scale, width / scale, 3), uint8.
+
+    Raises:
+        ValueError: unknown kernel, or sides that `scale` does not divide.
+    """
+    if kernel not in KERNELS:
+        raise ValueError(f"shrink: unknown kernel {kernel!r}; use one of {', '.join(KERNELS)}")
+    _, height, width, _ = frames.shape
+    if height % scale or width % scale:
+        raise ValueError(f"shrink: {width}x{height} does not divide by {scale}; crop first")
+    size = (width // scale, height // scale)
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size, KERNELS[kernel])) for frame in frames])
+
+
+def blur(frames: Frames, sigma: float) -> Frames:
+    """Gaussian blur of that sigma, in pixels of these frames; 0 returns them unchanged."""
+    if sigma <= 0:
+        return frames
+    return np.stack([np.asarray(Image.fromarray(f).filter(ImageFilter.GaussianBlur(sigma))) for f in frames])
+
+
+def ring(frames: Frames, amount: float) -> Frames:
+    """Halos as an over-eager sharpener leaves them: unsharp mask of radius 1.2 with that amount."""
+    if amount <= 0:
+        return frames
+    mask = ImageFilter.UnsharpMask(radius=1.2, percent=round(100 * amount), threshold=0)
+    return np.stack([np.asarray(Image.fromarray(frame).filter(mask)) for frame in frames])
+
+
+def grain(frames: Frames, sigma: float, rng: np.random.Generator) -> Frames:
+    """Noise of that sigma in code values, new in every frame: mostly luma, half as much colour."""
+    if sigma <= 0:
+        return frames
+    luma = rng.normal(0, sigma, (*frames.shape[:3], 1))
+    colour = rng.normal(0, sigma / 2, frames.shape)
+    return np.clip(np.rint(frames + luma + colour), 0, 255).astype(np.uint8)
+
+
+def apply(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: int) -> Frames:
+    """Small clip of a sharp one: blur, shrink, ringing, noise, 4:2:0, encode, decode, RGB.
+
+    (n, height, width, 3) uint8 RGB in, (n, height / scale, width / scale, 3) uint8 RGB out.
+    """
+    small = shrink(blur(frames, fate.blur), scale, fate.kernel)
+    small = grain(ring(small, fate.ringing), fate.noise, rng)
+    packed = codec.to_yuv420(small)
+    if fate.codec != "none":
+        packed = codec.transcode(packed, fate.codec, fate.quality, fate.preset)
+    return codec.to_rgb(packed)
+
+
+def degrade(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tuple[Frames, Degradation]:
+    """Draw a fate and apply it; see `draw` and `apply`."""
+    fate = draw(rng, config)
+    return apply(frames, fate, rng, config.scale), fate

@@ -1,0 +1,224 @@
+"""Owns the way from a checkpoint to a shipped model: fold, write ONNX, compare with PyTorch, write the card."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from . import checkpoint, data, recipe
+from .generator import Generator, Plain
+
+OPSET = 17
+TOLERANCE = 1e-4
+
+
+class ExportError(RuntimeError):
+    """The exported network is not the trained one; the message gives the difference."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written: the file, the recipe and checkpoint it came from, and the largest difference from PyTorch."""
+
+    path: Path
+    plain: Plain
+    settings: recipe.Recipe
+    state: dict[str, Any]
+    difference: float
+
+
+def to_onnx(plain: Plain, properties: dict[str, str]) -> onnx.ModelProto:
+    """The folded generator as one graph: `input` (1, 3, height, width) float32 RGB in [0, 1] to `output`
+    (1, 3, S * height, S * width), not clamped. Opset 17; `properties` become its metadata."""
+    nodes, weights = [], []
+
+    def constant(name: str, values: np.ndarray[Any, Any]) -> str:
+        weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def conv(name: str, source: str, kernel: Any, bias: Any, pad: int) -> str:
+        nodes.append(
+            helper.make_node(
+                "Conv",
+                [source, constant(f"{name}.weight", kernel), constant(f"{name}.bias", bias)],
+                [name],
+                name=name,
+                kernel_shape=list(kernel.shape[2:]),
+                pads=[pad] * 4,
+            )
+        )
+        return name
+
+    flow = "input"
+    for index, (kernel, bias) in enumerate(plain.convolutions):
+        flow = conv(f"conv{index}", flow, kernel, bias, 1)
+        if index < len(plain.convolutions) - 1:
+            kind, slope = ("LeakyRelu", {"alpha": plain.slope}) if plain.slope else ("Relu", {})
+            nodes.append(helper.make_node(kind, [flow], [f"active{index}"], name=f"active{index}", **slope))
+            flow = f"active{index}"
+    kernel, bias = plain.skip
+    edge = kernel.shape[-1] // 2
+    pads = constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
+    nodes.append(helper.make_node("Pad", ["input", pads], ["padded"], name="pad", mode="edge"))
+    skip = conv("skip", "padded", kernel, bias, 0)
+    nodes.append(helper.make_node("Add", [flow, skip], ["sum"], name="add"))
+    nodes.append(
+        helper.make_node("DepthToSpace", ["sum"], ["output"], name="shuffle", blocksize=plain.scale, mode="CRD")
+    )
+
+    def picture(name: str, height: str, width: str) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, height, width])
+
+    graph = helper.make_graph(
+        nodes,
+        "generator",
+        [picture("input", "height", "width")],
+        [picture("output", "large_height", "large_width")],
+        weights,
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="vs-gansr"
+    )
+    helper.set_model_props(model, properties)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def difference(model: onnx.ModelProto, generator: Generator) -> float:
+    """Largest absolute difference between ONNX Runtime and PyTorch over four sizes, values in [0, 1]."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    worst = 0.0
+    for height, width in ((1, 1), (7, 5), (32, 48), (65, 33)):
+        picture = random.random((1, 3, height, width), np.float32)
+        with torch.no_grad():
+            expected = generator.float().cpu()(torch.from_numpy(picture)).numpy()
+        made = np.asarray(session.run(None, {"input": picture})[0])
+        if made.shape != expected.shape:
+            raise ExportError(f"export: {width}x{height} gave {made.shape}, PyTorch {expected.shape}")
+        worst = max(worst, float(np.abs(made - expected).max()))
+    return worst
+
+
+def load_generator(path: Path) -> tuple[Generator, recipe.Recipe, dict[str, Any]]:
+    """The averaged generator of a checkpoint, its recipe and the whole state."""
+    state = checkpoint.load(path)
+    settings = recipe.from_dict(state["recipe"])
+    generator = Generator(settings.generator)
+    generator.load_state_dict(state["mean"])
+    generator.slope = float(state["slope"])
+    return generator.eval(), settings, state
+
+
+def training_line(settings: recipe.Recipe, state: dict[str, Any], hardware: str) -> str:
+    """One line of provenance for metadata and card."""
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    adversarial = int(state["step"]) - int(state["adversarial_from"]) if int(state["adversarial_from"]) >= 0 else 0
+    return (
+        f"recipe {settings.name} {settings.digest()}, {state['step']} steps ({adversarial} adversarial), "
+        f"{float(state['elapsed']) / 60:.0f} minutes on {hardware}, {date}"
+    )
+
+
+def export(source: Path, target: Path, hardware: str) -> Export:
+    """Write `target` (.onnx) from the checkpoint `source`, after comparing both.
+
+    Raises:
+        CheckpointError: no such checkpoint.
+        ExportError: ONNX Runtime differs from PyTorch by more than 1e-4, or the activation is still on its way to
+            its end value.
+    """
+    generator, settings, state = load_generator(source)
+    if generator.slope != settings.generator.slope:
+        raise ExportError(
+            f"export: {source} has slope {generator.slope:.3f} on its way to {settings.generator.slope}; "
+            "train on to the end of the pixel-loss stage"
+        )
+    plain = generator.plain()
+    model = to_onnx(
+        plain,
+        {
+            "gansr.name": settings.name,
+            "gansr.summary": settings.summary,
+            "gansr.scale": str(plain.scale),
+            "gansr.colour": "rgb",
+            "gansr.range": "1",
+            "gansr.radius": str(plain.radius),
+            "gansr.multiple": "1",
+            "gansr.licence": "MIT",
+            "gansr.precision": "fp32",
+            "gansr.training": training_line(settings, state, hardware),
+        },
+    )
+    worst = difference(model, generator)
+    if worst > TOLERANCE:
+        raise ExportError(f"export: ONNX Runtime and PyTorch differ by {worst:.2e}, more than {TOLERANCE:.0e}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(target))
+    return Export(target, plain, settings, state, worst)
+
+
+def card(made: Export, hardware: str) -> str:
+    """The model card in Markdown: what it is, what it was trained on and how; the evaluation is appended by hand."""
+    settings, state = made.settings, made.state
+    generator = settings.generator
+    activation = "ReLU" if not generator.slope else f"LeakyReLU {generator.slope}"
+    lines = [
+        f"# {settings.name}",
+        "",
+        settings.summary + ".",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}, beside a "
+        f"5x5 resize; depth-to-space x{generator.scale} |",
+        f"| multiply-adds per input pixel | {made.plain.multiply_adds:,} |",
+        f"| parameters | {sum(w.size + b.size for w, b in (*made.plain.convolutions, made.plain.skip)):,} |",
+        "| licence | MIT |",
+        f"| training | {training_line(settings, state, hardware)} |",
+        f"| recipe | `scripts/recipes/{settings.name}.toml`, seed {settings.run.seed}; with `run.steps = "
+        f"{state['step']}` in place of minutes it repeats step for step |",
+        f"| data list SHA-256 | `{state['data_sha256']}` |",
+        "| versions | " + ", ".join(f"{name} {number}" for name, number in state["versions"].items()) + " |",
+        f"| ONNX Runtime against PyTorch | {made.difference:.1e} at most |",
+        "",
+        "## Material",
+        "",
+        "Trained from scratch on the following and nothing else; no other network was a teacher or a judge. "
+        "Stills under share-alike licences were left out."
+        if "CC-BY-SA" in settings.data.exclude_licences
+        else "Trained from scratch on the following and nothing else; no other network was a teacher or a judge.",
+        "",
+        *_attribution(settings),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _attribution(settings: recipe.Recipe) -> list[str]:
+    used = {source.name for source in data.sources(settings.data) if not source.held_out}
+    manifest = Path(settings.data.root) / "manifest.csv"
+    if not manifest.is_file():
+        return [f"- {name}" for name in sorted(used)]
+    with manifest.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"] in used]
+    listed = {row["file"] for row in rows}
+    groups = Counter((row["repo"], row["licence"], row["credit"]) for row in rows)
+    lines = ["| source | files | licence | credit |", "|---|---|---|---|"]
+    lines += [
+        f"| {repo} | {count} | {licence} | {credit} |" for (repo, licence, credit), count in sorted(groups.items())
+    ]
+    lines += [
+        f"| {Path(name).name} | 1 | see the data's README | see the data's README |" for name in sorted(used - listed)
+    ]
+    return lines

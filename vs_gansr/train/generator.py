@@ -1,0 +1,147 @@
+"""Owns the generator: training-time branches, the single convolutions they fold into; knows no losses and no files."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .recipe import GeneratorConfig
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A folded generator: `convolutions` are (weight, bias) float32 pairs of 3x3, `skip` is the 5x5 pair, `slope` the
+    activation's between them (0 = ReLU). The function is
+
+        depth_to_space(chain(x) + skip(edge_pad(x, 2)), scale)
+    """
+
+    convolutions: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    skip: tuple[NDArray[np.float32], NDArray[np.float32]]
+    slope: float
+    scale: int
+
+    @property
+    def radius(self) -> int:
+        """Input pixels to each side that an output pixel depends on."""
+        return max(len(self.convolutions), self.skip[0].shape[-1] // 2)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds per input pixel."""
+        total: int = sum(math.prod(weight.shape) for weight, _ in (*self.convolutions, self.skip))
+        return total
+
+
+def catmull_rom(scale: int) -> Tensor:
+    """Resizing by `scale` as a 5x5 convolution before depth-to-space: weights (3 * scale**2, 3, 5, 5).
+
+    Catmull-Rom (R. Keys, 1981, a = -1/2) sampled at the centres of the scale x scale parts of a pixel.
+    """
+
+    def kernel(distance: float) -> float:
+        d = abs(distance)
+        if d < 1:
+            return 1.5 * d**3 - 2.5 * d**2 + 1
+        return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
+
+    offsets = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
+    taps = torch.tensor([[kernel(tap - offset) for tap in range(-2, 3)] for offset in offsets], dtype=torch.float64)
+    both = torch.einsum("py,qx->pqyx", taps / taps.sum(1, True), taps / taps.sum(1, True)).flatten(0, 1)
+    weight = torch.zeros(3 * scale * scale, 3, 5, 5, dtype=torch.float64)
+    for channel in range(3):
+        weight[channel * scale * scale : (channel + 1) * scale * scale, channel] = both
+    return weight.float()
+
+
+class Branched(nn.Module):
+    """A 3x3 convolution trained as the sum of a 3x3, a 1x1-then-3x3 of twice the width, and the identity.
+
+    The branches are linear, so they are summed as weights (`folded`) before one convolution runs: training costs
+    what the plain convolution costs. (1, C, H, W) to (1, D, H, W), any float type, zero padding.
+    Branches as in X. Ding et al., RepVGG (arXiv 2101.03697), and X. Zhang et al., ECBSR (ACM MM 2021).
+    """
+
+    def __init__(self, inputs: int, outputs: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.direct = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
+        self.expand = nn.Parameter(torch.empty(2 * inputs, inputs))
+        self.squeeze = nn.Parameter(torch.empty(outputs, 2 * inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.identity = nn.Parameter(torch.full((outputs if inputs == outputs else 0,), gain))
+        nn.init.kaiming_normal_(self.direct, nonlinearity="relu")
+        nn.init.kaiming_normal_(self.squeeze, nonlinearity="relu")
+        nn.init.orthogonal_(self.expand)
+        with torch.no_grad():
+            self.direct.mul_(0.5 * gain)
+            self.squeeze.mul_(0.5 * gain)
+
+    def folded(self) -> Tensor:
+        """The (outputs, inputs, 3, 3) kernel that all branches together are."""
+        kernel = self.direct + torch.einsum("omyx,mi->oiyx", self.squeeze, self.expand)
+        if len(self.identity):
+            kernel = kernel + F.pad(torch.diag(self.identity)[:, :, None, None], (1, 1, 1, 1))
+        return kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.folded(), self.bias, padding=1)
+
+
+class Generator(nn.Module):
+    """Convolutions, activations and depth-to-space beside a learnable 5x5 resize that starts as Catmull-Rom.
+
+    Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
+    of at least 1. At initialisation the output is Catmull-Rom resizing exactly.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.slope = config.start_slope
+        out = 3 * config.scale**2
+        widths = [3] + [config.width] * (config.convolutions - 1) + [out]
+        self.body = nn.ModuleList(Branched(a, b, 0.7) for a, b in itertools.pairwise(widths))
+        last = self.body[-1]
+        assert isinstance(last, Branched)
+        nn.init.normal_(last.direct, std=1e-4)
+        nn.init.zeros_(last.squeeze)
+        self.skip = nn.Parameter(catmull_rom(config.scale))
+        self.skip_bias = nn.Parameter(torch.zeros(out))
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at."""
+        for layer in self.body[:-1]:
+            x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
+        return x
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(output, last hidden activations, what the body adds before depth-to-space)."""
+        hidden = self.hidden(x)
+        added = self.body[-1](hidden)
+        with torch.autocast(x.device.type, enabled=False):  # bf16 has too few digits for the picture itself
+            base = F.conv2d(F.pad(x.float(), (2, 2, 2, 2), mode="replicate"), self.skip, self.skip_bias)
+            return F.pixel_shuffle(base + added.float(), self.config.scale), hidden, added
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.parts(x)[0]
+
+    def plain(self) -> Plain:
+        """Fold every branch: the network that ships."""
+
+        def numbers(tensor: Tensor) -> NDArray[np.float32]:
+            return tensor.detach().float().cpu().numpy().copy()
+
+        layers = [layer for layer in self.body if isinstance(layer, Branched)]
+        return Plain(
+            tuple((numbers(layer.folded()), numbers(layer.bias)) for layer in layers),
+            (numbers(self.skip), numbers(self.skip_bias)),
+            float(self.slope),
+            self.config.scale,
+        )

@@ -1,0 +1,150 @@
+"""Owns the loss formulas: pure functions of tensors, each with its paper; knows no networks and no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def _same(name: str, made: Tensor, real: Tensor, dims: int = 4) -> None:
+    if made.shape != real.shape or made.dim() != dims:
+        raise ValueError(
+            f"{name}: made {tuple(made.shape)} and real {tuple(real.shape)} must be equal with {dims} dimensions"
+        )
+
+
+def charbonnier(made: Tensor, real: Tensor, epsilon: float = 1e-3) -> Tensor:
+    """Smooth L1: mean of sqrt((made - real)^2 + epsilon^2) - epsilon.
+
+    (N, C, H, W) both, any range -> scalar, 0 for equal pictures. P. Charbonnier et al., ICIP 1994.
+
+    >>> float(charbonnier(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)))
+    0.0
+    """
+    _same("charbonnier", made, real)
+    return torch.sqrt((made - real) ** 2 + epsilon**2).mean() - epsilon
+
+
+def gradient(made: Tensor, real: Tensor) -> Tensor:
+    """Difference of slopes: mean |d_x made - d_x real| + mean |d_y made - d_y real|, forward differences.
+
+    (N, C, H, W) with H, W of at least 2 -> scalar, blind to a constant offset. M. Mathieu et al., arXiv 1511.05440.
+
+    >>> float(gradient(torch.ones(1, 1, 4, 4), torch.zeros(1, 1, 4, 4)))
+    0.0
+    """
+    _same("gradient", made, real)
+    error = made - real
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+
+
+def frequency(made: Tensor, real: Tensor) -> Tensor:
+    """Difference of spectra: mean |FFT(made) - FFT(real)| over real and imaginary parts, orthonormal 2-D FFT.
+
+    (N, C, H, W) -> scalar. S.-J. Cho et al. (MIMO-UNet), arXiv 2108.05054, there as the multi-scale L1 of spectra.
+
+    >>> float(frequency(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 4, 4)))
+    0.0
+    """
+    _same("frequency", made, real)
+    spectrum = torch.fft.rfft2((made - real).float(), norm="ortho")
+    return torch.view_as_real(spectrum).abs().mean()
+
+
+def temporal(made: Tensor, real: Tensor) -> Tensor:
+    """Difference of changes: mean |(made_t - made_t-1) - (real_t - real_t-1)|, so that texture does not flicker.
+
+    (N, T, C, H, W) with T of at least 2 -> scalar, blind to an error that stands still. The measure is the
+    evaluation's temporal delta; as a loss after W.-S. Lai et al., arXiv 1808.00449, without the warping.
+
+    >>> float(temporal(torch.ones(1, 2, 1, 4, 4), torch.zeros(1, 2, 1, 4, 4)))
+    0.0
+    """
+    _same("temporal", made, real, 5)
+    if made.shape[1] < 2:
+        raise ValueError(f"temporal: needs clips of at least 2 frames, got {tuple(made.shape)}")
+    return (made - real).diff(dim=1).abs().mean()
+
+
+def relativistic(low: Sequence[Tensor], high: Sequence[Tensor]) -> Tensor:
+    """Relativistic pairing: mean of softplus(low - high) over each scale's logits, then over scales.
+
+    `high` are the logits that should come out larger, paired one to one with `low`: the discriminator wants real above
+    made, the generator the reverse. Equal logits give log 2. A. Jolicoeur-Martineau, arXiv 1807.00734; with R1 + R2 it
+    converges (Y. Huang et al., arXiv 2501.05441).
+
+    >>> round(float(relativistic([torch.zeros(1, 1, 2, 2)], [torch.zeros(1, 1, 2, 2)])), 4)
+    0.6931
+    """
+    if len(low) != len(high) or not low:
+        raise ValueError(f"relativistic: {len(low)} and {len(high)} scales of logits; give as many of each")
+    terms = []
+    for a, b in zip(low, high, strict=True):
+        _same("relativistic", a, b)
+        terms.append(F.softplus(a.float() - b.float()).mean())
+    return torch.stack(terms).mean()
+
+
+def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Mean over maps of mean |made - real| / mean |real|: the discriminator's own features as a perceptual measure.
+
+    Sequences of (N, C, H, W); the real ones are constants. T. Salimans et al., arXiv 1606.03498; per-layer L1 as in
+    T.-C. Wang et al., arXiv 1711.11585.
+
+    >>> float(feature_matching([torch.ones(1, 1, 2, 2)], [torch.ones(1, 1, 2, 2)]))
+    0.0
+    """
+    if len(made) != len(real) or not made:
+        raise ValueError(f"feature_matching: {len(made)} and {len(real)} feature maps; give as many of each")
+    terms = []
+    for a, b in zip(made, real, strict=True):
+        _same("feature_matching", a, b)
+        b = b.detach()
+        terms.append((a - b).abs().mean(dtype=torch.float32) / b.abs().mean(dtype=torch.float32).clamp_min(1e-6))
+    return torch.stack(terms).mean()
+
+
+def noise_penalty(clean: Sequence[Tensor], noisy: Sequence[Tensor], sigma: float) -> Tensor:
+    """Zero-centred gradient penalty without double backward: mean |D(x) - D(x + n)|^2 / sigma^2, n of deviation sigma.
+
+    Its expectation tends to the squared gradient norm of the logits as sigma tends to 0: R1 on real x, R2 on made x.
+    S. Lin et al., arXiv 2501.08316; here for every patch's logit, then averaged over patches and scales. Scalar, at
+    least 0.
+
+    >>> float(noise_penalty([torch.ones(2, 1, 2, 2)], [torch.ones(2, 1, 2, 2)], 0.1))
+    0.0
+    """
+    if len(clean) != len(noisy) or not clean or sigma <= 0:
+        raise ValueError(
+            f"noise_penalty: {len(clean)} and {len(noisy)} scales, sigma {sigma}; give as many of each and "
+            "a sigma above 0"
+        )
+    terms = []
+    for a, b in zip(clean, noisy, strict=True):
+        _same("noise_penalty", a, b)
+        terms.append(((a.float() - b.float()) / sigma).square().mean())
+    return torch.stack(terms).mean()
+
+
+def gradient_penalty(logits: Sequence[Tensor], pictures: Tensor) -> Tensor:
+    """Zero-centred gradient penalty: mean over pictures and scales s of |grad_x sum_hw D_s(x)|^2 / patches_s.
+
+    R1 for real and R2 for made pictures (L. Mescheder et al., arXiv 1801.04406); dividing by the number of patches
+    makes it a patch's own squared slope where patches do not overlap. `pictures` (N, 3, H, W) must require grad and
+    be what the logits were computed from. Scalar with a graph for double backward.
+
+    >>> x = torch.ones(1, 3, 2, 2, requires_grad=True)
+    >>> float(gradient_penalty([x.mean(dim=1, keepdim=True) * 0], x))
+    0.0
+    """
+    if not pictures.requires_grad or not logits:
+        raise ValueError("gradient_penalty: the pictures must require grad and logits must not be empty")
+    terms = []
+    for scale in logits:
+        total = scale.float().sum() / scale[0].numel() ** 0.5
+        (slope,) = torch.autograd.grad(total, pictures, create_graph=True)
+        terms.append(slope.square().sum(dim=(1, 2, 3)).mean())
+    return torch.stack(terms).mean()

@@ -1,0 +1,91 @@
+"""Owns how a run's pictures are measured on held-out crops; knows no training and never sees evaluation material."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import vapoursynth as vs
+from numpy.typing import NDArray
+from PIL import Image
+
+from .codec import Frames, rgb_clip
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def psnr_y(made: Frames, real: Frames) -> float:
+    """Mean PSNR of luma in dB: (n, height, width, 3) uint8 both; equal pictures count as 100 dB."""
+    error = ((made.astype(np.float32) - real.astype(np.float32)) @ _LUMA) ** 2
+    mean = np.maximum(error.mean(axis=(1, 2)), 255**2 / 1e10)
+    return float(np.mean(10 * np.log10(255**2 / mean)))
+
+
+def ssimulacra2(made: Frames, real: Frames) -> float:
+    """Mean SSIMULACRA2 (100 is equal, higher is better) by vszip: (n, height, width, 3) uint8 both."""
+
+    def linear(frames: Frames) -> vs.VideoNode:
+        return rgb_clip(frames).std.SetFrameProps(_Transfer=13, _Primaries=1)
+
+    scored = vs.core.vszip.SSIMULACRA2(linear(real), linear(made))
+    return float(np.mean([float(frame.props["SSIMULACRA2"]) for frame in scored.frames()]))
+
+
+def lanczos(low: Frames, scale: int) -> Frames:
+    """Three-lobed Lanczos enlargement, the picture everybody has without this project."""
+    size = (low.shape[2] * scale, low.shape[1] * scale)
+    return np.stack([np.asarray(Image.fromarray(f).resize(size, Image.Resampling.LANCZOS)) for f in low])
+
+
+def to_uint8(pictures: NDArray[np.float32]) -> Frames:
+    """(n, 3, height, width) in [0, 1] to (n, height, width, 3) uint8, clamped and rounded."""
+    return np.clip(np.rint(pictures.transpose(0, 2, 3, 1) * 255), 0, 255).astype(np.uint8)
+
+
+def score(made: Frames, real: Frames) -> dict[str, float]:
+    """Both measures by name."""
+    return {"psnr_y": psnr_y(made, real), "ssimulacra2": ssimulacra2(made, real)}
+
+
+def anchors(folder: Path, scale: int) -> dict[str, Callable[[Frames], Frames]]:
+    """Other people's networks found in `folder` (*.onnx), by name, as functions from small to large uint8 frames.
+
+    One that enlarges more than `scale` is brought down with Catmull-Rom. An empty or missing folder gives none.
+    """
+    found: dict[str, Callable[[Frames], Frames]] = {}
+    for path in sorted(folder.glob("*.onnx")) if folder.is_dir() else ():
+        found[path.stem] = _network(path, scale)
+    return found
+
+
+def _network(path: Path, scale: int) -> Callable[[Frames], Frames]:
+    def enlarge(low: Frames) -> Frames:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 2
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+        size = (low.shape[2] * scale, low.shape[1] * scale)
+        made = []
+        for frame in low:
+            tensor = frame.transpose(2, 0, 1)[None].astype(np.float32) / 255
+            large = to_uint8(np.asarray(session.run(None, {name: tensor})[0]))[0]
+            picture = Image.fromarray(large)
+            made.append(np.asarray(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)))
+        return np.stack(made)
+
+    return enlarge
+
+
+def sheet(columns: Sequence[Frames]) -> Image.Image:
+    """A picture with one row per crop and one column per version; smaller versions are enlarged pixel by pixel."""
+    side = max(column.shape[1] for column in columns)
+    gap = 4
+    rows = len(columns[0])
+    page = Image.new("RGB", (len(columns) * (side + gap) - gap, rows * (side + gap) - gap), "white")
+    for x, column in enumerate(columns):
+        for y, frame in enumerate(column):
+            tile = Image.fromarray(frame).resize((side, side), Image.Resampling.NEAREST)
+            page.paste(tile, (x * (side + gap), y * (side + gap)))
+    return page

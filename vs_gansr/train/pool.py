@@ -1,0 +1,179 @@
+"""Owns the pool: degraded clips made ahead, kept memory-mapped on disk, and the batches drawn from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import data, degrade
+from .codec import Frames
+from .recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Memory-mapped clips: `high` (entries, frames, crop, crop, 3) and `low` (the same divided by scale), uint8 RGB.
+
+    `labels[i]` says where entry i comes from and what became of it; `facts` is `pool.json`.
+    """
+
+    high: Frames
+    low: Frames
+    labels: list[str]
+    facts: dict[str, str | int | float]
+
+    def __len__(self) -> int:
+        return len(self.high)
+
+    def batch(self, seed: int, step: int, batch: int, crop: int, clip: int) -> tuple[Frames, Frames]:
+        """Batch number `step`: a pure function of its arguments, so a resumed run needs no saved position.
+
+        Returns (low, high): (batch, 3, crop / scale, crop / scale) and (batch, 3, crop, crop) uint8, contiguous.
+        `clip` neighbouring frames of one place follow each other; flips and transposition are drawn per place.
+        """
+        rng = np.random.default_rng([seed, step])
+        scale = self.high.shape[2] // self.low.shape[2]
+        small = crop // scale
+        low = np.empty((batch, 3, small, small), np.uint8)
+        high = np.empty((batch, 3, crop, crop), np.uint8)
+        for place in range(batch // clip):
+            entry = int(rng.integers(len(self.high)))
+            first = int(rng.integers(self.high.shape[1] - clip + 1))
+            y, x = (int(v) for v in rng.integers(self.low.shape[2] - small + 1, size=2))
+            turn = rng.integers(2, size=3)
+            for n in range(clip):
+                index = place * clip + n
+                a = self.low[entry, first + n, y : y + small, x : x + small]
+                b = self.high[entry, first + n, y * scale : y * scale + crop, x * scale : x * scale + crop]
+                low[index], high[index] = _turn(a, turn), _turn(b, turn)
+        return low, high
+
+
+def _turn(picture: Frames, turn: NDArray[np.int64]) -> Frames:
+    picture = picture.transpose((2, 1, 0) if turn[0] else (2, 0, 1))
+    if turn[1]:
+        picture = picture[:, ::-1]
+    return picture[:, :, ::-1] if turn[2] else picture
+
+
+def folder(recipe: Recipe, held_out: bool = False, base: str | Path = ".pool") -> Path:
+    """Where this recipe's pool lives: recipes with the same data, degradation and pool settings share one."""
+    return Path(base) / (recipe.digest("data", "degrade", "pool") + ("-held-out" if held_out else ""))
+
+
+def cut(
+    high: Frames, low: Frames, rng: np.random.Generator, crops: int, crop: int, frames: int
+) -> tuple[Frames, Frames]:
+    """`crops` squares of `frames` neighbouring frames from a pair of clips, the detailed ones likelier.
+
+    Returns (crops, frames, crop, crop, 3) and the matching small ones.
+    """
+    length, height = high.shape[:2]
+    scale = height // low.shape[1]
+    small = crop // scale
+    activity = data.detail(high[length // 2])
+    places, scores = [], []
+    for _ in range(4 * crops):
+        y, x = int(rng.integers(low.shape[1] - small + 1)), int(rng.integers(low.shape[2] - small + 1))
+        places.append((y, x))
+        scores.append(float(activity[y * scale : y * scale + crop, x * scale : x * scale + crop].mean()))
+    highs, lows = [], []
+    for _ in range(crops):
+        chosen = data.pick(rng, scores)
+        (y, x), first = places.pop(chosen), int(rng.integers(length - frames + 1))
+        scores.pop(chosen)
+        lows.append(low[first : first + frames, y : y + small, x : x + small])
+        highs.append(high[first : first + frames, y * scale : y * scale + crop, x * scale : x * scale + crop])
+    return np.stack(highs), np.stack(lows)
+
+
+def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -> tuple[Frames, Frames, str]:
+    """Clip number `index` of the pool: crops as `cut` returns them, and a label."""
+    config = recipe.pool
+    rng = np.random.default_rng([config.seed, index, int(held_out)])
+    sharp, source = data.clip(recipe.data, files, rng, config.length, config.field)
+    low, fate = degrade.degrade(sharp, rng, recipe.degrade)
+    high, small = cut(sharp, low, rng, config.crops, config.crop, config.frames)
+    return high, small, f"{Path(source.name).stem}: {fate}"
+
+
+def build(
+    recipe: Recipe,
+    held_out: bool = False,
+    base: str | Path = ".pool",
+    workers: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Make the pool unless it is there; returns its folder, which appears only when it is complete.
+
+    Raises:
+        RecipeError: no material; ValueError: a clip could not be encoded.
+    """
+    target = folder(recipe, held_out, base)
+    if (target / "pool.json").is_file():
+        return target
+    started = time.monotonic()
+    config, scale = recipe.pool, recipe.degrade.scale
+    listed = data.sources(recipe.data)
+    files = [source for source in listed if source.held_out == held_out]
+    clips = max(8, config.clips // 40) if held_out else config.clips
+    part = target.with_name(target.name + f".part{os.getpid()}")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    side = config.crop // scale
+    shape = (clips * config.crops, config.frames)
+    high = np.lib.format.open_memmap(part / "high.npy", "w+", np.uint8, (*shape, config.crop, config.crop, 3))
+    low = np.lib.format.open_memmap(part / "low.npy", "w+", np.uint8, (*shape, side, side, 3))
+    labels = [""] * shape[0]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as executor:
+        jobs = {executor.submit(make, recipe, files, index, held_out): index for index in range(clips)}
+        for done, job in enumerate(as_completed(jobs), 1):
+            place = slice(jobs[job] * config.crops, (jobs[job] + 1) * config.crops)
+            high[place], low[place], label = job.result()
+            labels[place] = [label] * config.crops
+            if done % 20 == 0 or done == clips:
+                rate = done / (time.monotonic() - started)
+                say(f"pool: {done}/{clips} clips, {(clips - done) / rate:.0f} s left")
+    high.flush()
+    low.flush()
+    facts = {
+        "entries": shape[0],
+        "bytes": high.nbytes + low.nbytes,
+        "seconds": round(time.monotonic() - started, 1),
+        "data_sha256": data.list_digest(listed),
+        "files": len(files),
+    }
+    (part / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
+    (part / "data.list").write_text("".join(f"{s.sha256}  {s.name}\n" for s in listed), encoding="utf-8")
+    (part / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1), encoding="utf-8")
+    (part / "pool.json").write_text(json.dumps(facts), encoding="utf-8")
+    part.replace(target)
+    return target
+
+
+def load(path: Path) -> Pool:
+    """Open a pool made by `build`.
+
+    Raises:
+        ValueError: the folder holds no complete pool.
+    """
+    if not (path / "pool.json").is_file():
+        raise ValueError(f"pool.load: {path} holds no complete pool; make it with scripts/train RECIPE --pool-only")
+    return Pool(
+        high=np.load(path / "high.npy", mmap_mode="r"),
+        low=np.load(path / "low.npy", mmap_mode="r"),
+        labels=json.loads((path / "labels.json").read_text(encoding="utf-8")),
+        facts=json.loads((path / "pool.json").read_text(encoding="utf-8")),
+    )
