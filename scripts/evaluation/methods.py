@@ -1,0 +1,108 @@
+"""Upscalers as functions from clip to clip: resizers, sharpened Lanczos, networks; knows nothing of metrics.
+
+Every method takes a YUV420P8 clip and gives one `factor` times the size in the same format and colours.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import vapoursynth as vs
+
+import vs_gansr
+from evaluation import media
+from evaluation.store import content, source
+from vs_gansr import colour, pipeline, planes, session, tiles
+
+core = vs.core
+
+ANCHOR_VERSION = 1
+"""Raise when a change alters what an anchor gives: otherwise anchors are kept across changes of the code."""
+
+LANCZOS = "Lanczos"
+
+Upscaler = Callable[[vs.VideoNode, int], vs.VideoNode]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named upscaler; `identity` (anything JSON can say) stands for its content, `keep` its output on disk."""
+
+    name: str
+    identity: tuple[object, ...]
+    upscale: Upscaler
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Unsharp:
+    """Luma plus `amount` times its difference from a Gaussian blur of `sigma` output pixels."""
+
+    amount: float
+    sigma: float
+
+    def __str__(self) -> str:
+        return f"amount {self.amount:g}, radius {self.sigma:g}"
+
+
+def bicubic(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    return clip.resize.Bicubic(clip.width * factor, clip.height * factor, **media.CATMULL_ROM)
+
+
+def lanczos(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    return clip.resize.Lanczos(clip.width * factor, clip.height * factor, filter_param_a=3)
+
+
+def sharpened(unsharp: Unsharp) -> Upscaler:
+    """Lanczos and the unsharp mask in one go, in float, rounded once."""
+    reach = max(1, min(12, round(3 * unsharp.sigma)))
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / unsharp.sigma) ** 2)
+    matrix = [float(tap) for tap in taps]
+
+    def upscale(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+        large = clip.resize.Lanczos(clip.width * factor, clip.height * factor, format=vs.YUV420PS, filter_param_a=3)
+        blurred = large.std.Convolution(matrix, planes=[0], mode="hv")
+        sharp = core.std.Expr([large, blurred], [f"x x y - {unsharp.amount} * +", "", ""])
+        return sharp.resize.Point(format=vs.YUV420P8)
+
+    return upscale
+
+
+def network(model: Path) -> Upscaler:
+    """What the plugin makes of it; a network of another scale is brought to `factor` with Catmull-Rom."""
+    precision = "int8" if model.stem.endswith(".int8") else "fp32"
+
+    def upscale(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+        width, height = clip.width * factor, clip.height * factor
+        large = vs_gansr.upscale(clip, model=str(model), precision=precision)
+        if large.width == width:
+            return large
+        large = vs_gansr.upscale(clip, model=str(model), precision=precision, format=vs.RGBS)
+        return large.resize.Bicubic(
+            width, height, format=vs.YUV420P8, matrix=1, range=0, chromaloc=0, **media.CATMULL_ROM
+        )
+
+    return upscale
+
+
+def ours(name: str, model: Path) -> Method:
+    """A model of this project: its results stand as long as it and the plugin stay the same."""
+    return Method(name, ("network", content(model), source(pipeline, session, colour, planes, tiles)), network(model))
+
+
+def anchor(model: Path) -> Method:
+    """Somebody else's network: slow, never changing, so its output is kept."""
+    return Method(model.stem, ("anchor", content(model), ANCHOR_VERSION), network(model), keep=True)
+
+
+def resizers() -> list[Method]:
+    """Catmull-Rom and Lanczos as zimg has them."""
+    code = source(sys.modules[__name__])
+    return [Method("bicubic", ("bicubic", code), bicubic), Method(LANCZOS, ("lanczos", code), lanczos)]
+
+
+def sharpened_lanczos(unsharp: Unsharp) -> Method:
+    identity = ("unsharp", asdict(unsharp), source(sys.modules[__name__]))
+    return Method("Lanczos, sharpened", identity, sharpened(unsharp))
