@@ -37,24 +37,39 @@ def point(path: Path, scale: int = 2, channels: int = 3, metadata: dict[str, str
 
 
 def compact(
-    path: Path, features: int = 16, convs: int = 8, scale: int = 2, seed: int = 0, slope: float | None = None
+    path: Path,
+    features: int = 16,
+    convs: int = 8,
+    scale: int = 2,
+    seed: int = 0,
+    slope: float | None = None,
+    skip: bool = False,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
-    """A stack of `convs` 3x3 convolutions with ReLU (or LeakyReLU of `slope`) and depth-to-space, random weights.
-
-    Its receptive-field radius is `convs`.
-    """
+    """A stack of `convs` 3x3 convolutions with ReLU (or LeakyReLU of `slope`) and depth-to-space, random weights;
+    with `skip` as our generators are, beside a 5x5 convolution of the input. Receptive-field radius `convs`."""
     rng = np.random.default_rng(seed)
     widths = [3] + [features] * (convs - 1) + [3 * scale * scale]
-    nodes, weights, last = [], [], "input"
+    nodes, weights = [], []
+
+    def conv(source: str, label: str, inputs: int, outputs: int, size: int) -> str:
+        kernel = rng.normal(0, (2 / (size * size * inputs)) ** 0.5, (outputs, inputs, size, size))
+        bias = rng.normal(0, 0.05, outputs)
+        weights.append(numpy_helper.from_array(kernel.astype(np.float32), f"w{label}"))
+        weights.append(numpy_helper.from_array(bias.astype(np.float32), f"b{label}"))
+        pads = [size // 2] * 4
+        nodes.append(helper.make_node("Conv", [source, f"w{label}", f"b{label}"], [f"c{label}"], pads=pads))
+        return f"c{label}"
+
+    last = "input"
     for i, (a, b) in enumerate(pairwise(widths)):
-        kernel = rng.normal(0, (2 / (9 * a)) ** 0.5, (b, a, 3, 3)).astype(np.float32)
-        bias = rng.normal(0, 0.05, b).astype(np.float32)
-        weights += [numpy_helper.from_array(kernel, f"w{i}"), numpy_helper.from_array(bias, f"b{i}")]
-        nodes.append(helper.make_node("Conv", [last, f"w{i}", f"b{i}"], [f"c{i}"], pads=[1, 1, 1, 1]))
-        last = f"c{i}"
+        last = conv(last, str(i), a, b, 3)
         if i < convs - 1:
             kind = {"alpha": slope} if slope is not None else {}
             nodes.append(helper.make_node("LeakyRelu" if kind else "Relu", [last], [f"r{i}"], **kind))
             last = f"r{i}"
+    if skip:
+        nodes.append(helper.make_node("Add", [last, conv("input", "skip", 3, widths[-1], 5)], ["sum"]))
+        last = "sum"
     nodes.append(helper.make_node("DepthToSpace", [last], ["output"], blocksize=scale, mode="CRD"))
-    return save(path, nodes, weights, 3, {"scale": str(scale), "radius": str(convs)})
+    return save(path, nodes, weights, 3, {"scale": str(scale), "radius": str(convs)} | (metadata or {}))
