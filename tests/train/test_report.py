@@ -60,9 +60,10 @@ def test_measures_rank_blur_and_equality() -> None:
     )
     soft = np.stack([np.asarray(Image.fromarray(f).resize((48, 48)).resize((96, 96))) for f in real])
     same, less = metrics.score(real, real), metrics.score(soft, real)
-    assert same == {"psnr_y": pytest.approx(100), "ssimulacra2": pytest.approx(100, abs=0.1)}
+    assert same == {"psnr_y": pytest.approx(100), "ssimulacra2": pytest.approx(100, abs=0.1), "texture": 1.0}
     assert less["psnr_y"] < 50
     assert less["ssimulacra2"] < 90
+    assert less["texture"] < 0.8 < 1.2 < metrics.texture(real, soft)
 
 
 def test_anchors_are_brought_to_the_scale(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from vs_gansr.train.balance import BalanceError
 from vs_gansr.train.checkpoint import load
 from vs_gansr.train.generator import Branched
 from vs_gansr.train.recipe import AdversaryConfig, GuardConfig, Recipe, RecipeError
-from vs_gansr.train.trainer import CHECKPOINT, LOG, Trainer
+from vs_gansr.train.trainer import CHECKPOINT, LOG, PIXEL, Trainer
 
 Make = Callable[..., Trainer]
 
@@ -116,3 +116,25 @@ def test_a_run_by_the_clock_ends_and_is_annealed(trainer: Make, small_recipe: Re
     assert "held_ssimulacra2" in rows[-1]
     assert list((tmp_path / "run" / "samples").glob("*.png"))
     assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_the_pixel_loss_twin_is_kept(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(small_recipe).train()
+    twin = load(tmp_path / "run" / PIXEL)
+    assert twin["step"] == 4
+    assert twin["adversarial_from"] == -1
+    assert not (tmp_path / "run" / PIXEL).with_suffix(".pt.writing").exists()
+
+
+def test_a_stage_of_playing_only(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    """pixel_part = 0 on top of another run's average, as general-2x is made."""
+    trainer(small_recipe, "first").train()
+    recipe = dataclasses.replace(small_recipe, generator=dataclasses.replace(small_recipe.generator, start_slope=0.0))
+    run = trainer(recipe, "second", init=str(tmp_path / "first" / CHECKPOINT), pixel_part=0.0)
+    assert run.train()
+    rows = smoke.losses_logged(tmp_path / "second")
+    assert all("accuracy" in row and row["slope"] == 0 for row in rows)
+    assert load(tmp_path / "second" / CHECKPOINT)["origin"].startswith("smoke at step 10, file SHA-256 ")
+    wider = dataclasses.replace(recipe, generator=dataclasses.replace(recipe.generator, width=32))
+    with pytest.raises(RecipeError, match=r"run\.init .* does not fit"):
+        trainer(wider, "third", init=str(tmp_path / "first" / CHECKPOINT))

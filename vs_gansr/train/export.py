@@ -127,6 +127,7 @@ def training_line(settings: recipe.Recipe, state: dict[str, Any], hardware: str)
     return (
         f"recipe {settings.name} {settings.digest()}, {state['step']} steps ({adversarial} adversarial), "
         f"{float(state['elapsed']) / 60:.0f} minutes on {hardware}, {date}"
+        + (f"; started from {state['origin']}" if state.get("origin") else "")
     )
 
 

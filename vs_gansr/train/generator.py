@@ -31,13 +31,12 @@ class Plain:
     @property
     def radius(self) -> int:
         """Input pixels to each side that an output pixel depends on."""
-        return max(len(self.convolutions), self.skip[0].shape[-1] // 2)
+        return max(len(self.convolutions), int(self.skip[0].shape[-1]) // 2)
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds per input pixel."""
-        total: int = sum(math.prod(weight.shape) for weight, _ in (*self.convolutions, self.skip))
-        return total
+        return sum(int(math.prod(weight.shape)) for weight, _ in (*self.convolutions, self.skip))
 
 
 def catmull_rom(scale: int) -> Tensor:

@@ -31,6 +31,7 @@ _CURVES = (
     ("Last hidden layer: share alive; deviation of what the body adds", ("alive", "residual"), False),
     ("Held-out crops: PSNR-Y, dB", ("held_psnr_y", "lanczos_psnr_y"), False),
     ("Held-out crops: SSIMULACRA2", ("held_ssimulacra2", "lanczos_ssimulacra2"), False),
+    ("Held-out crops: fine detail, share of the reference's", ("held_texture", "lanczos_texture"), False),
     ("Learning rate", ("rate",), True),
     ("Seconds per step", ("seconds_per_step",), False),
 )

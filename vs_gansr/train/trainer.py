@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .pool import Pool
 from .recipe import Recipe, RecipeError
 
 CHECKPOINT = "checkpoint.pt"
+PIXEL = "pixel.pt"
 LOG = "log.jsonl"
 
 
@@ -58,8 +60,7 @@ class Trainer:
         if (folder / CHECKPOINT).is_file():
             self._restore(checkpoint.load(folder / CHECKPOINT, self.device))
         else:
-            if recipe.run.init:
-                self._start_from(Path(recipe.run.init))
+            self.origin = self._start_from(Path(recipe.run.init)) if recipe.run.init else ""
             self.mean = copy.deepcopy(self.generator)
             (folder / LOG).unlink(missing_ok=True)
 
@@ -94,6 +95,7 @@ class Trainer:
         """One step of both networks on (N, 3, h, w) and (N, 3, S * h, S * w) uint8; returns the step's numbers."""
         run, progress = self.recipe.run, self.progress()
         if self.adversarial_from < 0 and progress >= run.pixel_part and run.pixel_part < 1:
+            self.save(PIXEL)  # the pixel-loss twin as it is now: what the adversary's work is measured against
             self.adversarial_from = self.step
             self.balancer = balance.Balancer()
         rate, adversary_rate = self.rates(progress)
@@ -289,10 +291,10 @@ class Trainer:
         chosen = slice(0, len(low), max(1, len(low) // 6))
         metrics.sheet([low[chosen], plain[chosen], made[chosen], high[chosen]]).save(folder / f"{self.step:07d}.png")
 
-    def save(self) -> None:
+    def save(self, name: str = CHECKPOINT) -> None:
         """Write the checkpoint; raises CheckpointError if that fails."""
         checkpoint.save(
-            self.folder / CHECKPOINT,
+            self.folder / name,
             {
                 "recipe": json.loads(json.dumps(dataclasses.asdict(self.recipe))),
                 "step": self.step,
@@ -308,6 +310,7 @@ class Trainer:
                 "versions": checkpoint.versions(),
                 "data_sha256": self.pool.facts["data_sha256"],
                 "torch_random": torch.get_rng_state(),
+                "origin": self.origin,
             },
         )
 
@@ -331,6 +334,7 @@ class Trainer:
         self.adversary.restore(state["adversary"])
         self.balancer.norms = {key: float(value) for key, value in state["norms"].items()}
         self.guard.restore(state["guard"])
+        self.origin = str(state.get("origin", ""))
         torch.set_rng_state(state["torch_random"].cpu())
         self._trim_log()
 
@@ -341,10 +345,16 @@ class Trainer:
             kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _logged_step(line) < self.step]
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
-    def _start_from(self, path: Path) -> None:
+    def _start_from(self, path: Path) -> str:
+        """Begin with another run's averaged generator; returns what that was, for the record."""
         state = checkpoint.load(path, self.device)
+        if state["recipe"]["generator"]["width"] != self.recipe.generator.width:
+            raise RecipeError(f"run.init {path}: {state['recipe']['generator']} does not fit {self.recipe.generator}")
         self.generator.load_state_dict(state["mean"])
         self.generator.slope = float(state["slope"])
+        return (
+            f"{state['recipe']['name']} at step {state['step']}, file SHA-256 {sha256(path.read_bytes()).hexdigest()}"
+        )
 
 
 def _logged_step(line: str) -> float:
