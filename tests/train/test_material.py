@@ -148,3 +148,12 @@ def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> 
     run.train_step(*batch)
     step = cost(lambda n: run.train_step(*batch), 5)
     assert cost(run.fetch, 15) < 0.15 * step
+
+
+def test_telling_crops_are_detailed_and_from_different_files(ready: pool.Pool) -> None:
+    chosen = ready.telling(3)
+    names = [ready.labels[index].split(":")[0] for index in chosen]
+    assert len(set(names)) == len(names) <= 3
+    frame = ready.high.shape[1] // 2
+    scores = [float(data.detail(np.asarray(ready.high[i, frame])).mean()) for i in range(len(ready))]
+    assert scores[chosen[0]] == max(scores)

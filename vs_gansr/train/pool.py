@@ -59,6 +59,16 @@ class Pool:
                 low[index], high[index] = _turn(a, turn), _turn(b, turn)
         return low, high
 
+    def telling(self, count: int) -> list[int]:
+        """Entries to look at: the `count` most detailed, each from another file; fewer where files are fewer."""
+        frame = self.high.shape[1] // 2
+        best: dict[str, tuple[float, int]] = {}
+        for index, label in enumerate(self.labels):
+            score = float(data.detail(np.asarray(self.high[index, frame])).mean())
+            name = label.split(":")[0]
+            best[name] = max(best.get(name, (0.0, index)), (score, index))
+        return [index for _, index in sorted(best.values(), reverse=True)[:count]]
+
 
 def _turn(picture: Frames, turn: NDArray[np.int64]) -> Frames:
     picture = picture.transpose((2, 1, 0) if turn[0] else (2, 0, 1))
