@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from . import data, metrics, pool, recipe, report, smoke
 from . import export as exporting
-from . import metrics, pool, recipe, report, smoke
 from .balance import BalanceError
 from .checkpoint import CheckpointError
 from .trainer import CHECKPOINT, Trainer
@@ -55,11 +55,18 @@ def write_report(folder: Path) -> Path:
         f"{size:.0f} MiB, made in {training.facts['seconds']} s from {training.facts['files']} files",
         "data list SHA-256": str(state["data_sha256"]),
         "versions": ", ".join(f"{name} {number}" for name, number in state["versions"].items()),
+        "pictures shown": "; ".join(_credits(settings, [held_out.labels[n] for n in held_out.telling(6)])),
         "recipe": json.dumps(state["recipe"]),
     }
     target = folder / "report.html"
     target.write_text(report.render(folder, facts, scores), encoding="utf-8")
     return target
+
+
+def _credits(settings: recipe.Recipe, labels: list[str]) -> list[str]:
+    rows = {Path(name).stem: row for name, row in data.manifest(settings.data).items()}
+    stems = [label.split(":")[0] for label in labels]
+    return [f"{s} ({rows[s]['credit']}, {rows[s]['repo']}, {rows[s]['licence']})" if s in rows else s for s in stems]
 
 
 def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:

@@ -35,12 +35,13 @@ class Source:
         return self.name.endswith(_VIDEOS)
 
 
-def _licences(root: Path) -> dict[str, str]:
-    manifest = root / "manifest.csv"
-    if not manifest.is_file():
+def manifest(config: DataConfig) -> dict[str, dict[str, str]]:
+    """Rows of `root`/manifest.csv by file name: licence, credit, repo and so on; empty where there is none."""
+    path = Path(config.root) / "manifest.csv"
+    if not path.is_file():
         return {}
-    with manifest.open(encoding="utf-8", newline="") as file:
-        return {row["file"]: row["licence"] for row in csv.DictReader(file)}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
 
 
 def sources(config: DataConfig) -> list[Source]:
@@ -50,12 +51,12 @@ def sources(config: DataConfig) -> list[Source]:
         RecipeError: there is no such folder or nothing in it is left to draw from.
     """
     root = Path(config.root)
-    licences = _licences(root)
+    rows = manifest(config)
     found = sorted(p for p in (root / "train").rglob("*") if p.suffix.lower() in _STILLS + _VIDEOS)
     kept: list[Source] = []
     for path in found:
         name = path.relative_to(root).as_posix()
-        licence = licences.get(name, "")
+        licence = rows[name]["licence"] if name in rows else ""
         if any(banned in licence for banned in config.exclude_licences):
             continue
         weight = next((w for pattern, w in config.weights if fnmatch(path.name, pattern)), 1.0)

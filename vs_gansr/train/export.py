@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 from collections import Counter
 from dataclasses import dataclass
@@ -208,18 +207,13 @@ def card(made: Export, hardware: str) -> str:
 
 def _attribution(settings: recipe.Recipe) -> list[str]:
     used = {source.name for source in data.sources(settings.data) if not source.held_out}
-    manifest = Path(settings.data.root) / "manifest.csv"
-    if not manifest.is_file():
+    rows = data.manifest(settings.data)
+    if not rows:
         return [f"- {name}" for name in sorted(used)]
-    with manifest.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["file"] in used]
-    listed = {row["file"] for row in rows}
-    groups = Counter((row["repo"], row["licence"], row["credit"]) for row in rows)
+    groups = Counter(tuple(rows[name][key] for key in ("repo", "licence", "credit")) for name in used & set(rows))
     lines = ["| source | files | licence | credit |", "|---|---|---|---|"]
     lines += [
         f"| {repo} | {count} | {licence} | {credit} |" for (repo, licence, credit), count in sorted(groups.items())
     ]
-    lines += [
-        f"| {Path(name).name} | 1 | see the data's README | see the data's README |" for name in sorted(used - listed)
-    ]
+    lines += [f"| {Path(name).name} | 1 | see below | see below |" for name in sorted(used - set(rows))]
     return lines
