@@ -138,3 +138,18 @@ def test_a_stage_of_playing_only(trainer: Make, small_recipe: Recipe, tmp_path: 
     wider = dataclasses.replace(recipe, generator=dataclasses.replace(recipe.generator, width=32))
     with pytest.raises(RecipeError, match=r"run\.init .* does not fit"):
         trainer(wider, "third", init=str(tmp_path / "first" / CHECKPOINT))
+
+
+def test_a_stop_asked_for_is_clean(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    """What Ctrl-C and SIGTERM set: the step in hand is finished and saved, and nothing is lost."""
+    run = trainer(small_recipe, checkpoint_every=1000)
+    whole = run.train_step
+
+    def step(*batch: torch.Tensor) -> dict[str, float]:
+        run.stopping = run.step == 3
+        return whole(*batch)
+
+    run.train_step = step  # type: ignore[method-assign]
+    assert not run.train()
+    assert load(tmp_path / "run" / CHECKPOINT)["step"] == 4
+    assert trainer(small_recipe, checkpoint_every=1000).step == 4
