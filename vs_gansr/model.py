@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 
 from .errors import ModelError
+from .userdata import user_models
 
 __all__ = ["Model", "ModelSpec", "default_model", "load", "models_folder", "shipped"]
 
@@ -104,7 +105,7 @@ def has_twin(name: str) -> bool:
 
 
 def find(name: str) -> Path:
-    """The file that `name` means: a path if it names a file, else a shipped model."""
+    """The file that `name` means: a path if it names a file, else a shipped model, else one of the user's own."""
     if not name:
         raise ModelError(f"model is empty; give a path or one of: {', '.join(shipped())}")
     path = Path(name)
@@ -114,9 +115,13 @@ def find(name: str) -> Path:
         raise ModelError(f'model file "{name}" does not exist; shipped models: {", ".join(shipped())}')
     if name in shipped():
         return models_folder() / f"{name}.onnx"
+    own = user_models()
+    if name in own:
+        return own[name]
     if path.is_file():
         raise ModelError(f'model "{name}" is not an .onnx file; shipped models: {", ".join(shipped())}')
-    raise ModelError(f'unknown model "{name}"; shipped: {", ".join(shipped())}, or give a path to an .onnx file')
+    known = f"shipped: {', '.join(shipped())}" + (f"; own: {', '.join(own)}" if own else "")
+    raise ModelError(f'unknown model "{name}"; {known}, or give a path to an .onnx file')
 
 
 def parse(data: bytes, name: str) -> ModelSpec:

@@ -1,0 +1,125 @@
+"""The command as users run it: another process, its own cache and data folders, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+type Gansr = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home for caches and own models."""
+    folder = tmp_path / "home"
+    for variable, place in (("XDG_CACHE_HOME", "cache"), ("XDG_DATA_HOME", "data")):
+        (folder / place).mkdir(parents=True)
+        monkeypatch.setenv(variable, str(folder / place))
+    return folder
+
+
+@pytest.fixture
+def gansr(home: Path) -> Gansr:
+    """Runs the command to its end."""
+
+    def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command(*words), capture_output=True, text=True, timeout=120, **options)  # type: ignore
+
+    return run
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "vs_gansr", *map(str, words)]
+
+
+def one_line(text: str) -> str:
+    """The only line of `text`."""
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def named(folder: Path) -> list[psutil.Process]:
+    """Processes that have a path below `folder` on their command line, or that render for such a one."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and str(folder) in " ".join(process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+class Running:
+    """The command under way: its stderr as it comes, its children, its end."""
+
+    def __init__(self, folder: Path, *words: str | Path, **options: object) -> None:
+        self.folder = folder
+        self.log = folder / "stderr.txt"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command(*words), stdout=log, stderr=log, **options)  # type: ignore
+        self.handle = psutil.Process(self.process.pid)
+        self.seen: dict[int, psutil.Process] = {}
+
+    def children(self) -> list[psutil.Process]:
+        """The processes it has started; remembered, so that none is missed at the end."""
+        try:
+            here = self.handle.children(recursive=True)
+        except psutil.NoSuchProcess:
+            here = []
+        self.seen |= {child.pid: child for child in here}
+        return here
+
+    def until(self, moment: Callable[[Running], bool], seconds: float = 60) -> None:
+        """Waits for a moment, which must come before the command ends."""
+        deadline = time.monotonic() + seconds
+        while not moment(self):
+            assert self.process.poll() is None, f"ended with {self.process.returncode} before that: {self.said()}"
+            assert time.monotonic() < deadline, f"never came: {self.said()}"
+            self.children()
+            time.sleep(0.005)
+        self.children()
+
+    def said(self) -> str:
+        """Everything on stdout and stderr so far, bar and notes included."""
+        return self.log.read_text(errors="replace")
+
+    def end(self, seconds: float = 30) -> int:
+        """Waits for its end, which must leave no process; returns the exit code."""
+        code = self.process.wait(seconds)
+        alive = [p for p in self.seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        assert not alive, f"left behind: {alive}"
+        assert not named(self.folder), "left behind"
+        return code
+
+
+@pytest.fixture
+def start(home: Path, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Starts the command without waiting; whatever a failing test leaves is ended."""
+    running: list[Running] = []
+
+    def run(*words: str | Path, **options: object) -> Running:
+        running.append(Running(tmp_path, *words, **options))
+        return running[-1]
+
+    yield run
+    for one in running:
+        for process in [*one.children(), *one.seen.values(), one.handle]:
+            if process.is_running():
+                process.kill()
+        one.process.wait()
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the developer's own settings reaches the command."""
+    for name in [name for name in os.environ if name.startswith("GANSR_") and name != "GANSR_PYTHON"]:
+        monkeypatch.delenv(name)

@@ -1,0 +1,326 @@
+"""`gansr upscale` on real files: what goes in comes out, field by field, only larger."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from fractions import Fraction
+from pathlib import Path
+
+import footage
+import pytest
+import vapoursynth as vs
+from conftest import Gansr, one_line
+from footage import Facts, facts
+
+MILLISECOND = Fraction(1, 1000)
+FAST = ["--preset", "ultrafast"]
+KEPT = ("matrix", "primaries", "transfer", "range", "siting", "sar", "format", "frames", "interlaced")
+
+
+def upscale(gansr: Gansr, source: Path, output: Path, model: Path, *words: str) -> Facts:
+    """Runs the command and reads its output; the file must be all there is, and readable by others."""
+    done = gansr("upscale", source, output, "--model", model, *FAST, *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert not list(output.parent.glob(".gansr-*")), "a temporary file is left"
+    assert output.stat().st_mode & 0o044, "only the owner could read it"
+    return facts(output)
+
+
+def same_times(before: Facts, after: Facts, place: int, other: int, exact: bool) -> None:
+    """Each frame or packet at its time; a whole file may be moved, its tracks not against each other."""
+    shift = after.times[0][0] - before.times[0][0]
+    assert len(before.times[place]) == len(after.times[other])
+    for a, b in zip(before.times[place], after.times[other], strict=True):
+        assert abs(b - shift - a) <= (0 if exact else 2 * MILLISECOND)
+
+
+def frame_hashes(path: Path) -> list[str]:
+    """MD5 of every decoded frame's samples."""
+    words = [footage.FFMPEG, "-v", "error", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
+    listing = subprocess.run([*words, "-f", "framemd5", "-"], capture_output=True, text=True, check=True).stdout
+    return [line.split(",")[-1].strip() for line in listing.splitlines() if not line.startswith("#")]
+
+
+@pytest.mark.parametrize(("source_suffix", "suffix"), [("mp4", "mkv"), ("mkv", "mp4"), ("mp4", "mov"), ("ts", "mkv")])
+def test_variable_rate_with_sound_keeps_every_time(
+    gansr: Gansr, tmp_path: Path, point_model: Path, source_suffix: str, suffix: str
+) -> None:
+    source = footage.variable(tmp_path / f"in.{source_suffix}")
+    before = facts(source)
+    after = upscale(gansr, source, tmp_path / f"out.{suffix}", point_model)
+
+    assert before.picture["frames"] == after.picture["frames"] == 60
+    assert after.picture["size"] == (192, 128)
+    assert len({b - a for a, b in zip(before.times[0], before.times[0][1:], strict=False)}) > 1, "not variable"
+    exact = suffix != "mkv" and source_suffix != "mkv"  # Matroska counts in milliseconds
+    same_times(before, after, 0, 0, exact)
+    same_times(before, after, 1, 1, False)
+    assert after.content[1] == before.content[1] or source_suffix == "ts" or suffix == "ts", "the sound changed"
+    frame = Fraction(1, 30)
+    assert abs((after.ends[0] - after.times[0][0]) - (after.ends[1] - max(after.times[1][0], 0))) < frame
+    assert abs((after.ends[0] - after.times[0][0]) - (before.ends[0] - before.times[0][0])) < frame / 2
+
+
+@pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_hdr10_keeps_colours_and_mastering_data(
+    gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str, suffix: str
+) -> None:
+    source = footage.hdr(tmp_path / "in.mkv")
+    before = facts(source)
+    preset = ["--preset", "12"] if encoder == "svt-av1" else []
+    after = upscale(gansr, source, tmp_path / f"out.{suffix}", point_model, "--encoder", encoder, *preset)
+
+    assert after.picture["size"] == (256, 144)
+    assert {key: after.picture[key] for key in KEPT} == {key: before.picture[key] for key in KEPT}
+    assert (after.picture["matrix"], after.picture["primaries"], after.picture["transfer"]) == (9, 9, 16)
+    expected = {
+        "mastering": [0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329, 0.005, 1000.0],
+        "light": [1000.0, 400.0],
+    }
+    assert before.picture["light"] == expected
+    assert near(after.picture["light"], expected), "not in the decoded frames"
+    assert near(after.picture["container light"], expected), "not in the container"
+    assert near(bitstream_light(tmp_path, tmp_path / f"out.{suffix}", encoder), expected), "not in the bitstream"
+
+
+def near(found: dict[str, list[float]], expected: dict[str, list[float]]) -> bool:
+    """Equal to the precision that AV1 stores: 1/65536 for colours, 1/16384 cd/m2 for black."""
+    return found.keys() == expected.keys() and all(
+        a == pytest.approx(b, rel=1e-5, abs=7e-5)
+        for key in expected
+        for a, b in zip(found[key], expected[key], strict=True)
+    )
+
+
+def bitstream_light(folder: Path, path: Path, encoder: str) -> dict[str, list[float]]:
+    """HDR10 metadata of the naked stream, without any container."""
+    naked = folder / {"x265": "naked.hevc", "x264": "naked.h264", "svt-av1": "naked.obu"}[encoder]
+    footage.ffmpeg("-i", path, "-map", "0:v:0", "-c", "copy", naked)
+    found: dict[str, list[float]] = facts(naked).picture["light"]
+    return found
+
+
+def test_anamorphic_pixels_keep_their_shape(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = footage.anamorphic(tmp_path / "in.mkv")
+    before = facts(source)
+    for suffix in ("mkv", "mp4"):
+        after = upscale(gansr, source, tmp_path / f"out.{suffix}", point_model)
+        assert after.picture["size"] == (180, 144)
+        assert {key: after.picture[key] for key in KEPT} == {key: before.picture[key] for key in KEPT}
+        assert after.picture["sar"] == Fraction(16, 11)
+        assert after.picture["matrix"] == 5
+
+
+def test_square_target_for_anamorphic_source_changes_the_pixels_shape(
+    gansr: Gansr, tmp_path: Path, point_model: Path
+) -> None:
+    source = footage.anamorphic(tmp_path / "in.mkv")
+    after = upscale(gansr, source, tmp_path / "out.mkv", point_model, "--width", "160", "--height", "88")
+    assert after.picture["size"] == (160, 88)
+    assert after.picture["sar"] * 160 / 88 == Fraction(16, 11) * 90 / 72, "the picture would look squeezed"
+
+
+def test_every_track_chapter_and_attachment_comes_along(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = footage.many_tracks(tmp_path / "in.mkv")
+    before = facts(source)
+    after = upscale(gansr, source, tmp_path / "out.mkv", point_model)
+
+    assert after.kinds == before.kinds == ["video", "audio", "audio", "subtitle", "subtitle", "attachment"]
+    assert after.codecs == ["hevc", *before.codecs[1:]]
+    assert after.marks == before.marks
+    assert after.content[1:] == before.content[1:]
+    for key in ("language", "title", "filename", "mimetype"):
+        assert [tags.get(key) for tags in after.tags] == [tags.get(key) for tags in before.tags], key
+    assert after.chapters == before.chapters and len(after.chapters) == 2
+    assert after.metadata["title"] == "A film"
+    for place in range(5):
+        same_times(before, after, place, place, False)
+    footage.ffmpeg(
+        f"-dump_attachment:{5}", tmp_path / "dumped", "-i", tmp_path / "out.mkv", "-t", "0", "-f", "null", "-"
+    )
+    assert (tmp_path / "dumped").read_bytes() == (tmp_path / "font.ttf").read_bytes()
+    assert abs(after.ends[0] - after.ends[2]) < Fraction(1, 25)
+
+
+def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
+    gansr: Gansr, tmp_path: Path, point_model: Path
+) -> None:
+    source = footage.many_tracks(tmp_path / "in.mkv")
+    refused = gansr("upscale", source, tmp_path / "out.mp4", "--model", point_model, "-q")
+    assert refused.returncode == 1
+    line = one_line(refused.stderr)
+    assert "out.mp4 cannot hold" in line and "font.ttf" in line and "--drop" in line
+    assert not (tmp_path / "out.mp4").exists()
+
+    after = upscale(gansr, source, tmp_path / "out.mp4", point_model, "--drop", "attachments")
+    assert after.codecs[:5] == ["hevc", "aac", "flac", "mov_text", "mov_text"]
+    assert [tags.get("language") for tags in after.tags[1:5]] == ["eng", "deu", "eng", "jpn"]
+    assert [chapter[2] for chapter in after.chapters] == ["One", "Two"]
+    assert after.metadata["title"] == "A film"
+
+
+def test_cover_art_comes_along(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    plain, source = footage.plain(tmp_path / "plain.mp4"), tmp_path / "in.mp4"
+    still = [*footage.picture("64x64", frames=1), "-map", "0", "-map", "1:v"]
+    footage.ffmpeg("-i", plain, *still, "-c", "copy", "-c:v:1", "mjpeg", "-disposition:v:1", "attached_pic", source)
+    before = facts(source)
+    after = upscale(gansr, source, tmp_path / "out.mp4", point_model)
+    assert before.kinds.count("video") == after.kinds.count("video") == 2
+    assert "attached_pic" in after.marks[2] or "attached_pic" in after.marks[1]
+    assert sorted(after.content[1:]) == sorted(before.content[1:])
+    assert after.picture["frames"] == 20
+
+
+@pytest.mark.parametrize(
+    ("size", "format", "codec", "expected"),
+    [
+        ("97x65", "yuv444p", "libx264", (194, 130)),
+        ("97x66", "yuv422p", "ffv1", (192, 132)),  # VapourSynth holds whole chroma samples only
+        ("98x66", "yuv420p", "libx264", (196, 132)),
+        ("70x50", "yuv420p", "libx264", (140, 100)),
+        ("33x21", "gbrp", "libx264rgb", (66, 42)),
+        ("50x38", "gray", "ffv1", (100, 76)),
+    ],
+)
+def test_odd_sizes(
+    gansr: Gansr, tmp_path: Path, point_model: Path, size: str, format: str, codec: str, expected: tuple[int, int]
+) -> None:
+    source = tmp_path / "in.mkv"
+    footage.ffmpeg(
+        *footage.picture(size, frames=5),
+        "-vf",
+        f"scale={size.replace('x', ':')}",
+        "-pix_fmt",
+        format,
+        "-c:v",
+        codec,
+        source,
+    )
+    before = facts(source)
+    assert before.picture["size"] == tuple(map(int, size.split("x")))
+    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, *FAST)
+    assert done.returncode == 0, done.stderr
+    after = facts(tmp_path / "out.mkv")
+    assert after.picture["size"] == expected
+    assert after.picture["frames"] == 5
+    assert after.picture["sar"] == 1
+    wanted = {"gbrp": "yuv444p", "gray": "yuvj420p"}  # ffmpeg calls gray full range
+    assert after.picture["format"] == wanted.get(format, format)
+    assert ("is cut to 96x66" in done.stderr) == (size == "97x66")
+
+
+def test_printed_script_makes_the_same_frames(gansr: Gansr, tmp_path: Path, small_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=6)
+    words = ["--height", "100", "--depth", "10", "--model", small_model]
+    printed = gansr("upscale", source, tmp_path / "out.mkv", "--script-only", *words)
+    assert printed.returncode == 0, printed.stderr
+    assert not (tmp_path / "out.mkv").exists()
+    (tmp_path / "clip.vpy").write_text(printed.stdout)
+    vspipe = Path(vs.__file__).parent / "vspipe"
+    with (tmp_path / "clip.y4m").open("wb") as y4m:
+        subprocess.run([vspipe, "-c", "y4m", tmp_path / "clip.vpy", "-"], stdout=y4m, check=True)
+
+    upscale(gansr, source, tmp_path / "out.mkv", small_model, *map(str, words[:4]), "--params", "lossless=1")
+    expected = frame_hashes(tmp_path / "clip.y4m")
+    assert len(set(expected)) == 6
+    assert frame_hashes(tmp_path / "out.mkv") == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "size", "passes"),
+    [
+        (["--height", "100"], (150, 100), 1),
+        (["--width", "100"], (100, 66), 1),
+        (["--height", "200"], (300, 200), 2),
+        (["--width", "192", "--height", "100"], (192, 100), 1),
+    ],
+)
+def test_target_sizes(
+    gansr: Gansr, tmp_path: Path, point_model: Path, words: list[str], size: tuple[int, int], passes: int
+) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=3)
+    after = upscale(gansr, source, tmp_path / "out.mkv", point_model, *words)
+    assert after.picture["size"] == size
+    assert after.picture["frames"] == 3
+    script = gansr("upscale", source, tmp_path / "o.mkv", "--model", point_model, "--script-only", *words).stdout
+    assert script.count("gansr.Upscale") == passes and script.count("resize.Spline36") == 1
+    if len(words) == 2:
+        assert after.picture["sar"] == 1
+    else:
+        assert after.picture["sar"] * Fraction(*size) == Fraction(96, 64)
+
+
+def test_depth_follows_the_source_and_dithers_only_downwards(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    deep, flat = footage.hdr(tmp_path / "deep.mkv"), footage.plain(tmp_path / "flat.mp4", frames=3)
+    assert upscale(gansr, flat, tmp_path / "a.mkv", point_model).picture["format"] == "yuv420p"
+    assert upscale(gansr, flat, tmp_path / "b.mkv", point_model, "--depth", "10").picture["format"] == "yuv420p10le"
+    assert upscale(gansr, deep, tmp_path / "c.mkv", point_model, "--depth", "8").picture["format"] == "yuv420p"
+    scripts = {
+        name: gansr("upscale", path, tmp_path / "x.mkv", "--script-only", "--height", "90", "--depth", depth,
+                    "--model", point_model).stdout
+        for name, path, depth in (("up", flat, "10"), ("same", flat, "8"), ("down", deep, "8"))
+    }  # fmt: skip
+    assert [name for name, text in scripts.items() if "error_diffusion" in text] == ["down"]
+
+
+def test_options_reach_the_encoder(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=4)
+    words = ["--crf", "33", "--params", "bframes=1", "--", "-x265-params", "keyint=77", "-metadata", "comment=hello"]
+    after = upscale(gansr, source, tmp_path / "out.mkv", point_model, *words)
+    text = (tmp_path / "out.mkv").read_bytes()
+    for option in (b"crf=33.0", b"bframes=1", b"keyint=77"):
+        assert option in text, option
+    assert after.metadata["comment"] == "hello"
+
+
+def test_notes_name_what_was_assumed_and_progress_is_plain_lines(
+    gansr: Gansr, tmp_path: Path, point_model: Path
+) -> None:
+    source = footage.variable(tmp_path / "in.mp4")
+    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, *FAST)
+    lines = done.stderr.splitlines()
+    assert any(line.startswith("note: Upscale: frame 0 does not say its matrix") for line in lines)
+    assert any(line.startswith("60/60 frames, 100.0 %") for line in lines)
+    assert "\r" not in done.stderr and "\x1b" not in done.stderr
+    assert lines[-1].startswith(f"{tmp_path / 'out.mkv'}: 60 frames of 192x128 in ")
+    assert not any("return value" in line for line in lines), "an inner matter of the source filter"
+
+
+def test_rotated_video_comes_out_upright(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    flat = footage.anamorphic(tmp_path / "flat.mkv")
+    footage.ffmpeg("-display_rotation", "90", "-i", flat, "-c", "copy", tmp_path / "in.mp4")
+    after = upscale(gansr, tmp_path / "in.mp4", tmp_path / "out.mp4", point_model)
+    assert after.picture["size"] == (144, 180)
+    assert after.picture["sar"] == Fraction(11, 16)
+
+
+def test_sound_that_starts_earlier_or_later_stays_in_place(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    plain = footage.plain(tmp_path / "plain.mkv")
+    for delay in ("-0.32", "0.32"):
+        source, output = tmp_path / f"in{delay}.mkv", tmp_path / f"out{delay}.mkv"
+        footage.ffmpeg(
+            "-i", plain, "-itsoffset", delay, "-i", plain, "-map", "0:v", "-map", "1:a", "-c", "copy", source
+        )
+        before, after = facts(source), upscale(gansr, source, output, point_model)
+        assert abs(before.times[1][0] - before.times[0][0]) > Fraction(1, 4)
+        same_times(before, after, 0, 0, False)
+        same_times(before, after, 1, 1, False)
+
+
+def test_avi_with_unknown_times_at_a_constant_rate(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = tmp_path / "in.avi"
+    footage.ffmpeg(*footage.picture(), *footage.tone(0.8), "-c:v", "mpeg4", "-bf", "2", "-c:a", "mp3", source)
+    after = upscale(gansr, source, tmp_path / "out.mkv", point_model)
+    assert after.picture["frames"] == 20
+    gaps = {round(b - a, 3) for a, b in zip(after.times[0], after.times[0][1:], strict=False)}
+    assert gaps == {Fraction(40, 1000)}
+
+
+def test_lossless_content_is_hashed_over_real_pictures(tmp_path: Path) -> None:
+    """The hash above tells different pictures apart."""
+    path = footage.plain(tmp_path / "in.mp4", frames=4)
+    hashes = frame_hashes(path)
+    assert len(set(hashes)) == 4 and hashes[0] != hashlib.md5(b"").hexdigest()

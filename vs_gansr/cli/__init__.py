@@ -1,0 +1,56 @@
+"""The `gansr` command: finds the command asked for, runs it, and turns what goes wrong into one line.
+
+A command is a module of this package with `HELP` (one line), `add_arguments(parser)` and `run(args) -> int`, named
+in COMMANDS. Heavy imports belong inside `run`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from ..errors import GansrError, one_line
+from .common import FAILED, Interrupted, say
+
+__all__ = ["COMMANDS", "main", "parser"]
+
+COMMANDS = ("upscale", "models")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(
+        prog="gansr", description="Upscales and cleans video with a GAN's generator, through VapourSynth."
+    )
+    top.add_argument("--version", action="version", version=f"gansr {version('vs-gansr')}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="command")
+    for name in COMMANDS:
+        module = import_module(f".{name}", __package__)
+        sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs `gansr` with `argv` (default: the process's own) and returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    cut = words.index("--") if "--" in words else len(words)
+    try:
+        args = parser().parse_args(words[:cut])
+        args.rest = words[cut + 1 :]  # for other programs, as they are
+        code: int = args.run(args)
+        return code
+    except GansrError as error:
+        say(f"gansr: {one_line(error, 1000)}")
+        return FAILED
+    except Interrupted as stop:
+        say(f"gansr: interrupted by {signal.Signals(stop.signum).name}; nothing was written")
+        return 128 + stop.signum
+    except KeyboardInterrupt:
+        say("gansr: interrupted")
+        return 128 + signal.SIGINT

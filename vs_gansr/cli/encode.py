@@ -1,0 +1,205 @@
+"""Owns the encoder's command line: what ffmpeg must be told so that nothing of the source is lost.
+
+Pure functions of a job, a source, its frames' properties and a graph; starts nothing. The pipe (input 0) carries
+only pictures and times, everything else comes from here or from the source (input 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from .common import CommandError
+from .ffmpeg import Ffmpeg
+from .job import ENCODERS, Job
+from .media import Source, Track
+
+__all__ = ["CONTAINERS", "Picture", "Plan", "carry", "command", "container", "trial"]
+
+CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm"}
+TEXT = {"subrip", "ass", "ssa", "mov_text", "webvtt", "text"}
+STATISTICS = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "SOURCE_ID", "_STATISTICS", "ENCODER")
+KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attachments", "video": "cover"}
+TAGS = {"colorspace": "_Matrix", "color_primaries": "_Primaries", "color_trc": "_Transfer"}
+BRANDS = ("major_brand", "minor_version", "compatible_brands")  # what kind of MP4 the source was
+UNSPECIFIED = 2
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the encoder must know of the pictures: size, ffmpeg's pixel format, sample aspect ratio, frames.
+
+    `props` are VapourSynth's of the first frame · `start` and `last` when the first and the last frame are shown and
+    `end` when the last one is over, in seconds from the file's first moment.
+    """
+
+    width: int
+    height: int
+    pixel_format: str
+    sar: Fraction
+    props: Mapping[str, Any]
+    start: Fraction
+    last: Fraction
+    end: Fraction
+
+
+@dataclass(frozen=True)
+class Plan:
+    """For each track of the source that is carried: the track and its codec in the output ("copy" mostly).
+
+    `notes` say what is not carried as it is, and why.
+    """
+
+    tracks: tuple[tuple[Track, str], ...]
+    notes: tuple[str, ...]
+
+
+def container(output: str, encoder: str) -> str:
+    """ffmpeg's name of the container that `output` asks for by its ending. Raises CommandError for others."""
+    suffix = Path(output).suffix.lower()
+    if suffix not in CONTAINERS:
+        raise CommandError(f"{output} does not end in one of {', '.join(CONTAINERS)}; .mkv holds everything")
+    if suffix == ".webm" and encoder != "svt-av1":
+        raise CommandError(f"{output}: WebM holds AV1 but not {encoder}; use --encoder svt-av1 or .mkv")
+    return CONTAINERS[suffix]
+
+
+def carry(job: Job, source: Source) -> Plan:
+    """Which tracks come along, and how. Text subtitles change their form where the container knows another."""
+    form = {"matroska": "subrip", "webm": "webvtt"}.get(container(job.output, job.encoder), "mov_text")
+    others = {"mov_text"} if form == "subrip" else TEXT - {form}
+    tracks, notes = [], []
+    for track in source.others:
+        if KINDS.get(track.kind) in job.drop:
+            continue
+        if track.kind == "data" or (track.kind == "video" and not track.cover):
+            notes.append(f"{track} is not carried")
+        elif track.kind == "subtitle" and track.codec in others:
+            tracks.append((track, form))
+            notes.append(f"{track} becomes {form}, which {Path(job.output).suffix} can hold")
+        else:
+            tracks.append((track, "copy"))
+    return Plan(tuple(tracks), tuple(notes))
+
+
+def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
+    """A command that writes a moment of the carried tracks alone: does the container take them?"""
+    words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-y", "-i", f"file:{source.path}", "-t", "0.1"]
+    for place, (track, codec) in enumerate(plan.tracks):
+        words += ["-map", f"0:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"0:s:{track.index}"]
+    return [*words, "-f", container(job.output, job.encoder), f"file:{job.temporary}"]
+
+
+def command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
+    """The whole command: pictures from stdin, progress to stdout, `job.temporary` as the result."""
+    kind = container(job.output, job.encoder)
+    encoder = ENCODERS[job.encoder]
+    extra, params = split_params(job, encoder.params)
+    colours = colour_options(picture.props)
+    light = light_params(job.encoder, picture.props)
+    tags = ":".join([f"{name}={value}" for name, value in colours.items()] + [f"range={colour_range(picture.props)}"])
+    sar = f"{picture.sar.numerator}/{picture.sar.denominator}"
+
+    words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
+    if ffmpeg.hdr:
+        words += light_options(picture.props)
+    words += ["-f", "nut", "-itsoffset", microseconds(picture.start), "-i", "pipe:0"]
+    words += ["-itsoffset", microseconds(-source.origin), "-i", f"file:{source.path}", "-map", "0:v:0"]
+    words += ["-map_metadata", "1", "-map_metadata:s:0", f"1:s:{source.video.index}", "-map_chapters", "1"]
+    for place, (track, codec) in enumerate(plan.tracks, 1):
+        words += ["-map", f"1:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"1:s:{track.index}"]
+    for tag in source.video.tags:
+        if tag.upper().startswith(STATISTICS):  # true of the old picture only
+            words += ["-metadata:s:0", f"{tag}="]
+    for tag in BRANDS:
+        words += ["-metadata", f"{tag}="]
+    words += ["-disposition:0", "+".join(source.video.disposition) or "0"]
+    words += ["-filter:0", f"setparams={tags},setsar=sar={sar}:max=2147483647"]
+    words += ["-fps_mode:0", "passthrough", "-enc_time_base:0", "demux", "-bsf:0", last_duration(picture)]
+    words += ["-c:0", encoder.library, "-pix_fmt:0", picture.pixel_format]
+    words += ["-crf:0", f"{encoder.crf if job.crf is None else job.crf:g}", "-preset:0", job.preset or encoder.preset]
+    for name in TAGS:
+        words += [f"-{name}:0", str(colours[name])] if name in colours else []
+    words += ["-color_range:0", str(colour_range(picture.props))]
+    own = {"x265": ["log-level=error"]}.get(job.encoder, [])
+    joined = ":".join(filter(None, [*own, light, *params]))
+    words += [encoder.params + ":0", joined] if joined else []
+    if job.encoder == "x265" and kind in ("mp4", "mov"):
+        words += ["-tag:0", "hvc1"]  # the only one that Apple's players take
+    words += ["-max_muxing_queue_size", "100000"]
+    return [*words, *extra, "-f", kind, f"file:{job.temporary}"]
+
+
+def split_params(job: Job, option: str) -> tuple[list[str], list[str]]:
+    """The job's extra options without the encoder's own parameters, and those: ffmpeg takes that option once."""
+    extra, params, words = [], [job.params], iter(job.extra)
+    for word in words:
+        if word.split(":")[0] == option:
+            params.append(next(words, ""))
+        else:
+            extra.append(word)
+    return extra, params
+
+
+def colour_range(props: Mapping[str, Any]) -> int:
+    """ffmpeg's number: 1 limited, 2 full. YUV without a word about it is limited."""
+    return 2 if int(props.get("_Range", 1 - int(props.get("_ColorRange", 1)))) == 1 else 1
+
+
+def colour_options(props: Mapping[str, Any]) -> dict[str, int]:
+    """ffmpeg's numbers for the tags that the frame has; the first three are those of H.273 in both worlds."""
+    found = {ours: int(props[theirs]) for ours, theirs in TAGS.items() if props.get(theirs, UNSPECIFIED) != UNSPECIFIED}
+    if "_ChromaLocation" in props:
+        found["chroma_location"] = int(props["_ChromaLocation"]) + 1
+    return found
+
+
+def mastering(props: Mapping[str, Any], chroma: float, luma: float) -> str:
+    """The mastering display as G(x,y)B(x,y)R(x,y)WP(x,y)L(max,min), in units of 1/chroma and 1/luma; SMPTE ST 2086."""
+    xs, ys = props.get("MasteringDisplayPrimariesX"), props.get("MasteringDisplayPrimariesY")
+    if xs is None or ys is None or "MasteringDisplayMaxLuminance" not in props:
+        return ""
+    white = (props["MasteringDisplayWhitePointX"], props["MasteringDisplayWhitePointY"])
+    points = [(name, (xs[i], ys[i]), chroma) for name, i in (("G", 1), ("B", 2), ("R", 0))]
+    levels = (props["MasteringDisplayMaxLuminance"], props["MasteringDisplayMinLuminance"])
+    points += [("WP", white, chroma), ("L", levels, luma)]
+    return "".join(f"{name}({number(a, unit)},{number(b, unit)})" for name, (a, b), unit in points)
+
+
+def number(value: float, unit: float) -> str:
+    return str(round(value * unit)) if unit != 1 else f"{value:.5f}".rstrip("0").rstrip(".")
+
+
+def content_light(props: Mapping[str, Any]) -> str:
+    """MaxCLL and MaxFALL in cd/m2, CTA-861.3."""
+    if "ContentLightLevelMax" not in props:
+        return ""
+    return f"{int(props['ContentLightLevelMax'])},{int(props.get('ContentLightLevelAverage', 0))}"
+
+
+def light_params(encoder: str, props: Mapping[str, Any]) -> str:
+    """HDR10 metadata as the encoder's own parameters, which reach the bitstream with every ffmpeg."""
+    exact, light = mastering(props, 50000, 10000), content_light(props)
+    names = {"x265": ("master-display", "max-cll"), "x264": ("mastering-display", "cll")}
+    display, level = names.get(encoder, ("mastering-display", "content-light"))
+    shown = exact if encoder in names else mastering(props, 1, 1)
+    return ":".join(f"{name}={value}" for name, value in ((display, shown), (level, light)) if value)
+
+
+def light_options(props: Mapping[str, Any]) -> list[str]:
+    """HDR10 metadata as ffmpeg's input options, which reach the container too."""
+    exact, light = mastering(props, 50000, 10000), content_light(props)
+    return [*(["-mastering_display:0", exact] if exact else []), *(["-content_light:0", light] if light else [])]
+
+
+def last_duration(picture: Picture) -> str:
+    """A bitstream filter that gives the last frame its duration, which no pipe carries."""
+    since, duration = float(picture.last) - 0.0005, float(picture.end - picture.last)
+    return f"setts=pts=PTS:dts=DTS:duration='round(if(gte(PTS*TB,{since:.6f}),{duration:.9f}/TB,DURATION))'"
+
+
+def microseconds(time: Fraction) -> str:
+    return f"{float(time):.6f}"

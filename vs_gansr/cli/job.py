@@ -1,0 +1,81 @@
+"""Owns what one `gansr upscale` is asked to do, as plain data that travels to the renderer as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["ENCODERS", "Encoder", "Job"]
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder of ffmpeg's: its name there, the option that takes its own parameters, and our defaults."""
+
+    library: str
+    params: str
+    crf: float
+    preset: str
+    layouts: tuple[str, ...]
+
+
+ENCODERS = {
+    "x265": Encoder("libx265", "-x265-params", 18, "medium", ("420", "422", "444")),
+    "x264": Encoder("libx264", "-x264-params", 17, "medium", ("420", "422", "444")),
+    "svt-av1": Encoder("libsvtav1", "-svtav1-params", 26, "6", ("420",)),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """The arguments of `gansr upscale`.
+
+    `source` and `output` are absolute; `temporary` is the file that is written and becomes `output` at the end ·
+    `width` and `height` of the result, 0 for the network's own · `depth` 8 or 10, 0 to follow the source ·
+    `chroma` "420", "422" or "444", empty to follow the source · `drop` kinds of tracks left out · `extra` options
+    for ffmpeg as they are. The rest are arguments of core.gansr.Upscale; None leaves them to the plugin.
+    """
+
+    source: str
+    output: str
+    temporary: str = ""
+    encoder: str = "x265"
+    crf: float | None = None
+    preset: str | None = None
+    params: str = ""
+    extra: tuple[str, ...] = ()
+    ffmpeg: str | None = None
+    width: int = 0
+    height: int = 0
+    depth: int = 0
+    chroma: str = ""
+    drop: tuple[str, ...] = ()
+    accept_damage: bool = False
+    model: str | None = None
+    provider: str | None = None
+    device_id: int | None = None
+    precision: str | None = None
+    num_streams: int | None = None
+    tilesize: tuple[int, ...] | None = None
+    overlap: tuple[int, ...] | None = None
+    memory: int | None = None
+    strength: float | None = None
+    reuse: int | None = None
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, line: str) -> Job:
+        """The job that `to_json` wrote."""
+        values = json.loads(line)
+        lists: dict[str, Any] = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+        return cls(**{**values, **lists})
+
+    def upscale_arguments(self) -> dict[str, Any]:
+        """What is passed on to core.gansr.Upscale."""
+        names = [f.name for f in fields(self)]
+        given = {name: getattr(self, name) for name in names[names.index("model") :]}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v is not None}
