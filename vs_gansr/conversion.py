@@ -218,6 +218,22 @@ class Resampler:
         last = self.stride * (length // self.stride - 1) + self.first + self.taps.shape[1] - 1
         return max(0, -self.first), max(0, last - length + 1)
 
+    def aligned(self) -> tuple[int, Matrix]:
+        """`first` and the taps of phase 0, with zeros put before them until `first` is a multiple of `stride`."""
+        missing = self.first % self.stride
+        return self.first - missing, np.concatenate([np.zeros(missing), self.taps[0]])
+
+    def dense(self, length: int) -> Matrix:
+        """The filter as a matrix, (outputs, length), for one phase: what is mirrored adds to what it mirrors."""
+        before, after = self.margins(length)
+        left, right = mirrored(length, before, after)
+        source = np.concatenate([left, np.arange(length), right])
+        matrix = np.zeros((length // self.stride, length))
+        for k, row in enumerate(matrix):
+            begin = self.stride * k + self.first + before
+            np.add.at(row, source[begin : begin + self.taps.shape[1]], self.taps[0])
+        return matrix
+
 
 def upsampler(factor: int, lead: float) -> Resampler:
     """Chroma to luma size along one axis; `lead` as Side.lead gives it."""

@@ -131,6 +131,11 @@ class Builder:
         self.weights.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
         return name
 
+    def conv(self, value: str, kernel: Matrix, bias: Matrix | None = None, strides: tuple[int, int] = (1, 1)) -> str:
+        """`value` convolved, without padding; `bias` per output channel."""
+        weights = [self.constant(kernel)] if bias is None else [self.constant(kernel), self.constant(bias)]
+        return self.op("Conv", value, *weights, strides=list(strides))
+
     def joined(self, values: list[str]) -> str:
         """The values side by side along the channel axis."""
         return values[0] if len(values) == 1 else self.op("Concat", *values, axis=1)
@@ -167,15 +172,13 @@ def prologue(builder: Builder, source: Side, generator: Generator, width: int, h
     if source.dtype != np.float32:
         planes = [builder.op("Cast", plane, to=TensorProto.FLOAT) for plane in planes]
     if source.subsampling_w or source.subsampling_h:
-        luma = builder.op("Mul", planes[0], builder.constant(matrix[:, 0].reshape(1, -1, 1, 1)))
-        chroma = upsampled(builder, builder.joined(planes[1:]), source, matrix[:, 1:], shift, width, height)
+        luma = builder.conv(planes[0], matrix[:, :1, None, None], shift)
+        chroma = upsampled(builder, builder.joined(planes[1:]), source, matrix[:, 1:], width, height)
         return builder.op("Add", luma, chroma)
     return mixed(builder, builder.joined(planes), matrix, shift)
 
 
-def upsampled(
-    builder: Builder, chroma: str, source: Side, matrix: Matrix, shift: Matrix, width: int, height: int
-) -> str:
+def upsampled(builder: Builder, chroma: str, source: Side, matrix: Matrix, width: int, height: int) -> str:
     """What two small chroma planes add to the picture, at luma size: one convolution, its channels spread out."""
     rows, columns = source.shape(1, width, height)
     down, across = (upsampler(1 << s, source.lead(axis)) for axis, s in enumerate(_log2(source)))
@@ -183,9 +186,7 @@ def upsampled(
     chroma = builder.mirror(chroma, 3, columns, *across.margins(columns))
     channels = matrix.shape[0]
     kernel = np.einsum("oi,ph,qw->opqihw", matrix, down.taps, across.taps)
-    kernel = kernel.reshape(-1, *kernel.shape[3:])
-    bias = np.repeat(shift, down.phases * across.phases)
-    grid = builder.op("Conv", chroma, builder.constant(kernel), builder.constant(bias))
+    grid = builder.conv(chroma, kernel.reshape(-1, *kernel.shape[3:]))
     if down.phases == across.phases:
         return builder.op("DepthToSpace", grid, blocksize=down.phases, mode="CRD")
     split = builder.constant([1, channels, down.phases, across.phases, rows, columns], np.int64)
@@ -197,7 +198,7 @@ def mixed(builder: Builder, picture: str, matrix: Matrix, shift: Matrix) -> str:
     """matrix @ picture + shift in every pixel."""
     outputs, inputs = matrix.shape
     if inputs > 1 and np.any(matrix * (1 - np.eye(outputs, inputs))):
-        return builder.op("Conv", picture, builder.constant(matrix[:, :, None, None]), builder.constant(shift))
+        return builder.conv(picture, matrix[:, :, None, None], shift)
     gain = matrix.sum(axis=1)  # one factor per channel, or one channel spread over all
     if np.any(gain != 1):
         picture = builder.op("Mul", picture, builder.constant(gain.reshape(1, -1, 1, 1)))
@@ -237,22 +238,42 @@ def epilogue(builder: Builder, target: Side, generator: Generator, picture: str,
 def downsampled(
     builder: Builder, picture: str, target: Side, matrix: Matrix, shift: Matrix, width: int, height: int
 ) -> str:
-    """Two small chroma planes of a picture: the matrix first, then each axis by itself."""
-    down, across = (downsampler(1 << s, target.lead(axis)) for axis, s in enumerate(_log2(target)))
-    chroma = mixed(builder, picture, matrix, shift)
-    chroma = reduced(builder, chroma, 3, across, width)
-    return reduced(builder, chroma, 2, down, height)
+    """Two small chroma planes of a picture, one axis after the other, the matrix applied with the first."""
+    value = picture
+    for axis, length in ((1, width), (0, height)):
+        factor = 1 << _log2(target)[axis]
+        if factor > 1:
+            filter_ = downsampler(factor, target.lead(axis))
+            value = reduced(builder, value, axis, filter_, length, matrix, shift)
+            matrix, shift = np.eye(2), np.zeros(2)  # the taps sum to 1: what is added once stays
+    return value
 
 
-def reduced(builder: Builder, value: str, axis: int, filter_: Resampler, length: int) -> str:
-    """Two channels filtered and thinned along one axis."""
-    if filter_.stride == 1:
-        return value
-    value = builder.mirror(value, axis, length, *filter_.margins(length))
-    shape = (1, -1) if axis == 3 else (-1, 1)
-    kernel = np.stack([filter_.taps.reshape(1, *shape)] * 2)
-    strides = [1, filter_.stride] if axis == 3 else [filter_.stride, 1]
-    return builder.op("Conv", value, builder.constant(kernel), group=2, strides=strides)
+def reduced(
+    builder: Builder, value: str, axis: int, filter_: Resampler, length: int, matrix: Matrix, shift: Matrix
+) -> str:
+    """matrix @ value + shift, filtered and thinned along one axis (0 rows, 1 columns).
+
+    One convolution computes what needs no pixel beyond the border; the few outputs that do are computed each from
+    the strip it sees, its mirrored taps added up. That spares a copy of the whole picture with margins.
+    """
+
+    def convolved(source: str, taps: Matrix, stride: int = 1) -> str:
+        kernel = matrix[:, :, None, None] * (taps[None, :] if axis else taps[:, None])
+        return builder.conv(source, kernel, shift, (1, stride) if axis else (stride, 1))
+
+    rows = filter_.dense(length)
+    start, taps = filter_.aligned()
+    first = -start // filter_.stride
+    inside = max(0, (length - len(taps)) // filter_.stride + 1)
+    parts = [convolved(value, taps, filter_.stride)] if inside else []
+    for k in range(len(rows)):
+        if not first <= k < first + inside:
+            seen = np.flatnonzero(rows[k])
+            begin, end = int(seen[0]), int(seen[-1]) + 1
+            strip = builder.op("Slice", value, *(builder.constant([n], np.int64) for n in (begin, end, axis + 2)))
+            parts.insert(k if k < first else len(parts), convolved(strip, rows[k, begin:end]))
+    return parts[0] if len(parts) == 1 else builder.op("Concat", *parts, axis=axis + 2)
 
 
 def quantised(builder: Builder, value: str, target: Side) -> str:
