@@ -1,0 +1,165 @@
+"""Owns the half-precision copy of a generator: which nodes may not be halved, and the conversion; knows no video.
+
+ONNX Runtime's converter does the work. It clips weights that float16 cannot hold and lets activations overflow, so
+the nodes concerned are found first, by their weights and by a tiny run on the CPU, and stay in float32. They are
+joined directly where they touch: the converter alone would pass what is between them through float16.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from itertools import count
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from .errors import ModelError, one_line
+
+__all__ = ["convert", "overflowing"]
+
+log = logging.getLogger("vs_gansr")
+
+LARGEST = 65504.0  # of float16
+HEADROOM = 4.0  # real pictures may excite more than the probes do
+PROBE = 48  # pixels a side of the pictures that look for overflow
+
+
+def convert(proto: onnx.ModelProto, peak: float = 1.0, keep: frozenset[str] | None = None) -> onnx.ModelProto:
+    """A copy in float16 whose inputs and outputs are still float32; nodes named in `keep` stay float32, too.
+
+    `peak` is the value that stands for white; `keep` is what `overflowing` finds unless
+    it is given. Raises ModelError where the network resists.
+    """
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    copy = named(proto)
+    if keep is None:
+        keep = overflowing(copy, peak)
+    try:
+        halved: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=sorted(keep))
+    except Exception as error:
+        raise ModelError(
+            f"the model cannot be put into half precision: {one_line(error)}; use precision fp32"
+        ) from error
+    rejoin(halved.graph)
+    order(halved.graph)
+    return halved
+
+
+def named(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which every node has a name of its own, so that it can be spoken of."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    taken = Counter(node.name for node in copy.graph.node)
+    numbers = count()
+    for node in copy.graph.node:
+        if not node.name or taken[node.name] > 1:
+            node.name = next(name for n in numbers if (name := f"{node.op_type}_{n}") not in taken)
+    return copy
+
+
+def overflowing(proto: onnx.ModelProto, peak: float = 1.0) -> frozenset[str]:
+    """Names of the nodes that float16 cannot hold: by a weight, or by an activation in a run on small pictures.
+
+    `peak` is the value that stands for white. A network that does not run on such pictures is judged by its
+    weights alone.
+    """
+    limit = LARGEST / HEADROOM
+    heavy = {t.name for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT and largest(t) > LARGEST}
+    hot = {name for name, value in activations(proto, peak).items() if not value <= limit}
+    return frozenset(
+        node.name for node in proto.graph.node if heavy & set(node.input) or hot & {*node.input, *node.output}
+    )
+
+
+def largest(tensor: onnx.TensorProto) -> float:
+    return float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0))
+
+
+def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
+    """The largest absolute value of every float activation over two pictures: noise, and black and white dots."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(proto)
+    graph = probe.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    [entry] = [value for value in graph.input if value.name not in weights]
+    dims = [
+        d.dim_value or side for d, side in zip(entry.type.tensor_type.shape.dim, (1, 3, PROBE, PROBE), strict=False)
+    ]
+    known = {value.name for value in graph.output}
+    inferred = onnx.shape_inference.infer_shapes(probe).graph.value_info
+    graph.output.extend(
+        helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
+        for value in inferred
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in known | weights
+    )
+    rng = np.random.default_rng(0)
+    noise = rng.random(dims, np.float32)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    found: dict[str, float] = {}
+    try:
+        session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        names = [value.name for value in session.get_outputs()]
+        for picture in (noise, np.round(noise)):
+            for name, result in zip(names, session.run(None, {entry.name: peak * picture}), strict=True):
+                value = np.abs(result).max(initial=0.0)  # NaN counts as the largest
+                found[name] = max(found.get(name, 0.0), float(value)) if value == value else np.inf
+    except Exception as error:  # a size rule, say: the watch on the output still tells
+        log.debug("no probe for overflow: %s", one_line(error))
+        return {}
+    return found
+
+
+def rejoin(graph: onnx.GraphProto) -> None:
+    """Leaves out float32 -> float16 -> float32: the second cast's readers take the value before the first."""
+    before = {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if node.op_type == "Cast" and _target(node) == TensorProto.FLOAT16 and node.name.endswith("_cast_to_fp16_node")
+    }
+    kept = {value.name for value in graph.output}
+    instead = {
+        node.output[0]: before[node.input[0]]
+        for node in graph.node
+        if node.op_type == "Cast" and _target(node) == TensorProto.FLOAT and node.input[0] in before
+    }
+    for node in graph.node:
+        for i, name in enumerate(node.input):
+            if name in instead:
+                node.input[i] = instead[name]
+    used = kept.union(*(node.input for node in graph.node))
+    dead = [node for node in graph.node if node.op_type == "Cast" and not used & set(node.output)]
+    for node in dead:
+        graph.node.remove(node)
+
+
+def order(graph: onnx.GraphProto) -> None:
+    """Puts every node behind those it reads from, as ONNX wants it: the converter appends its casts at the end."""
+    nodes = list(graph.node)
+    makers = {name: i for i, node in enumerate(nodes) for name in node.output}
+    sorter: TopologicalSorter[int] = TopologicalSorter()
+    for i, node in enumerate(nodes):
+        sorter.add(i, *sorted({makers[name] for name in reads(node) if name in makers}))
+    ordered = [nodes[i] for i in sorter.static_order()]
+    del graph.node[:]
+    graph.node.extend(ordered)
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Names of the values a node reads, those its subgraphs take from around them included."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                yield from reads(inner)
+
+
+def _target(node: onnx.NodeProto) -> int:
+    return next((a.i for a in node.attribute if a.name == "to"), 0)
