@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import sys
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
+from .cuda import Switches
 from .errors import ProviderError, one_line
 
 __all__ = [
@@ -60,10 +62,9 @@ def options(provider: str, device_id: int) -> dict[str, str]:
     """Options a session on `provider` is created with."""
     if provider == CPU:
         return {}
-    chosen = {"device_id": str(device_id)}
     if provider == CUDA:
-        chosen |= {"cudnn_conv_algo_search": "HEURISTIC", "prefer_nhwc": "1"}
-    return chosen
+        return Switches().provider_options(device_id)
+    return {"device_id": str(device_id)}
 
 
 @lru_cache(maxsize=64)
@@ -84,14 +85,23 @@ def trouble(provider: str, device_id: int) -> str | None:
     return None
 
 
-def create(data: bytes, settings: ort.SessionOptions, provider: str, device_id: int) -> ort.InferenceSession:
-    """A session on `provider`, quietly: ONNX Runtime prints, and stdout may carry video."""
+def create(
+    data: bytes,
+    settings: ort.SessionOptions,
+    provider: str,
+    device_id: int,
+    chosen: Mapping[str, str] | None = None,
+) -> ort.InferenceSession:
+    """A session on `provider`, quietly: ONNX Runtime prints, and stdout may carry video.
+
+    `chosen` replaces the provider's usual options.
+    """
     settings.log_severity_level = 4
     ort.set_default_logger_severity(4)
-    chosen = [(provider, options(provider, device_id))]
+    given = dict(chosen) if chosen is not None else options(provider, device_id)
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            return ort.InferenceSession(data, settings, providers=chosen, enable_fallback=0)
+            return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
     finally:
         ort.set_default_logger_severity(2)
 
