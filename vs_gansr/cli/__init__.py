@@ -18,7 +18,7 @@ from .common import FAILED, Interrupted, say
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("upscale", "models")
+COMMANDS = ("upscale", "models", "bench")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,50 @@
+"""`gansr bench`: real runs in processes of their own, honest ratios."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import networks
+import pytest
+
+from vs_gansr import bench
+from vs_gansr.cli import main
+
+
+def result(fps: float) -> bench.Result:
+    return bench.Result(fps, 1.0, 1.0, 1.0)
+
+
+def test_ratios_are_taken_turn_by_turn() -> None:
+    ours, theirs = [result(2.0), result(4.0), result(9.0)], [result(1.0), result(4.0), result(3.0)]
+    assert bench.ratios(ours, theirs) == (2.0, 1.0, 3.0)
+
+
+def test_measures_ours_and_the_bound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = networks.compact(tmp_path / "tiny.onnx", 8, 3)
+    words = ["bench", "--model", str(path), "--size", "64x48", "--seconds", "0.2", "--repeats", "2", "--bare"]
+    assert main([*words, "--precision", "fp32", "--profile", "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)
+    ours, bare = table
+    assert (ours["job"]["contestant"], bare["job"]["contestant"]) == ("gansr", "bare")
+    for row in table:
+        assert row["fps"] > 1 and row["first_ms"] > 0 and row["peak_mib"] > 10
+        assert len(row["turns"]) == 2
+    assert {"copy in", "run", "copy out", "frame"} <= set(ours["parts"])
+    assert sum(v for k, v in ours["parts"].items() if k != "frame") == pytest.approx(ours["parts"]["frame"])
+    assert main([*words[:-1], "--precision", "fp32"]) == 0
+    assert "gansr" in capsys.readouterr().out
+
+
+def test_a_contestant_that_cannot_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no network")
+    assert main(["bench", "--model", str(broken), "--size", "64x48", "--repeats", "1"]) != 0
+    assert "not a readable ONNX file" in capsys.readouterr().err
+
+
+def test_bad_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["bench", "--size", "large"])
+    assert "write it as 640x360" in capsys.readouterr().err
