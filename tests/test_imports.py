@@ -14,12 +14,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vs_gansr"
 # A module imports modules further down only. Those on one line do not know each other.
 FLOORS = (
     ("__main__",),
-    ("cli", "bench"),
-    ("plugin",),
+    ("cli",),
+    ("plugin", "bench"),
     ("pipeline",),
-    ("session", "graphcolour", "quantise"),
-    ("conversion", "planes", "providers", "model"),
-    ("colour", "tiles", "keepalive", "shuffle", "userdata"),
+    ("graphflow",),
+    ("session", "flow", "quantise"),
+    ("graphcolour",),
+    ("conversion", "planes", "providers", "model", "half"),
+    ("colour", "tiles", "keepalive", "shuffle", "userdata", "cuda"),
     ("errors",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

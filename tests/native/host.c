@@ -4,6 +4,7 @@
 #include "VSScript4.h"
 
 int main(int argc, char **argv) {
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* whoever watches a long run counts lines */
     if (argc < 3)
         return 2;
     const VSSCRIPTAPI *api = getVSScriptAPI(VSSCRIPT_API_VERSION);
