@@ -4,10 +4,17 @@ The map of the house, each room importing only those below it:
 
     plugin      core.gansr.* <-> Python
     pipeline    clip -> clip; joins what follows
+    network     the generator over frames, whatever fails  reuse       frames that repeat their neighbour
+    graphflow   the same with colour in the graph          flow        whole frames on streams of a GPU
     session     ONNX Runtime sessions and their cache      providers   which really run here, why others do not
-    model       what an .onnx file says of itself          keepalive   how long unused sessions live on
+    graphcolour colour as part of the graph                conversion  its numbers
+    model       what an .onnx file says of itself          receptive   how far a network looks, what it takes
+    half        the generator in half precision            quantise    its int8 twin
+    shuffle     its last step, done while writing          cuda        the driver's memory and streams
     colour      frame tags -> conversions                  planes      frame planes <-> tensors
-    tiles       geometry                                   errors      the error tree
+    tiles       geometry                                   memory      how much there may be
+    keepalive   how long unused sessions live on           userdata    where users keep models
+    errors      the error tree
 
 `native/gansr.c` makes `core.gansr` exist; `train/` (extra [train]) makes the models and is never imported here.
 """

@@ -5,6 +5,7 @@ GansrError
 ├── ModelError      a model that is unknown, damaged or does not fit
 ├── ProviderError   an execution provider or device that cannot run
 └── RenderError     a frame that could not be computed
+    └── ShortageError   for want of memory
 
 plugin.py translates the tree once, at VapourSynth's border, into `Upscale: <message>`. Messages carry the
 offending values and the remedy in one line.
@@ -12,7 +13,7 @@ offending values and the remedy in one line.
 
 from __future__ import annotations
 
-__all__ = ["ArgumentError", "GansrError", "ModelError", "ProviderError", "RenderError", "one_line"]
+__all__ = ["ArgumentError", "GansrError", "ModelError", "ProviderError", "RenderError", "ShortageError", "one_line"]
 
 
 class GansrError(Exception):
@@ -33,6 +34,10 @@ class ProviderError(GansrError):
 
 class RenderError(GansrError):
     """A frame that could not be computed."""
+
+
+class ShortageError(RenderError):
+    """Not enough memory; with smaller tiles there may be."""
 
 
 def one_line(error: BaseException, limit: int = 400) -> str:

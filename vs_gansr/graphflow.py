@@ -110,6 +110,6 @@ def _generator(model: Model, precision: str) -> Generator:
         scale=spec.scale or 1,
         channels=spec.channels,
         peak=spec.peak,
-        multiple=spec.multiple,
+        multiple=spec.multiple or 1,
         half=spec.half_input,
     )

@@ -57,6 +57,12 @@ class KeepAlive[K: Hashable, V]:
             entry.holders += 1
             return Lease(entry.value, lambda: self._release(key, entry))
 
+    def forget(self, key: K) -> None:
+        """Nobody gets this value any more; it goes when its present holders let go."""
+        with self._lock:
+            gone = self._entries.pop(key, None)
+        del gone  # destroyed outside the lock
+
     def clear(self) -> None:
         """Drops every value that nobody holds."""
         self._drop(lambda idle: list(idle))

@@ -7,12 +7,15 @@ What a foreign file does not say is left open (None) here and found by a tiny ru
 from __future__ import annotations
 
 import hashlib
+import math
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
 
 from .errors import ModelError
+from .receptive import Study, study
 from .userdata import user_models
 
 __all__ = ["Model", "ModelSpec", "default_model", "load", "models_folder", "shipped"]
@@ -20,6 +23,11 @@ __all__ = ["Model", "ModelSpec", "default_model", "load", "models_folder", "ship
 PREFIX = "gansr."
 PREFERRED = ("general-2x", "fast-2x")  # the default is the first of these that is shipped
 INT8_SUFFIX = ".int8"
+LARGEST_FILE = (1 << 31) - 1  # bytes; protobuf reads no more
+LARGEST_SCALE = 16
+MOST_PARSED = 32
+LARGEST_RULE = 1024  # pixels: a radius or size rule beyond it is damage, not a network
+ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,9 @@ class ModelSpec:
     """What is known of a network: one NCHW float input and one NCHW float output.
 
     `scale` output over input size · `channels` 3 (RGB) or 1 (luma) · `peak` the value that stands for white ·
-    `radius` receptive field in input pixels, None if unknown · `multiple` that width and height must be
-    divisible by · `fixed` (width, height) where the file allows no other · `features` the widest layer.
+    `radius` receptive field in input pixels, None if global or unknown · `multiple` that sides and positions of
+    tiles must be divisible by, None if unknown · `minimum` the shortest side · `fixed` (width, height) where the
+    file allows no other · `study` what the graph says of itself · `weights` bytes of them.
     """
 
     name: str
@@ -39,10 +48,12 @@ class ModelSpec:
     scale: int | None = None
     peak: float = 1.0
     radius: int | None = None
-    multiple: int = 1
+    multiple: int | None = 1
+    minimum: int = 1
     fixed: tuple[int, int] | None = None
     half_input: bool = False
-    features: int = 64
+    study: Study = field(default_factory=Study)
+    weights: int = 0
     precision: str = "fp32"
     licence: str = "unknown"
     summary: str = ""
@@ -92,9 +103,13 @@ def load(name: str, precision: str = "fp32") -> Model:
             raise ModelError(f'model "{name}" has no int8 twin ({twin.name}); use precision fp32 or fp16')
         path = twin
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ModelError(f'model "{name}" is larger than 2 GiB, more than an ONNX file can be')
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f'model "{name}" cannot be read: {error.strerror}') from error
+    except MemoryError as error:
+        raise ModelError(f'model "{name}" is too large for the memory that is free') from error
     return Model(parse(data, path.name.removesuffix(".onnx")), path, data)
 
 
@@ -127,14 +142,16 @@ def find(name: str) -> Path:
 def parse(data: bytes, name: str) -> ModelSpec:
     """Reads a file's own description. `name` serves where the file has none, and in messages."""
     digest = hashlib.sha256(data).hexdigest()
-    if (digest, name) not in _parsed:
-        while len(_parsed) >= 32:
+    with _parsing:
+        spec = _parsed.pop((digest, name), None) or _parse(data, name, digest)
+        _parsed[digest, name] = spec
+        while len(_parsed) > MOST_PARSED:
             _parsed.pop(next(iter(_parsed)))
-        _parsed[digest, name] = _parse(data, name, digest)
-    return _parsed[digest, name]
+        return spec
 
 
 _parsed: dict[tuple[str, str], ModelSpec] = {}  # by content: a replaced file is read anew
+_parsing = threading.Lock()
 
 
 def _parse(data: bytes, name: str, digest: str) -> ModelSpec:
@@ -145,39 +162,81 @@ def _parse(data: bytes, name: str, digest: str) -> ModelSpec:
     graph = proto.graph
     if not graph.node or not graph.input or not graph.output:
         raise ModelError(f'model "{name}" is not an ONNX network: it has no nodes, inputs or outputs')
+    check_graph(proto, name)
     weights = {tensor.name for tensor in graph.initializer}
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in graph.initializer):
-        raise ModelError(f'model "{name}" keeps its weights in another file; save it as one self-contained file')
     inputs = [value for value in graph.input if value.name not in weights]
     if len(inputs) != 1 or len(graph.output) != 1:
         raise ModelError(
             f'model "{name}" has {len(inputs)} inputs and {len(graph.output)} outputs, one of each is needed'
         )
     tensor = inputs[0].type.tensor_type
-    dims = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
+    dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]  # some exporters write -1 for free
     if len(dims) != 4 or tensor.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
         raise ModelError(f'model "{name}" takes no 4-dimensional float picture (NCHW) as its input')
     if dims[1] not in (1, 3):
         raise ModelError(f'model "{name}" has {dims[1] or "a free number of"} input channels, 1 or 3 are supported')
     fixed = (dims[3], dims[2]) if dims[2] and dims[3] else None
     said = {p.key.removeprefix(PREFIX): p.value for p in proto.metadata_props if p.key.startswith(PREFIX)}
+    found = study(proto, inputs[0].name, dims[1], fixed)
     try:
+        radius = ranged(said, "radius", 0, LARGEST_RULE)
+        multiples = [m for m in (found.multiple, ranged(said, "multiple", 1, LARGEST_RULE)) if m]
         return ModelSpec(
             name=said.get("name", name),
             digest=digest,
             input=inputs[0].name,
             output=graph.output[0].name,
             channels=dims[1],
-            scale=int(said["scale"]) if "scale" in said else None,
-            peak=float(said.get("range", "1")),
-            radius=int(said["radius"]) if "radius" in said else None,
-            multiple=max(1, int(said.get("multiple", "1"))),
+            scale=ranged(said, "scale", 1, LARGEST_SCALE),
+            peak=ranged_peak(said),
+            radius=radius if found.radius is None else found.radius,
+            multiple=math.lcm(*multiples) if multiples else None,
+            minimum=found.minimum,
             fixed=fixed,
             half_input=tensor.elem_type == onnx.TensorProto.FLOAT16,
-            features=max((t.dims[0] for t in graph.initializer if len(t.dims) == 4), default=64),
+            study=found,
+            weights=sum(len(t.raw_data) + 4 * len(t.float_data) for t in graph.initializer),
             precision=said.get("precision", "fp32"),
             licence=said.get("licence", "unknown"),
             summary=said.get("summary", ""),
         )
     except ValueError as error:
         raise ModelError(f'model "{name}" has damaged metadata: {error}') from error
+
+
+def ranged(said: dict[str, str], key: str, least: int, most: int) -> int | None:
+    """A whole number of the metadata, None if it is not there; ValueError if it is out of range."""
+    if key not in said:
+        return None
+    value = int(said[key])
+    if not least <= value <= most:
+        raise ValueError(f"{key} is {value}, not {least} to {most}")
+    return value
+
+
+def ranged_peak(said: dict[str, str]) -> float:
+    peak = float(said.get("range", "1"))
+    if not 0 < peak <= 65535:
+        raise ValueError(f"range is {peak}, not above 0 and at most 65535")
+    return peak
+
+
+def check_graph(proto: onnx.ModelProto, name: str) -> None:
+    """ModelError for what no picture's network needs and a hostile file may hold, wherever it hides."""
+    nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
+    tensors: list[onnx.TensorProto] = []
+    graphs = [proto.graph]
+    while nodes or graphs:
+        while graphs:
+            graph = graphs.pop()
+            tensors += graph.initializer
+            tensors += (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
+            nodes += graph.node if graph is not proto.graph else ()
+        node = nodes.pop()
+        if node.op_type in ENDLESS:
+            raise ModelError(f'model "{name}" contains {node.op_type}, which may run for ever; export it without loops')
+        for a in node.attribute:
+            tensors += [a.t, *a.tensors, a.sparse_tensor.values, a.sparse_tensor.indices]
+            graphs += [g for g in (a.g, *a.graphs) if g.node or g.initializer or g.sparse_initializer]
+    if any(t.data_location == onnx.TensorProto.EXTERNAL or t.external_data for t in tensors):
+        raise ModelError(f'model "{name}" keeps its weights in another file; save it as one self-contained file')

@@ -1,28 +1,32 @@
 """Owns the way from clip to clip: the only room that joins colour, planes, tiles, model and session.
 
-The graph it builds, each box a filter, `select` and `network` asking Python for every frame:
+The graph it builds, each box a filter; those with small letters ask Python for every frame:
 
-    clip ── tag ─┬─ RemoveFrameProps ── resize to RGBS ── network ── select(resize back) ── CopyFrameProps ── out
-                 └─────────────────────────────────────────────────────┴───────────────────────┘
+    clip ── tag ─┬─ RemoveFrameProps ── resize to RGBS ── network ── back ── reuse ── CopyFrameProps ── out
+                 └──────────────────────────────────────────────────────┴───────┴───────────┘
 
-`tag` completes what the frame does not say (the matrix); `network` runs the session; `select` picks, by each
-frame's own tags, the conversion back; the properties of the input frame are then put back as they were.
+`tag` completes what the frame does not say (the matrix) and makes float samples finite; `network` runs the
+generator, blended with a plain resize where `strength` is below 1 (at 0 there is only the resize); `back` picks, by
+each frame's own tags, the conversion back; `reuse` shows the frame before again where the source repeats it; the
+properties of the input frame are then put back as they were.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import vapoursynth as vs
 
-from . import colour, keepalive, model, planes, providers, session, tiles
+from . import colour, model, planes, providers, session
 from .colour import ColourKey, Format
 from .errors import ArgumentError, GansrError, RenderError, one_line
+from .network import Limits, Network
+from .reuse import Reuse
 from .session import EngineKey
 
 __all__ = ["Settings", "build"]
@@ -32,6 +36,7 @@ log = logging.getLogger("vs_gansr")
 type Frames = vs.VideoFrame | Sequence[vs.VideoFrame]
 type FrameFunction = Callable[[int, Any], Any]
 
+MOST_STREAMS = 64
 COLOUR_PROPS = ("_Matrix", "_Range", "_ColorRange", "_ChromaLocation")
 
 
@@ -57,37 +62,42 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
     core = vs.core.core
     source = describe_format(clip.format)
     target = target_format(core, source, settings.format)
-    network_model, provider, precision = choose(core, settings)
+    chosen = choose(core, settings)
+    spec = chosen.model.spec
     first = first_frame(clip)
     check_first_frame(first)
-    if network_model.spec.channels == 1 and source and source.family != colour.Family.GRAY:
+    if spec.channels == 1 and source and source.family != colour.Family.GRAY:
         raise ArgumentError(
-            f'model "{network_model.spec.name}" expects 1 channel, the clip is {source.name}; '
+            f'model "{spec.name}" expects 1 channel, the clip is {source.name}; '
             "give it a Gray clip, or use an RGB model"
         )
-    scale = network_model.spec.scale or 1
+    scale = spec.scale or 1
 
-    tag = Tag(core)
-    tagged = core.gansr.FrameFilter([clip], guarded(tag))
-    working = vs.GRAYS if network_model.spec.channels == 1 else vs.RGBS
+    tagged = core.gansr.FrameFilter([clip], guarded(Tag(core)))
     drop = ["_FieldBased"]  # flagged later than frame 0: processed as the whole frame it is
     if source is None or source.family == colour.Family.GRAY:
         drop.append("_Matrix")  # Gray taken out of RGB keeps the tag "RGB", which no luma has
-    rgb = untagged(tagged, source, drop).resize.Bicubic(format=working, **colour.CATMULL_ROM)
-    probe_conversion(rgb)
-
-    network = Network(core, network_model, provider, precision, settings)
-    if clip.width and clip.height:
-        network.prepare(clip.width, clip.height)
-    large = core.gansr.FrameFilter([rgb], guarded(network), width=clip.width * scale, height=clip.height * scale)
-    back = Back(large, target)
-    out = core.gansr.FrameFilter(
-        [tagged],
-        guarded(back),
-        width=clip.width * scale,
-        height=clip.height * scale,
-        format=target.id if target else 0,
-    )
+    plain = untagged(tagged, source, drop)
+    large = {"width": clip.width * scale, "height": clip.height * scale}
+    wanted = {**large, "format": target.id if target else 0}
+    if settings.strength == 0:
+        back = Back(plain, target, scale)
+    else:
+        working = vs.GRAYS if spec.channels == 1 else vs.RGBS
+        rgb = plain.resize.Bicubic(format=working, **colour.CATMULL_ROM)
+        probe_conversion(rgb)
+        network = Network(core, chosen.model, chosen.key, chosen.limits)
+        if clip.width and clip.height:
+            network.prepare(clip.width, clip.height)
+        inputs = [rgb]
+        if settings.strength < 1:
+            inputs.append(core.gansr.FrameFilter([rgb], guarded(Back(rgb, None, scale)), **large))
+        back = Back(core.gansr.FrameFilter(inputs, guarded(network), **large), target)
+    out = core.gansr.FrameFilter([tagged], guarded(back), **wanted)
+    if settings.reuse:
+        # What a later frame may show again is kept, whatever the core thinks of this node's use.
+        out.std.SetVideoCache(mode=1, fixedsize=1, maxsize=core.num_threads + 1)
+        out = core.gansr.FrameFilter([tagged], guarded(Reuse(out)), **wanted)
     return with_props(out, tagged, source, target)
 
 
@@ -121,26 +131,56 @@ def target_format(core: vs.Core, source: Format | None, wanted: int | None) -> F
     return target
 
 
-def choose(core: vs.Core, settings: Settings) -> tuple[model.Model, str, str]:
+@dataclass(frozen=True)
+class Chosen:
+    """What the settings amount to: the model, where and how it runs, and what it may take."""
+
+    model: model.Model
+    key: EngineKey
+    limits: Limits
+
+
+def choose(core: vs.Core, settings: Settings) -> Chosen:
     """Checks the settings and picks model, provider and precision, in the order they depend on each other."""
     if settings.precision not in session.PRECISIONS:
         raise ArgumentError(f'precision "{settings.precision}" is unknown; use one of: {", ".join(session.PRECISIONS)}')
-    if settings.num_streams is not None and settings.num_streams < 1:
-        raise ArgumentError(f"num_streams {settings.num_streams} must be at least 1")
+    check_numbers(settings)
     check_tiles(settings)
     name = settings.model if settings.model is not None else model.default_model()
     precision = settings.precision
-    chosen = session.describe(model.load(name, precision))
+    network = session.describe(model.load(name, precision))
     provider, passed = providers.pick(settings.provider, settings.device_id)
     if precision == "auto":
-        precision = "fp16" if provider == providers.CUDA else chosen.spec.precision
+        precision = "fp16" if provider == providers.CUDA else network.spec.precision
     why = f" ({'; '.join(passed)})" if passed else ""
     say_once(
         core,
         vs.MESSAGE_TYPE_INFORMATION,
-        f"Upscale: {chosen.spec.name} in {precision} on {providers.short_name(provider)}{why}",
+        f"Upscale: {network.spec.name} in {precision} on {providers.short_name(provider)}{why}",
     )
-    return chosen, provider, precision
+    streams = settings.num_streams or 1
+    key = EngineKey(
+        digest=network.spec.digest,
+        provider=provider,
+        device_id=settings.device_id,
+        precision=precision,
+        width=0,
+        height=0,
+        streams=streams,
+        threads=max(1, session.cpu_threads() // streams),
+    )
+    return Chosen(network, key, Limits(settings.tilesize, settings.overlap, settings.memory, settings.strength))
+
+
+def check_numbers(settings: Settings) -> None:
+    if settings.num_streams is not None and not 1 <= settings.num_streams <= MOST_STREAMS:
+        raise ArgumentError(f"num_streams {settings.num_streams} must be at least 1 and at most {MOST_STREAMS}")
+    if settings.memory is not None and settings.memory < 1:
+        raise ArgumentError(f"memory {settings.memory} must be at least 1 (MiB)")
+    if not 0 <= settings.strength <= 1:
+        raise ArgumentError(f"strength {settings.strength} must be from 0 (plain resize) to 1 (the network)")
+    if settings.reuse not in (0, 1):
+        raise ArgumentError(f"reuse {settings.reuse} must be 0 or 1")
 
 
 def check_tiles(settings: Settings) -> None:
@@ -231,23 +271,46 @@ def say_once(core: vs.Core, kind: vs.MessageType, message: str) -> None:
 
 
 class Tag:
-    """Completes the tags of a frame: an unset matrix is guessed by the frame's own size."""
+    """Makes a frame fit to be converted: guesses an unset matrix by the frame's size, makes all samples finite."""
 
     def __init__(self, core: vs.Core) -> None:
         self.core = core
         self.interlaced = False
+        self.damaged = False
         self.guessed: set[int] = set()
 
     def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        self.note_interlaced(n, f)
+        fmt = describe_format(f.format)
+        if fmt is None:
+            return f
+        damaged = [i for i in range(f.format.num_planes) if fmt.is_float and not planes.finite(np.asarray(f[i]))]
+        untagged = colour.needs_matrix(fmt, f.props)
+        if not damaged and not untagged:
+            return f
+        copy = f.copy()
+        if untagged:
+            copy.props["_Matrix"] = self.guess(n, f)
+        for i in damaged:
+            planes.tame(np.asarray(copy[i]))
+        if damaged and not self.damaged:
+            self.damaged = True
+            self.core.log_message(
+                vs.MESSAGE_TYPE_WARNING,
+                f"Upscale: frame {n} holds NaN, infinity or numbers beyond half floats; in such frames NaN counts as "
+                f"0 and the others as {planes.HALF_MAX:.0f} with their sign",
+            )
+        return copy
+
+    def note_interlaced(self, n: int, f: vs.VideoFrame) -> None:
         if not self.interlaced and colour.is_interlaced(f.props):
             self.interlaced = True
             self.core.log_message(
                 vs.MESSAGE_TYPE_WARNING,
                 f"Upscale: frame {n} is flagged interlaced; such frames are upscaled as whole frames",
             )
-        fmt = describe_format(f.format)
-        if fmt is None or not colour.needs_matrix(fmt, f.props):
-            return f
+
+    def guess(self, n: int, f: vs.VideoFrame) -> int:
         guess = colour.guess_matrix(f.width, f.height)
         if guess not in self.guessed:
             self.guessed.add(guess)
@@ -256,109 +319,22 @@ class Tag:
                 f"Upscale: frame {n} does not say its matrix; {colour.MATRIX_NAMES[guess]} is assumed "
                 f"from {f.width}x{f.height} and written to the output; set _Matrix to choose yourself",
             )
-        copy = f.copy()
-        copy.props["_Matrix"] = guess
-        return copy
-
-
-class Network:
-    """Runs the generator over frames of 32 bit float RGB (or Gray), any size."""
-
-    MOST_SIZES = 4  # engines held at once for a clip whose size varies
-
-    def __init__(self, core: vs.Core, network: model.Model, provider: str, precision: str, settings: Settings) -> None:
-        self.core = core
-        self.model = network
-        self.provider = provider
-        self.precision = precision
-        self.settings = settings
-        self.streams = settings.num_streams or 1
-        self._leases: dict[tuple[int, int], keepalive.Lease[session.Engine]] = {}
-        self._lock = threading.Lock()
-        weakref.finalize(self, release_all, self._leases).atexit = False
-
-    def prepare(self, width: int, height: int) -> None:
-        """Makes the engine for a frame of width x height before the first one arrives."""
-        self.engine(*self.tile_size(width, height))
-
-    def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoFrame:
-        scale = self.model.spec.scale or 1
-        out = self.core.create_video_frame(f.format, f.width * scale, f.height * scale)
-        for name in ("_Matrix", "_Range", "_Transfer", "_Primaries"):
-            if name in f.props:
-                out.props[name] = f.props[name]
-        self.render(f, out)
-        return out
-
-    def tile_size(self, width: int, height: int) -> tuple[int, int]:
-        """The static size that pictures of width x height are run at, in input pixels."""
-        spec = self.model.spec
-        if spec.fixed:
-            return spec.fixed
-        w, h = self.settings.tilesize or (width, height)
-        w, h = min(w, width), min(h, height)
-        return -(-w // spec.multiple) * spec.multiple, -(-h // spec.multiple) * spec.multiple
-
-    def overlap(self) -> tuple[int, int]:
-        radius = self.model.spec.radius
-        return self.settings.overlap or ((16, 16) if radius is None else (radius, radius))
-
-    def engine(self, width: int, height: int) -> session.Engine:
-        with self._lock:
-            lease = self._leases.pop((width, height), None)
-            if lease is None:
-                threads = max(1, session.cpu_threads() // self.streams)
-                key = EngineKey(
-                    self.model.spec.digest,
-                    self.provider,
-                    self.settings.device_id,
-                    self.precision,
-                    width,
-                    height,
-                    self.streams,
-                    threads,
-                )
-                lease = session.acquire(self.model, key)
-            self._leases[width, height] = lease  # last used last
-            while len(self._leases) > self.MOST_SIZES:
-                self._leases.pop(next(iter(self._leases))).release()
-            return lease.value
-
-    def render(self, f: vs.VideoFrame, out: vs.VideoFrame) -> None:
-        """Fills the planes of `out` from those of `f`, in one piece or in tiles."""
-        spec = self.model.spec
-        scale = spec.scale or 1
-        size = self.tile_size(f.width, f.height)
-        engine = self.engine(*size)
-        picture = planes.views(f)
-        result = planes.views(out)
-        covered = (max(f.width, size[0]), max(f.height, size[1]))
-        try:
-            pieces = tiles.plan(*covered, size, self.overlap())
-        except ValueError as error:
-            raise RenderError(f"tiles of {size[0]}x{size[1]} do not work: {error}; give a larger tilesize") from error
-        with engine.stream() as stream:
-            for tile in pieces:
-                planes.read(picture, tile, stream.input, spec.peak)
-                stream.run()
-                planes.write(stream.output, tile, scale, result, spec.peak)
-
-
-def release_all(leases: dict[tuple[int, int], keepalive.Lease[session.Engine]]) -> None:
-    for lease in leases.values():
-        lease.release()
-    leases.clear()
+        return guess
 
 
 class Back:
-    """Picks, for each frame, the clip that brings the network's output back into the frame's own colours."""
+    """Picks, for each frame, the clip that brings `clip` into the frame's own colours, or those of `target`.
+
+    With `scale`, `clip` has the size of the frames still and is enlarged on the way.
+    """
 
     MOST = 32  # conversions held; a clip has one, a spliced one a few
 
-    def __init__(self, large: vs.VideoNode, target: Format | None) -> None:
-        self.large = large
+    def __init__(self, clip: vs.VideoNode, target: Format | None, scale: int | None = None) -> None:
+        self.clip = clip
         self.target = target
-        self._clips: dict[ColourKey, vs.VideoNode] = {}
+        self.scale = scale
+        self._clips: dict[tuple[object, ...], vs.VideoNode] = {}
         self._lock = threading.Lock()
 
     def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoNode:
@@ -366,19 +342,27 @@ class Back:
         if source is None:
             raise RenderError("the frame has no format")
         key = colour.way_back(source, self.target or source, f.props, f.width, f.height)
+        arguments: dict[str, Any] = dict(colour.CATMULL_ROM)
+        if self.scale is not None:
+            arguments |= {"width": f.width * self.scale, "height": f.height * self.scale}
+        if self.scale is None or key.format != source.id:
+            arguments |= conversion(key)
+        found = tuple(arguments.items())
         with self._lock:
-            clip = self._clips.pop(key, None) or self.convert(key)
-            self._clips[key] = clip
+            clip = self._clips.pop(found, None) or self.clip.resize.Bicubic(**arguments)
+            self._clips[found] = clip
             while len(self._clips) > self.MOST:
                 self._clips.pop(next(iter(self._clips)))
             return clip
 
-    def convert(self, key: ColourKey) -> vs.VideoNode:
-        arguments: dict[str, Any] = {"format": key.format, "range": key.full_range, **colour.CATMULL_ROM}
-        if key.matrix is not None:
-            arguments["matrix"] = key.matrix
-        if key.chroma_location is not None:
-            arguments["chromaloc"] = key.chroma_location
-        if key.dither:
-            arguments["dither_type"] = "error_diffusion"
-        return self.large.resize.Bicubic(**arguments)
+
+def conversion(key: ColourKey) -> dict[str, Any]:
+    """The arguments of core.resize for a way back."""
+    arguments: dict[str, Any] = {"format": key.format, "range": key.full_range}
+    if key.matrix is not None:
+        arguments["matrix"] = key.matrix
+    if key.chroma_location is not None:
+        arguments["chromaloc"] = key.chroma_location
+    if key.dither:
+        arguments["dither_type"] = "error_diffusion"
+    return arguments

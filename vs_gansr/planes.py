@@ -13,10 +13,14 @@ import numpy.typing as npt
 
 from .tiles import Tile
 
-__all__ = ["Plane", "Tensor", "read", "views", "write"]
+__all__ = ["HALF_MAX", "Plane", "Tensor", "add", "blend", "clear", "equal", "finite", "read", "tame", "views", "write"]
 
 type Plane = npt.NDArray[np.float32]
+type Ramp = npt.NDArray[np.float32]
 type Tensor = npt.NDArray[np.floating[Any]]
+
+HALF_MAX = np.float32(65504)  # the largest number a half float holds
+HALF_EXPONENT = np.uint16(0x7C00)  # all its bits are set in what is not finite
 
 
 def views(frame: Any) -> list[Plane]:
@@ -30,14 +34,61 @@ def read(picture: list[Plane], tile: Tile, out: Tensor, peak: float = 1.0) -> No
     White, 1.0 in the picture, becomes `peak`. What lies beyond the right and bottom edge is reflected.
     """
     x, y = tile.x, tile.y
-    for i, plane in enumerate(picture):
-        piece = plane[y.start : y.start + y.size, x.start : x.start + x.size]
-        missing = ((0, y.size - piece.shape[0]), (0, x.size - piece.shape[1]))
-        if any(after for _, after in missing):
-            piece = np.pad(piece, missing, mode="reflect")
-        np.copyto(out[0, i], piece, casting="same_kind")
+    height, width = picture[0].shape
+    inside = (min(y.size, height - y.start), min(x.size, width - x.start))
+    rows = slice(y.start, y.start + inside[0])
+    below = reflected(y.start + inside[0], y.start + y.size, height)
+    beside = reflected(x.start + inside[1], x.start + x.size, width)
+    for target, plane in zip(out[0], picture, strict=True):
+        put(target[: inside[0], : inside[1]], plane[rows, x.start : x.start + inside[1]])
+        if beside.size:
+            put(target[: inside[0], inside[1] :], plane[rows, beside])
+        if below.size:
+            put(target[inside[0] :, : inside[1]], plane[below, x.start : x.start + inside[1]])
+        if below.size and beside.size:
+            put(target[inside[0] :, inside[1] :], plane[np.ix_(below, beside)])
     if peak != 1.0:
         out *= peak
+
+
+def put(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
+    """Copies, between float types if need be; half floats are kept finite."""
+    if target.dtype == np.float16:
+        values = np.clip(values, -HALF_MAX, HALF_MAX)
+    np.copyto(target, values, casting="same_kind")
+
+
+def reflected(start: int, end: int, length: int) -> npt.NDArray[np.intp]:
+    """The places in [0, length) that start ... end - 1 fall on, reflected at both ends as often as needed."""
+    period = max(1, 2 * (length - 1))
+    place = np.arange(start, end) % period
+    return np.minimum(place, period - place) if length > 1 else place * 0
+
+
+def clear(picture: list[Plane]) -> None:
+    """Sets all samples to 0."""
+    for plane in picture:
+        plane[...] = 0
+
+
+def add(
+    tensor: Tensor, tile: Tile, scale: int, picture: list[Plane], weights: tuple[Ramp, Ramp], peak: float = 1.0
+) -> None:
+    """Adds a tile's whole result to `picture`, weighted per column and per row; `peak` becomes 1.0."""
+    x, y = tile.x, tile.y
+    columns, rows = weights
+    for values, plane in zip(tensor[0], picture, strict=True):
+        place = plane[scale * y.start : scale * (y.start + y.size), scale * x.start : scale * (x.start + x.size)]
+        height, width = place.shape
+        place += values[:height, :width] * (rows[:height, None] * (columns[:width] / np.float32(peak)))
+
+
+def blend(picture: list[Plane], plain: list[Plane], strength: float) -> None:
+    """Turns `picture` into `strength` of itself and the rest of `plain`."""
+    for own, other in zip(picture, plain, strict=True):
+        own -= other
+        own *= np.float32(strength)
+        own += other
 
 
 def write(tensor: Tensor, tile: Tile, scale: int, picture: list[Plane], peak: float = 1.0) -> None:
@@ -53,3 +104,26 @@ def write(tensor: Tensor, tile: Tile, scale: int, picture: list[Plane], peak: fl
         np.copyto(place, piece, casting="same_kind")
         if peak != 1.0:
             place /= peak
+
+
+def finite(plane: npt.NDArray[Any]) -> bool:
+    """True if no sample of a float plane is NaN, infinite, or beyond what a half float holds."""
+    if plane.dtype == np.float16:
+        return not bool(((plane.view(np.uint16) & HALF_EXPONENT) == HALF_EXPONENT).any())
+    return bool(plane.max() <= HALF_MAX and plane.min() >= -HALF_MAX)  # NaN fails either
+
+
+def tame(plane: npt.NDArray[Any]) -> None:
+    """Makes every sample finite: NaN becomes 0, the rest is clipped to what a half float holds."""
+    plane[np.isnan(plane)] = 0
+    np.clip(plane, -HALF_MAX, HALF_MAX, out=plane)
+
+
+def equal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    """True if two planes hold the same bits. Most frames that differ do so in their middle rows already."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    bits = np.dtype(f"u{a.itemsize}")
+    a, b = a.view(bits), b.view(bits)
+    middle = slice(a.shape[0] // 2, a.shape[0] // 2 + 8)
+    return bool(np.array_equal(a[middle], b[middle]) and np.array_equal(a, b))

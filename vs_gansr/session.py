@@ -16,10 +16,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from . import providers
-from .errors import ModelError, ProviderError, RenderError, one_line
+from . import memory, providers
+from .errors import ModelError, ProviderError, RenderError, ShortageError, one_line
 from .keepalive import KeepAlive, Lease
-from .model import Model, ModelSpec
+from .model import LARGEST_SCALE, Model, ModelSpec
 from .planes import Tensor
 
 __all__ = ["Engine", "EngineKey", "Stream", "acquire", "cpu_threads", "describe", "sessions"]
@@ -28,7 +28,10 @@ KEEP_SECONDS = 30.0
 KEEP_BYTES = 1 << 30
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
+_UNKNOWN = 1024  # bytes per pixel between input and output
 _PROBE = 64  # pixels a side; divisible by every usual size rule
+_STEPS = (1, 2, 4, 8, 16, 32)  # size rules tried where the graph does not tell
+_LARGEST_PROBE = 1 << 26  # pixels of a network of fixed size
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,16 @@ class Stream:
             bind(name, "cpu", 0, kind, array.shape, array.ctypes.data)
 
     def run(self) -> None:
-        """Computes `output` from `input`. Raises RenderError with ONNX Runtime's reason."""
+        """Computes `output` from `input`. Raises ShortageError or RenderError with ONNX Runtime's reason."""
         try:
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
-            raise RenderError(f"ONNX Runtime failed: {one_line(error)}") from error
+            kind = ShortageError if memory.is_shortage(error) else RenderError
+            raise kind(f"ONNX Runtime failed: {one_line(error)}") from error
+
+    def finite(self) -> bool:
+        """True if `output` holds neither NaN nor infinity."""
+        return bool(np.isfinite(self.output.max()) and np.isfinite(self.output.min()))  # NaN wins either
 
 
 class Engine:
@@ -88,8 +96,11 @@ class Engine:
         session = create_session(static_shape(model, key.width, key.height), key)
         check_output(session, model.spec, key)
         self._streams: queue.LifoQueue[Stream] = queue.LifoQueue()
-        for _ in range(key.streams):
-            self._streams.put(Stream(session, model.spec, key))
+        try:
+            for _ in range(key.streams):
+                self._streams.put(Stream(session, model.spec, key))
+        except MemoryError as error:
+            raise ShortageError(f"no memory for pictures of {key.width}x{key.height}") from error
 
     @contextmanager
     def stream(self) -> Iterator[Stream]:
@@ -101,10 +112,20 @@ class Engine:
             self._streams.put(stream)
 
     def size(self) -> int:
-        """Bytes this engine keeps, roughly: its buffers and twice its widest layer."""
-        pixels = self.key.width * self.key.height
-        scale = self.spec.scale or 1
-        return pixels * 4 * self.key.streams * (self.spec.channels * (1 + scale**2) + 2 * self.spec.features)
+        """Bytes this engine keeps, roughly."""
+        return need(self.spec, self.key.provider, self.key.precision, self.key.width, self.key.height, self.key.streams)
+
+
+def need(spec: ModelSpec, provider: str, precision: str, width: int, height: int, streams: int) -> int:
+    """Bytes that running pictures of width x height takes, estimated from the graph."""
+    pixels = width * height
+    alive = spec.study.bytes(width, height)
+    if alive is None:  # an unknown graph: as much as a wide generator
+        alive = pixels * _UNKNOWN
+    if precision == "fp16":
+        alive = alive // 2 if provider != providers.CPU else alive * 3 // 2  # the CPU casts to and fro
+    pictures = pixels * 4 * spec.channels * (1 + (spec.scale or 1) ** 2)
+    return memory.working_set(alive, pictures, spec.weights, streams)
 
 
 sessions: KeepAlive[EngineKey, Engine] = KeepAlive(KEEP_SECONDS, KEEP_BYTES)
@@ -122,11 +143,16 @@ def create_session(proto: onnx.ModelProto, key: EngineKey) -> ort.InferenceSessi
     settings.inter_op_num_threads = 1
     # Spinning threads would take the time of whatever else runs in the process: colour, sources, encoders.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if key.provider == providers.CPU:
+        # A pattern is planned after the first run, beside what that run holds: twice the memory, no faster.
+        settings.enable_mem_pattern = False
     if key.precision == "fp16":
         proto = to_half(proto)
     try:
         session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id)
     except Exception as error:
+        if memory.is_shortage(error):
+            raise ShortageError(f"no memory for a session: {one_line(error)}") from error
         raise ModelError(f"ONNX Runtime refuses the model: {one_line(error)}") from error
     if key.provider not in session.get_providers():
         raise ProviderError(
@@ -174,31 +200,55 @@ def check_output(session: ort.InferenceSession, spec: ModelSpec, key: EngineKey)
 
 
 def describe(model: Model) -> Model:
-    """`model` with its scale filled in: said by the file, or found by a tiny run on the CPU.
+    """`model` with scale and size rule filled in: said by the file, read off its graph, or found by tiny runs.
 
-    Raises ModelError where the run fails or gives no picture.
+    Raises ModelError where a run fails or gives no picture.
     """
     spec = model.spec
-    if spec.scale is not None:
+    if spec.scale is not None and spec.multiple is not None:
         return model
     if spec.digest not in _probed:
         width, height = spec.fixed or (_PROBE, _PROBE)
-        key = EngineKey(spec.digest, providers.CPU, 0, "fp32", width, height, 1, 1)
-        session = create_session(static_shape(model, width, height), key)
-        kind = np.float16 if spec.half_input else np.float32
-        try:
-            result = session.run(None, {spec.input: np.full((1, spec.channels, height, width), 0.5, kind)})[0]
-        except Exception as error:
-            raise ModelError(f'model "{spec.name}" fails on a {width}x{height} picture: {one_line(error)}') from error
-        shape = np.shape(result)
-        scale = shape[2] // height if len(shape) == 4 else 0
-        if scale < 1 or tuple(shape) != (1, spec.channels, height * scale, width * scale):
-            raise ModelError(
-                f'model "{spec.name}" turns a {width}x{height} picture with {spec.channels} channels into '
-                f"a tensor of shape {list(shape)}; it must give the same channels at a whole multiple of the size"
-            )
-        _probed[spec.digest] = scale
-    return replace(model, spec=replace(spec, scale=_probed[spec.digest]))
+        if width * height > _LARGEST_PROBE:
+            raise ModelError(f'model "{spec.name}" takes {width}x{height} pictures only, too large to run')
+        scale = probe(model, width, height)
+        step: int | None = spec.multiple or 1
+        if spec.multiple is None and not spec.fixed:
+            step = next((s for s in _STEPS if accepts(model, _PROBE + s, scale)), _PROBE)
+        _probed[spec.digest] = scale, step
+    scale, step = _probed[spec.digest]
+    known = replace(spec, scale=spec.scale or scale, multiple=step)
+    if spec.multiple is None:
+        known = replace(known, minimum=_PROBE)  # the least that is known to work
+    return replace(model, spec=known)
 
 
-_probed: dict[str, int] = {}
+def probe(model: Model, width: int, height: int) -> int:
+    """The scale of a network, by running it once on a width x height picture on the CPU."""
+    spec = model.spec
+    key = EngineKey(spec.digest, providers.CPU, 0, "fp32", width, height, 1, 1)
+    kind = np.float16 if spec.half_input else np.float32
+    session = create_session(static_shape(model, width, height), key)
+    try:
+        result = session.run(None, {spec.input: np.full((1, spec.channels, height, width), 0.5, kind)})[0]
+    except Exception as error:
+        raise ModelError(f'model "{spec.name}" fails on a {width}x{height} picture: {one_line(error)}') from error
+    shape = np.shape(result)
+    scale = shape[2] // height if len(shape) == 4 else 0
+    if not 1 <= scale <= LARGEST_SCALE or tuple(shape) != (1, spec.channels, height * scale, width * scale):
+        raise ModelError(
+            f'model "{spec.name}" turns a {width}x{height} picture with {spec.channels} channels into '
+            f"a tensor of shape {list(shape)}; it must give the same channels at 1 to {LARGEST_SCALE} times the size"
+        )
+    return scale
+
+
+def accepts(model: Model, side: int, scale: int) -> bool:
+    """True if the network takes a square picture of this side as it is."""
+    try:
+        return probe(model, side, side) == scale
+    except ModelError:
+        return False
+
+
+_probed: dict[str, tuple[int, int | None]] = {}

@@ -1,0 +1,12 @@
+"""How far a network looks, read off its ONNX graph without running it.
+
+study       radius, size rule, smallest picture and memory of a graph
+operators   rules for operators that compute          movement    rules for those that move data
+trace       the record kept of one tensor
+"""
+
+from __future__ import annotations
+
+from .study import Study, study
+
+__all__ = ["Study", "study"]

@@ -1,0 +1,156 @@
+"""Owns the record kept of one tensor while a graph is walked, and the arithmetic on it that the rules share.
+
+A network is followed at one concrete size without computing a pixel. For every tensor the walk keeps its shape
+and, per axis of the picture, the first and last input row (column) that each of its elements depends on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+type Bounds = npt.NDArray[np.int32]  # (2, ...): first row and minus the last one, so that min() joins both
+type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]
+
+NOTHING = np.int32(1 << 29)  # the bounds of what does not depend on the picture
+SMALL = 4096  # elements up to which a constant's value is kept
+LARGEST = 1 << 23  # elements of bounds held for one tensor
+
+
+class UnknownError(Exception):
+    """The graph does something no rule is written for; nothing can be said of its reach."""
+
+
+@dataclass
+class Trace:
+    """One tensor: its shape, its bounds per picture axis (length 1 where they do not vary), its value if small."""
+
+    shape: tuple[int, ...]
+    reach: tuple[Bounds, Bounds]
+    value: npt.NDArray[Any] | None = None
+    itemsize: int = 4
+
+    @property
+    def dependent(self) -> bool:
+        """True where any element depends on the picture."""
+        return any(bool((r < NOTHING).any()) for r in self.reach)
+
+
+@dataclass
+class Walk:
+    """What is found on the way. `steady` turns False where the result depends on the place in the picture;
+    `reflected` has, by tensor, how many of its pixels a reflecting pad takes."""
+
+    opset: int
+    tensors: dict[str, Trace] = field(default_factory=dict)
+    reflected: dict[str, int] = field(default_factory=dict)
+    steady: bool = True
+
+
+def bounds(shape: Sequence[int] = ()) -> tuple[Bounds, Bounds]:
+    """Bounds of something constant with as many axes as `shape`."""
+    empty = np.full((2, *(1 for _ in shape)), NOTHING, np.int32)
+    return empty, empty
+
+
+ABSENT = Trace((), bounds())  # stands for an optional operand that was left out
+
+
+def constant(value: npt.NDArray[Any]) -> Trace:
+    return Trace(value.shape, bounds(value.shape), value if value.size <= SMALL else None, value.itemsize)
+
+
+def constant_tensor(tensor: onnx.TensorProto) -> Trace:
+    shape = tuple(int(d) for d in tensor.dims)
+    if math.prod(shape) <= SMALL:
+        return constant(numpy_helper.to_array(tensor))
+    return Trace(shape, bounds(shape))
+
+
+def attribute(node: onnx.NodeProto, name: str, otherwise: Any = None) -> Any:
+    for a in node.attribute:
+        if a.name == name:
+            value = helper.get_attribute_value(a)
+            return value.decode() if isinstance(value, bytes) else value
+    return otherwise
+
+
+def given(inputs: list[Trace], index: int) -> Trace | None:
+    """Input number `index`, None where it was left out."""
+    return inputs[index] if index < len(inputs) and inputs[index] is not ABSENT else None
+
+
+def numbers(trace: Trace | None) -> list[int] | None:
+    """A constant operand as whole numbers; UnknownError where it is not constant."""
+    if trace is None:
+        return None
+    if trace.value is None:
+        raise UnknownError("an operand that is not constant")
+    return [int(v) for v in np.atleast_1d(trace.value)]
+
+
+def either(node: onnx.NodeProto, inputs: list[Trace], name: str, index: int) -> list[int] | None:
+    """A list that older operator sets keep in an attribute and newer ones in an input."""
+    listed = attribute(node, name)
+    return [int(v) for v in listed] if listed is not None else numbers(given(inputs, index))
+
+
+def positive(axes: Iterable[int], rank: int) -> list[int]:
+    return [a % rank for a in axes]
+
+
+def within(elements: int, node: onnx.NodeProto) -> None:
+    """UnknownError where a rule would have to write out more than it should."""
+    if elements > LARGEST:
+        raise UnknownError(f"{node.op_type} {node.name} makes {elements} elements")
+
+
+def lowest(r: Bounds, axes: Iterable[int]) -> Bounds:
+    """The bounds of all elements along `axes` together; the axes stay, with length 1."""
+    joined: Bounds = r.min(axis=tuple(a + 1 for a in axes), keepdims=True)
+    return joined
+
+
+def spread(trace: Trace, axes: Iterable[int]) -> list[Bounds]:
+    """The bounds with `axes` written out to their full length."""
+    result = []
+    for r in trace.reach:
+        shape = list(r.shape)
+        for a in axes:
+            shape[a + 1] = trace.shape[a]
+        if math.prod(shape) > LARGEST:
+            raise UnknownError(f"a tensor of shape {trace.shape}")
+        result.append(np.broadcast_to(r, shape))
+    return result
+
+
+def squeezed(r: Bounds) -> Bounds:
+    """The bounds with length 1 along every axis they do not vary on."""
+    for a in range(1, r.ndim):
+        if r.shape[a] > 1 and bool((r == r.take([0], a)).all()):
+            r = r.take([0], a)
+    return r
+
+
+def pair_of(bounds: Iterable[Bounds]) -> tuple[Bounds, Bounds]:
+    y, x = bounds
+    return y, x
+
+
+def gather_taps(r: Bounds, axis: int, taps: npt.NDArray[Any], size: int) -> Bounds:
+    """For each row of `taps`, the bounds of all the places it names; those outside count for nothing."""
+    if r.shape[axis] == 1:
+        return r
+    if taps.size * (r.size // r.shape[axis]) > 8 * LARGEST:
+        raise UnknownError("a window that is too large")
+    inside = (taps >= 0) & (taps < size)
+    found = np.moveaxis(r, axis, -1)[..., np.clip(taps, 0, size - 1)]
+    result: Bounds = np.moveaxis(np.where(inside, found, NOTHING).min(axis=-1), -1, axis)
+    return result
