@@ -273,6 +273,14 @@ def test_vmaf_refuses_another_number_of_frames(case: prepare.Case) -> None:
         metrics.vmaf(case.reference, case.reference, 9)
 
 
+def test_vmaf_pairs_frames_by_number_not_by_time(tmp_path: Path) -> None:
+    """Matroska rounds times to milliseconds, which would pair a 60 fps frame with its neighbour."""
+    fast = moving(length=24).std.AssumeFPS(fpsnum=60, fpsden=1)
+    media.encode(fast, tmp_path / "a.mkv")
+    media.encode(media.load(tmp_path / "a.mkv"), tmp_path / "b.mkv")
+    assert min(metrics.vmaf(tmp_path / "a.mkv", tmp_path / "b.mkv", 24)) > 95
+
+
 def test_measure_refuses_another_size(case: prepare.Case) -> None:
     with pytest.raises(ValueError, match="its reference 192x128x4"):
         metrics.measure(case.reference, case.source, case.frames)
