@@ -17,11 +17,11 @@ FLOORS = (
     ("cli",),
     ("plugin", "bench"),
     ("pipeline",),
-    ("graphflow",),
+    ("network", "reuse", "graphflow"),
     ("session", "flow", "quantise"),
     ("graphcolour",),
     ("conversion", "planes", "providers", "model", "half"),
-    ("colour", "tiles", "keepalive", "shuffle", "userdata", "cuda"),
+    ("colour", "tiles", "keepalive", "memory", "receptive", "shuffle", "userdata", "cuda"),
     ("errors",),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
