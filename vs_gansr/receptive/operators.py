@@ -14,6 +14,7 @@ from onnx import helper
 from .movement import transposed
 from .trace import (
     ABSENT,
+    NO_TAP,
     Rule,
     Trace,
     UnknownError,
@@ -125,7 +126,7 @@ def conv_transpose(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> li
         shape.append(out)
         within(out * k, node)
         reached = np.arange(out)[:, None] + pads[i] - np.arange(k) * d
-        taps = np.where(reached % s == 0, reached // s, -1)
+        taps = np.where(reached % s == 0, reached // s, NO_TAP)
         reach = [gather_taps(r, i + 3, taps, size) for r in reach]
     return [Trace(tuple(shape), pair_of(reach), itemsize=t.itemsize)]
 

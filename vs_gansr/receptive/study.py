@@ -196,7 +196,7 @@ def radius_along(first: npt.NDArray[np.int32], last: npt.NDArray[np.int32], mult
     middle = slice(length // 4, length - length // 4)
     if not free[middle].all():
         return None
-    radius = int(max((place - first)[free].max(), (last - place)[free].max()))
+    radius = int(max((place - first)[middle].max(), (last - place)[middle].max()))
     if (place - first > radius).any() or (last - place > radius).any():
         return None  # rows at the edge look further than those inside: something wraps around
     pattern = np.stack([first - place, last - place])[:, middle]

@@ -20,6 +20,7 @@ type Bounds = npt.NDArray[np.int32]  # (2, ...): first row and minus the last on
 type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]
 
 NOTHING = np.int32(1 << 29)  # the bounds of what does not depend on the picture
+NO_TAP = -(1 << 40)
 SMALL = 4096  # elements up to which a constant's value is kept
 LARGEST = 1 << 23  # elements of bounds held for one tensor
 
@@ -145,12 +146,18 @@ def pair_of(bounds: Iterable[Bounds]) -> tuple[Bounds, Bounds]:
 
 
 def gather_taps(r: Bounds, axis: int, taps: npt.NDArray[Any], size: int) -> Bounds:
-    """For each row of `taps`, the bounds of all the places it names; those outside count for nothing."""
+    """For each row of `taps`, the bounds of all the places it names, as if the tensor's edge went on outside.
+
+    NO_TAP names no place. What lies outside is no part of the picture, but whoever looks there sees past its edge.
+    """
     if r.shape[axis] == 1:
         return r
-    if taps.size * (r.size // r.shape[axis]) > 8 * LARGEST:
+    if taps.size * (r.size // r.shape[axis]) > 2 * LARGEST:
         raise UnknownError("a window that is too large")
-    inside = (taps >= 0) & (taps < size)
     found = np.moveaxis(r, axis, -1)[..., np.clip(taps, 0, size - 1)]
-    result: Bounds = np.moveaxis(np.where(inside, found, NOTHING).min(axis=-1), -1, axis)
+    edge = [(r[0].min(), NOTHING), (NOTHING, r[1].min())]
+    for outside, values in zip(((taps < 0) & (taps != NO_TAP), taps >= size), edge, strict=True):
+        found[:, ..., outside] = np.reshape(values, (2, *(1 for _ in found.shape[1 : -taps.ndim]), 1))
+    found[..., taps == NO_TAP] = NOTHING
+    result: Bounds = np.moveaxis(found.min(axis=-1), -1, axis)
     return result
