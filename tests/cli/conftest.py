@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -59,15 +62,25 @@ def named(folder: Path) -> list[psutil.Process]:
 
 
 class Running:
-    """The command under way: its stderr as it comes, its children, its end."""
+    """The command under way: what it says as it comes, its children, its end. `terminal` gives it one for stderr."""
 
-    def __init__(self, folder: Path, *words: str | Path, **options: object) -> None:
+    def __init__(self, folder: Path, *words: str | Path, terminal: bool = False, prefix: Sequence[str] = ()) -> None:
         self.folder = folder
-        self.log = folder / "stderr.txt"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command(*words), stdout=log, stderr=log, **options)  # type: ignore
+        self._said = bytearray()
+        reader, writer = pty.openpty() if terminal else os.pipe()
+        self.process = subprocess.Popen(
+            [*prefix, *command(*words)], stdin=subprocess.DEVNULL, stdout=writer, stderr=writer
+        )
+        os.close(writer)
+        self._listener = threading.Thread(target=self._listen, args=(reader,), daemon=True)
+        self._listener.start()
         self.handle = psutil.Process(self.process.pid)
         self.seen: dict[int, psutil.Process] = {}
+
+    def _listen(self, reader: int) -> None:
+        with contextlib.suppress(OSError), os.fdopen(reader, "rb", buffering=0) as stream:  # a closed terminal: EIO
+            while data := stream.read(4096):
+                self._said += data
 
     def children(self) -> list[psutil.Process]:
         """The processes it has started; remembered, so that none is missed at the end."""
@@ -89,12 +102,13 @@ class Running:
         self.children()
 
     def said(self) -> str:
-        """Everything on stdout and stderr so far, bar and notes included."""
-        return self.log.read_text(errors="replace")
+        """Everything on stdout and stderr so far."""
+        return self._said.decode(errors="replace")
 
     def end(self, seconds: float = 30) -> int:
         """Waits for its end, which must leave no process; returns the exit code."""
         code = self.process.wait(seconds)
+        self._listener.join(5)
         alive = [p for p in self.seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
         assert not alive, f"left behind: {alive}"
         assert not named(self.folder), "left behind"
@@ -106,8 +120,8 @@ def start(home: Path, tmp_path: Path) -> Iterator[Callable[..., Running]]:
     """Starts the command without waiting; whatever a failing test leaves is ended."""
     running: list[Running] = []
 
-    def run(*words: str | Path, **options: object) -> Running:
-        running.append(Running(tmp_path, *words, **options))
+    def run(*words: str | Path, terminal: bool = False, prefix: Sequence[str] = ()) -> Running:
+        running.append(Running(tmp_path, *words, terminal=terminal, prefix=prefix))
         return running[-1]
 
     yield run

@@ -7,6 +7,7 @@ in COMMANDS. Heavy imports belong inside `run`.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -36,8 +37,20 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def open_standard_streams() -> None:
+    """Whoever starts us with a stream closed gets it opened to nothing, so that no file of ours takes its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - it lives as long as we do
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `gansr` with `argv` (default: the process's own) and returns its exit code."""
+    open_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if "--" in words else len(words)
     try:

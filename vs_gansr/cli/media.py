@@ -132,7 +132,7 @@ def damage(source: Source, timestamps: Sequence[int]) -> str | None:
     frames, leading frames before the first key frame) leaves none.
     """
     if not timestamps:
-        return "no frame can be decoded"
+        return None if not source.packets else "no frame can be decoded"
     paces = [b - a for a, b in pairwise(timestamps)]
     pace = statistics.median(paces) if paces else max(source.last, 1)
     have = set(timestamps)

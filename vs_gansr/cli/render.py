@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -22,7 +23,7 @@ from .common import CommandError
 from .encode import Picture
 from .job import Job
 from .media import Source
-from .script import Graph, build
+from .script import NO_TIME, Graph, build, steady
 
 __all__ = ["RECORD", "main", "picture_of"]
 
@@ -80,10 +81,7 @@ def render(job: Job, video: int) -> None:
     plan = encode.carry(job, source)
     try_container(job, tool, source, plan)
     tell(stage="indexing")
-    graph = build(job, source.video.index)
-    harm = media.damage(source, graph.timestamps)
-    if harm and not job.accept_damage:
-        raise CommandError(f"{job.source} is damaged: {harm}; repair it, or go on with --accept-damage")
+    graph, harm = whole(job, source, build(job, source.video.index))
     with graph.clip.get_frame(0) as first:
         props = dict(first.props)
     picture = picture_of(source, graph, props)
@@ -96,6 +94,26 @@ def render(job: Job, video: int) -> None:
         ffmpeg=tool.version,
     )
     send(graph, picture, video)
+
+
+def whole(job: Job, source: Source, graph: Graph) -> tuple[Graph, str | None]:
+    """The graph with a time for every frame, and what damage was accepted.
+
+    Raises CommandError for damage that is not, and for times that run wild: frames out of order may be either.
+    """
+    wild = None
+    try:
+        graph = replace(graph, timestamps=steady(graph.timestamps, job.source))
+        times = list(graph.timestamps)
+    except CommandError as error:
+        wild = error
+        times = sorted(time for time in graph.timestamps if time != NO_TIME)
+    harm = media.damage(source, times)
+    if harm and not job.accept_damage:
+        raise CommandError(f"{job.source} is damaged: {harm}; repair it, or go on with --accept-damage")
+    if wild:
+        raise wild
+    return graph, harm
 
 
 def relay(kind: Any, message: str) -> None:
@@ -167,7 +185,8 @@ def send(graph: Graph, picture: Picture, video: int) -> None:
 
     base, first = graph.time_base, graph.timestamps[0]
     total, due = len(graph.timestamps), 0.0
-    with os.fdopen(video, "wb", buffering=0) as pipe, av.open(pipe, "w", format="nut", buffer_size=1 << 20) as nut:
+    # Buffered: a bare file may write less than it is given, after Ctrl-Z for one, and PyAV does not look.
+    with os.fdopen(video, "wb") as pipe, av.open(pipe, "w", format="nut", buffer_size=1 << 20) as nut:
         stream = nut.add_stream("rawvideo", rate=graph.clip.fps or 25)
         stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, picture.pixel_format
         stream.time_base = stream.codec_context.time_base = base

@@ -9,6 +9,7 @@ error diffusion hides the steps. Between the network and zimg there are 16 bits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -18,7 +19,7 @@ import vapoursynth as vs
 from .common import CommandError
 from .job import ENCODERS, Job
 
-__all__ = ["Graph", "Literal", "Step", "build", "steady", "text"]
+__all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text"]
 
 MOST_PASSES = 3
 NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
@@ -53,7 +54,7 @@ class Target:
 class Graph:
     """The clip, the steps that made it, and when each frame is shown: `timestamps` times `time_base` seconds.
 
-    `source_size` is the decoded width and height; `timestamps` are the source's own, strictly increasing.
+    `source_size` is the decoded width and height; `timestamps` are the source's own, NO_TIME where it has none.
     """
 
     clip: vs.VideoNode
@@ -80,7 +81,7 @@ def build(job: Job, track: int) -> Graph:
         raise CommandError(f"{job.source} changes its size or format on the way; cut it into parts of one format first")
     size = (clip.width, clip.height)
     stamps = opened["timestamps"]
-    timestamps = steady([stamps] if isinstance(stamps, int) else list(stamps), job.source)
+    timestamps = (stamps,) if isinstance(stamps, int) else tuple(stamps)
 
     target = output_format(job, clip)
     steps = [source, *network_steps(job, clip, target)]
@@ -143,7 +144,7 @@ def target_size(job: Job, clip: vs.VideoNode, target: Target) -> tuple[int, int]
     return width, height
 
 
-def steady(stamps: list[int], name: str) -> tuple[int, ...]:
+def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:
     """The timestamps, if every frame has one and each is later than the one before.
 
     Unknown ones are filled in where all known ones lie on one line, as AVI's do: the rate is constant then.
