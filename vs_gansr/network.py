@@ -131,16 +131,17 @@ class Network:
         scale = spec.scale or 1
         if layout.ramps:
             planes.clear(result)
-        with self.engine(key).stream() as stream:
+        engine = self.engine(key)
+        with engine.stream() as stream:
             for i, tile in enumerate(layout.tiles):
                 planes.read(picture, tile, stream.input, spec.peak)
                 stream.run()
                 if not stream.finite():
                     return False
                 if layout.ramps:
-                    planes.add(stream.output, tile, scale, result, layout.ramps[i], spec.peak)
+                    planes.add(stream.output, tile, scale, result, layout.ramps[i], spec.peak, engine.shuffle)
                 else:
-                    planes.write(stream.output, tile, scale, result, spec.peak)
+                    planes.write(stream.output, tile, scale, result, spec.peak, engine.shuffle)
         return True
 
     def leave_half(self, n: int) -> str:

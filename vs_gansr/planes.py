@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .shuffle import Shuffle
 from .tiles import Tile
 
 __all__ = ["HALF_MAX", "Plane", "Tensor", "add", "blend", "clear", "equal", "finite", "read", "tame", "views", "write"]
@@ -72,11 +73,22 @@ def clear(picture: list[Plane]) -> None:
 
 
 def add(
-    tensor: Tensor, tile: Tile, scale: int, picture: list[Plane], weights: tuple[Ramp, Ramp], peak: float = 1.0
+    tensor: Tensor,
+    tile: Tile,
+    scale: int,
+    picture: list[Plane],
+    weights: tuple[Ramp, Ramp],
+    peak: float = 1.0,
+    shuffle: Shuffle | None = None,
 ) -> None:
     """Adds a tile's whole result to `picture`, weighted per column and per row; `peak` becomes 1.0."""
     x, y = tile.x, tile.y
     columns, rows = weights
+    if shuffle:
+        large = np.empty((1, len(picture), scale * y.size, scale * x.size), tensor.dtype)
+        for i in range(len(picture)):
+            shuffle.write(tensor[0], i, large[0, i])
+        tensor = large
     for values, plane in zip(tensor[0], picture, strict=True):
         place = plane[scale * y.start : scale * (y.start + y.size), scale * x.start : scale * (x.start + x.size)]
         height, width = place.shape
@@ -91,17 +103,25 @@ def blend(picture: list[Plane], plain: list[Plane], strength: float) -> None:
         own += other
 
 
-def write(tensor: Tensor, tile: Tile, scale: int, picture: list[Plane], peak: float = 1.0) -> None:
+def write(
+    tensor: Tensor, tile: Tile, scale: int, picture: list[Plane], peak: float = 1.0, shuffle: Shuffle | None = None
+) -> None:
     """Copies the part of a tile's result that it keeps into `picture`, whose sides are `scale` times larger.
 
-    `tensor` has the shape (1, planes, scale * tile height, scale * tile width); `peak` becomes 1.0.
+    `tensor` has the shape (1, planes, scale * tile height, scale * tile width), or that before a `shuffle` by
+    `scale`; `peak` becomes 1.0.
     """
     x, y = tile.x, tile.y
     for i, plane in enumerate(picture):
         place = plane[scale * y.keep : scale * y.keep_end, scale * x.keep : scale * x.keep_end]
-        top, left = scale * (y.keep - y.start), scale * (x.keep - x.start)
-        piece = tensor[0, i, top : top + place.shape[0], left : left + place.shape[1]]
-        np.copyto(place, piece, casting="same_kind")
+        height, width = place.shape
+        top, left = y.keep - y.start, x.keep - x.start
+        if shuffle:
+            cells = tensor[0, :, top : top + height // scale, left : left + width // scale]
+            shuffle.write(cells, i, place)
+        else:
+            top, left = scale * top, scale * left
+            np.copyto(place, tensor[0, i, top : top + height, left : left + width], casting="same_kind")
         if peak != 1.0:
             place /= peak
 

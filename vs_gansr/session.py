@@ -21,6 +21,7 @@ from .errors import ModelError, ProviderError, RenderError, ShortageError, one_l
 from .keepalive import KeepAlive, Lease
 from .model import LARGEST_SCALE, Model, ModelSpec
 from .planes import Tensor
+from .shuffle import Shuffle, take_out
 
 __all__ = ["Engine", "EngineKey", "Stream", "acquire", "cpu_threads", "describe", "sessions"]
 
@@ -58,19 +59,23 @@ def cpu_threads() -> int:
 class Stream:
     """One picture's way through an Engine: fill `input`, call `run`, read `output`.
 
-    Both are float32 NCHW arrays, (1, C, H, W) and (1, C, S*H, S*W), values as the network wants and gives them.
+    Both are float32 NCHW arrays, (1, C, H, W) and (1, C, S*H, S*W), values as the network wants and gives them;
+    with a `shuffle` left to whoever reads it the output is (1, C * S**2 or more, H, W).
     """
 
-    def __init__(self, session: ort.InferenceSession, spec: ModelSpec, key: EngineKey) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, spec: ModelSpec, key: EngineKey, cells: int | None = None
+    ) -> None:
         scale = spec.scale or 1
         kind = np.float16 if spec.half_input else np.float32
         self.input: Tensor = np.zeros((1, spec.channels, key.height, key.width), kind)
-        self.output: Tensor = np.zeros((1, spec.channels, key.height * scale, key.width * scale), kind)
+        large = (1, spec.channels, key.height * scale, key.width * scale)
+        self.output: Tensor = np.zeros((1, cells, key.height, key.width) if cells else large, kind)
         self._session = session
         self._binding = session.io_binding()
         for bind, name, array in (
             (self._binding.bind_input, spec.input, self.input),
-            (self._binding.bind_output, spec.output, self.output),
+            (self._binding.bind_output, session.get_outputs()[0].name, self.output),
         ):
             bind(name, "cpu", 0, kind, array.shape, array.ctypes.data)
 
@@ -84,7 +89,7 @@ class Stream:
 
     def finite(self) -> bool:
         """True if `output` holds neither NaN nor infinity."""
-        return bool(np.isfinite(self.output.max()) and np.isfinite(self.output.min()))  # NaN wins either
+        return bool(np.isfinite(self.output.sum(dtype=np.float32)))  # one such value is enough to spoil a sum
 
 
 class Engine:
@@ -93,14 +98,33 @@ class Engine:
     def __init__(self, model: Model, key: EngineKey) -> None:
         self.spec = model.spec
         self.key = key
-        session = create_session(static_shape(model, key.width, key.height), key)
-        check_output(session, model.spec, key)
+        self.shuffle: Shuffle | None = None
+        session, cells = self._without_shuffle(model)
+        if session is None:
+            session = create_session(static_shape(model, key.width, key.height), key)
+            check_output(session, model.spec, key)
         self._streams: queue.LifoQueue[Stream] = queue.LifoQueue()
         try:
             for _ in range(key.streams):
-                self._streams.put(Stream(session, model.spec, key))
+                self._streams.put(Stream(session, model.spec, key, cells))
         except MemoryError as error:
             raise ShortageError(f"no memory for pictures of {key.width}x{key.height}") from error
+
+    def _without_shuffle(self, model: Model) -> tuple[ort.InferenceSession | None, int | None]:
+        """A session that leaves the last depth-to-space to `shuffle`, and its channels; on the CPU, where it pays."""
+        if self.key.provider != providers.CPU:
+            return None, None
+        proto = static_shape(model, self.key.width, self.key.height)
+        taken = take_out(proto)
+        scale = model.spec.scale or 1
+        if taken is None or taken.block != scale or taken.channels != model.spec.channels * scale**2:
+            return None, None
+        session = create_session(proto, self.key)
+        shape = session.get_outputs()[0].shape
+        if shape[2:] != [self.key.height, self.key.width] or not isinstance(shape[1], int):
+            return None, None
+        self.shuffle = taken
+        return session, shape[1]
 
     @contextmanager
     def stream(self) -> Iterator[Stream]:
