@@ -209,9 +209,9 @@ def test_values_beyond_black_and_white_pass_through(point: Generator) -> None:
 def test_size_rule_and_value_range_of_the_network(point: Generator, tmp_path: Path) -> None:
     """A network for multiples of 8 that counts to 255 gives the same picture, on every side of the border."""
     clip = clips.noise(vs.YUV420P10, 22, 14, length=1, props={"_Matrix": 1})
-    picky = replace(point, multiple=8, peak=255.0)
-    for a, b in zip(by_graph(picky, clip), by_graph(point, clip), strict=True):
-        assert np.abs(a.astype(int) - b).max() <= 1
+    for picky in (replace(point, multiple=8, peak=255.0), replace(point, minimum=64), replace(point, minimum=18)):
+        for a, b in zip(by_graph(picky, clip), by_graph(point, clip), strict=True):
+            assert np.abs(a.astype(int) - b).max() <= 1
 
 
 def test_half_network_keeps_its_ends_in_float(tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def _side(fmt: Format, full: int, matrix: Any, primaries: Any, location: Any) ->
         bits=fmt.bits,
         subsampling_w=fmt.subsampling_w,
         subsampling_h=fmt.subsampling_h,
-        full_range=bool(full) and not fmt.is_float,
+        full_range=bool(full),
         matrix=None if matrix is None else int(matrix),
         primaries=int(primaries) if matrix == FROM_PRIMARIES and primaries is not None else None,
         chroma_location=int(location) if subsampled and location is not None else 0,

@@ -48,7 +48,8 @@ ONNX_TYPES = {
 class Generator:
     """A network to wrap: picture (1, channels, H, W) in [0, peak] -> (1, channels, scale * H, scale * W).
 
-    `multiple` is what H and W must be divisible by; `half` is true where it takes and gives float16.
+    `multiple` is what H and W must be divisible by, `minimum` the least they may be; `half` is true where it takes
+    and gives float16.
     """
 
     proto: onnx.ModelProto
@@ -56,6 +57,7 @@ class Generator:
     channels: int = 3
     peak: float = 1.0
     multiple: int = 1
+    minimum: int = 1
     half: bool = False
 
 
@@ -86,10 +88,14 @@ def wrap(generator: Generator, source: Side, target: Side, width: int, height: i
 
     builder = Builder()
     scale = generator.scale
-    padding = (-height % generator.multiple, -width % generator.multiple)
+    step = generator.multiple
+    height_run, width_run = (-(-max(side, generator.minimum) // step) * step for side in (height, width))
+    padding = (height_run - height, width_run - width)
     picture = prologue(builder, source, generator, width, height)
     builder.extend(picture, (height, width), padding, entry, TensorProto.FLOAT16 if generator.half else None)
     split = len(builder.nodes)
+    if any(padding):
+        exit_ = builder.cropped(exit_, height * scale, width * scale)
     epilogue(builder, target, generator, exit_, width * scale, height * scale)
 
     nodes = [*builder.nodes[:split], *graph.node, *builder.nodes[split:]]
@@ -154,6 +160,11 @@ class Builder:
             parts.append(self.op("Gather", value, self.constant(right, np.int64), axis=axis))
         return value if len(parts) == 1 else self.op("Concat", *parts, axis=axis)
 
+    def cropped(self, value: str, height: int, width: int) -> str:
+        """The top left part of a picture."""
+        sizes = (self.constant(ends, np.int64) for ends in ([0, 0], [height, width], [2, 3]))
+        return self.op("Slice", value, *sizes)
+
     def extend(self, value: str, size: tuple[int, int], padding: tuple[int, int], name: str, cast: int | None) -> None:
         """Gives `value` its final name, reflected at the bottom and right until it fits the network's size rule."""
         for axis, length, missing in zip((2, 3), size, padding, strict=True):
@@ -210,14 +221,9 @@ def mixed(builder: Builder, picture: str, matrix: Matrix, shift: Matrix) -> str:
 
 
 def epilogue(builder: Builder, target: Side, generator: Generator, picture: str, width: int, height: int) -> None:
-    """Picture, at least (1, channels, height, width) large -> the outputs."""
+    """Picture (1, channels, height, width) -> the outputs."""
     if generator.half:
         picture = builder.op("Cast", picture, to=TensorProto.FLOAT)
-    if (width // generator.scale) % generator.multiple or (height // generator.scale) % generator.multiple:
-        ends = builder.constant([height, width], np.int64)
-        picture = builder.op(
-            "Slice", picture, builder.constant([0, 0], np.int64), ends, builder.constant([2, 3], np.int64)
-        )
     matrix, shift = target.from_rgb(generator.channels)
     matrix = matrix / generator.peak
     if target.subsampling_w or target.subsampling_h:

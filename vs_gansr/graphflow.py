@@ -48,8 +48,8 @@ def obstacle(model: Model, shape: Shape) -> str | None:
     """Why frames of this shape cannot keep their colour inside the graph, in a few words; None if they can."""
     if model.spec.fixed:
         return "the model takes pictures of one size only"
-    if model.spec.scale is None:
-        return "the model's scale is unknown"
+    if model.spec.scale is None or model.spec.multiple is None:
+        return "the model's scale or size rule is unknown"
     return graphcolour.obstacle(generator(model, "fp32"), shape.source, shape.target)
 
 

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from . import colour, model, planes, providers, session
+from . import colour, graphway, memory, model, planes, providers, session
 from .colour import ColourKey, Format
+from .cuda import Switches
 from .errors import ArgumentError, GansrError, RenderError, one_line
 from .network import Limits, Network
 from .reuse import Reuse
@@ -80,6 +81,7 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
     plain = untagged(tagged, source, drop)
     large = {"width": clip.width * scale, "height": clip.height * scale}
     wanted = {**large, "format": target.id if target else 0}
+    back: Back | graphway.GraphWay
     if settings.strength == 0:
         back = Back(plain, target, scale)
     else:
@@ -87,12 +89,16 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
         rgb = plain.resize.Bicubic(format=working, **colour.CATMULL_ROM)
         probe_conversion(rgb)
         network = Network(core, chosen.model, chosen.key, chosen.limits)
-        if clip.width and clip.height:
-            network.prepare(clip.width, clip.height)
         inputs = [rgb]
         if settings.strength < 1:
             inputs.append(core.gansr.FrameFilter([rgb], guarded(Back(rgb, None, scale)), **large))
         back = Back(core.gansr.FrameFilter(inputs, guarded(network), **large), target)
+        prepared = False
+        if graphway.wanted(chosen.key.provider) and settings.tilesize is None and settings.strength == 1:
+            back = graphway.GraphWay(core, graph_plan(chosen, settings, target), describe_format, back)
+            prepared = back.prepare(tagged.get_frame(0))
+        if not prepared and clip.width and clip.height:
+            network.prepare(clip.width, clip.height)
     out = core.gansr.FrameFilter([tagged], guarded(back), **wanted)
     if settings.reuse:
         # What a later frame may show again is kept, whatever the core thinks of this node's use.
@@ -170,6 +176,21 @@ def choose(core: vs.Core, settings: Settings) -> Chosen:
         threads=max(1, session.cpu_threads() // streams),
     )
     return Chosen(network, key, Limits(settings.tilesize, settings.overlap, settings.memory, settings.strength))
+
+
+def graph_plan(chosen: Chosen, settings: Settings, target: Format | None) -> graphway.Plan:
+    """The same for frames whose colour stays in the graph; each stream has memory of its own there."""
+    key = chosen.key
+    switches = Switches(streams=settings.num_streams or Switches().streams)
+    return graphway.Plan(
+        model=chosen.model,
+        provider=key.provider,
+        device_id=key.device_id,
+        precision=key.precision,
+        target=target,
+        limit=(settings.memory or 0) * memory.MIB // switches.streams,
+        switches=switches,
+    )
 
 
 def check_numbers(settings: Settings) -> None:
