@@ -5,16 +5,16 @@ The map of the house, each room importing only those below it:
     plugin      core.gansr.* <-> Python
     pipeline    clip -> clip; joins what follows
     network     the generator over frames, whatever fails  reuse       frames that repeat their neighbour
-    graphflow   the same with colour in the graph          flow        whole frames on streams of a GPU
+    graphway    frames whose colour stays in the graph     graphflow   a model made ready for them
+    flow        whole frames on streams of a GPU           cuda        the driver's memory and streams
     session     ONNX Runtime sessions and their cache      providers   which really run here, why others do not
     graphcolour colour as part of the graph                conversion  its numbers
     model       what an .onnx file says of itself          receptive   how far a network looks, what it takes
     half        the generator in half precision            quantise    its int8 twin
-    shuffle     its last step, done while writing          cuda        the driver's memory and streams
+    shuffle     its last step, done while writing          userdata    where users keep models
     colour      frame tags -> conversions                  planes      frame planes <-> tensors
     tiles       geometry                                   memory      how much there may be
-    keepalive   how long unused sessions live on           userdata    where users keep models
-    errors      the error tree
+    keepalive   how long unused sessions live on           errors      the error tree
 
 `native/gansr.c` makes `core.gansr` exist; `train/` (extra [train]) makes the models and is never imported here.
 """
