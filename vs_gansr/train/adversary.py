@@ -29,8 +29,8 @@ class Adversary:
     def learn(self, real: Tensor, made: Tensor, step: int, rate: float, seed: int) -> dict[str, float]:
         """One step of the discriminator; returns its loss, penalty and accuracies.
 
-        `accuracy`: pairs in the right order; `accuracy_real`: real logits above the mean made logit;
-        `accuracy_made`: made logits below the mean real logit; all averaged over scales. 0.5 is guessing.
+        `accuracy`: pairs in the right order; `accuracy_real`: real logits above the median made logit;
+        `accuracy_made`: made logits below the median real logit; all averaged over scales. 0.5 is guessing.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -93,7 +93,7 @@ def accuracies(logits: list[Tensor], count: int) -> dict[str, float]:
     for scale in logits:
         a, b = scale[:count], scale[count:]
         pair += float((a > b).float().mean())
-        real += float((a > b.mean()).float().mean())
-        made += float((b < a.mean()).float().mean())
+        real += float((a > b.quantile(0.5)).float().mean())
+        made += float((b < a.quantile(0.5)).float().mean())
     n = len(logits)
     return {"accuracy": pair / n, "accuracy_real": real / n, "accuracy_made": made / n}

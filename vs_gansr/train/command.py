@@ -48,7 +48,7 @@ def write_report(folder: Path) -> Path:
     scores = {name: metrics.score(pictures, high) for name, pictures in methods.items()}
     size = int(training.facts["bytes"]) / 2**20
     facts = {
-        "run": exporting.training_line(settings, state, f"{torch.get_num_threads()} threads"),
+        "run": exporting.training_line(settings, state, f"{torch.get_num_threads()} CPU thread(s)"),
         "network": f"{settings.generator.width} features x {settings.generator.convolutions} convolutions, "
         f"{generator.plain().multiply_adds:,} multiply-adds per input pixel",
         "pool": f"{len(training)} crops of {settings.pool.crop} pixels x {settings.pool.frames} frames, "

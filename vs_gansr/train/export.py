@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections import Counter
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,10 +186,10 @@ def card(made: Export, hardware: str) -> str:
         f"| parameters | {sum(w.size + b.size for w, b in (*made.plain.convolutions, made.plain.skip)):,} |",
         "| licence | MIT |",
         f"| training | {training_line(settings, state, hardware)} |",
-        f"| recipe | `scripts/recipes/{settings.name}.toml`, seed {settings.run.seed}; with `run.steps = "
-        f"{state['step']}` in place of minutes it repeats step for step |",
+        f"| recipe | `scripts/recipes/{settings.name}.toml`, seed {settings.run.seed}; {_repeat(settings, state)} |",
         f"| data list SHA-256 | `{state['data_sha256']}` |",
         "| versions | " + ", ".join(f"{name} {number}" for name, number in state["versions"].items()) + " |",
+        f"| file SHA-256 | `{hashlib.sha256(made.path.read_bytes()).hexdigest()}` |",
         f"| ONNX Runtime against PyTorch | {made.difference:.1e} at most |",
         "",
         "## Material",
@@ -201,8 +201,20 @@ def card(made: Export, hardware: str) -> str:
         "",
         *_attribution(settings),
         "",
+        "",
     ]
     return "\n".join(lines)
+
+
+def _repeat(settings: recipe.Recipe, state: dict[str, Any]) -> str:
+    """How to make the same run independent of the clock."""
+    steps, joined = int(state["step"]), int(state["adversarial_from"])
+    if settings.run.steps:
+        return "repeats step for step"
+    part = f" and `run.pixel_part = {joined / steps:.4f}`" if joined > 0 else ""
+    return (
+        f"its schedule followed the clock; `run.steps = {steps}`{part} in place of minutes make as many of each stage"
+    )
 
 
 def _attribution(settings: recipe.Recipe) -> list[str]:
@@ -210,10 +222,11 @@ def _attribution(settings: recipe.Recipe) -> list[str]:
     rows = data.manifest(settings.data)
     if not rows:
         return [f"- {name}" for name in sorted(used)]
-    groups = Counter(tuple(rows[name][key] for key in ("repo", "licence", "credit")) for name in used & set(rows))
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(used & set(rows)):
+        groups.setdefault((rows[name]["repo"], rows[name]["licence"]), []).append(rows[name]["credit"])
     lines = ["| source | files | licence | credit |", "|---|---|---|---|"]
-    lines += [
-        f"| {repo} | {count} | {licence} | {credit} |" for (repo, licence, credit), count in sorted(groups.items())
-    ]
+    for (repo, licence), credits in sorted(groups.items()):
+        lines.append(f"| {repo} | {len(credits)} | {licence} | {', '.join(dict.fromkeys(filter(None, credits)))} |")
     lines += [f"| {Path(name).name} | 1 | see below | see below |" for name in sorted(used - set(rows))]
     return lines
