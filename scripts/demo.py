@@ -22,6 +22,7 @@ from showcase import clip as film
 from showcase import picture
 
 from vs_gansr import colour
+from vs_gansr.model import default_model
 
 core = vs.core
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +68,7 @@ def main() -> None:
     small = open_video(source)
     seconds = upscale(script, result)
     large = open_video(result)
-    sheet = side_by_side(small, large, looks)
+    sheet = side_by_side(small, large, looks, Path(arguments.model).stem if arguments.model else default_model())
     sheet.save(folder / "side-by-side.png")
     print(f"{result}: {large.width}x{large.height} from {small.width}x{small.height}, {large.num_frames} frames")
     print(f"{folder / 'side-by-side.png'}: crops at {picture.ZOOM}00 %")
@@ -185,7 +186,7 @@ def open_video(path: Path) -> vs.VideoNode:
     return clip.std.SetFrameProps(_Matrix=colour.guess_matrix(clip.width, clip.height)) if unset else clip
 
 
-def side_by_side(small: vs.VideoNode, large: vs.VideoNode, looks: list[Look]) -> Image.Image:
+def side_by_side(small: vs.VideoNode, large: vs.VideoNode, looks: list[Look], model: str) -> Image.Image:
     """Input, Lanczos, ours and, where known, the original, at the same places."""
     looks = [look for look in looks if look.frame < large.num_frames]
     if not looks:
@@ -196,7 +197,7 @@ def side_by_side(small: vs.VideoNode, large: vs.VideoNode, looks: list[Look]) ->
     columns = [
         picture.Version("input (nearest)", [rgb(small, look.frame) for look in looks]),
         picture.Version("Lanczos", [rgb(lanczos, look.frame) for look in looks]),
-        picture.Version("vs-gansr", [rgb(large, look.frame) for look in looks]),
+        picture.Version(f"vs-gansr {model}", [rgb(large, look.frame) for look in looks]),
     ]
     originals = [look.original for look in looks if look.original is not None]
     if originals:
