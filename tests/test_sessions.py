@@ -103,6 +103,24 @@ def test_int8_takes_the_twin(clip: vs.VideoNode, tmp_path: Path) -> None:
     assert clip.gansr.Upscale(str(twin)).width == 192
 
 
+def test_auto_takes_int8_where_it_is_fast(clip: vs.VideoNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = networks.point(tmp_path / "b.onnx")
+    networks.point(tmp_path / "b.int8.onnx", scale=3, metadata={"precision": "int8"})
+    for fast, width in ((True, 192), (False, 128)):
+        monkeypatch.setattr(providers, "fast_int8", lambda fast=fast: fast)
+        assert clip.gansr.Upscale(str(path), provider="CPU").width == width
+        assert clip.gansr.Upscale(str(path), provider="CPU", precision="fp32").width == 128
+
+
+def test_shipped_twins_stay_close(core: vs.Core) -> None:
+    for name in model.shipped():
+        if model.has_twin(name):
+            smooth = clips.noise(vs.RGBS, 24, 16, 1).resize.Bicubic(96, 64)
+            pair = [smooth.gansr.Upscale(name, provider="CPU", precision=p).get_frame(0) for p in ("int8", "fp32")]
+            apart = [a - b for a, b in zip(*map(clips.planes, pair), strict=True)]
+            assert 0 < np.sqrt(np.mean(np.square(apart))) < 10 ** (-42 / 20)
+
+
 def test_fixed_size_networks(tmp_path: Path, small_model: Path) -> None:
     proto = onnx.load(str(small_model))
     for dim, size in zip(proto.graph.input[0].type.tensor_type.shape.dim, (1, 3, 32, 40), strict=True):

@@ -153,9 +153,11 @@ def choose(core: vs.Core, settings: Settings) -> Chosen:
     check_numbers(settings)
     check_tiles(settings)
     name = settings.model if settings.model is not None else model.default_model()
-    precision = settings.precision
-    network = session.describe(model.load(name, precision))
     provider, passed = providers.pick(settings.provider, settings.device_id)
+    precision = settings.precision
+    if precision == "auto" and provider == providers.CPU and providers.fast_int8() and model.has_twin(name):
+        precision = "int8"
+    network = session.describe(model.load(name, precision))
     if precision == "auto":
         precision = "fp16" if provider == providers.CUDA else network.spec.precision
     why = f" ({'; '.join(passed)})" if passed else ""
