@@ -208,16 +208,19 @@ class Network:
 
     def tile_size(self, covered: Size, least: int, step: int) -> Size:
         """The (w, h) of tiles for a picture of `covered`: as asked for if that fits, else as few as fit."""
+        overlap = self.overlap()
         asked = self.limits.tile or covered
-        w, h = (min(c, max(least, tiles.round_up(side, step))) for c, side in zip(covered, asked, strict=True))
-        if self.fits(w, h):
-            return w, h
-        found = tiles.fit(*covered, self.overlap(), step, least, self.fits)
+        sides, smallest = [], []
+        for length, side, margin in zip(covered, asked, overlap, strict=True):
+            useful = min(length, max(least, tiles.round_up(2 * margin + step, step)))  # keeps one step of itself
+            rounded = min(length, max(least, tiles.round_up(side, step)))
+            sides.append(max(rounded, useful) if side > 2 * margin else rounded)
+            smallest.append(useful)
+        if self.fits(*sides):
+            return sides[0], sides[1]
+        found = tiles.fit(*covered, overlap, step, least, self.fits)
         if found:
             return found
-        smallest = [
-            min(c, max(least, tiles.round_up(2 * o + 1, step))) for c, o in zip(covered, self.overlap(), strict=True)
-        ]
         raise ShortageError(
             f"{(self._pixels and 'what is free') or f'memory {self.budget // memory.MIB} MiB'} is too little: "
             f"a tile of {smallest[0]}x{smallest[1]} takes about {-(-self.need(*smallest) // memory.MIB)} MiB; "
