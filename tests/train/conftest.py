@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch", reason="the trainer needs the extra [train]")
-
-from vs_gansr.train import pool, smoke  # noqa: E402
-from vs_gansr.train.recipe import Recipe, RunConfig  # noqa: E402
-from vs_gansr.train.trainer import Trainer  # noqa: E402
+from vs_gansr.train import pool, smoke
+from vs_gansr.train.recipe import Recipe, RunConfig
+from vs_gansr.train.trainer import Trainer
 
 torch.set_num_threads(1)
 
