@@ -32,7 +32,6 @@ TAGS = {"_Matrix": "colorspace", "_Primaries": "color_primaries", "_Transfer": "
 COUNTED_FROM_1 = {"_Range": "range", "_ChromaLocation": "chroma_location"}
 LOW_RATE = ("-c:v", "libx264", "-preset", "medium", "-crf", "26")
 GOOD = ("-c:v", "libx264", "-preset", "medium", "-crf", "15", "-movflags", "+faststart")
-CLOSE_LOOKS = 4
 
 SCRIPT = """\
 # Written by scripts/demo. Try it: vspipe -c y4m {name} - | ffmpeg -i - out.mp4
@@ -191,7 +190,7 @@ def side_by_side(small: vs.VideoNode, large: vs.VideoNode, looks: list[Look], mo
     looks = [look for look in looks if look.frame < large.num_frames]
     if not looks:
         middle = large.num_frames // 2
-        looks = [Look(middle, x, y) for x, y in picture.busiest(rgb(large, middle), CLOSE_LOOKS)]
+        looks = [Look(middle, x, y) for x, y in picture.busiest(rgb(large, middle))]
     size = (large.width, large.height)
     lanczos = small.resize.Lanczos(*size)
     columns = [

@@ -47,19 +47,20 @@ def sheet(versions: Sequence[Version], points: Sequence[tuple[float, float]], si
     return paper
 
 
-def busiest(frame: Image.Image, count: int) -> list[tuple[float, float]]:
-    """Centres of the `count` most detailed crops of a frame, none overlapping another."""
+def busiest(frame: Image.Image) -> list[tuple[float, float]]:
+    """Centres of the most detailed crop of each quarter of a frame, none overlapping another; at least one."""
     luma = np.asarray(frame.convert("L"), np.float32)
     across = np.abs(np.diff(luma, axis=1))[:-1]
     detail = across + np.abs(np.diff(luma, axis=0))[:, :-1]
     w, h = CROP
     cells = {
         (x + w / 2, y + h / 2): float(detail[y : y + h, x : x + w].mean())
-        for y in range(0, max(detail.shape[0] - h, 1), h // 2)
-        for x in range(0, max(detail.shape[1] - w, 1), w // 2)
+        for y in range(0, max(detail.shape[0] - h, 1), h // 4)
+        for x in range(0, max(detail.shape[1] - w, 1), w // 4)
     }
-    chosen: list[tuple[float, float]] = []
+    chosen: dict[tuple[bool, bool], tuple[float, float]] = {}
     for x, y in sorted(cells, key=lambda cell: -cells[cell]):
-        if all(abs(x - a) >= w or abs(y - b) >= h for a, b in chosen):
-            chosen.append((x, y))
-    return chosen[:count]
+        quarter = (y > frame.height / 2, x > frame.width / 2)
+        if quarter not in chosen and all(abs(x - a) >= w or abs(y - b) >= h for a, b in chosen.values()):
+            chosen[quarter] = (x, y)
+    return [chosen[quarter] for quarter in sorted(chosen)]
