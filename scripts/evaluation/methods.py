@@ -6,6 +6,7 @@ Every method takes a YUV420P8 clip and gives one `factor` times the size in the 
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ import vapoursynth as vs
 import vs_gansr
 from evaluation import media
 from evaluation.store import content, source
-from vs_gansr import colour, pipeline, planes, session, tiles
 
 core = vs.core
 
@@ -22,6 +22,8 @@ ANCHOR_VERSION = 1
 """Raise when a change alters what an anchor gives: otherwise anchors are kept across changes of the code."""
 
 LANCZOS = "Lanczos"
+MEMORY = 16384
+"""Mebibytes, enough to run whole frames: RealCUGAN's context is the whole frame."""
 
 Upscaler = Callable[[vs.VideoNode, int], vs.VideoNode]
 
@@ -71,15 +73,16 @@ def sharpened(unsharp: Unsharp) -> Upscaler:
 
 
 def network(model: Path) -> Upscaler:
-    """What the plugin makes of it; a network of another scale is brought to `factor` with Catmull-Rom."""
+    """What the plugin makes of it, without tiles; another scale is brought to `factor` with Catmull-Rom."""
     precision = "int8" if model.stem.endswith(".int8") else "fp32"
+    plugin = partial(vs_gansr.upscale, model=str(model), precision=precision, memory=MEMORY)
 
     def upscale(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
         width, height = clip.width * factor, clip.height * factor
-        large = vs_gansr.upscale(clip, model=str(model), precision=precision)
+        large = plugin(clip)
         if large.width == width:
             return large
-        large = vs_gansr.upscale(clip, model=str(model), precision=precision, format=vs.RGBS)
+        large = plugin(clip, format=vs.RGBS)
         return large.resize.Bicubic(
             width, height, format=vs.YUV420P8, matrix=1, range=0, chromaloc=0, **media.CATMULL_ROM
         )
@@ -87,9 +90,15 @@ def network(model: Path) -> Upscaler:
     return upscale
 
 
+@cache
+def _plugin() -> dict[str, str]:
+    """The content of the plugin's own code."""
+    return {path.name: content(path) for path in sorted(Path(vs_gansr.__file__).parent.glob("*.py"))}
+
+
 def ours(name: str, model: Path) -> Method:
     """A model of this project: its results stand as long as it and the plugin stay the same."""
-    return Method(name, ("network", content(model), source(pipeline, session, colour, planes, tiles)), network(model))
+    return Method(name, ("network", content(model), _plugin()), network(model))
 
 
 def anchor(model: Path) -> Method:
