@@ -92,7 +92,7 @@ def test_sigkill_at_random_moments(material: Path, tmp_path: Path) -> None:
             deadline = time.monotonic() + 120
             while _step(folder) <= last and time.monotonic() < deadline:
                 assert process.is_alive(), f"the run ended by itself, exit code {process.exitcode}"
-                time.sleep(0.01)
+                time.sleep(0.05)
             time.sleep(chance.uniform(0, 0.25))
         finally:
             assert process.pid is not None

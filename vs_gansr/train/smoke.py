@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from . import pool
 from .export import Export, export
-from .recipe import DataConfig, GeneratorConfig, LossConfig, PoolConfig, Recipe, RunConfig, check
+from .recipe import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, Recipe, RunConfig, check
 from .trainer import CHECKPOINT, LOG, Trainer
 
 
@@ -44,6 +44,7 @@ def recipe(folder: Path, steps: int = 10) -> Recipe:
             data=DataConfig(root=str(folder), holdout=5),
             pool=PoolConfig(clips=5, length=4, field=(128, 96), crops=2, crop=64, frames=2),
             generator=GeneratorConfig(width=16, convolutions=3),
+            discriminator=DiscriminatorConfig(width=8),
             pixel=LossConfig(pixel=0.8, gradient=0.1, frequency=0.1),
             adversarial=LossConfig(pixel=0.6, frequency=0.1, temporal=0.1, adversarial=0.15, feature=0.05),
             run=RunConfig(
