@@ -146,8 +146,8 @@ def need(spec: ModelSpec, provider: str, precision: str, width: int, height: int
     alive = spec.study.bytes(width, height)
     if alive is None:  # an unknown graph: as much as a wide generator
         alive = pixels * _UNKNOWN
-    if precision == "fp16":
-        alive = alive // 2 if provider != providers.CPU else alive * 3 // 2  # the CPU casts to and fro
+    if precision == "fp16" and provider != providers.CPU:  # the CPU computes in float32 all the same
+        alive //= 2
     pictures = pixels * 4 * spec.channels * (1 + (spec.scale or 1) ** 2)
     return memory.working_set(alive, pictures, spec.weights, streams)
 

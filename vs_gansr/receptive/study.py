@@ -37,7 +37,11 @@ FOLDED = (
     "Neg Not Or Pow Range ReduceMax ReduceMin ReduceProd ReduceSum Reshape Round Slice Split Sqrt Squeeze Sub "
     "Transpose Unsqueeze Where"
 )
-IN_PLACE, FREE, FOLDABLE = (frozenset(names.split()) for names in (OVERWRITES, VIEWS, FOLDED))
+# What ONNX Runtime computes in its blocked layout; others get a plain copy of their input.
+BLOCKED = "AveragePool Concat Conv GlobalAveragePool GlobalMaxPool MaxPool QuantizeLinear"
+IN_PLACE, FREE, FOLDABLE, UNCOPIED = (
+    frozenset(names.split()) for names in (OVERWRITES, VIEWS, FOLDED, f"{BLOCKED} {OVERWRITES} {VIEWS}")
+)
 
 
 @dataclass(frozen=True)
@@ -253,7 +257,8 @@ def alive(proto: onnx.ModelProto, corners: list[Walk], side: int) -> tuple[tuple
 def live_bytes(proto: onnx.ModelProto, found: Walk) -> npt.NDArray[np.float64]:
     """Bytes of the tensors alive while each node runs, without the picture and the result, which lie elsewhere.
 
-    An elementwise operator writes over its input where nobody else reads it; a reshape takes no memory.
+    An elementwise operator writes over its input where nobody else reads it; a reshape takes no memory; `scratch`
+    is added to what its node finds alive.
     """
     graph = proto.graph
     outside = {graph.output[0].name, *(value.name for value in graph.input)}
@@ -282,4 +287,17 @@ def live_bytes(proto: onnx.ModelProto, found: Walk) -> npt.NDArray[np.float64]:
     for owner, start in first.items():
         change[start] += size[owner]
         change[until[owner] + 1] -= size[owner]
-    return np.cumsum(change)[:-1]
+    return np.cumsum(change)[:-1] + [scratch(node, found, outside) for node in graph.node]
+
+
+def scratch(node: onnx.NodeProto, found: Walk, outside: set[str]) -> int:
+    """Bytes a node takes beside its operands: a copy in another layout, and the columns of a transposed convolution."""
+    source = found.tensors.get(node.input[0]) if node.input else None
+    if source is None or not source.dependent or node.op_type in UNCOPIED or node.input[0] in outside:
+        return 0
+    taken = math.prod(source.shape) * source.itemsize
+    if node.op_type == "ConvTranspose":
+        kernel = found.tensors[node.input[1]].shape[2:]
+        places = math.prod(source.shape[2:])
+        taken += math.prod([found.tensors[node.output[0]].shape[1], *kernel, places]) * source.itemsize
+    return taken
