@@ -19,17 +19,17 @@ from .common import FAILED, Interrupted, say
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("upscale", "models", "bench")
+COMMANDS = ("upscale", "models", "bench", "doctor")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
+def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line's grammar, as far as the commands `names` go."""
     top = argparse.ArgumentParser(
         prog="gansr", description="Upscales and cleans video with a GAN's generator, through VapourSynth."
     )
     top.add_argument("--version", action="version", version=f"gansr {version('vs-gansr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
-    for name in COMMANDS:
+    for name in names:
         module = import_module(f".{name}", __package__)
         sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
@@ -54,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if "--" in words else len(words)
     try:
-        args = parser().parse_args(words[:cut])
+        # A command starts without the others' imports: until it catches signals itself, they are answered worse.
+        args = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words[:cut])
         args.rest = words[cut + 1 :]  # for other programs, as they are
         code: int = args.run(args)
         return code

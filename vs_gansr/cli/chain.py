@@ -28,9 +28,8 @@ from typing import IO, Any
 
 from . import ffmpeg
 from .common import CommandError, Interrupted, say
-from .job import Job
+from .job import BROKEN_PIPE, RECORD, Job
 from .progress import Progress
-from .render import BROKEN_PIPE, RECORD
 
 __all__ = ["Outcome", "run"]
 

@@ -1,4 +1,5 @@
-"""Owns what one `gansr upscale` is asked to do, as plain data that travels to the renderer as JSON."""
+"""Owns what one `gansr upscale` is asked to do, as plain data that travels to the renderer as JSON, and how the
+renderer answers."""
 
 from __future__ import annotations
 
@@ -6,7 +7,10 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["ENCODERS", "Encoder", "Job"]
+__all__ = ["BROKEN_PIPE", "ENCODERS", "RECORD", "Encoder", "Job"]
+
+RECORD = "\x1e"  # leads each JSON line on the renderer's stderr (RFC 7464)
+BROKEN_PIPE = 3  # the renderer's exit code where the encoder went first, and knows why
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,12 @@ from ..errors import GansrError, one_line
 from . import encode, ffmpeg, media
 from .common import CommandError
 from .encode import Picture
-from .job import Job
+from .job import BROKEN_PIPE, RECORD, Job
 from .media import Source
 from .script import NO_TIME, Graph, build, steady
 
-__all__ = ["RECORD", "main", "picture_of"]
+__all__ = ["main", "picture_of"]
 
-RECORD = "\x1e"
-BROKEN_PIPE = 3  # exit code: the encoder went first, and knows why
 REPORT_SECONDS = 0.2
 
 

@@ -1,0 +1,249 @@
+"""`gansr doctor` names what is wrong. Every fault is planted outside of it: in the installation, before the loader."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import networks
+import onnxruntime
+import pytest
+import vapoursynth
+from conftest import Gansr
+
+STUB = r"""
+/* A driver for a GPU that is not there: as much of libcuda as is asked before anything is computed. */
+#include <stddef.h>
+#include <string.h>
+int cuInit(unsigned flags) { (void)flags; return 0; }
+int cuDriverGetVersion(int *version) { *version = DRIVER; return 0; }
+int cuDeviceGetCount(int *count) { *count = 1; return 0; }
+int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return 0; }
+int cuDeviceGetName(char *name, int size, int device) {
+    (void)device; strncpy(name, "Planted GPU", (size_t)size); return 0;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    (void)device; *value = attribute == 75 ? MAJOR : attribute == 76 ? MINOR : 0; return 0;
+}
+int cuDeviceTotalMem_v2(size_t *bytes, int device) { (void)device; *bytes = (size_t)8 << 30; return 0; }
+"""
+
+
+def doctor(gansr: Gansr) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code and findings."""
+    done = gansr("doctor", "--json")
+    assert done.stdout, done.stderr
+    report = json.loads(done.stdout)
+    assert report["faults"] == sum(finding["state"] == "fault" for finding in report["findings"])
+    assert done.returncode == (1 if report["faults"] else 0)
+    return done.returncode, report["findings"]
+
+
+def fault(findings: list[dict[str, Any]], *words: str) -> dict[str, Any]:
+    """The one fault whose text has all of `words`; it must come with a remedy."""
+    fits = [f for f in findings if f["state"] == "fault" and all(word in f["text"] for word in words)]
+    assert len(fits) == 1, json.dumps(findings, indent=1)
+    assert fits[0]["fix"]
+    return fits[0]
+
+
+def overlay(folder: Path, package: Path) -> Path:
+    """A package again, as links to its files, found before the installed one; returns the copy."""
+    shutil.copytree(package, folder / package.name, copy_function=os.symlink, ignore=lambda *_: {"__pycache__"})
+    return folder / package.name
+
+
+@pytest.fixture
+def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that Python looks into before its own."""
+    folder = tmp_path / "before"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    return folder
+
+
+def plant_gpu(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, compute: tuple[int, int] = (9, 0), driver: int = 13010
+) -> None:
+    """Makes the loader find a driver with one GPU."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    assert compiler, "a C compiler is needed, as for building the plugin"
+    (folder / "stub.c").write_text(STUB)
+    defines = [f"-DDRIVER={driver}", f"-DMAJOR={compute[0]}", f"-DMINOR={compute[1]}"]
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", *defines, "-o", folder / "libcuda.so.1", folder / "stub.c"], check=True
+    )
+    monkeypatch.setenv("LD_LIBRARY_PATH", f"{folder}:{os.environ.get('LD_LIBRARY_PATH', '')}")
+
+
+def test_a_sound_installation_has_no_fault(gansr: Gansr) -> None:
+    code, findings = doctor(gansr)
+    assert code == 0, json.dumps(findings, indent=1)
+    topics = {finding["topic"] for finding in findings if finding["state"] == "ok"}
+    assert {"Python", "VapourSynth", "plugin", "ONNX Runtime", "provider", "model", "BestSource", "ffmpeg"} <= topics
+    texts = " ".join(finding["text"] for finding in findings)
+    assert vapoursynth.core.gansr.plugin_path in texts and onnxruntime.__version__ in texts
+    assert any(f["topic"] == "provider" and f["text"] == "CPU works" for f in findings)
+    listed = {name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()}
+    assert {f["text"].split()[0] for f in findings if f["topic"] == "provider"} == listed
+
+
+def test_the_screen_shows_the_remedy(gansr: Gansr, home: Path) -> None:
+    own = home / "data" / "gansr" / "models"
+    own.mkdir(parents=True)
+    (own / "broken.onnx").write_bytes(b"not a network")
+    done = gansr("doctor")
+    assert done.returncode == 1
+    assert f"-> delete or replace {own / 'broken.onnx'}" in done.stdout
+    assert done.stderr.strip() == "1 fault found"
+
+
+def test_plugin_library_hidden(gansr: Gansr, before: Path) -> None:
+    copy = overlay(before, Path(vapoursynth.__file__).parent)
+    next((copy / "plugins" / "gansr").glob("*gansr.so")).unlink()
+    _, findings = doctor(gansr)
+    found = fault(findings, "core.gansr is missing", "its library is not in")
+    assert str(copy / "plugins" / "gansr") in found["text"] and "vs-gansr" in found["fix"]
+
+
+def test_plugin_library_damaged(gansr: Gansr, before: Path) -> None:
+    copy = overlay(before, Path(vapoursynth.__file__).parent)
+    library = next((copy / "plugins" / "gansr").glob("*gansr.so"))
+    data = library.read_bytes()
+    library.unlink()
+    library.write_bytes(data[: len(data) // 2])
+    _, findings = doctor(gansr)
+    found = fault(findings, "a plugin ends the process while VapourSynth loads it")
+    assert str(copy / "plugins") in found["fix"] and "vs-gansr" in found["fix"]
+
+
+def test_plugin_library_of_another_kind(gansr: Gansr, before: Path) -> None:
+    copy = overlay(before, Path(vapoursynth.__file__).parent)
+    library = next((copy / "plugins" / "gansr").glob("*gansr.so"))
+    library.unlink()
+    library.write_text("no library at all")
+    _, findings = doctor(gansr)
+    fault(findings, "core.gansr is missing", library.name)
+
+
+def test_vapoursynth_that_does_not_load(gansr: Gansr, before: Path) -> None:
+    copy = overlay(before, Path(vapoursynth.__file__).parent)
+    next(copy.glob("libvapoursynth.*")).unlink()
+    _, findings = doctor(gansr)
+    assert "vapoursynth" in fault(findings, "does not load", "libvapoursynth")["fix"]
+
+
+def test_both_runtimes_over_each_other(gansr: Gansr, before: Path) -> None:
+    overlay(before, Path(onnxruntime.__file__).parent)
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        record = before / f"{name.replace('-', '_')}-1.20.0.dist-info"
+        record.mkdir()
+        (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.20.0\n")
+        (record / "RECORD").write_text("onnxruntime/__init__.py,,\n")
+    _, findings = doctor(gansr)
+    found = fault(findings, "onnxruntime", "onnxruntime-gpu", "installed over each other")
+    assert found["fix"].startswith("pip uninstall -y ") and found["fix"].endswith("pip install onnxruntime-gpu")
+
+
+def test_wrong_provider_for_the_machine(
+    gansr: Gansr, before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU, and the ONNX Runtime without CUDA, which lists what the CPU package lists."""
+    plant_gpu(tmp_path, monkeypatch)
+    copy = overlay(before, Path(onnxruntime.__file__).parent)
+    start = copy / "__init__.py"
+    code = start.read_text()
+    start.unlink()
+    start.write_text(code + '\ndef get_available_providers():\n    return ["CPUExecutionProvider"]\n')
+    _, findings = doctor(gansr)
+    found = fault(findings, "built without CUDA")
+    assert "vs-gansr[cuda]" in found["fix"] and "pip uninstall" in found["fix"]
+
+
+def cuda_build() -> int:
+    """The CUDA that this ONNX Runtime is built for, 0 for none."""
+    from onnxruntime.capi import build_and_package_info
+
+    return int((getattr(build_and_package_info, "cuda_version", "") or "0").split(".")[0])
+
+
+needs_cuda_build = pytest.mark.skipif(
+    "CUDAExecutionProvider" not in onnxruntime.get_available_providers() or cuda_build() < 13,
+    reason="this platform's ONNX Runtime is not the one built for CUDA 13",
+)
+
+
+@needs_cuda_build
+def test_cuda_libraries_hidden(gansr: Gansr, before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX Runtime looks for pip's CUDA libraries beside itself; beside the copy there are none."""
+    plant_gpu(tmp_path, monkeypatch)
+    overlay(before, Path(onnxruntime.__file__).parent)
+    _, findings = doctor(gansr)
+    found = fault(findings, "missing:", "libcublas.so.13", "libcudnn.so.9")
+    assert found["fix"] == 'pip install "vs-gansr[cuda]"'
+    fault(findings, "CUDA fails although there is a GPU", "libcu")
+
+
+@needs_cuda_build
+def test_gpu_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant_gpu(tmp_path, monkeypatch, compute=(6, 1))
+    _, findings = doctor(gansr)
+    found = fault(findings, "Planted GPU is too old for CUDA 13", "compute 6.1", "7.5")
+    assert 'provider="CPU"' in found["fix"]
+
+
+@needs_cuda_build
+def test_driver_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant_gpu(tmp_path, monkeypatch, driver=12040)
+    _, findings = doctor(gansr)
+    found = fault(findings, "the driver knows CUDA up to 12.4", "built for CUDA 13")
+    assert "580" in found["fix"]
+
+
+@pytest.mark.parametrize("kind", ["garbage", "half", "no scale", "wrong scale"])
+def test_model_with_a_broken_header(gansr: Gansr, home: Path, kind: str) -> None:
+    own = home / "data" / "gansr" / "models"
+    own.mkdir(parents=True)
+    path = own / "mine.onnx"
+    if kind == "no scale":
+        networks.point(path, metadata={"scale": "two"})
+    elif kind == "wrong scale":
+        networks.compact(path, features=8, convs=2, scale=2)
+        path.write_bytes(path.read_bytes().replace(b"gansr.scale\x12\x012", b"gansr.scale\x12\x013"))
+    else:
+        networks.compact(path, features=8, convs=2)
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2] if kind == "half" else b"\x00" * 100)
+    _, findings = doctor(gansr)
+    found = fault(findings, "mine cannot be used")
+    assert found["fix"] == f"delete or replace {path}"
+
+
+def test_ffmpeg_without_encoders(gansr: Gansr, before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = before / "ffmpeg"
+    tool.write_text("#!/bin/sh\necho ffmpeg version 7.0 of a sort\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{before}:{os.environ['PATH']}")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tool))
+    _, findings = doctor(gansr)
+    fault(findings, "has one of our encoders")
+    assert any(f["topic"] == "ffmpeg" and str(tool) in f["text"] and "none of ours" in f["text"] for f in findings)
+
+
+def test_a_provider_that_crashes_is_survived(gansr: Gansr, before: Path) -> None:
+    """Each provider is tried in a process of its own."""
+    copy = overlay(before, Path(onnxruntime.__file__).parent)
+    start = copy / "__init__.py"
+    code = start.read_text()
+    start.unlink()
+    start.write_text(
+        code + "\n_session = InferenceSession\ndef InferenceSession(*a, **k):\n    import os\n"
+        "    os.kill(os.getpid(), 11) if os.environ.get('TRIAL') or 'trial' in __import__('sys').argv[0] else None\n"
+        "    return _session(*a, **k)\n"
+    )
+    _, findings = doctor(gansr)
+    fault(findings, "CPU fails: its process ended with -11")

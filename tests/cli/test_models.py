@@ -1,0 +1,87 @@
+"""`gansr models` lists what can be named, and remembers how fast it ran here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import footage
+import networks
+import pytest
+from conftest import Gansr
+
+from vs_gansr.model import shipped
+
+
+@pytest.fixture
+def own(home: Path) -> Path:
+    """The user's folder of models, with one in it."""
+    folder = home / "data" / "gansr" / "models"
+    folder.mkdir(parents=True)
+    told = {"scale": "2", "radius": "0", "licence": "CC0-1.0", "summary": "Repeats pixels."}
+    networks.point(folder / "mine.onnx", metadata=told)
+    return folder
+
+
+def listed(gansr: Gansr, *words: str, code: int = 0) -> dict[str, dict[str, Any]]:
+    done = gansr("models", "--json", *words)
+    assert done.returncode == code, done.stderr
+    return {row["name"]: row for row in json.loads(done.stdout)}
+
+
+def test_shipped_and_own_models_are_listed(gansr: Gansr, own: Path) -> None:
+    rows = listed(gansr)
+    assert set(rows) == {*shipped(), "mine"}
+    assert rows["mine"] | {"digest": ""} == {
+        "name": "mine",
+        "origin": "own",
+        "path": str(own / "mine.onnx"),
+        "digest": "",
+        "scale": 2,
+        "licence": "CC0-1.0",
+        "summary": "Repeats pixels.",
+        "fps": None,
+        "error": "",
+    }
+    for name in shipped():
+        assert rows[name]["origin"] == "shipped" and rows[name]["scale"] and rows[name]["licence"] == "MIT"
+
+
+def test_the_table_has_the_same(gansr: Gansr, own: Path) -> None:
+    done = gansr("models", "mine")
+    head, row = done.stdout.splitlines()
+    assert head.split() == ["name", "scale", "licence", "fps", "origin", "summary"]
+    assert row.split(None, 5) == ["mine", "2x", "CC0-1.0", "-", "own", "Repeats pixels."]
+    assert "gansr models --measure" in done.stderr and str(own) in done.stderr
+
+
+def test_speed_is_measured_once_and_belongs_to_the_content(gansr: Gansr, own: Path) -> None:
+    networks.compact(own / "heavy.onnx", features=32)
+    rows = listed(gansr, "--measure", "--provider", "CPU", "mine", "heavy")
+    assert rows["mine"]["fps"] > rows["heavy"]["fps"] > 0, "repeating pixels is quicker than convolutions"
+    again = listed(gansr, "--provider", "CPU", "mine", "heavy")
+    assert {name: row["fps"] for name, row in again.items()} == {name: row["fps"] for name, row in rows.items()}
+    assert listed(gansr, "--provider", "CPU", "--precision", "fp32", "mine")["mine"]["fps"] is None
+    networks.compact(own / "mine.onnx", features=8, convs=3)
+    assert listed(gansr, "--provider", "CPU", "mine")["mine"]["fps"] is None, "another model under the same name"
+    (own / "mine.onnx").write_bytes((own / "heavy.onnx").read_bytes())
+    assert listed(gansr, "--provider", "CPU", "mine")["mine"]["fps"] == rows["heavy"]["fps"]
+
+
+def test_what_cannot_be_used_is_listed_with_the_reason(gansr: Gansr, own: Path) -> None:
+    (own / "broken.onnx").write_bytes(b"nothing")
+    rows = listed(gansr, code=1)
+    assert "not a readable ONNX file" in rows["broken"]["error"] and not rows["mine"]["error"]
+    assert 'unknown model "none"' in listed(gansr, "none", code=1)["none"]["error"]
+    failed = listed(gansr, "--measure", "--provider", "nothing", "mine", code=1)["mine"]
+    assert 'unknown provider "nothing"' in failed["error"] and failed["fps"] is None
+
+
+def test_an_own_model_is_named_without_its_folder(gansr: Gansr, own: Path, tmp_path: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=2)
+    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", "mine", "-q")
+    assert done.returncode == 0, done.stderr
+    assert footage.facts(tmp_path / "out.mkv").picture["size"] == (192, 128)
+    unknown = gansr("upscale", source, tmp_path / "other.mkv", "--model", "yours", "-q")
+    assert "own: mine" in unknown.stderr

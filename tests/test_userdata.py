@@ -1,0 +1,52 @@
+"""A user's own files lie where each system has them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from vs_gansr import userdata
+
+
+@pytest.mark.parametrize(
+    ("system", "variables", "models", "cache"),
+    [
+        ("linux", {}, "home/.local/share/gansr/models", "home/.cache/gansr"),
+        ("linux", {"XDG_DATA_HOME": "data", "XDG_CACHE_HOME": "cache"}, "data/gansr/models", "cache/gansr"),
+        ("darwin", {}, "home/Library/Application Support/gansr/models", "home/Library/Caches/gansr"),
+        ("win32", {"LOCALAPPDATA": "local"}, "local/gansr/models", "local/gansr/cache"),
+        ("win32", {}, "home/AppData/Local/gansr/models", "home/AppData/Local/gansr/cache"),
+    ],
+)
+def test_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, variables: dict[str, str], models: str, cache: str
+) -> None:
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, place in variables.items():
+        monkeypatch.setenv(name, str(tmp_path / place))
+    assert userdata.models_folder() == tmp_path / models
+    assert userdata.cache_folder() == tmp_path / cache
+
+
+def test_a_relative_xdg_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the XDG Base Directory Specification demands."""
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", "somewhere")
+    assert userdata.models_folder() == tmp_path / ".local/share/gansr/models"
+
+
+def test_own_models_by_name_without_their_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert userdata.user_models() == {}
+    folder = tmp_path / "gansr" / "models"
+    folder.mkdir(parents=True)
+    for name in ("b.onnx", "a.v2.onnx", "b.int8.onnx", "notes.txt"):
+        (folder / name).touch()
+    assert userdata.user_models() == {"a.v2": folder / "a.v2.onnx", "b": folder / "b.onnx"}
