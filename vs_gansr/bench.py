@@ -162,6 +162,7 @@ def time_clip(job: Job) -> Result:
 def time_bare(job: Job) -> Result:
     """ONNX Runtime alone, tuned as well as we know: static shape, all processors, tensors ready."""
     import numpy as np
+    import onnx
     import onnxruntime as ort
 
     from . import model, providers, session
@@ -179,9 +180,7 @@ def time_bare(job: Job) -> Result:
     )
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = key.threads
-    proto = session.static_shape(loaded, job.width, job.height)
-    if job.precision == "fp16":
-        proto = session.to_half(proto)
+    proto = session.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
     chosen = [(key.provider, providers.options(key.provider, 0))]
     begin = time.perf_counter()
     bare = ort.InferenceSession(proto.SerializeToString(), settings, providers=chosen)

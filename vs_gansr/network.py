@@ -1,13 +1,14 @@
 """Owns running the generator over frames: tiles, memory, and what to do when a provider fails; knows no formats.
 
-A frame is lost only if everything below fails. Memory that runs out: smaller tiles, for this frame and all that
-follow. Values that are not finite: the frame again in float32, and after OVERFLOWS such frames all of them. Any
-other failure: again, in the end with a new session.
+A frame is lost only if everything below fails. Memory that runs out: again with all of the session's given back,
+then with smaller tiles, for this frame and all that follow. Values that are not finite: the frame again in float32,
+and after OVERFLOWS such frames all of them. Any other failure: again, in the end with a new session.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +24,9 @@ from .tiles import Tile
 __all__ = ["Limits", "Network"]
 
 OVERLAP = 16  # pixels, for networks whose radius is not known
-ATTEMPTS = 6  # at one frame, failures of other kinds than memory and numbers
+TRIES = 4  # at one tile, before its session is held to be broken
+SESSIONS = 3  # at one frame, before it is given up
+PAUSE = 0.1  # seconds before a new session, for whatever else needs to recover
 OVERFLOWS = 3  # frames that half precision could not hold, until it is given up
 
 KEPT_PROPS = ("_Matrix", "_Range", "_Transfer", "_Primaries")  # what the conversion back needs to know of RGB
@@ -80,7 +83,7 @@ class Network:
                 self.engine(self.sized(layout.size, self.key.precision))
                 return
             except ShortageError as error:
-                self.shrink(layout, error)
+                self.shrink((width, height), layout, error)
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         picture, plain = (f, None) if isinstance(f, vs.VideoFrame) else f
@@ -100,33 +103,33 @@ class Network:
         """Fills `result` from `picture`, whatever it takes. Raises RenderError where nothing helps."""
         height, width = picture[0].shape
         precision = self.key.precision
-        failures = 0
+        short: set[Size] = set()
+        broken = 0
         while True:
             layout = self.layout(width, height)
             key = self.sized(layout.size, precision)
             try:
-                if self.compute(layout, key, picture, result):
+                try:
+                    self.compute(n, layout, key, picture, result)
                     return
-            except ShortageError as error:
-                self.shrink(layout, error, key)
-                continue
-            except RenderError as error:
-                failures += 1
-                if failures == ATTEMPTS:
+                except OverflowError:
+                    precision = self.leave_half(n)
+                except ShortageError as error:
+                    self.drop(key)  # and with it the memory it holds, which may be enough
+                    if layout.size in short:
+                        self.shrink((width, height), layout, error)
+                    short.add(layout.size)
+            except RenderError:
+                broken += 1
+                if broken == SESSIONS:
                     raise
-                self.say(f"Upscale: frame {n}: {one_line(error)}; trying again", str(error))
-                if failures == ATTEMPTS - 1:
-                    self.drop(key)
-                continue
-            if precision == "fp16":
-                precision = self.leave_half(n)
-                continue
-            failures += 1
-            if failures == ATTEMPTS:
-                raise RenderError("the network gives values that are not finite, for this picture, even in float32")
+                self.drop(key)
+                time.sleep(PAUSE)
 
-    def compute(self, layout: Layout, key: EngineKey, picture: list[planes.Plane], result: list[planes.Plane]) -> bool:
-        """Runs all tiles; False, at the first of them, if the network gave values that are not finite."""
+    def compute(
+        self, n: int, layout: Layout, key: EngineKey, picture: list[planes.Plane], result: list[planes.Plane]
+    ) -> None:
+        """Runs all tiles. Raises OverflowError at the first that half precision cannot hold, else as `run` does."""
         spec = self.model.spec
         scale = spec.scale or 1
         if layout.ramps:
@@ -135,14 +138,28 @@ class Network:
         with engine.stream() as stream:
             for i, tile in enumerate(layout.tiles):
                 planes.read(picture, tile, stream.input, spec.peak)
-                stream.run()
-                if not stream.finite():
-                    return False
+                self.run(n, stream, key.precision)
                 if layout.ramps:
                     planes.add(stream.output, tile, scale, result, layout.ramps[i], spec.peak, engine.shuffle)
                 else:
                     planes.write(stream.output, tile, scale, result, spec.peak, engine.shuffle)
-        return True
+
+    def run(self, n: int, stream: session.Stream, precision: str) -> None:
+        """Computes one tile, several times if need be. Raises ShortageError, OverflowError or RenderError."""
+        for left in reversed(range(TRIES)):
+            try:
+                stream.run()
+                if stream.finite():
+                    return
+                if precision == "fp16":
+                    raise OverflowError
+                raise RenderError("the network gives values that are not finite, in float32, for this picture")
+            except RenderError as error:
+                short = isinstance(error, ShortageError)
+                if not left or (short and left < TRIES - 1):
+                    raise
+                if not short:
+                    self.say(f"Upscale: frame {n}: {one_line(error)}; trying again", str(error))
 
     def leave_half(self, n: int) -> str:
         """Notes that half precision could not hold frame n; the precision to compute it again in."""
@@ -222,9 +239,8 @@ class Network:
         if found:
             return found
         raise ShortageError(
-            f"{(self._pixels and 'what is free') or f'memory {self.budget // memory.MIB} MiB'} is too little: "
-            f"a tile of {smallest[0]}x{smallest[1]} takes about {-(-self.need(*smallest) // memory.MIB)} MiB; "
-            "give more memory, fewer num_streams or a smaller overlap"
+            f"memory {self.budget // memory.MIB} MiB is too little: a tile of {smallest[0]}x{smallest[1]} takes about "
+            f"{-(-self.need(*smallest) // memory.MIB)} MiB; give more memory, fewer num_streams or a smaller overlap"
         )
 
     def fits(self, width: int, height: int) -> bool:
@@ -237,21 +253,23 @@ class Network:
         key = self.key
         return session.need(self.model.spec, key.provider, key.precision, width, height, key.streams)
 
-    def shrink(self, layout: Layout, error: ShortageError, key: EngineKey | None = None) -> None:
-        """Makes tiles smaller than those of `layout`; raises `error` where they cannot be."""
+    def shrink(self, picture: Size, layout: Layout, error: ShortageError) -> None:
+        """Makes tiles smaller than those of `layout`; raises ShortageError where they cannot be."""
         with self._lock:
-            self.drop(key or self.sized(layout.size, self.key.precision))
-            if self.model.spec.fixed:
-                raise error
             pixels = layout.size[0] * layout.size[1]
-            if self._pixels is None or pixels <= self._pixels:  # else another frame has done it
-                self._pixels = pixels // 2
+            if self._pixels is not None and pixels > self._pixels:
+                return  # another frame has done it
+            before, self._pixels = self._pixels, pixels // 2
+            self._layouts.clear()
+            words = f"out of memory with tiles of {layout.size[0]}x{layout.size[1]} ({one_line(error, 120)})"
+            try:
+                if self.layout(*picture).size == layout.size:  # a network of a fixed size
+                    raise error
+            except ShortageError:
+                self._pixels = before
                 self._layouts.clear()
-                self.say(
-                    f"Upscale: out of memory with tiles of {layout.size[0]}x{layout.size[1]} "
-                    f"({one_line(error, 120)}); going on with smaller ones",
-                    "out of memory",
-                )
+                raise ShortageError(f"{words}, and smaller ones cannot be; free some memory") from error
+            self.say(f"Upscale: {words}; going on with smaller ones", "out of memory")
 
     # ---- Engines
 

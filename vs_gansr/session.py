@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from . import memory, providers
+from . import half, memory, providers
 from .errors import ModelError, ProviderError, RenderError, ShortageError, one_line
 from .keepalive import KeepAlive, Lease
 from .model import LARGEST_SCALE, Model, ModelSpec
@@ -101,7 +101,7 @@ class Engine:
         self.shuffle: Shuffle | None = None
         session, cells = self._without_shuffle(model)
         if session is None:
-            session = create_session(static_shape(model, key.width, key.height), key)
+            session = create_session(fix(onnx.load_model_from_string(model.data), model.spec, key), key)
             check_output(session, model.spec, key)
         self._streams: queue.LifoQueue[Stream] = queue.LifoQueue()
         try:
@@ -114,12 +114,12 @@ class Engine:
         """A session that leaves the last depth-to-space to `shuffle`, and its channels; on the CPU, where it pays."""
         if self.key.provider != providers.CPU:
             return None, None
-        proto = static_shape(model, self.key.width, self.key.height)
+        proto = onnx.load_model_from_string(model.data)
         taken = take_out(proto)
         scale = model.spec.scale or 1
         if taken is None or taken.block != scale or taken.channels != model.spec.channels * scale**2:
             return None, None
-        session = create_session(proto, self.key)
+        session = create_session(fix(proto, model.spec, self.key), self.key)
         shape = session.get_outputs()[0].shape
         if shape[2:] != [self.key.height, self.key.width] or not isinstance(shape[1], int):
             return None, None
@@ -170,8 +170,6 @@ def create_session(proto: onnx.ModelProto, key: EngineKey) -> ort.InferenceSessi
     if key.provider == providers.CPU:
         # A pattern is planned after the first run, beside what that run holds: twice the memory, no faster.
         settings.enable_mem_pattern = False
-    if key.precision == "fp16":
-        proto = to_half(proto)
     try:
         session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id)
     except Exception as error:
@@ -187,22 +185,15 @@ def create_session(proto: onnx.ModelProto, key: EngineKey) -> ort.InferenceSessi
     return session
 
 
-def to_half(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The network in half precision with float32 input and output."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    half: onnx.ModelProto = convert_float_to_float16(proto, keep_io_types=True)
-    return half
-
-
-def static_shape(model: Model, width: int, height: int) -> onnx.ModelProto:
-    """The network with its input fixed at (1, C, height, width): ONNX Runtime plans memory only then."""
-    proto = onnx.load_model_from_string(model.data)
-    if model.spec.fixed and model.spec.fixed != (width, height):
-        w, h = model.spec.fixed
-        raise ModelError(f'model "{model.spec.name}" takes {w}x{h} pictures only, not {width}x{height}')
-    value = next(v for v in proto.graph.input if v.name == model.spec.input)
-    for dim, size in zip(value.type.tensor_type.shape.dim, (1, model.spec.channels, height, width), strict=True):
+def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelProto:
+    """The network in the key's precision, its input fixed at (1, C, height, width): memory is planned only then."""
+    if spec.fixed and spec.fixed != (key.width, key.height):
+        w, h = spec.fixed
+        raise ModelError(f'model "{spec.name}" takes {w}x{h} pictures only, not {key.width}x{key.height}')
+    if key.precision == "fp16" and not spec.half_input:
+        proto = half.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
+    value = next(v for v in proto.graph.input if v.name == spec.input)
+    for dim, size in zip(value.type.tensor_type.shape.dim, (1, spec.channels, key.height, key.width), strict=True):
         dim.dim_value = size
     del proto.graph.value_info[:]
     proto.graph.output[0].type.tensor_type.ClearField("shape")
@@ -252,7 +243,7 @@ def probe(model: Model, width: int, height: int) -> int:
     spec = model.spec
     key = EngineKey(spec.digest, providers.CPU, 0, "fp32", width, height, 1, 1)
     kind = np.float16 if spec.half_input else np.float32
-    session = create_session(static_shape(model, width, height), key)
+    session = create_session(fix(onnx.load_model_from_string(model.data), spec, key), key)
     try:
         result = session.run(None, {spec.input: np.full((1, spec.channels, height, width), 0.5, kind)})[0]
     except Exception as error:
