@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 import subprocess
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -91,6 +92,32 @@ def many_tracks(path: Path) -> Path:
     codecs = [*H264, "-pix_fmt", "yuv420p", "-c:a:0", "aac", "-c:a:1", "flac", "-c:s", "srt"]
     ffmpeg(*inputs, *maps, *codecs, *marks, path)
     return path
+
+
+def dolby(path: Path, profile: int, compatible: int) -> Path:
+    """HDR video that says it is Dolby Vision: a configuration box in the sample entry, as in ISO/IEC 14496-12."""
+    plain = path.with_name("plain.mp4")
+    ffmpeg("-i", hdr(path.with_name("hdr.mkv")), "-c", "copy", plain)
+    record = bytes([1, 0, profile << 1, 1 << 3 | 0b101, compatible << 4]) + bytes(19)
+    box = struct.pack(">I4s", 8 + len(record), b"dvcC") + record
+    places = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hev1"]
+    path.write_bytes(with_box(plain.read_bytes(), places, box))
+    return path
+
+
+def with_box(data: bytes, places: list[bytes], box: bytes) -> bytes:
+    """The boxes `data` with `box` at the end of the one that `places` leads to."""
+    if not places:
+        return data + box
+    out, at = b"", 0
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        head = at + (16 if kind == b"stsd" else 8)
+        body = data[head : at + size]
+        body = with_box(body, places[1:], box) if kind == places[0] else body
+        out += struct.pack(">I4s", head - at + len(body), kind) + data[at + 8 : head] + body
+        at += size
+    return out
 
 
 @dataclass

@@ -324,12 +324,15 @@ def refused_source(kind: str, folder: Path) -> Path:
             footage.ffmpeg(*footage.picture(), *footage.H264, "-pix_fmt", "yuv420p", folder / f"{place}.ts")
         source = folder / "in.ts"
         source.write_bytes((folder / "a.ts").read_bytes() + (folder / "b.ts").read_bytes())
+    elif kind == "dolby":
+        source = footage.dolby(folder / "in.mp4", profile=5, compatible=0)
     return source
 
 
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
+        ("dolby", "Dolby Vision of profile 5"),
         ("interlaced", "deinterlace it first"),
         ("no times", "carries no timestamps"),
         ("two sizes", "changes its size or format"),

@@ -86,6 +86,44 @@ def test_hdr10_keeps_colours_and_mastering_data(
     assert near(bitstream_light(tmp_path, tmp_path / f"out.{suffix}", encoder), expected), "not in the bitstream"
 
 
+def test_dolby_vision_over_hdr10_is_taken_as_hdr10(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = footage.dolby(tmp_path / "in.mp4", profile=8, compatible=1)
+    after = upscale(gansr, source, tmp_path / "out.mkv", point_model)
+    assert (after.picture["matrix"], after.picture["transfer"], after.picture["frames"]) == (9, 16, 12)
+
+
+@pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
+def test_hdr10_reaches_the_bitstream_with_an_older_ffmpeg(
+    gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str
+) -> None:
+    """One that cannot be told the metadata, only its encoder can."""
+    source, tool = footage.hdr(tmp_path / "in.mkv"), tmp_path / "older-ffmpeg"
+    tool.write_text(
+        f'#!/bin/sh\ncase "$*" in *"-h long"*) exec echo nothing of the kind;; *-mastering_display*) exit 9;; esac\n'
+        f'exec "{footage.FFMPEG}" "$@"\n'
+    )
+    tool.chmod(0o755)
+    words = ["--encoder", encoder, "--ffmpeg", str(tool), *(["--preset", "12"] if encoder == "svt-av1" else [])]
+    after = upscale(gansr, source, tmp_path / "out.mkv", point_model, *words)
+    expected = facts(source).picture["light"]
+    assert expected["light"] == [1000.0, 400.0]
+    assert near(after.picture["light"], expected)
+    assert near(bitstream_light(tmp_path, tmp_path / "out.mkv", encoder), expected)
+
+
+@pytest.mark.parametrize("name", ["in [1] 'x' ü%03d.mkv", "#a:b;c,d.mkv", "-y.mkv"])
+def test_names_that_mean_something_elsewhere(gansr: Gansr, tmp_path: Path, point_model: Path, name: str) -> None:
+    source = footage.plain(tmp_path / "in.mkv", frames=2).rename(tmp_path / name)
+    after = upscale(gansr, source, tmp_path / f"out {name}", point_model)
+    assert after.picture["frames"] == 2 and after.kinds == ["video", "audio"]
+
+
+def test_a_single_frame(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = tmp_path / "in.mkv"
+    footage.ffmpeg(*footage.picture(frames=1), *footage.H264, "-pix_fmt", "yuv420p", source)
+    assert upscale(gansr, source, tmp_path / "out.mkv", point_model).picture["frames"] == 1
+
+
 def near(found: dict[str, list[float]], expected: dict[str, list[float]]) -> bool:
     """Equal to the precision that AV1 stores: 1/65536 for colours, 1/16384 cd/m2 for black."""
     return found.keys() == expected.keys() and all(

@@ -96,41 +96,49 @@ def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
 def command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
     """The whole command: pictures from stdin, progress to stdout, `job.temporary` as the result."""
     kind = container(job.output, job.encoder)
-    encoder = ENCODERS[job.encoder]
-    extra, params = split_params(job, encoder.params)
-    colours = colour_options(picture.props)
-    light = light_params(job.encoder, picture.props)
-    tags = ":".join([f"{name}={value}" for name, value in colours.items()] + [f"range={colour_range(picture.props)}"])
-    sar = f"{picture.sar.numerator}/{picture.sar.denominator}"
-
+    extra, params = split_params(job, ENCODERS[job.encoder].params)
     words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
-    if ffmpeg.hdr:
-        words += light_options(picture.props)
+    words += light_options(picture.props) if ffmpeg.hdr else []
     words += ["-f", "nut", "-itsoffset", microseconds(picture.start), "-i", "pipe:0"]
-    words += ["-itsoffset", microseconds(-source.origin), "-i", f"file:{source.path}", "-map", "0:v:0"]
-    words += ["-map_metadata", "1", "-map_metadata:s:0", f"1:s:{source.video.index}", "-map_chapters", "1"]
+    words += ["-itsoffset", microseconds(-source.origin), "-i", f"file:{source.path}"]
+    words += carried(source, plan) + pictured(job, picture, params)
+    if job.encoder == "x265" and kind in ("mp4", "mov"):
+        words += ["-tag:0", "hvc1"]  # the only one that Apple's players take
+    # The carried tracks wait for the first picture, however long that takes.
+    return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{job.temporary}"]
+
+
+def carried(source: Source, plan: Plan) -> list[str]:
+    """Options for what comes from the source: tracks, marks, chapters, metadata."""
+    words = ["-map", "0:v:0", "-map_metadata", "1", "-map_chapters", "1"]
+    words += [
+        "-map_metadata:s:0",
+        f"1:s:{source.video.index}",
+        "-disposition:0",
+        "+".join(source.video.disposition) or "0",
+    ]
     for place, (track, codec) in enumerate(plan.tracks, 1):
         words += ["-map", f"1:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"1:s:{track.index}"]
+    for tag in BRANDS:
+        words += ["-metadata", f"{tag}="]
     for tag in source.video.tags:
         if tag.upper().startswith(STATISTICS):  # true of the old picture only
             words += ["-metadata:s:0", f"{tag}="]
-    for tag in BRANDS:
-        words += ["-metadata", f"{tag}="]
-    words += ["-disposition:0", "+".join(source.video.disposition) or "0"]
-    words += ["-filter:0", f"setparams={tags},setsar=sar={sar}:max=2147483647"]
+    return words
+
+
+def pictured(job: Job, picture: Picture, params: list[str]) -> list[str]:
+    """Options for the picture: times, shape, colours and the encoder with its parameters."""
+    encoder = ENCODERS[job.encoder]
+    filters, options = colours(picture.props)
+    sar = f"setsar=sar={picture.sar.numerator}/{picture.sar.denominator}:max=2147483647"
+    words = ["-filter:0", f"setparams={filters},{sar}", "-pix_fmt:0", picture.pixel_format, *options]
     words += ["-fps_mode:0", "passthrough", "-enc_time_base:0", "demux", "-bsf:0", last_duration(picture)]
-    words += ["-c:0", encoder.library, "-pix_fmt:0", picture.pixel_format]
-    words += ["-crf:0", f"{encoder.crf if job.crf is None else job.crf:g}", "-preset:0", job.preset or encoder.preset]
-    for name in TAGS:
-        words += [f"-{name}:0", str(colours[name])] if name in colours else []
-    words += ["-color_range:0", str(colour_range(picture.props))]
-    own = {"x265": ["log-level=error"]}.get(job.encoder, [])
-    joined = ":".join(filter(None, [*own, light, *params]))
-    words += [encoder.params + ":0", joined] if joined else []
-    if job.encoder == "x265" and kind in ("mp4", "mov"):
-        words += ["-tag:0", "hvc1"]  # the only one that Apple's players take
-    words += ["-max_muxing_queue_size", "100000"]
-    return [*words, *extra, "-f", kind, f"file:{job.temporary}"]
+    words += ["-c:0", encoder.library, "-preset:0", job.preset or encoder.preset]
+    words += ["-crf:0", f"{encoder.crf if job.crf is None else job.crf:g}"]
+    own = "log-level=error" if job.encoder == "x265" else ""
+    joined = ":".join(filter(None, [own, light_params(job.encoder, picture.props), *params]))
+    return words + ([f"{encoder.params}:0", joined] if joined else [])
 
 
 def split_params(job: Job, option: str) -> tuple[list[str], list[str]]:
@@ -144,17 +152,18 @@ def split_params(job: Job, option: str) -> tuple[list[str], list[str]]:
     return extra, params
 
 
-def colour_range(props: Mapping[str, Any]) -> int:
-    """ffmpeg's number: 1 limited, 2 full. YUV without a word about it is limited."""
-    return 2 if int(props.get("_Range", 1 - int(props.get("_ColorRange", 1)))) == 1 else 1
+def colours(props: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The frame's colour tags for ffmpeg: on the pictures (as arguments of setparams) and on the encoder.
 
-
-def colour_options(props: Mapping[str, Any]) -> dict[str, int]:
-    """ffmpeg's numbers for the tags that the frame has; the first three are those of H.273 in both worlds."""
-    found = {ours: int(props[theirs]) for ours, theirs in TAGS.items() if props.get(theirs, UNSPECIFIED) != UNSPECIFIED}
+    The three of H.273 have the same numbers in VapourSynth; YUV that says nothing of its range is limited.
+    """
+    full = int(props.get("_Range", 1 - int(props.get("_ColorRange", 1)))) == 1
+    said = {name: int(props[prop]) for name, prop in TAGS.items() if props.get(prop, UNSPECIFIED) != UNSPECIFIED}
+    on_pictures = ":".join(f"{name}={number}" for name, number in {**said, "range": 2 if full else 1}.items())
+    said["color_range"] = 2 if full else 1
     if "_ChromaLocation" in props:
-        found["chroma_location"] = int(props["_ChromaLocation"]) + 1
-    return found
+        said["chroma_sample_location"] = int(props["_ChromaLocation"]) + 1
+    return on_pictures, [word for name, number in said.items() for word in (f"-{name}:0", str(number))]
 
 
 def mastering(props: Mapping[str, Any], chroma: float, luma: float) -> str:

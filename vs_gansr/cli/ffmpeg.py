@@ -14,7 +14,7 @@ from .job import ENCODERS
 
 __all__ = ["Ffmpeg", "cause", "choose", "found", "inspect"]
 
-OLDEST = (6, 1)  # the first whose -enc_time_base can keep the input's time base by name
+OLDEST = (7, 0)  # the oldest that is tested
 INSTALL = 'install ffmpeg, or: pip install "vs-gansr[cli]"'
 
 

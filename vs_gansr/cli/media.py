@@ -83,6 +83,7 @@ def _read(container: Any, path: str) -> Source:
     stream = container.streams.best("video")
     if stream is None or tracks[stream.index].cover:
         raise CommandError(f"{path} has no video track: {', '.join(map(str, tracks)) or 'it is empty'}")
+    refuse_dolby(stream, path)
     bases = [_ratio(s.time_base) for s in container.streams]
     shown: dict[int, int] = {}
     reached = Fraction(0)
@@ -115,6 +116,19 @@ def _read(container: Any, path: str) -> Source:
 def _ratio(value: Any) -> Fraction:
     """A Fraction of whatever type of ratio this PyAV uses; 0 for none."""
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
+
+
+def refuse_dolby(stream: Any, path: str) -> None:
+    """Raises CommandError for Dolby Vision without a base layer that others understand (compatibility id 0).
+
+    The bytes are FFmpeg's AVDOVIDecoderConfigurationRecord.
+    """
+    record = getattr(stream.codec_context, "coded_side_data", {}).get("dovi_conf", b"")
+    if len(record) > 7 and record[7] == 0:
+        raise CommandError(
+            f"{path} is Dolby Vision of profile {record[2]}, whose colours mean nothing without Dolby's own "
+            "processing; convert it to HDR10 first, or take another source"
+        )
 
 
 def _track(stream: Any) -> Track:
