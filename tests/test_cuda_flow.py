@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -284,6 +285,19 @@ def test_gate_lets_many_in_or_one_alone() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(visit, range(100)))
     assert lone == 20 and most > 1
+
+
+def test_stdout_comes_back_however_threads_overlap() -> None:
+    before = sys.stdout
+
+    def visit(n: int) -> None:
+        with providers.quietly():
+            assert sys.stdout is sys.stderr
+            time.sleep(0.001 * (n % 3))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(visit, range(60)))
+    assert sys.stdout is before
 
 
 def test_a_machine_without_a_driver_is_told() -> None:

@@ -142,6 +142,20 @@ def test_without_graphs_nothing_is_captured(libraries: list[Path], tmp_path: Pat
     assert not {"capture", "launch"} & {event[1] for event in told}
 
 
+def test_libraries_of_another_folder_on_the_path_are_found(tmp_path: Path) -> None:
+    """As where torch brought CUDA's libraries and ONNX Runtime lies elsewhere."""
+    folder = tmp_path / "nvidia" / "cu13" / "lib"
+    folder.mkdir(parents=True)
+    code = tmp_path / "mark.c"
+    code.write_text("int fakeMark(void) { return 42; }")
+    fakegpu.compiled(code, folder / "libcurand.so.10")
+    program = "import ctypes; from vs_gansr import providers; providers.preload_cuda(); "
+    program += "print(ctypes.CDLL('libcurand.so.10').fakeMark())"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.stdout == "42\n", done.stderr[-2000:]
+
+
 # ---- the driver alone, the CPU provider computing ----------------------------------------------------
 
 

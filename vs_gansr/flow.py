@@ -26,7 +26,7 @@ from .cuda import Bytes, Device, Switches
 from .errors import RenderError, one_line
 from .graphcolour import INPUTS, OUTPUTS, WATCH
 
-__all__ = ["Flow", "Layout", "Shape"]
+__all__ = ["Flow", "Layout", "MakeSession", "Shape", "Slot", "Stream"]
 
 log = logging.getLogger("vs_gansr")
 

@@ -14,13 +14,13 @@ import onnxruntime as ort
 from . import graphcolour, half, providers
 from .cuda import Device, Host, Switches, device
 from .errors import GansrError, ModelError, ProviderError, one_line
-from .flow import Flow, Shape
+from .flow import Flow, MakeSession, Shape
 from .graphcolour import Generator
 from .keepalive import KeepAlive, Lease
 from .model import Model
 from .session import KEEP_BYTES, KEEP_SECONDS, cpu_threads
 
-__all__ = ["FlowKey", "acquire", "flows", "generator", "obstacle"]
+__all__ = ["FlowKey", "acquire", "flows", "generator", "make", "obstacle", "place", "session_maker"]
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,25 @@ def obstacle(model: Model, shape: Shape) -> str | None:
 
 def make(model: Model, key: FlowKey) -> Flow:
     """A new flow. Raises ModelError where ONNX Runtime refuses the graph, ProviderError where it falls back."""
+    try:
+        return Flow(place(key), key.shape, key.switches, session_maker(model, key))
+    except GansrError:
+        raise
+    except Exception as error:
+        raise ModelError(f"ONNX Runtime fails on the model: {one_line(error)}") from error
+
+
+def place(key: FlowKey) -> Device:
+    """Where the network's inputs and outputs live."""
+    return device(key.device_id) if key.provider == providers.CUDA else Host()
+
+
+def session_maker(model: Model, key: FlowKey) -> MakeSession:
+    """What makes the sessions of a flow: the model, halved if need be, between the planes of its key."""
     shape = key.shape
-    source = generator(model, key.precision)
-    data = graphcolour.wrap(source, shape.source, shape.target, shape.width, shape.height).SerializeToString()
-    place: Device = device(key.device_id) if key.provider == providers.CUDA else Host()
+    wrapped = graphcolour.wrap(
+        generator(model, key.precision), shape.source, shape.target, shape.width, shape.height
+    ).SerializeToString()
 
     def session(switches: Switches, stream: int) -> ort.InferenceSession:
         settings = ort.SessionOptions()
@@ -69,19 +84,14 @@ def make(model: Model, key: FlowKey) -> Flow:
         if key.provider == providers.CUDA:
             chosen = switches.provider_options(key.device_id, stream, key.limit)
         try:
-            made = providers.create(data, settings, key.provider, key.device_id, chosen)
+            made = providers.create(wrapped, settings, key.provider, key.device_id, chosen)
         except Exception as error:
             raise ModelError(f"ONNX Runtime refuses the model: {one_line(error)}") from error
         if key.provider not in made.get_providers():
             raise ProviderError(f'provider "{providers.short_name(key.provider)}" fell back to the CPU')
         return made
 
-    try:
-        return Flow(place, shape, key.switches, session)
-    except GansrError:
-        raise
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime fails on the model: {one_line(error)}") from error
+    return session
 
 
 def generator(model: Model, precision: str) -> Generator:

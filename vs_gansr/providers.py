@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import platform
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -102,10 +104,35 @@ def create(
     ort.set_default_logger_severity(4)
     given = dict(chosen) if chosen is not None else options(provider, device_id)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with quietly():
             return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
     finally:
         ort.set_default_logger_severity(2)
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Sends what ONNX Runtime's Python code prints to stderr: stdout may carry video.
+
+    From several threads at once, unlike contextlib.redirect_stdout: the last one out restores what the first found.
+    """
+    global _quiet, _stdout
+    with _quieting:
+        if not _quiet:
+            _stdout, sys.stdout = sys.stdout, sys.stderr
+        _quiet += 1
+    try:
+        yield
+    finally:
+        with _quieting:
+            _quiet -= 1
+            if not _quiet:
+                sys.stdout = _stdout
+
+
+_quieting = threading.Lock()
+_quiet = 0
+_stdout = sys.stdout
 
 
 def cuda_trouble(device_id: int) -> str | None:
@@ -138,8 +165,25 @@ def cuda_trouble(device_id: int) -> str | None:
 def preload_cuda() -> None:
     """Loads the CUDA and cuDNN libraries that pip installed, if any, so that the provider finds them."""
     if hasattr(ort, "preload_dlls"):
-        with contextlib.redirect_stdout(sys.stderr):  # it prints, and stdout may carry video
+        if sys.platform == "linux":
+            preload_elsewhere()
+        with quietly():
             ort.preload_dlls()
+
+
+CUDA_LIBRARIES = ("cudart", "nvJitLink", "nvrtc", "cublasLt", "cublas", "curand", "cufft", "cudnn")
+
+
+def preload_elsewhere() -> None:
+    """Loads those of another folder on Python's path: ONNX Runtime looks beside itself only."""
+    beside = Path(ort.__file__).parent.parent / "nvidia"
+    found = importlib.util.find_spec("nvidia")
+    roots = [Path(root) for root in (found.submodule_search_locations or ())] if found else []
+    for name in CUDA_LIBRARIES:
+        for root in roots:
+            for library in sorted(root.glob(f"*/lib/lib{name}*.so.*")) if root != beside else ():
+                with contextlib.suppress(OSError):  # one that fits no better is found by name
+                    ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
 
 
 def pick(provider: str, device_id: int) -> tuple[str, list[str]]:
