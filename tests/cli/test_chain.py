@@ -157,6 +157,16 @@ def test_a_process_that_dies_is_named(
     nothing_left(tmp_path)
 
 
+def test_a_source_that_is_cut_off_on_the_way(start: Start, tmp_path: Path, slow_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mkv", frames=500, size="192x128")
+    running = start("upscale", source, tmp_path / "out.mkv", "--model", slow_model, "-q")
+    running.until(MOMENTS["encoder"])
+    os.truncate(source, 50_000)
+    assert running.end(60) == 1
+    assert "frame" in one_line(running.said())
+    nothing_left(tmp_path)
+
+
 def test_a_full_disk(tmp_path: Path, home: Path, small_model: Path, long_clip: Path) -> None:
     """On a real file system of 200 KB, where this machine lets us make one; RLIMIT_FSIZE below runs anywhere."""
     disk = tmp_path / "disk"

@@ -1,0 +1,137 @@
+"""Times and damage, judged on numbers alone: which files may be encoded, and which must not."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from vs_gansr.cli.common import CommandError
+from vs_gansr.cli.encode import colours, light_params
+from vs_gansr.cli.job import Job
+from vs_gansr.cli.media import Source, Track, damage
+from vs_gansr.cli.render import remarks
+from vs_gansr.cli.script import NO_TIME, Graph, Literal, Step, steady, text
+
+
+def source(packets: list[int], promised: Fraction | None = None, size: tuple[int, int] = (64, 64)) -> Source:
+    """A file whose picture track has these packets, in milliseconds."""
+    return Source(
+        path="in.mkv",
+        video=Track(0, "video", "h264", "", False, (), ()),
+        others=(),
+        size=size,
+        sar=Fraction(1),
+        origin=Fraction(0),
+        time_base=Fraction(1, 1000),
+        packets=tuple(packets),
+        last=40,
+        reached=Fraction(packets[-1] + 40, 1000),
+        promised=promised,
+    )
+
+
+STEADY = list(range(0, 400, 40))
+
+
+@pytest.mark.parametrize(
+    ("packets", "frames", "harm"),
+    [
+        (STEADY, STEADY, None),
+        (STEADY, [t for t in STEADY if t not in (160, 200)], "2 of 10 frames cannot be decoded, the first at 0.16 s"),
+        (STEADY, STEADY[:-1], "1 of 10 frames cannot be decoded, the first at 0.36 s"),
+        (STEADY, STEADY[3:], None),  # leading frames of an open group of pictures
+        (list(range(0, 400, 20)), STEADY, None),  # a packet for each field
+        (sorted([*STEADY, 161, 321]), STEADY, None),  # hidden frames of VP8
+        ([0, 40, 80, 2000, 2040], [0, 40, 80, 2000, 2040], None),  # a gap without packets: variable rate
+        (STEADY, [], "no frame can be decoded"),
+    ],
+)
+def test_lost_frames_are_told_from_packets_without_one(packets: list[int], frames: list[int], harm: str | None) -> None:
+    assert damage(source(packets), frames) == harm
+
+
+def test_a_file_shorter_than_it_says() -> None:
+    assert damage(source(STEADY, promised=Fraction(4, 10)), STEADY) is None
+    harm = damage(source(STEADY, promised=Fraction(10)), STEADY)
+    assert harm == "it ends after 0.4 s, its header promises 10.0 s"
+
+
+@pytest.mark.parametrize(
+    ("stamps", "filled"),
+    [
+        ([0, 40, 81, 300], [0, 40, 81, 300]),
+        ([NO_TIME, 2, 3, NO_TIME, 5, NO_TIME], [1, 2, 3, 4, 5, 6]),
+        ([7], [7]),
+    ],
+)
+def test_times_that_can_be_trusted(stamps: list[int], filled: list[int]) -> None:
+    assert list(steady(stamps, "in.avi")) == filled
+
+
+@pytest.mark.parametrize(
+    ("stamps", "said"),
+    [
+        ([NO_TIME, NO_TIME], "carries no timestamps"),
+        ([NO_TIME], "carries no timestamps"),
+        ([0, NO_TIME, 3, 4], "1 of 4 frames without a timestamp"),
+        ([0, NO_TIME, 3], "1 of 3 frames without a timestamp"),
+        ([0, 40, 40], "frame 2 is not later than frame 1"),
+        ([0, 80, 40], "frame 2 is not later than frame 1"),
+    ],
+)
+def test_times_that_cannot(stamps: list[int], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        steady(stamps, "in.mkv")
+
+
+@pytest.mark.parametrize(
+    ("props", "filters", "options"),
+    [
+        ({}, "range=1", ["-color_range:0", "1"]),
+        ({"_Range": 1}, "range=2", ["-color_range:0", "2"]),
+        ({"_ColorRange": 0}, "range=2", ["-color_range:0", "2"]),
+        (
+            {"_Matrix": 9, "_Primaries": 2, "_Transfer": 16, "_Range": 0, "_ChromaLocation": 2},
+            "colorspace=9:color_trc=16:range=1",
+            ["-colorspace:0", "9", "-color_trc:0", "16", "-color_range:0", "1", "-chroma_sample_location:0", "3"],
+        ),
+    ],
+)
+def test_colour_tags_for_ffmpeg(props: dict[str, Any], filters: str, options: list[str]) -> None:
+    assert colours(props) == (filters, options)
+
+
+def test_light_level_without_mastering_display() -> None:
+    props = {"ContentLightLevelMax": 800}
+    assert light_params("x265", props) == "max-cll=800,0"
+    assert light_params("svt-av1", props) == "content-light=800,0"
+    assert light_params("x264", {}) == ""
+
+
+def test_remarks_name_what_is_left_behind() -> None:
+    graph = Graph(clip=None, steps=(), source_size=(64, 64), timestamps=(0,), time_base=Fraction(1))
+    assert remarks(source(STEADY), graph, {}) == []
+    said = remarks(source(STEADY, size=(65, 65)), graph, {"HDR10Plus": b"x", "DolbyVisionRPU": b"x"})
+    assert [any(word in line for line in said) for word in ("65x65 is cut to 64x64", "HDR10+", "Dolby Vision")] == [
+        True
+    ] * 3
+
+
+def test_a_script_quotes_what_needs_it() -> None:
+    steps = (
+        Step("bs.VideoSource", (("source", "/a 'b'\\c.mkv"), ("track", 1))),
+        Step("gansr.Upscale", (("tilesize", [64, 32]), ("format", Literal("vs.YUV420P10")))),
+    )
+    lines = text(steps).splitlines()
+    assert lines[4] == "clip = core.bs.VideoSource(source=\"/a 'b'\\\\c.mkv\", track=1)"
+    assert lines[5] == "clip = core.gansr.Upscale(clip, tilesize=[64, 32], format=vs.YUV420P10)"
+    compile(text(steps), "clip.vpy", "exec")
+
+
+def test_a_job_travels_as_json() -> None:
+    job = Job(source="a\nb", output="ü", extra=("-x", "1"), tilesize=(64, 64), drop=("cover",), crf=20.5)
+    line = job.to_json()
+    assert "\n" not in line and Job.from_json(line) == job
+    assert job.upscale_arguments() == {"tilesize": [64, 64]}
