@@ -22,7 +22,7 @@ def frames(folder: Path, count: int) -> list[np.ndarray]:
     low = pool.load(folder).low
     chosen = np.linspace(0, len(low) - 1, count).astype(int)
     middle = low.shape[1] // 2
-    return [np.float32(low[i, middle].transpose(2, 0, 1)[None]) / np.float32(255) for i in chosen]
+    return [low[i, middle].transpose(2, 0, 1)[None].astype(np.float32) / 255 for i in chosen]
 
 
 def psnr(first: bytes, second: bytes, pictures: list[np.ndarray]) -> list[float]:
