@@ -16,6 +16,7 @@ import networks
 import numpy as np
 import onnx
 import pytest
+import vapoursynth as vs
 
 from vs_gansr import cuda, graphcolour, graphflow, half, model, providers
 from vs_gansr.conversion import Side
@@ -69,6 +70,24 @@ def flowed(path, switches, frames):
     flow.close()
     return flow.switches.graph
 
+def rendered(path, frames, arguments, clip_format):
+    import vapoursynth as vs
+    said = []
+    vs.core.add_log_handler(lambda kind, message: said.append(message))
+    blank = vs.core.std.BlankClip(format=clip_format, width=64, height=36, length=frames)
+    out = blank.gansr.Upscale(path, reuse=0, **arguments)
+    print("fake - frames -", file=sys.stderr, flush=True)
+    sizes = [[f.width, f.height, int(f.format.id)] for f in out.frames(close=True)]
+    return [sizes, said]
+
+def budgeted(path):
+    import vapoursynth as vs
+    from vs_gansr import network, session
+    loaded = session.describe(model.load(path))
+    key = session.EngineKey(loaded.spec.digest, providers.CUDA, 0, "fp16", 0, 0, 1, 1)
+    limits = network.Limits(), network.Limits(mebibytes=100), network.Limits(mebibytes=1 << 20)
+    return [network.Network(vs.core.core, loaded, key, limit).budget for limit in limits]
+
 print(json.dumps([globals()[name](*arguments) for name, arguments in job["calls"]]))
 """
 
@@ -78,14 +97,17 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return fakegpu.build(tmp_path_factory.mktemp("fakegpu"))
 
 
-def on_the_gpu(libraries: list[Path], *calls: tuple[str, list[Any]]) -> tuple[list[Any], list[list[str]]]:
-    """Results of the calls and what the runtime's stand-in told, `[thread, event, stream]` each."""
+def in_a_process(libraries: list[Path], *calls: tuple[str, list[Any]]) -> subprocess.CompletedProcess[str]:
     job = {"libraries": [str(library) for library in libraries], "calls": calls}
     here = Path(__file__).parent
     environment = os.environ | {"FAKE_LOG": "1", "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], input=json.dumps(job), env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", PROGRAM]
+    return subprocess.run(command, input=json.dumps(job), env=environment, capture_output=True, text=True, timeout=300)
+
+
+def on_the_gpu(libraries: list[Path], *calls: tuple[str, list[Any]]) -> tuple[list[Any], list[list[str]]]:
+    """Results of the calls and what the runtime's stand-in told, `[thread, event, stream]` each."""
+    done = in_a_process(libraries, *calls)
     assert done.returncode == 0, done.stderr[-2000:]
     told = [line.split()[1:] for line in done.stderr.splitlines() if line.startswith("fake ")]
     return json.loads(done.stdout.splitlines()[-1]), told
@@ -140,6 +162,32 @@ def test_without_graphs_nothing_is_captured(libraries: list[Path], tmp_path: Pat
     [with_graph], told = on_the_gpu(libraries, ("flowed", [str(path), asdict(Switches(graph=False)), 3]))
     assert not with_graph
     assert not {"capture", "launch"} & {event[1] for event in told}
+
+
+def test_the_whole_plugin_takes_the_gpu_by_itself(libraries: list[Path], tmp_path: Path) -> None:
+    """`auto` finds it, half precision is the default, frames are launched from captured graphs."""
+    path = str(networks.point(tmp_path / "p.onnx", metadata={"scale": "2", "name": "point"}))
+    [[sizes, said]], told = on_the_gpu(libraries, ("rendered", [path, 10, {}, int(vs.RGB24)]))
+    assert sizes == [[128, 72, int(vs.RGB24)]] * 10
+    assert "Upscale: point in fp16 on CUDA" in said
+    assert not [message for message in said if "goes around" in message]
+    during = told[next(i for i, event in enumerate(told) if event[1] == "frames") :]
+    assert len([event for event in during if event[1] == "launch"]) == 10
+
+
+def test_a_network_the_gpu_refuses_is_told_and_the_error_is_one_line(libraries: list[Path], tmp_path: Path) -> None:
+    """There is no cuDNN here: neither way can compute a convolution, and no frame comes out of it."""
+    path = str(networks.compact(tmp_path / "m.onnx", features=8, convs=2))
+    job = ("rendered", [path, 1, {}, int(vs.YUV420P8)])
+    done = in_a_process(libraries, job)
+    assert done.returncode == 1
+    assert "vapoursynth.Error: Upscale: frame 0: ONNX Runtime failed" in done.stderr and "cuDNN" in done.stderr
+
+
+def test_memory_is_the_gpus(libraries: list[Path], tmp_path: Path) -> None:
+    path = str(networks.point(tmp_path / "p.onnx", metadata={"scale": "2"}))
+    [budgets], _ = on_the_gpu(libraries, ("budgeted", [path]))
+    assert budgets == [1 << 29, 100 << 20, 1 << 30]  # half of the free GiB, the cap, all of it
 
 
 def test_libraries_of_another_folder_on_the_path_are_found(tmp_path: Path) -> None:

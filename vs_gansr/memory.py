@@ -63,11 +63,15 @@ def machine() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
-def budget(mebibytes: int | None, streams: int) -> int:
-    """Bytes that the network may take with all its streams: the user's cap, or half of what is there."""
+def budget(mebibytes: int | None, streams: int, device: int | None = None) -> int:
+    """Bytes that the network may take with all its streams: the user's cap, or half of what is there.
+
+    `device` is what is free on a device with memory of its own; large tiles are no slower there.
+    """
+    free = available() if device is None else device
     if mebibytes is not None:
-        return min(mebibytes * MIB, available())
-    return min(available() // 2, COMFORTABLE * streams)
+        return min(mebibytes * MIB, free)
+    return min(free // 2, COMFORTABLE * streams) if device is None else free // 2
 
 
 def working_set(alive: int, pictures: int, weights: int, streams: int) -> int:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import vapoursynth as vs
 
-from . import keepalive, memory, planes, session, tiles
+from . import cuda, keepalive, memory, planes, providers, session, tiles
 from .errors import ArgumentError, RenderError, ShortageError, one_line
 from .model import Model
 from .session import EngineKey
@@ -66,7 +66,7 @@ class Network:
         self.model = model
         self.key = key  # its size stands for any
         self.limits = limits
-        self.budget = memory.budget(limits.mebibytes, key.streams)
+        self.budget = memory.budget(limits.mebibytes, key.streams, self.device_memory())
         self.overflows = 0
         self._pixels: int | None = None  # the most that a tile may have since memory ran out
         self._layouts: dict[Size, Layout] = {}
@@ -188,10 +188,12 @@ class Network:
         step = spec.multiple or 1
         if spec.fixed:
             size, covered = spec.fixed, (max(width, spec.fixed[0]), max(height, spec.fixed[1]))
-            if self.need(*size) > memory.available():
+            device = self.device_memory()
+            free = memory.available() if device is None else device
+            if self.need(*size) > free:
                 raise ShortageError(
                     f'model "{spec.name}" takes {size[0]}x{size[1]} pictures only, which need about '
-                    f"{self.need(*size) // memory.MIB} MiB, and {memory.available() // memory.MIB} MiB are free"
+                    f"{self.need(*size) // memory.MIB} MiB, and {free // memory.MIB} MiB are free"
                 )
         else:
             least = tiles.round_up(spec.minimum, step)
@@ -248,6 +250,10 @@ class Network:
         if self._pixels is not None and width * height > self._pixels:
             return False
         return self.need(width, height) <= self.budget
+
+    def device_memory(self) -> int | None:
+        """Bytes free on a device with memory of its own, None where pictures live in the machine's."""
+        return cuda.device(self.key.device_id).memory()[0] if self.key.provider == providers.CUDA else None
 
     def need(self, width: int, height: int) -> int:
         key = self.key
