@@ -1,4 +1,4 @@
-"""What a GPU makes of it, in one command: results/bench_cuda.json and .md, ready for the README.
+"""What a GPU makes of it, in one command: runs/bench_cuda/bench_cuda.json and .md, ready for the README.
 
 Correctness (every clip and format against float32 on the CPU), frames a second for each model and size beside
 vs-mlrt, PyTorch and the device-resident bound, each switch alone, memory over a long run. Every measurement runs in a
@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
     names = [field.name for field in fields(Switches)]
     parser.add_argument("--switch", nargs="+", default=names, choices=names, help="those to try the other way")
     parser.add_argument("--quick", action="store_true", help="small and short, for a machine without a GPU")
-    parser.add_argument("--out", type=Path, default=ROOT / "results")
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench_cuda")
     arguments = parser.parse_args()
     if not arguments.models:
         parser.error("no models are shipped here; name some with --models")

@@ -6,6 +6,7 @@ import gc
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from vs_gansr import cuda, flow, graphflow, model, providers, session
+from vs_gansr import cuda, flow, graphcolour, graphflow, model, providers, session
 from vs_gansr.conversion import Side
 from vs_gansr.cuda import Host, Switches
 from vs_gansr.errors import GansrError, ModelError, ProviderError, RenderError
@@ -53,12 +54,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> model.Model:
     return model.load(str(networks.compact(tmp_path_factory.mktemp("m") / "small.onnx", features=8, convs=3)))
 
 
+def wrapped(loaded: model.Model, precision: str = "fp32") -> bytes:
+    made = graphflow.generator(loaded, precision)
+    return graphcolour.wrap(made, YUV420P10, YUV420P10, 32, 16).SerializeToString()
+
+
 def expected(loaded: model.Model, planes: list[np.ndarray], precision: str = "fp32") -> list[np.ndarray]:
     """The wrapped graph in a plain session, nothing bound."""
-    from vs_gansr import graphcolour
-
-    proto = graphcolour.wrap(graphflow.generator(loaded, precision), YUV420P10, YUV420P10, 32, 16)
-    plain = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    plain = ort.InferenceSession(wrapped(loaded, precision), providers=["CPUExecutionProvider"])
     *result, _ = plain.run(None, {f"in{i}": np.ascontiguousarray(p)[None, None] for i, p in enumerate(planes)})
     return [plane[0, 0] for plane in result]
 
@@ -217,28 +220,56 @@ def test_a_stream_that_cannot_be_made_leaves_nothing(small: model.Model) -> None
     assert len(calls) == 1 and not place._memory  # the CPU has no CUDA graph to try without
 
 
-def test_without_a_cuda_graph_where_capture_fails(small: model.Model, caplog: pytest.LogCaptureFixture) -> None:
-    """The device says it is CUDA's, the session is the CPU's: the first try fails as a refused capture does."""
-    place = Host()
-    tried = []
+@pytest.mark.parametrize(
+    ("resists", "tried", "lost"),
+    [
+        (lambda s: s.graph, [(True, True), (False, True), (False, True)], "graph"),
+        (lambda s: s.nhwc, [(True, True), (False, True), (True, False), (True, False)], "nhwc"),
+        (
+            lambda s: s.graph or s.nhwc,
+            [(True, True), (False, True), (True, False), (False, False), (False, False)],
+            "graph and nhwc",
+        ),
+    ],
+    ids=["graph", "nhwc", "both"],
+)
+def test_simpler_switches_where_a_network_resists(
+    resists: Callable[[Switches], bool],
+    tried: list[tuple[bool, bool]],
+    lost: str,
+    small: model.Model,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The device says it is CUDA's, the session is the CPU's; it fails as a refused capture or layout does."""
+    place, seen = Host(), []
+    data = wrapped(small)
 
     def make(switches: Switches, stream: int) -> ort.InferenceSession:
-        tried.append(switches.graph)
-        if switches.graph:
-            place.name = "cuda"
-            raise ModelError("This session cannot use the graph capture feature")
-        place.name = "cpu"
+        seen.append((switches.graph, switches.nhwc))
+        place.name = "cuda" if resists(switches) else "cpu"
+        if resists(switches):
+            raise ModelError("This session cannot use the feature")
         return ort.InferenceSession(data, providers=["CPUExecutionProvider"])
 
-    from vs_gansr import graphcolour
-
-    data = graphcolour.wrap(graphflow.generator(small, "fp32"), YUV420P10, YUV420P10, 32, 16).SerializeToString()
     place.name = "cuda"
     made = Flow(place, SHAPE, Switches(), make)
-    assert tried == [True, False, False] and not made.switches.graph
-    assert "without a CUDA graph: This session cannot use" in caplog.text
+    assert seen == tried and (made.switches.graph, made.switches.nhwc) == tried[-1]
+    assert f"without {lost}: This session cannot use" in caplog.text
     assert made.run(frames(1)[0], blank())
     made.close()
+    assert not place._memory
+
+
+def test_a_network_that_always_fails_tells_the_first_reason() -> None:
+    place, reasons = Host(), iter(range(9))
+    place.name = "cuda"
+
+    def make(switches: Switches, stream: int) -> ort.InferenceSession:
+        raise ModelError(f"reason {next(reasons)}")
+
+    with pytest.raises(ModelError, match="reason 0"):
+        Flow(place, SHAPE, Switches(), make)
+    assert next(reasons) == 4 and not place._memory
 
 
 def test_flows_are_shared_by_content_and_kept_for_a_while(small: model.Model) -> None:

@@ -224,6 +224,12 @@ class Crew:
             self.slots.pop().close(self.device)
 
 
+def simpler(switches: Switches) -> list[Switches]:
+    """The switches, then what to try where a network resists them: no CUDA graph, no channels-last layout, neither."""
+    tries = [(switches.graph, switches.nhwc), (False, switches.nhwc), (switches.graph, False), (False, False)]
+    return [replace(switches, graph=graph, nhwc=nhwc) for graph, nhwc in dict.fromkeys(tries)]
+
+
 def work(crew: Crew, shape: Shape, switches: Switches, make: MakeSession, ready: SimpleQueue[Exception | None]) -> None:
     """A stream's thread: opens it, reports, then runs slots until it is given None."""
     with crew.device.current():
@@ -251,7 +257,7 @@ class Flow:
     """Frames in, `scale` times larger frames out, `streams` at once; `run` may be called from any thread.
 
     `make` creates a session from the switches and the handle of the stream to compute on (0: one of its own). Where
-    the network resists being captured as a CUDA graph it runs without. Raises whatever `make` raises.
+    a network resists on a GPU it runs with simpler switches, told by `switches`. Raises whatever `make` raises.
     """
 
     def __init__(self, device: Device, shape: Shape, switches: Switches, make: MakeSession) -> None:
@@ -269,22 +275,25 @@ class Flow:
     def _start(self, switches: Switches, make: MakeSession) -> Switches:
         """Starts the streams' threads one after the other; gives the switches that they could be started with."""
         crew = self._crew
-        failed: Exception | None = None
+        choices = simpler(switches) if crew.device.name == "cuda" else [switches]
+        failed: list[Exception] = []
         while len(crew.threads) < switches.streams:
             ready: SimpleQueue[Exception | None] = SimpleQueue()
-            arguments = (crew, self.shape, switches, make, ready)
+            arguments = (crew, self.shape, choices[0], make, ready)
             thread = threading.Thread(target=work, args=arguments, name="gansr stream", daemon=True)
             thread.start()
             error = ready.get()
             if error is None:
                 crew.threads.append(thread)
-            elif switches.graph and not crew.threads and crew.device.name == "cuda":
-                failed, switches = error, replace(switches, graph=False)
+            elif len(choices) > 1 and not crew.threads:
+                failed.append(error)
+                choices.pop(0)
             else:
-                raise failed or error
+                raise failed[0] if failed else error
         if failed:
-            log.warning("this network runs without a CUDA graph: %s", one_line(failed))
-        return switches
+            lost = [name for name in ("graph", "nhwc") if getattr(choices[0], name) != getattr(switches, name)]
+            log.warning("this network runs without %s: %s", " and ".join(lost), one_line(failed[0]))
+        return choices[0]
 
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane]) -> bool:
         """Computes `outputs` from `inputs`, lists of 2-D planes; rows may lie further apart than they are long.
