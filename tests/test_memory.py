@@ -38,7 +38,8 @@ def lines(process: subprocess.Popen[bytes]) -> Iterator[None]:
 @pytest.mark.parametrize("leak", [0, 40_000])
 def test_a_leak_is_seen(leak: int, capsys: pytest.CaptureFixture[str]) -> None:
     """A test of the test: a process of some 25 MiB that keeps 40 KB a step is caught, one that keeps none is not."""
-    code = f"kept = []\nfor n in range(400): kept.append(bytearray({leak})); print(n, flush=True)"
+    step = f"kept.append(bytearray({leak})); print(n, flush=True); time.sleep(0.004)"
+    code = f"import time\nkept = []\nfor n in range(400): {step}\ntime.sleep(1)"  # outlives whoever is reading
     held = soak.run("steps", [sys.executable, "-c", code], lines, soak.Bound(400))
     assert held is (leak == 0)
     assert "steps: 400 in" in capsys.readouterr().out
