@@ -47,7 +47,7 @@ def score(store: Store, case: Case, method: Method, fresh: bool = False) -> Row:
 
     def compute() -> dict[str, float | None]:
         began = time.monotonic()
-        with tempfile.TemporaryDirectory(dir=store.root) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "output.mkv"
             if method.keep:
                 output = store.path("outputs", ".mkv", method.identity, content(case.source), case.factor, case.frames)
