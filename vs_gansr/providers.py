@@ -165,8 +165,7 @@ def cuda_trouble(device_id: int) -> str | None:
 def preload_cuda() -> None:
     """Loads the CUDA and cuDNN libraries that pip installed, if any, so that the provider finds them."""
     if hasattr(ort, "preload_dlls"):
-        if sys.platform == "linux":
-            preload_elsewhere()
+        load_nvidia(beside=False)
         with quietly():
             ort.preload_dlls()
 
@@ -174,14 +173,17 @@ def preload_cuda() -> None:
 CUDA_LIBRARIES = ("cudart", "nvJitLink", "nvrtc", "cublasLt", "cublas", "curand", "cufft", "cudnn")
 
 
-def preload_elsewhere() -> None:
-    """Loads those of another folder on Python's path: ONNX Runtime looks beside itself only."""
-    beside = Path(ort.__file__).parent.parent / "nvidia"
-    found = importlib.util.find_spec("nvidia")
+def load_nvidia(beside: bool = True) -> None:
+    """Loads the libraries of NVIDIA's pip packages from wherever they lie on Python's path, on Linux.
+
+    ONNX Runtime itself looks only beside itself: that folder is left out without `beside`.
+    """
+    own = Path(ort.__file__).parent.parent / "nvidia"
+    found = importlib.util.find_spec("nvidia") if sys.platform == "linux" else None
     roots = [Path(root) for root in (found.submodule_search_locations or ())] if found else []
     for name in CUDA_LIBRARIES:
         for root in roots:
-            for library in sorted(root.glob(f"*/lib/lib{name}*.so.*")) if root != beside else ():
+            for library in sorted(root.glob(f"*/lib/lib{name}*.so.*")) if beside or root != own else ():
                 with contextlib.suppress(OSError):  # one that fits no better is found by name
                     ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
 

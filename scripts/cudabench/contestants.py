@@ -103,8 +103,10 @@ def mlrt(job: Job) -> Result:
 
     if not hasattr(vs.core, "ort"):
         return {"missing": "vapoursynth-mlrt-ort is not installed"}
-    if job.provider == "CUDA" and "CUDA" not in str(vs.core.ort.Version().get("providers", b"")):
-        return {"missing": "vapoursynth-mlrt-ort-cuda is not installed"}
+    if job.provider == "CUDA":
+        if not Path(os.fsdecode(vs.core.ort.Version()["path"])).with_name("libonnxruntime_providers_cuda.so").is_file():
+            return {"missing": "vapoursynth-mlrt-ort-cuda is not installed"}
+        providers.load_nvidia()  # it finds them only where they are loaded already, or the system's
     half, graph = bool(job.options.get("half")), bool(job.options.get("graph"))
     if graph and job.provider != "CUDA":
         return {"missing": "CUDA graphs need CUDA"}
