@@ -255,8 +255,8 @@ def how(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name
-    hint = {"SIGKILL": ", often for lack of memory", "SIGXFSZ": ", the limit on file sizes"}.get(name, "")
-    return f"{name}{hint}"
+    hints = {"SIGKILL": ", often for lack of memory", "SIGXFSZ": ", the limit on file sizes"}
+    return name + hints.get(name, ", a crash; `gansr doctor` may know why")
 
 
 def pause(chain: Chain) -> None:

@@ -11,7 +11,7 @@ from .common import say
 
 __all__ = ["Progress", "clock"]
 
-LINE_SECONDS = 10.0
+LINE_SECONDS = 30.0
 WINDOW = 30.0  # seconds that the speed is averaged over
 BAR = 24
 
