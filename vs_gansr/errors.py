@@ -41,6 +41,7 @@ class ShortageError(RenderError):
 
 
 def one_line(error: BaseException, limit: int = 400) -> str:
-    """The error's message without line breaks, at most `limit` characters."""
+    """The error's message without line breaks or other control characters, at most `limit` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

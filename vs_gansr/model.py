@@ -125,7 +125,7 @@ def find(name: str) -> Path:
         raise ModelError(f"model is empty; give a path or one of: {', '.join(shipped())}")
     path = Path(name)
     if path.suffix.lower() == ".onnx" or len(path.parts) > 1:
-        if path.is_file():
+        if is_file(path):
             return path
         raise ModelError(f'model file "{name}" does not exist; shipped models: {", ".join(shipped())}')
     if name in shipped():
@@ -133,10 +133,18 @@ def find(name: str) -> Path:
     own = user_models()
     if name in own:
         return own[name]
-    if path.is_file():
+    if is_file(path):
         raise ModelError(f'model "{name}" is not an .onnx file; shipped models: {", ".join(shipped())}')
     known = f"shipped: {', '.join(shipped())}" + (f"; own: {', '.join(own)}" if own else "")
     raise ModelError(f'unknown model "{name}"; {known}, or give a path to an .onnx file')
+
+
+def is_file(path: Path) -> bool:
+    """True if the path names a file; False, too, for what no path can be."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long, say
+        return False
 
 
 def parse(data: bytes, name: str) -> ModelSpec:

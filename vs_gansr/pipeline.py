@@ -130,7 +130,7 @@ def target_format(core: vs.Core, source: Format | None, wanted: int | None) -> F
         return source
     try:
         target = describe_format(core.get_video_format(wanted))
-    except vs.Error:
+    except (vs.Error, OverflowError):
         target = None
     if target is None:
         raise ArgumentError(f"format {wanted} is no video format; give a preset such as vs.YUV420P10")
