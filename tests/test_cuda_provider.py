@@ -82,8 +82,8 @@ def rendered(path, frames, arguments, clip_format):
 
 def budgeted(path):
     import vapoursynth as vs
-    from vs_gansr import network, session
-    loaded = session.describe(model.load(path))
+    from vs_gansr import network, probe, session
+    loaded = probe.describe(model.load(path))
     key = session.EngineKey(loaded.spec.digest, providers.CUDA, 0, "fp16", 0, 0, 1, 1)
     limits = network.Limits(), network.Limits(mebibytes=100), network.Limits(mebibytes=1 << 20)
     return [network.Network(vs.core.core, loaded, key, limit).budget for limit in limits]

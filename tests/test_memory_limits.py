@@ -13,7 +13,7 @@ import pytest
 import vapoursynth as vs
 from graphs import Graph
 
-from vs_gansr import memory, model, providers, session
+from vs_gansr import memory, model, probe, providers, session
 from vs_gansr.network import Limits, Network
 from vs_gansr.session import EngineKey
 
@@ -38,7 +38,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def network_for(core: vs.Core, path: Path, limits: Limits, streams: int = 1) -> Network:
-    loaded = session.describe(model.load(str(path)))
+    loaded = probe.describe(model.load(str(path)))
     key = EngineKey(loaded.spec.digest, providers.CPU, 0, "fp32", 0, 0, streams, 1)
     return Network(core, loaded, key, limits)
 

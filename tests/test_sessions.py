@@ -16,7 +16,7 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import model, providers, session
+from vs_gansr import model, probe, providers, session
 from vs_gansr.keepalive import KeepAlive
 
 
@@ -33,7 +33,7 @@ def key(loaded: model.Model, width: int = 64, height: int = 48, **changes: objec
 def test_engine_equals_a_bare_session(small_model: Path) -> None:
     import onnxruntime as ort
 
-    loaded = session.describe(model.load(str(small_model)))
+    loaded = probe.describe(model.load(str(small_model)))
     rng = np.random.default_rng(1)
     engine = session.Engine(loaded, key(loaded))
     bare = ort.InferenceSession(str(small_model), providers=[providers.CPU])
@@ -83,7 +83,7 @@ def test_a_session_that_fell_back_is_an_error(small_model: Path, monkeypatch: py
             return ["SomethingElseExecutionProvider"]
 
     monkeypatch.setattr(ort, "InferenceSession", FallenBack)
-    loaded = session.describe(model.load(str(small_model)))
+    loaded = probe.describe(model.load(str(small_model)))
     with pytest.raises(providers.ProviderError, match=r'provider "CPU" fell back to SomethingElse'):
         session.Engine(loaded, key(loaded))
 

@@ -3,19 +3,22 @@
 The map of the house, each room importing only those below it:
 
     plugin      core.gansr.* <-> Python
-    pipeline    clip -> clip; joins what follows
+    pipeline    clip -> clip; joins what follows           ways        by which conversions, frame by frame
     network     the generator over frames, whatever fails  reuse       frames that repeat their neighbour
+    scenes      which neighbours a network may see         probe       what a network's file does not say
     graphway    frames whose colour stays in the graph     graphflow   a model made ready for them
     flow        whole frames on streams of a GPU           cuda        the driver's memory and streams
     session     ONNX Runtime sessions and their cache      providers   which really run here, why others do not
     graphcolour colour as part of the graph                conversion  its numbers
     model       what an .onnx file says of itself          receptive   how far a network looks, what it takes
     half        the generator in half precision            quantise    its int8 twin
-    shuffle     its last step, done while writing          userdata    where users keep models
+    shuffle     its last step, done while writing          rewrite     a form that CPUs compute faster
+    pictures    images to try networks on                  userdata    where users keep models
     colour      frame tags -> conversions                  planes      frame planes <-> tensors
     tiles       geometry                                   memory      how much there may be
     keepalive   how long unused sessions live on           errors      the error tree
 
+`convert` (with `torchfile`, extra [convert]) makes models of other people's networks; `jet` is for vsjetpack.
 `native/gansr.c` makes `core.gansr` exist; `train/` (extra [train]) makes the models and is never imported here.
 """
 

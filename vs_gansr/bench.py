@@ -165,9 +165,9 @@ def time_bare(job: Job) -> Result:
     import onnx
     import onnxruntime as ort
 
-    from . import model, providers, session
+    from . import model, probe, providers, session
 
-    loaded = session.describe(model.load(job.model, job.precision))
+    loaded = probe.describe(model.load(job.model, job.precision))
     key = session.EngineKey(
         loaded.spec.digest,
         providers.full_name(job.provider),
@@ -184,7 +184,7 @@ def time_bare(job: Job) -> Result:
     chosen = [(key.provider, providers.options(key.provider, 0))]
     begin = time.perf_counter()
     bare = ort.InferenceSession(proto.SerializeToString(), settings, providers=chosen)
-    shape = (DISTINCT, 1, loaded.spec.channels, job.height, job.width)
+    shape = (DISTINCT, 1, loaded.spec.inputs, job.height, job.width)
     ready = np.random.default_rng(0).random(shape, np.float32)
     bare.run(None, {loaded.spec.input: ready[0]})
     first_ms = 1000 * (time.perf_counter() - begin)

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime as ort
 
 from . import graphcolour, half, providers
+from .colour import Family
 from .cuda import Device, Host, Switches, device
 from .errors import GansrError, ModelError, ProviderError, one_line
 from .flow import Flow, MakeSession, Shape
@@ -48,6 +49,10 @@ def obstacle(model: Model, shape: Shape) -> str | None:
     """Why frames of this shape cannot keep their colour inside the graph, in a few words; None if they can."""
     if model.spec.fixed:
         return "the model takes pictures of one size only"
+    if model.spec.frames != 1:
+        return "the model takes several frames at once"
+    if model.spec.channels == 1 and (shape.source.family, shape.target.family) != (Family.GRAY, Family.GRAY):
+        return "the model takes luma only"
     if model.spec.scale is None or model.spec.multiple is None:
         return "the model's scale or size rule is unknown"
     return graphcolour.obstacle(generator(model, "fp32"), shape.source, shape.target)
@@ -113,7 +118,7 @@ _lock = threading.Lock()
 def _generator(model: Model, precision: str) -> Generator:
     spec = model.spec
     proto = onnx.load_model_from_string(model.data)
-    if precision == "fp16" and not spec.half_input:
+    if precision == "fp16" and not spec.half_input and not half.is_half(proto):
         proto = half.convert(proto, spec.peak)
     return Generator(
         proto,

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from .errors import ModelError, one_line
 
-__all__ = ["convert", "overflowing"]
+__all__ = ["convert", "is_half", "overflowing"]
 
 log = logging.getLogger("vs_gansr")
 
@@ -49,6 +49,11 @@ def convert(proto: onnx.ModelProto, peak: float = 1.0, keep: frozenset[str] | No
     rejoin(halved.graph)
     order(halved.graph)
     return halved
+
+
+def is_half(proto: onnx.ModelProto) -> bool:
+    """True if the network's weights are float16 already."""
+    return any(tensor.data_type == TensorProto.FLOAT16 and len(tensor.dims) == 4 for tensor in proto.graph.initializer)
 
 
 def named(proto: onnx.ModelProto) -> onnx.ModelProto:

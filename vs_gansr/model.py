@@ -1,11 +1,12 @@
 """Owns what a model is: its bytes, its content hash and its self-description; runs nothing.
 
 A shipped model is one ONNX file whose metadata properties (`gansr.scale`, `gansr.radius`, ...) describe it.
-What a foreign file does not say is left open (None) here and found by a tiny run in session.py.
+What a foreign file does not say is left open (None) here and found by tiny runs in probe.py.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import math
 import threading
@@ -34,10 +35,12 @@ ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
 class ModelSpec:
     """What is known of a network: one NCHW float input and one NCHW float output.
 
-    `scale` output over input size · `channels` 3 (RGB) or 1 (luma) · `peak` the value that stands for white ·
+    `scale` output over input size · `channels` 3 (RGB) or 1 (luma) of one picture · `frames` how many pictures, the
+    middle one's neighbours in order of time, are stacked as its input · `peak` the value that stands for white ·
     `radius` receptive field in input pixels, None if global or unknown · `multiple` that sides and positions of
     tiles must be divisible by, None if unknown · `minimum` the shortest side · `fixed` (width, height) where the
-    file allows no other · `study` what the graph says of itself · `weights` bytes of them.
+    file allows no other · `study` what the graph says of itself · `weights` bytes of them · `peak_said` whether the
+    file itself says `peak` · `source` where a converted network came from.
     """
 
     name: str
@@ -45,8 +48,10 @@ class ModelSpec:
     input: str
     output: str
     channels: int
+    frames: int = 1
     scale: int | None = None
     peak: float = 1.0
+    peak_said: bool = False
     radius: int | None = None
     multiple: int | None = 1
     minimum: int = 1
@@ -57,6 +62,12 @@ class ModelSpec:
     precision: str = "fp32"
     licence: str = "unknown"
     summary: str = ""
+    source: str = ""
+
+    @property
+    def inputs(self) -> int:
+        """Channels of the input: those of all pictures together."""
+        return self.channels * self.frames
 
 
 @dataclass(frozen=True)
@@ -127,16 +138,32 @@ def find(name: str) -> Path:
     if path.suffix.lower() == ".onnx" or len(path.parts) > 1:
         if is_file(path):
             return path
-        raise ModelError(f'model file "{name}" does not exist; shipped models: {", ".join(shipped())}')
+        near = similar(path.name, neighbours(path)) or similar(path.stem, named())
+        raise ModelError(f'model file "{name}" does not exist; shipped models: {", ".join(shipped())}{near}')
     if name in shipped():
         return models_folder() / f"{name}.onnx"
     own = user_models()
     if name in own:
         return own[name]
     if is_file(path):
-        raise ModelError(f'model "{name}" is not an .onnx file; shipped models: {", ".join(shipped())}')
+        raise ModelError(
+            f'model "{name}" is not an .onnx file; `gansr convert` makes one of PyTorch\'s files; '
+            f"shipped models: {', '.join(shipped())}"
+        )
     known = f"shipped: {', '.join(shipped())}" + (f"; own: {', '.join(own)}" if own else "")
-    raise ModelError(f'unknown model "{name}"; {known}, or give a path to an .onnx file')
+    raise ModelError(f'unknown model "{name}"; {known}, or give a path to an .onnx file{similar(name, named())}')
+
+
+def named() -> list[str]:
+    """All names that a model goes by here."""
+    return [*shipped(), *(name for name in user_models() if name not in shipped())]
+
+
+def similar(name: str, known: list[str]) -> str:
+    """A question that names what is spelt like `name`; nothing if nothing is."""
+    lower = {other.lower(): other for other in known}
+    near = [lower[other] for other in difflib.get_close_matches(name.lower(), list(lower), 3, 0.6)]
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def is_file(path: Path) -> bool:
@@ -145,6 +172,14 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # too long, say
         return False
+
+
+def neighbours(path: Path) -> list[str]:
+    """Names of the .onnx files in the folder of a path that may be none."""
+    try:
+        return [p.name for p in path.parent.glob("*.onnx")]
+    except (OSError, ValueError):
+        return []
 
 
 def parse(data: bytes, name: str) -> ModelSpec:
@@ -181,11 +216,17 @@ def _parse(data: bytes, name: str, digest: str) -> ModelSpec:
     dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]  # some exporters write -1 for free
     if len(dims) != 4 or tensor.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
         raise ModelError(f'model "{name}" takes no 4-dimensional float picture (NCHW) as its input')
-    if dims[1] not in (1, 3):
-        raise ModelError(f'model "{name}" has {dims[1] or "a free number of"} input channels, 1 or 3 are supported')
-    fixed = (dims[3], dims[2]) if dims[2] and dims[3] else None
+    stacked = dims[1] or first_channels(graph, inputs[0].name)
+    if stacked is None or not (stacked == 1 or stacked % 6 == 3):
+        raise ModelError(
+            f'model "{name}" has {stacked or "a free number of"} input channels, 1 or 3 are supported, '
+            "and 3 for each of an odd number of frames"
+        )
+    channels = min(3, stacked)
+    sides = (dims[3] or dims[2], dims[2] or dims[3])
+    fixed = (sides[0], sides[1]) if sides[0] and sides[1] else None
     said = {p.key.removeprefix(PREFIX): p.value for p in proto.metadata_props if p.key.startswith(PREFIX)}
-    found = study(proto, inputs[0].name, dims[1], fixed)
+    found = study(proto, inputs[0].name, stacked, fixed)
     try:
         radius = ranged(said, "radius", 0, LARGEST_RULE)
         multiples = [m for m in (found.multiple, ranged(said, "multiple", 1, LARGEST_RULE)) if m]
@@ -194,12 +235,14 @@ def _parse(data: bytes, name: str, digest: str) -> ModelSpec:
             digest=digest,
             input=inputs[0].name,
             output=graph.output[0].name,
-            channels=dims[1],
+            channels=channels,
+            frames=stacked // channels,
             scale=ranged(said, "scale", 1, LARGEST_SCALE),
             peak=ranged_peak(said),
+            peak_said="range" in said,
             radius=radius if found.radius is None else found.radius,
             multiple=math.lcm(*multiples) if multiples else None,
-            minimum=found.minimum,
+            minimum=max(found.minimum, ranged(said, "minimum", 1, LARGEST_RULE) or 1),
             fixed=fixed,
             half_input=tensor.elem_type == onnx.TensorProto.FLOAT16,
             study=found,
@@ -207,9 +250,20 @@ def _parse(data: bytes, name: str, digest: str) -> ModelSpec:
             precision=said.get("precision", "fp32"),
             licence=said.get("licence", "unknown"),
             summary=said.get("summary", ""),
+            source=said.get("source", ""),
         )
     except ValueError as error:
         raise ModelError(f'model "{name}" has damaged metadata: {error}') from error
+
+
+def first_channels(graph: onnx.GraphProto, name: str) -> int | None:
+    """The channels that the convolution reading the input wants, for files that leave their number free."""
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Conv" and node.input[0] == name and node.input[1] in weights:
+            group = next((a.i for a in node.attribute if a.name == "group"), 1)
+            return int(weights[node.input[1]][1]) * group
+    return None
 
 
 def ranged(said: dict[str, str], key: str, least: int, most: int) -> int | None:
@@ -240,6 +294,8 @@ def check_graph(proto: onnx.ModelProto, name: str) -> None:
             tensors += graph.initializer
             tensors += (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
             nodes += graph.node if graph is not proto.graph else ()
+        if not nodes:
+            break
         node = nodes.pop()
         if node.op_type in ENDLESS:
             raise ModelError(f'model "{name}" contains {node.op_type}, which may run for ever; export it without loops')

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import vapoursynth as vs
 
-from . import cuda, keepalive, memory, planes, providers, session, tiles
+from . import cuda, keepalive, memory, planes, providers, scenes, session, tiles
 from .errors import ArgumentError, RenderError, ShortageError, one_line
 from .model import Model
 from .session import EngineKey
@@ -56,7 +56,8 @@ class Layout:
 class Network:
     """Turns frames of 32 bit float RGB (or Gray) of any size into frames `scale` times larger.
 
-    Called with a frame, or with a frame and its plain enlargement where `limits.strength` is not 1.
+    Called with a frame, in the middle of its neighbours where the model takes several, and then with its plain
+    enlargement where `limits.strength` is not 1.
     """
 
     MOST_SIZES = 4  # engines held at once for a clip whose size varies
@@ -86,13 +87,16 @@ class Network:
                 self.shrink((width, height), layout, error)
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
-        picture, plain = (f, None) if isinstance(f, vs.VideoFrame) else f
+        given = [f] if isinstance(f, vs.VideoFrame) else list(f)
+        count = self.model.spec.frames
+        seen, plain = scenes.window(given[:count]), (given[count] if len(given) > count else None)
+        picture = seen[count // 2]
         scale = self.model.spec.scale or 1
         out = self.core.create_video_frame(picture.format, picture.width * scale, picture.height * scale)
         for name in KEPT_PROPS:
             if name in picture.props:
                 out.props[name] = picture.props[name]
-        self.render(n, planes.views(picture), planes.views(out))
+        self.render(n, [plane for frame in seen for plane in planes.views(frame)], planes.views(out))
         if plain is not None:
             planes.blend(planes.views(out), planes.views(plain), self.limits.strength)
         return out
@@ -100,7 +104,7 @@ class Network:
     # ---- One frame
 
     def render(self, n: int, picture: list[planes.Plane], result: list[planes.Plane]) -> None:
-        """Fills `result` from `picture`, whatever it takes. Raises RenderError where nothing helps."""
+        """Fills `result` from `picture`, the planes of all frames seen. Raises RenderError where nothing helps."""
         height, width = picture[0].shape
         precision = self.key.precision
         short: set[Size] = set()

@@ -13,29 +13,21 @@ properties of the input frame are then put back as they were.
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import vapoursynth as vs
 
-from . import colour, graphway, memory, model, planes, providers, session
-from .colour import ColourKey, Format
+from . import colour, graphway, memory, model, planes, probe, providers, session
+from .colour import Family, Format
 from .cuda import Switches
-from .errors import ArgumentError, GansrError, RenderError, one_line
+from .errors import ArgumentError, one_line
 from .network import Limits, Network
 from .reuse import Reuse
 from .session import EngineKey
+from .ways import Back, Join, describe_format, guarded
 
 __all__ = ["Settings", "build"]
-
-log = logging.getLogger("vs_gansr")
-
-type Frames = vs.VideoFrame | Sequence[vs.VideoFrame]
-type FrameFunction = Callable[[int, Any], Any]
 
 MOST_STREAMS = 64
 COLOUR_PROPS = ("_Matrix", "_Range", "_ColorRange", "_ChromaLocation")
@@ -67,32 +59,38 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
     spec = chosen.model.spec
     first = first_frame(clip)
     check_first_frame(first)
-    if spec.channels == 1 and source and source.family != colour.Family.GRAY:
+    if spec.channels == 1 and source is None:
         raise ArgumentError(
-            f'model "{spec.name}" expects 1 channel, the clip is {source.name}; '
-            "give it a Gray clip, or use an RGB model"
+            f'model "{spec.name}" takes luma only and the format of the clip varies; '
+            "give it a clip of one format, or use an RGB model"
         )
     scale = spec.scale or 1
+    around = spec.frames // 2
 
     tagged = core.gansr.FrameFilter([clip], guarded(Tag(core)))
     drop = ["_FieldBased"]  # flagged later than frame 0: processed as the whole frame it is
-    if source is None or source.family == colour.Family.GRAY:
+    if source is None or source.family == Family.GRAY:
         drop.append("_Matrix")  # Gray taken out of RGB keeps the tag "RGB", which no luma has
     plain = untagged(tagged, source, drop)
     large = {"width": clip.width * scale, "height": clip.height * scale}
     wanted = {**large, "format": target.id if target else 0}
+    luma = spec.channels == 1 and source is not None and source.family != Family.GRAY
     back: Back | graphway.GraphWay
     if settings.strength == 0:
         back = Back(plain, target, scale)
     else:
+        whole = with_luma(plain, source, target) if luma else plain
         working = vs.GRAYS if spec.channels == 1 else vs.RGBS
-        rgb = plain.resize.Bicubic(format=working, **colour.CATMULL_ROM)
-        probe_conversion(rgb)
+        picture = whole.resize.Bicubic(format=working, **colour.CATMULL_ROM)
+        probe_conversion(picture)
         network = Network(core, chosen.model, chosen.key, chosen.limits)
-        inputs = [rgb]
+        inputs = [picture]
         if settings.strength < 1:
-            inputs.append(core.gansr.FrameFilter([rgb], guarded(Back(rgb, None, scale)), **large))
-        back = Back(core.gansr.FrameFilter(inputs, guarded(network), **large), target)
+            inputs.append(core.gansr.FrameFilter([picture], guarded(Back(picture, None, scale)), **large))
+        result = core.gansr.FrameFilter(inputs, guarded(network), **large, before=around, after=around)
+        if luma:
+            result = with_chroma(result, tagged, whole, target, scale)
+        back = Back(result, target)
         prepared = False
         if graphway.wanted(chosen.key.provider) and settings.tilesize is None and settings.strength == 1:
             back = graphway.GraphWay(core, graph_plan(chosen, settings, target), describe_format, back)
@@ -100,28 +98,11 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
         if not prepared and clip.width and clip.height:
             network.prepare(clip.width, clip.height)
     out = core.gansr.FrameFilter([tagged], guarded(back), **wanted)
-    if settings.reuse:
+    if settings.reuse and not around:  # else equal frames do not mean equal results
         # What a later frame may show again is kept, whatever the core thinks of this node's use.
         out.std.SetVideoCache(mode=1, fixedsize=1, maxsize=core.num_threads + 1)
         out = core.gansr.FrameFilter([tagged], guarded(Reuse(out)), **wanted)
     return with_props(out, tagged, source, target)
-
-
-def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
-    """VapourSynth's format as colour.py sees it; None where the clip's varies. Refuses by name."""
-    if fmt is None or fmt.id == 0:
-        return None
-    described = Format(
-        id=fmt.id,
-        name=fmt.name,
-        family=int(fmt.color_family),
-        is_float=fmt.sample_type == vs.FLOAT,
-        bits=fmt.bits_per_sample,
-        subsampling_w=fmt.subsampling_w,
-        subsampling_h=fmt.subsampling_h,
-    )
-    colour.check_format(described)
-    return described
 
 
 def target_format(core: vs.Core, source: Format | None, wanted: int | None) -> Format | None:
@@ -157,7 +138,7 @@ def choose(core: vs.Core, settings: Settings) -> Chosen:
     precision = settings.precision
     if precision == "auto" and provider == providers.CPU and providers.fast_int8() and model.has_twin(name):
         precision = "int8"
-    network = session.describe(model.load(name, precision))
+    network = probe.describe(model.load(name, precision))
     if precision == "auto":
         precision = "fp16" if provider == providers.CUDA else network.spec.precision
     why = f" ({'; '.join(passed)})" if passed else ""
@@ -258,6 +239,38 @@ def untagged(clip: vs.VideoNode, source: Format | None, drop: list[str]) -> vs.V
     return clip.std.RemoveFrameProps(drop)
 
 
+def with_luma(clip: vs.VideoNode, source: Format | None, target: Format | None) -> vs.VideoNode:
+    """`clip`, YUV or RGB, as YUV: as it is where the result will be of its family, else at full chroma size."""
+    if source and target and source.family == Family.YUV and target.family != Family.RGB:
+        return clip
+    matrix = {}
+    if source and source.family == Family.RGB:  # the one that a result in YUV has
+        matrix = {"matrix": colour.guess_matrix(clip.width, clip.height)}
+    return clip.resize.Bicubic(format=vs.YUV444PS, **colour.CATMULL_ROM, **matrix)
+
+
+def with_chroma(
+    luma: vs.VideoNode, tagged: vs.VideoNode, whole: vs.VideoNode, target: Format | None, scale: int
+) -> vs.VideoNode:
+    """The network's `luma` with the chroma of `whole`, enlarged by zimg at its siting.
+
+    In the format of `target` where `whole` is of its family, so that chroma is resampled only once.
+    """
+    core = vs.core.core
+    size = {"width": luma.width, "height": luma.height}
+    final = target if target and whole.format.id != vs.YUV444PS else None
+    if target and target.family == Family.GRAY:
+        return luma
+    if final:
+        gray = core.query_video_format(vs.GRAY, vs.FLOAT if final.is_float else vs.INTEGER, final.bits)
+        luma = core.gansr.FrameFilter([tagged], guarded(Back(luma, describe_format(gray))), **size, format=gray.id)
+    format = final.id if final else vs.YUV444PS
+    chroma = core.gansr.FrameFilter(
+        [tagged if final else whole], guarded(Back(whole, final, scale)), **size, format=format
+    )
+    return core.gansr.FrameFilter([chroma, luma], guarded(Join(core)))
+
+
 def with_props(out: vs.VideoNode, tagged: vs.VideoNode, source: Format | None, target: Format | None) -> vs.VideoNode:
     """Every property of the input, and the colour tags of the conversion where the family changed."""
     carried = out.std.CopyFrameProps(tagged)
@@ -266,21 +279,6 @@ def with_props(out: vs.VideoNode, tagged: vs.VideoNode, source: Format | None, t
     if source is None and target is None:
         return carried
     return carried.std.CopyFrameProps(out, props=list(COLOUR_PROPS))
-
-
-def guarded(function: FrameFunction) -> FrameFunction:
-    """`function` with its exceptions as one line of text, which the frame filter makes the frame's error."""
-
-    def call(n: int, f: Frames) -> Any:
-        try:
-            return function(n, f)
-        except GansrError as error:
-            return f"Upscale: frame {n}: {one_line(error)}"
-        except Exception as error:
-            log.exception("frame %d", n)
-            return f"Upscale: frame {n}: {type(error).__name__}: {one_line(error)}"
-
-    return call
 
 
 _said: set[str] = set()
@@ -343,49 +341,3 @@ class Tag:
                 f"from {f.width}x{f.height} and written to the output; set _Matrix to choose yourself",
             )
         return guess
-
-
-class Back:
-    """Picks, for each frame, the clip that brings `clip` into the frame's own colours, or those of `target`.
-
-    With `scale`, `clip` has the size of the frames still and is enlarged on the way.
-    """
-
-    MOST = 32  # conversions held; a clip has one, a spliced one a few
-
-    def __init__(self, clip: vs.VideoNode, target: Format | None, scale: int | None = None) -> None:
-        self.clip = clip
-        self.target = target
-        self.scale = scale
-        self._clips: dict[tuple[object, ...], vs.VideoNode] = {}
-        self._lock = threading.Lock()
-
-    def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoNode:
-        source = describe_format(f.format)
-        if source is None:
-            raise RenderError("the frame has no format")
-        key = colour.way_back(source, self.target or source, f.props, f.width, f.height)
-        arguments: dict[str, Any] = dict(colour.CATMULL_ROM)
-        if self.scale is not None:
-            arguments |= {"width": f.width * self.scale, "height": f.height * self.scale}
-        if self.scale is None or key.format != source.id:
-            arguments |= conversion(key)
-        found = tuple(arguments.items())
-        with self._lock:
-            clip = self._clips.pop(found, None) or self.clip.resize.Bicubic(**arguments)
-            self._clips[found] = clip
-            while len(self._clips) > self.MOST:
-                self._clips.pop(next(iter(self._clips)))
-            return clip
-
-
-def conversion(key: ColourKey) -> dict[str, Any]:
-    """The arguments of core.resize for a way back."""
-    arguments: dict[str, Any] = {"format": key.format, "range": key.full_range}
-    if key.matrix is not None:
-        arguments["matrix"] = key.matrix
-    if key.chroma_location is not None:
-        arguments["chromaloc"] = key.chroma_location
-    if key.dither:
-        arguments["dither_type"] = "error_diffusion"
-    return arguments

@@ -10,29 +10,26 @@ import os
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
-from . import half, memory, providers
+from . import half, memory, providers, rewrite
 from .errors import ModelError, ProviderError, RenderError, ShortageError, one_line
 from .keepalive import KeepAlive, Lease
-from .model import LARGEST_SCALE, Model, ModelSpec
+from .model import Model, ModelSpec
 from .planes import Tensor
 from .shuffle import Shuffle, take_out
 
-__all__ = ["Engine", "EngineKey", "Stream", "acquire", "cpu_threads", "describe", "sessions"]
+__all__ = ["Engine", "EngineKey", "Stream", "acquire", "cpu_threads", "sessions"]
 
 KEEP_SECONDS = 30.0
 KEEP_BYTES = 1 << 30
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 _UNKNOWN = 1024  # bytes per pixel between input and output
-_PROBE = 64  # pixels a side; divisible by every usual size rule
-_STEPS = (1, 2, 4, 8, 16, 32)  # size rules tried where the graph does not tell
-_LARGEST_PROBE = 1 << 26  # pixels of a network of fixed size
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,9 @@ def cpu_threads() -> int:
 class Stream:
     """One picture's way through an Engine: fill `input`, call `run`, read `output`.
 
-    Both are float32 NCHW arrays, (1, C, H, W) and (1, C, S*H, S*W), values as the network wants and gives them;
-    with a `shuffle` left to whoever reads it the output is (1, C * S**2 or more, H, W).
+    Both are float32 NCHW arrays, (1, C, H, W) with the channels of all frames the network sees, and
+    (1, C, S*H, S*W) with those of one, values as the network wants and gives them; with a `shuffle` left
+    to whoever reads it the output is (1, C * S**2 or more, H, W).
     """
 
     def __init__(
@@ -68,7 +66,7 @@ class Stream:
     ) -> None:
         scale = spec.scale or 1
         kind = np.float16 if spec.half_input else np.float32
-        self.input: Tensor = np.zeros((1, spec.channels, key.height, key.width), kind)
+        self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), kind)
         large = (1, spec.channels, key.height * scale, key.width * scale)
         self.output: Tensor = np.zeros((1, cells, key.height, key.width) if cells else large, kind)
         self._session = session
@@ -148,7 +146,7 @@ def need(spec: ModelSpec, provider: str, precision: str, width: int, height: int
         alive = pixels * _UNKNOWN
     if precision == "fp16" and provider != providers.CPU:  # the CPU computes in float32 all the same
         alive //= 2
-    pictures = pixels * 4 * spec.channels * (1 + (spec.scale or 1) ** 2)
+    pictures = pixels * 4 * (spec.inputs + spec.channels * (spec.scale or 1) ** 2)
     return memory.working_set(alive, pictures, spec.weights, streams)
 
 
@@ -170,6 +168,8 @@ def create_session(proto: onnx.ModelProto, key: EngineKey) -> ort.InferenceSessi
     if key.provider == providers.CPU:
         # A pattern is planned after the first run, beside what that run holds: twice the memory, no faster.
         settings.enable_mem_pattern = False
+        if rewrite.BLOCKED:
+            proto = rewrite.for_cpu(proto)
     try:
         session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id)
     except Exception as error:
@@ -190,10 +190,10 @@ def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelPr
     if spec.fixed and spec.fixed != (key.width, key.height):
         w, h = spec.fixed
         raise ModelError(f'model "{spec.name}" takes {w}x{h} pictures only, not {key.width}x{key.height}')
-    if key.precision == "fp16" and not spec.half_input:
+    if key.precision == "fp16" and not spec.half_input and not half.is_half(proto):
         proto = half.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
     value = next(v for v in proto.graph.input if v.name == spec.input)
-    for dim, size in zip(value.type.tensor_type.shape.dim, (1, spec.channels, key.height, key.width), strict=True):
+    for dim, size in zip(value.type.tensor_type.shape.dim, (1, spec.inputs, key.height, key.width), strict=True):
         dim.dim_value = size
     del proto.graph.value_info[:]
     proto.graph.output[0].type.tensor_type.ClearField("shape")
@@ -212,58 +212,3 @@ def check_output(session: ort.InferenceSession, spec: ModelSpec, key: EngineKey)
             f'model "{spec.name}" turns {key.width}x{key.height} into a tensor of shape {shape}, '
             f"but its metadata promises {want}"
         )
-
-
-def describe(model: Model) -> Model:
-    """`model` with scale and size rule filled in: said by the file, read off its graph, or found by tiny runs.
-
-    Raises ModelError where a run fails or gives no picture.
-    """
-    spec = model.spec
-    if spec.scale is not None and spec.multiple is not None:
-        return model
-    if spec.digest not in _probed:
-        width, height = spec.fixed or (_PROBE, _PROBE)
-        if width * height > _LARGEST_PROBE:
-            raise ModelError(f'model "{spec.name}" takes {width}x{height} pictures only, too large to run')
-        scale = probe(model, width, height)
-        step: int | None = spec.multiple or 1
-        if spec.multiple is None and not spec.fixed:
-            step = next((s for s in _STEPS if accepts(model, _PROBE + s, scale)), _PROBE)
-        _probed[spec.digest] = scale, step
-    scale, step = _probed[spec.digest]
-    known = replace(spec, scale=spec.scale or scale, multiple=step)
-    if spec.multiple is None:
-        known = replace(known, minimum=_PROBE)  # the least that is known to work
-    return replace(model, spec=known)
-
-
-def probe(model: Model, width: int, height: int) -> int:
-    """The scale of a network, by running it once on a width x height picture on the CPU."""
-    spec = model.spec
-    key = EngineKey(spec.digest, providers.CPU, 0, "fp32", width, height, 1, 1)
-    kind = np.float16 if spec.half_input else np.float32
-    session = create_session(fix(onnx.load_model_from_string(model.data), spec, key), key)
-    try:
-        result = session.run(None, {spec.input: np.full((1, spec.channels, height, width), 0.5, kind)})[0]
-    except Exception as error:
-        raise ModelError(f'model "{spec.name}" fails on a {width}x{height} picture: {one_line(error)}') from error
-    shape = np.shape(result)
-    scale = shape[2] // height if len(shape) == 4 else 0
-    if not 1 <= scale <= LARGEST_SCALE or tuple(shape) != (1, spec.channels, height * scale, width * scale):
-        raise ModelError(
-            f'model "{spec.name}" turns a {width}x{height} picture with {spec.channels} channels into '
-            f"a tensor of shape {list(shape)}; it must give the same channels at 1 to {LARGEST_SCALE} times the size"
-        )
-    return scale
-
-
-def accepts(model: Model, side: int, scale: int) -> bool:
-    """True if the network takes a square picture of this side as it is."""
-    try:
-        return probe(model, side, side) == scale
-    except ModelError:
-        return False
-
-
-_probed: dict[str, tuple[int, int | None]] = {}

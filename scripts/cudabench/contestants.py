@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from vs_gansr import bench, colour, cuda, flow, graphflow, model, providers, session
+from vs_gansr import bench, colour, cuda, flow, graphflow, model, probe, providers
 from vs_gansr.conversion import Side
 from vs_gansr.cuda import Switches
 from vs_gansr.flow import Shape
@@ -142,7 +142,7 @@ def soak(job: Job) -> Result:
 
 def chosen(job: Job) -> tuple[model.Model, FlowKey]:
     """The model and its flow, with the job's switches."""
-    loaded = session.describe(model.load(job.model))
+    loaded = probe.describe(model.load(job.model))
     known = {f.name for f in fields(Switches)}
     switches = replace(Switches(), **{k: v for k, v in job.options.items() if k in known})
     side = side_of(job.format)

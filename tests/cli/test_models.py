@@ -39,6 +39,7 @@ def test_shipped_and_own_models_are_listed(gansr: Gansr, own: Path) -> None:
         "path": str(own / "mine.onnx"),
         "digest": "",
         "scale": 2,
+        "channels": "RGB",
         "licence": "CC0-1.0",
         "summary": "Repeats pixels.",
         "fps": None,
@@ -51,9 +52,24 @@ def test_shipped_and_own_models_are_listed(gansr: Gansr, own: Path) -> None:
 def test_the_table_has_the_same(gansr: Gansr, own: Path) -> None:
     done = gansr("models", "mine")
     head, row = done.stdout.splitlines()
-    assert head.split() == ["name", "scale", "licence", "fps", "origin", "summary"]
-    assert row.split(None, 5) == ["mine", "2x", "CC0-1.0", "-", "own", "Repeats pixels."]
+    assert head.split() == ["name", "scale", "channels", "licence", "fps", "origin", "summary"]
+    assert row.split(None, 6) == ["mine", "2x", "RGB", "CC0-1.0", "-", "own", "Repeats pixels."]
     assert "gansr models --measure" in done.stderr and str(own) in done.stderr
+
+
+def test_one_model_is_shown_with_what_was_found(gansr: Gansr, own: Path, tmp_path: Path) -> None:
+    networks.point(own / "mono.onnx", scale=3, channels=1)
+    done = gansr("models", "show", "mono", str(own / "mine.onnx"))
+    assert done.returncode == 0, done.stderr
+    mono, mine = (dict(line.split("  ", 1) for line in part.splitlines()) for part in done.stdout.split("\n\n"))
+    mono, mine = ({key.strip(): value.strip() for key, value in said.items()} for said in (mono, mine))
+    assert mono["scale"] == "3x (found by trying)" and mono["channels"] == "luma" and mono["licence"] == "unknown"
+    assert mono["range"] == "0 to 1 (found by trying)" and mono["sizes"] == "any"
+    assert mine["scale"] == "2x (said by the file)" and mine["licence"] == "CC0-1.0"
+    assert mine["summary"] == "Repeats pixels." and mine["looks"] == "0 pixels far"
+    assert (tmp_path / "cache").is_dir() or any(tmp_path.rglob("probes.json"))
+    failed = gansr("models", "show", "minne")
+    assert failed.returncode == 1 and "did you mean mine?" in failed.stderr
 
 
 def test_speed_is_measured_once_and_belongs_to_the_content(gansr: Gansr, own: Path) -> None:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 
 from ..errors import GansrError, one_line
 from ..userdata import cache_folder, models_folder, user_models
+from . import show
 from .common import FAILED, CommandError, say
 
 __all__ = ["HELP", "Row", "add_arguments", "measure", "rows", "run"]
@@ -23,7 +24,7 @@ HELP = "list shipped and own models: name, scale, licence, speed on this machine
 SIZE = (640, 360)
 SECONDS = 3.0
 WARM_UP = 3  # frames
-COLUMNS = ("name", "scale", "licence", "fps", "origin", "summary")
+COLUMNS = ("name", "scale", "channels", "licence", "fps", "origin", "summary")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Row:
     path: str
     digest: str = ""
     scale: int | None = None
+    channels: str = ""
     licence: str = "unknown"
     summary: str = ""
     fps: float | None = None
@@ -44,7 +46,8 @@ class Row:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `gansr models`; docs/cli.md explains them."""
     add = parser.add_argument
-    add("names", nargs="*", metavar="model", help="names or paths; default: all that have a name here")
+    add("names", nargs="*", metavar="model",
+        help="names or paths; default: all that have a name here; `show MODEL` tells all there is to one")  # fmt: skip
     add("--measure", action="store_true", help=f"measure the speed now, {SECONDS:g} s for each model")
     add("--provider", default="auto", help="what to measure on (default: auto)")
     add("--precision", default="auto", help="what to measure with (default: auto)")
@@ -52,7 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the list; FAILED if one of the models listed cannot be used."""
+    """Prints the list, or all that is known of one; FAILED if one of the models listed cannot be used."""
+    if args.names[:1] == ["show"] and len(args.names) > 1:
+        print("\n\n".join("\n".join(show.lines(name)) for name in args.names[1:]))
+        return 0
     speeds = Speeds(args.provider, args.precision)
     listed = []
     for row in rows(args.names):
@@ -89,11 +95,12 @@ def rows(names: list[str]) -> list[Row]:
 
 def describe(name: str, origin: str) -> Row:
     """The model's own words about itself. Raises ModelError where it cannot be used."""
-    from .. import model, session
+    from .. import model, probe
 
-    found = session.describe(model.load(name))
+    found = probe.describe(model.load(name))
     spec = found.spec
-    return Row(name, origin, str(found.path), spec.digest, spec.scale, spec.licence, spec.summary)
+    kind = show.channels(spec.channels, spec.frames)
+    return Row(name, origin, str(found.path), spec.digest, spec.scale, kind, spec.licence, spec.summary)
 
 
 def measured(row: Row, speeds: Speeds) -> Row:
@@ -168,9 +175,9 @@ def table(listed: list[Row]) -> str:
     for row in listed:
         fps = "-" if row.fps is None else f"{row.fps:.1f}"
         scale = f"{row.scale}x" if row.scale else "?"
-        lines.append([row.name, scale, row.licence, fps, row.origin, row.summary or "-"])
+        lines.append([row.name, scale, row.channels, row.licence, fps, row.origin, row.summary or "-"])
         if row.error:
-            lines[-1][1:] = ["-", "-", "-", row.origin, f"cannot be used: {row.error}"]
+            lines[-1][1:] = ["-", "-", "-", "-", row.origin, f"cannot be used: {row.error}"]
     if len(lines) == 1:
         return "no models"
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]

@@ -1,0 +1,296 @@
+"""Conversion: what PyTorch computes is what Upscale shows, and what fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import clips
+import families
+import networks
+import numpy as np
+import onnx
+import pytest
+import spandrel
+import torch
+import vapoursynth as vs
+
+from vs_gansr import convert, model, probe, torchfile
+from vs_gansr.errors import ArgumentError, GansrError, ModelError
+
+SIZE = (53, 41)  # odd
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def metadata(path: Path) -> dict[str, str]:
+    return {p.key: p.value for p in onnx.load(str(path)).metadata_props}
+
+
+def frames(shared: Path) -> tuple[Path, ...]:
+    return (shared / "data" / "eval" / "stills",)
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, tmp_path: Path) -> None:
+    source = families.save(tmp_path, family)
+    job = convert.Job(source, tmp_path / "made.onnx", frames=frames(shared), tile=32, licence="MIT", origin="a test")
+    report = convert.convert(job)
+    assert report.real_frames and report.files[0].difference <= 2e-4
+    said = metadata(tmp_path / "made.onnx")
+    assert (said["gansr.licence"], said["gansr.precision"]) == ("MIT", "fp32")
+    assert said["gansr.source"].startswith(f"a test, {source.name}, sha256 ")
+
+    clip = clips.noise(vs.RGBS, *SIZE, length=1)
+    with clip.gansr.Upscale(str(tmp_path / "made.onnx")).get_frame(0) as f:
+        got = np.stack([np.asarray(f[i]) for i in range(3)])
+    spec = probe.describe(model.load(str(tmp_path / "made.onnx"))).spec
+    assert report.fixed is None and spec.fixed is None
+    picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)
+    sides = [-(-max(side, spec.minimum) // spec.multiple) * spec.multiple - side for side in (SIZE[1], SIZE[0])]
+    padded = np.pad(picture, ((0, 0), (0, sides[0]), (0, sides[1])), "reflect")[np.newaxis]
+    torchs = spandrel.ModelLoader(device="cpu").load_from_file(source).model.eval()
+    with torch.inference_mode():
+        want = torchs(torch.from_numpy(padded)).numpy()[0]
+    want = want[:, : report.scale * SIZE[1], : report.scale * SIZE[0]]
+    assert want.shape == got.shape
+    assert np.ptp(want) > 0.01
+    np.testing.assert_allclose(got, want, atol=2e-4 * max(1, np.abs(want).max()))
+
+
+def test_fixed_tile_where_sizes_cannot_be_free(tmp_path: Path) -> None:
+    """A network that computes with its size in Python is made for one tile, and Upscale goes over it in tiles."""
+
+    class Stubborn(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            height, width = int(x.shape[2]), int(x.shape[3])
+            windows = self.conv(x).reshape(1, 3, height // 8, 8, width // 8, 8)
+            return windows.reshape(1, 3, height, width)
+
+    module = Stubborn().eval()
+
+    def run(picture: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(picture)).numpy()
+
+    source = torchfile.Source("Stubborn", 3, 1, 1, 1, 0, "", module, run)
+    made = torchfile.export(source, 32)
+    assert made.fixed == (32, 32)
+    path = tmp_path / "stubborn.onnx"
+    path.write_bytes(made.data)
+    clip = clips.noise(vs.RGBS, *SIZE, length=1)
+    out = clip.gansr.Upscale(str(path))
+    assert (out.width, out.height) == SIZE
+    got = np.stack(clips.planes(out.get_frame(0)))
+    picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)[np.newaxis]
+    want = np.tensordot(module.conv.weight.detach().numpy()[:, :, 0, 0], picture[0], 1)
+    np.testing.assert_allclose(got, want + module.conv.bias.detach().numpy()[:, None, None], atol=1e-5)
+
+
+@pytest.mark.parametrize(("suffix", "wrap"), [(".safetensors", ""), (".ckpt", "state_dict"), (".pt", "params_ema")])
+def test_files_people_have(suffix: str, wrap: str, tmp_path: Path) -> None:
+    source = families.save(tmp_path, "Compact", suffix, wrap)
+    report = convert.convert(convert.Job(source, tmp_path / "made.onnx"))
+    assert report.architecture.endswith("Compact") and not report.real_frames
+    licence = "CC0-1.0" if suffix == ".safetensors" else "unknown"
+    assert report.licence == licence == metadata(tmp_path / "made.onnx")["gansr.licence"]
+
+
+def test_half_and_int8(shared: Path, tmp_path: Path) -> None:
+    source = families.save(tmp_path, "Compact")
+    job = convert.Job(source, tmp_path / "made.onnx", precision="fp16", int8=True, frames=frames(shared))
+    report = convert.convert(job)
+    assert [checked.precision for checked in report.files] == ["fp16", "int8"]
+    assert all(checked.psnr > least for checked, least in zip(report.files, (50, 35), strict=True))
+    assert 0 < report.files[0].difference < report.files[1].difference
+    kinds = {t.data_type for t in onnx.load(str(tmp_path / "made.onnx")).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    clip = clips.noise(vs.YUV420P8, *(2 * s for s in SIZE), props={"_Matrix": 1})
+    both = [clip.gansr.Upscale(str(tmp_path / "made.onnx"), precision=p) for p in ("fp32", "fp16", "int8")]
+    assert clips.largest_difference(both[0], both[1]) <= 1
+    assert clips.largest_difference(both[0], both[2]) <= 8
+
+
+def test_onnx_becomes_described_half_and_int8(shared: Path, tmp_path: Path) -> None:
+    source = networks.compact(tmp_path / "plain.onnx", 16, 4, metadata={"licence": "MIT"})
+    job = convert.Job(source, tmp_path / "made.onnx", name="other", int8=True, frames=frames(shared))
+    report = convert.convert(job)
+    assert (report.architecture, report.scale, report.licence) == ("ONNX", 2, "MIT")
+    assert report.files[0].difference == 0
+    said = metadata(tmp_path / "made.int8.onnx")
+    assert (said["gansr.name"], said["gansr.precision"], said["gansr.radius"]) == ("other", "int8", "4")
+
+
+def test_frames_may_be_a_video(shared: Path, tmp_path: Path) -> None:
+    video = next((shared / "data" / "eval" / "clips").glob("*.mp4"))
+    source = families.save(tmp_path, "Compact")
+    assert convert.convert(convert.Job(source, tmp_path / "made.onnx", frames=(video,))).real_frames
+
+
+# ---- what is refused, and what is left then -------------------------------------------------------
+
+
+class Evil:
+    """Would run a command when unpickled carelessly."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.mark,))
+
+
+def test_files_that_would_run_code_are_refused(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    weights = dict(families.FAMILIES["Compact"]().state_dict())
+    torch.save({"params": weights, "extra": Evil(mark)}, tmp_path / "evil.pth")
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps({"params": Evil(mark)}))
+    for name in ("evil.pth", "bare.pth"):
+        with pytest.raises(ModelError, match=rf'"{name}" is refused.*safetensors'):
+            convert.convert(convert.Job(tmp_path / name, tmp_path / "made.onnx"))
+    torch.jit.script(torch.nn.Conv2d(3, 3, 1)).save(str(tmp_path / "script.pt"))
+    with pytest.raises(ModelError, match="TorchScript is code"):
+        convert.convert(convert.Job(tmp_path / "script.pt", tmp_path / "made.onnx"))
+    assert not mark.exists()
+    assert not list(tmp_path.glob("*made*"))
+
+
+def test_bad_files_leave_nothing(tmp_path: Path) -> None:
+    whole = families.save(tmp_path, "Compact").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pth").write_bytes(b"")
+    (tmp_path / "cut.safetensors").write_bytes(families.save(tmp_path, "Compact", ".safetensors").read_bytes()[:-9])
+    torch.save({"some": torch.zeros(3)}, tmp_path / "other.pth")
+    torch.save([torch.zeros(3)], tmp_path / "list.pth")
+    four = families.make("Compact", "Compact", num_in_ch=4, num_out_ch=4, num_feat=8, num_conv=1, upscale=2)
+    torch.save(four().state_dict(), tmp_path / "four.pth")
+    for name, reason in (
+        ("cut.pth", "cannot be read|is refused"),
+        ("empty.pth", "cannot be read|is refused"),
+        ("cut.safetensors", "cannot be read"),
+        ("other.pth", "no architecture that spandrel knows"),
+        ("list.pth", "holds a list"),
+        ("four.pth", "turns 4 channels into 4; 1 to 1 and 3 to 3"),
+    ):
+        with pytest.raises(ModelError, match=reason):
+            convert.convert(convert.Job(tmp_path / name, tmp_path / "made.onnx"))
+    assert not list(tmp_path.glob("*made*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precision": "fp8"}, 'precision "fp8" is unknown'),
+        ({"int8": True}, "int8 is calibrated on real pictures"),
+        ({"tile": 4}, "tile 4 is too small"),
+        ({"target": Path("x.pth")}, "must end in .onnx"),
+        ({"source": Path("/nowhere.pth")}, "does not exist"),
+        ({"target": Path("/no/such/folder/x.onnx")}, "folder .* does not exist"),
+        ({"frames": (Path("/nowhere.png"),)}, '"/nowhere.png" does not exist'),
+        ({"target": Path(__file__).with_suffix(".onnx")}, None),
+    ],
+)
+def test_requests_without_sense(changes: dict, message: str | None, tmp_path: Path) -> None:
+    source = families.save(tmp_path, "Compact")
+    if message is None:
+        (tmp_path / "there.onnx").write_bytes(b"mine")
+        with pytest.raises(ArgumentError, match="exists"):
+            convert.convert(convert.Job(source, tmp_path / "there.onnx"))
+        assert (tmp_path / "there.onnx").read_bytes() == b"mine"
+        convert.convert(convert.Job(source, tmp_path / "there.onnx", overwrite=True))
+        assert metadata(tmp_path / "there.onnx")["gansr.scale"] == "2"
+        return
+    with pytest.raises(ArgumentError, match=message):
+        convert.convert(convert.Job(**{"source": source, "target": tmp_path / "made.onnx"} | changes))
+    assert not list(tmp_path.glob("*made*"))
+
+
+def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every stage's failure, after files were begun: nothing under the final name, nothing half-written."""
+    source = families.save(tmp_path, "Compact")
+    right = torchfile.export
+
+    def wrong(network: torchfile.Source, tile: int) -> torchfile.Export:
+        made = right(network, tile)
+        proto = onnx.load_model_from_string(made.data)
+        weight = next(t for t in proto.graph.initializer if len(t.dims) == 4)
+        values = onnx.numpy_helper.to_array(weight) * np.float32(1.01)
+        weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+        return torchfile.Export(proto.SerializeToString(), made.multiple, made.fixed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torchfile, "export", wrong)
+        with pytest.raises(ModelError, match="differs from the original by"):
+            convert.convert(convert.Job(source, tmp_path / "made.onnx"))
+    assert not list(tmp_path.glob("*made*"))
+
+    def fail(*_: object, **__: object) -> bytes:
+        raise ModelError("no")
+
+    still = tmp_path / "still.png"
+    from PIL import Image
+
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)).save(still)
+    with monkeypatch.context() as patch:
+        patch.setattr(convert, "quantise", fail)
+        with pytest.raises(ModelError, match=r"^no$"):
+            convert.convert(convert.Job(source, tmp_path / "made.onnx", int8=True, frames=(still,)))
+    assert not list(tmp_path.glob("*made*"))
+
+
+def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    """The process may write no more than 4 KiB into a file, less than the network takes."""
+    source = families.save(tmp_path, "Compact")
+    code = """
+        import sys
+        from pathlib import Path
+        from vs_gansr import convert
+        try:
+            convert.convert(convert.Job(Path(sys.argv[1]), Path(sys.argv[2])))
+        except OSError as error:
+            print("OSError")
+    """
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    script = f"import resource\nfrom vs_gansr import torchfile\nright = torchfile.export\n{textwrap.dedent(code)}"
+    # Only what convert itself writes is limited: the exporters use temporary files of their own.
+    script = script.replace(
+        "try:\n",
+        "def tight(*a):\n    made = right(*a)\n    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "    return made\ntorchfile.export = tight\ntry:\n",
+        1,
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(source), str(tmp_path / "made.onnx")],
+        capture_output=True, text=True, timeout=600, preexec_fn=limit,
+    )  # fmt: skip
+    assert done.stdout == "OSError\n", done.stderr
+    assert not list(tmp_path.glob("*made*"))
+
+
+def test_conversion_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    told: list[str] = []
+    convert.convert(convert.Job(families.save(tmp_path, "SAFMN"), tmp_path / "made.onnx"), told.append)
+    assert capfd.readouterr().out == ""
+    assert told[0] == "reading SAFMN.pth" and "SAFMN, 2x" in told[1]
+
+
+def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = families.save(tmp_path, "Compact")
+    monkeypatch.setitem(sys.modules, "vs_gansr.torchfile", None)
+    monkeypatch.delattr("vs_gansr.torchfile", raising=False)
+    with pytest.raises(GansrError, match=r'pip install "vs-gansr\[convert\]"'):
+        convert.convert(convert.Job(source, tmp_path / "made.onnx"))

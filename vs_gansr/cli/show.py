@@ -1,0 +1,46 @@
+"""Owns what `gansr models show` tells of one model: what its file says and what was found by trying."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["channels", "lines"]
+
+
+def lines(name: str) -> list[str]:
+    """A description of the model `name` (a name or a path), line by line. Raises ModelError for a bad one."""
+    from .. import model, probe
+
+    said = model.load(name)
+    spec = probe.describe(said).spec
+    twin = "beside it" if model.has_twin(name) else "none"
+    found = "said by the file" if said.spec.scale else "found by trying"
+    ranges = "said by the file" if spec.peak_said else "found by trying"
+    sizes = "any"
+    if spec.fixed:
+        sizes = f"{spec.fixed[0]}x{spec.fixed[1]} only, larger frames in tiles"
+    elif (spec.multiple or 1) > 1 or spec.minimum > 1:
+        sizes = f"sides in multiples of {spec.multiple}, {spec.minimum} or more; frames are padded to that"
+    rows = {
+        "name": spec.name,
+        "summary": spec.summary or "-",
+        "file": str(said.path),
+        "size": f"{Path(said.path).stat().st_size / 1e6:.2f} MB, sha256 {spec.digest}",
+        "scale": f"{spec.scale}x ({found})",
+        "channels": channels(spec.channels, spec.frames),
+        "range": f"0 to {spec.peak:g} ({ranges})",
+        "sizes": sizes,
+        "looks": "unknown or the whole picture" if spec.radius is None else f"{spec.radius} pixels far",
+        "precision": spec.precision + (", float16 input" if spec.half_input else ""),
+        "int8 twin": twin if spec.precision != "int8" else "it is one",
+        "licence": spec.licence,
+        "source": spec.source or "-",
+    }
+    width = max(map(len, rows))
+    return [f"{label.ljust(width)}  {value}" for label, value in rows.items()]
+
+
+def channels(number: int, frames: int) -> str:
+    """`RGB`, `luma`, or `RGB of 3 frames`."""
+    kind = "luma" if number == 1 else "RGB"
+    return kind if frames == 1 else f"{kind} of {frames} frames"

@@ -1,0 +1,320 @@
+"""Owns the way from somebody's network file to a self-describing .onnx, verified before it gets its name.
+
+Takes PyTorch's files (torchfile.py, extra [convert]) and plain .onnx. Every file is written beside its target under
+another name, read back from there, run against the original on pictures, and only then renamed; whatever fails on
+the way leaves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+
+from . import half, pictures, providers
+from .errors import ArgumentError, ModelError, one_line
+from .quantise import quantise
+
+__all__ = ["Checked", "Job", "Report", "convert"]
+
+type Picture = npt.NDArray[np.float32]
+type Run = Callable[[Picture], Picture]
+
+PRECISIONS = ("fp32", "fp16")
+CHECKS = 3  # pictures the result is verified on
+CALIBRATION = 16  # pictures int8 is calibrated on
+SIDE = 96  # pixels a side of those pictures, more where the network asks for it
+LEAST_PSNR = {"fp16": 50.0, "int8": 35.0}  # dB against the original, in the mean over the checks
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to convert. `frames` are images, videos or folders of images to verify and calibrate on; without any,
+    made-up pictures verify, and int8 is refused. `tile` is for networks that can only have a fixed size."""
+
+    source: Path
+    target: Path
+    name: str = ""
+    licence: str = ""
+    origin: str = ""
+    summary: str = ""
+    precision: str = "fp32"
+    int8: bool = False
+    frames: tuple[Path, ...] = ()
+    tile: int = 128
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file that was written: its greatest difference from the original, relative to the output's greatest value,
+    and its mean PSNR against it in dB."""
+
+    path: Path
+    precision: str
+    difference: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a conversion gave; `fixed` is (width, height) where the network takes no other size."""
+
+    architecture: str
+    scale: int
+    channels: int
+    multiple: int
+    fixed: tuple[int, int] | None
+    licence: str
+    real_frames: bool
+    files: tuple[Checked, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The original as float32 ONNX, and how to run it where it came from. `peak` is its white."""
+
+    architecture: str
+    data: bytes
+    run: Run
+    channels: int
+    scale: int
+    multiple: int
+    least: int
+    fixed: tuple[int, int] | None
+    licence: str
+    peak: float = 1.0
+
+
+def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
+    """Converts as `job` says, telling each step to `say`.
+
+    Raises ArgumentError for a request that makes no sense, ModelError for a network that cannot be converted or
+    whose result is too far from the original, OSError where the disk refuses.
+    """
+    check(job)
+    say(f"reading {job.source.name}")
+    network = open_onnx(job) if job.source.suffix.lower() == ".onnx" else open_torch(job, say)
+    tests = sample(job, network, CHECKS)
+    said = describe(job, network)
+    with contextlib.ExitStack() as undo:
+        written: list[tuple[Path, Checked]] = []
+
+        def keep(target: Path, data: bytes, precision: str) -> None:
+            say(f"writing and verifying {target.name}")
+            part = undo.enter_context(partial(target))
+            write(part, with_metadata(data, said | {"gansr.precision": precision}))
+            written.append((part, verify(part, target, precision, network, tests)))
+
+        keep(job.target, halved(network.data, network.peak) if job.precision == "fp16" else network.data, job.precision)
+        if job.int8:
+            say(f"quantising on {CALIBRATION} pictures")
+            twin = job.target.with_name(f"{job.target.stem}.int8.onnx")
+            refuse_existing(twin, job.overwrite)
+            crops = [c * np.float32(network.peak) for c in sample(job, network, CALIBRATION + CHECKS)[CHECKS:]]
+            with quiet():
+                data = quantise(network.data, crops)
+            keep(twin, data, "int8")
+        for part, checked in reversed(written):  # the twin first: a model is complete once its own file is there
+            part.replace(checked.path)
+    return Report(
+        network.architecture,
+        network.scale,
+        network.channels,
+        network.multiple,
+        network.fixed,
+        said["gansr.licence"],
+        bool(job.frames),
+        tuple(checked for _, checked in written),
+    )
+
+
+def check(job: Job) -> None:
+    """Raises ArgumentError for what is wrong with a request before anything is read."""
+    if job.precision not in PRECISIONS:
+        raise ArgumentError(f'precision "{job.precision}" is unknown; use one of: {", ".join(PRECISIONS)}')
+    if job.int8 and not job.frames:
+        raise ArgumentError("int8 is calibrated on real pictures; give some with --frames")
+    if job.tile < 16:
+        raise ArgumentError(f"tile {job.tile} is too small; give 16 or more")
+    if job.target.suffix.lower() != ".onnx":
+        raise ArgumentError(f'target "{job.target.name}" must end in .onnx')
+    if not job.source.is_file():
+        raise ArgumentError(f'"{job.source}" does not exist')
+    if job.target.exists() and job.target.samefile(job.source):
+        raise ArgumentError(f'"{job.target}" is the source itself; write to another name')
+    if not job.target.parent.is_dir():
+        raise ArgumentError(f'the folder "{job.target.parent}" does not exist; create it first')
+    refuse_existing(job.target, job.overwrite)
+
+
+def refuse_existing(target: Path, overwrite: bool) -> None:
+    if target.exists() and not overwrite:
+        raise ArgumentError(f'"{target}" exists; allow replacing it, or write to another name')
+
+
+def open_torch(job: Job, say: Callable[[str], None]) -> Network:
+    """A network out of a PyTorch file."""
+    try:
+        from . import torchfile
+    except ImportError as error:
+        raise ArgumentError(
+            f'converting "{job.source.name}" needs PyTorch and spandrel ({one_line(error)}): '
+            'pip install "vs-gansr[convert]"'
+        ) from error
+    source = torchfile.load(job.source)
+    say(f"{source.architecture}, {source.scale}x: exporting to ONNX")
+    made = torchfile.export(source, job.tile)
+    least = torchfile.ceil_to(max(1, source.least), made.multiple)
+    return Network(
+        source.architecture,
+        made.data,
+        source.run,
+        source.channels,
+        source.scale,
+        made.multiple,
+        least,
+        made.fixed,
+        source.licence,
+    )
+
+
+def open_onnx(job: Job) -> Network:
+    """A network that is ONNX already, to be described, halved or quantised."""
+    from . import model, probe
+
+    found = probe.describe(model.load(str(job.source)))
+    spec = found.spec
+    if spec.frames != 1:
+        raise ModelError(f'"{job.source.name}" takes {spec.frames} frames at once, which cannot be verified here')
+    session = providers.create(found.data, ort.SessionOptions(), providers.CPU, 0)
+    kind = np.float16 if spec.half_input else np.float32
+
+    def run(picture: Picture) -> Picture:
+        result: Picture = session.run(None, {spec.input: picture.astype(kind)})[0].astype(np.float32)
+        return result
+
+    licence = "" if spec.licence == "unknown" else spec.licence
+    return Network(
+        "ONNX", found.data, run, spec.channels, spec.scale or 1, spec.multiple or 1, spec.minimum, spec.fixed, licence,
+        spec.peak,
+    )  # fmt: skip
+
+
+def sample(job: Job, network: Network, count: int) -> list[Picture]:
+    """Pictures of a size that the network takes, as it takes them but for its peak: (1, channels, H, W) in [0, 1]."""
+    side = -(-max(SIDE, network.least) // network.multiple) * network.multiple
+    width, height = network.fixed or (side + network.multiple, side)
+    made = pictures.crops(job.frames, width, height, count) if job.frames else pictures.made_up(width, height, count)
+    if network.channels == 1:
+        made = [pictures.luma(picture) for picture in made]
+    return [np.ascontiguousarray(picture[np.newaxis]) for picture in made]
+
+
+def describe(job: Job, network: Network) -> dict[str, str]:
+    """The metadata of the result."""
+    digest = hashlib.sha256(job.source.read_bytes()).hexdigest()
+    origin = f"{job.origin}, " if job.origin else ""
+    name = job.name or job.target.stem
+    said = {
+        "gansr.name": name,
+        "gansr.summary": job.summary or f"{network.architecture}, converted from {job.source.name}",
+        "gansr.scale": str(network.scale),
+        "gansr.colour": "luma" if network.channels == 1 else "rgb",
+        "gansr.range": f"{network.peak:g}",
+        "gansr.multiple": str(network.multiple),
+        "gansr.licence": job.licence or network.licence or "unknown",
+        "gansr.source": f"{origin}{job.source.name}, sha256 {digest}",
+    }
+    if network.least > network.multiple:
+        said["gansr.minimum"] = str(network.least)
+    return said
+
+
+def halved(data: bytes, peak: float) -> bytes:
+    """The network with weights in half precision, but for those it needs in float32; input and output float32."""
+    return bytes(half.convert(onnx.load_model_from_string(data), peak).SerializeToString())
+
+
+def with_metadata(data: bytes, said: dict[str, str]) -> bytes:
+    """The network with `said` as its own description; what it said before under other names stays."""
+    proto = onnx.load_model_from_string(data)
+    merged = {p.key: p.value for p in proto.metadata_props} | said
+    del proto.metadata_props[:]
+    for key, value in merged.items():
+        proto.metadata_props.add(key=key, value=value)
+    return bytes(proto.SerializeToString())
+
+
+@contextlib.contextmanager
+def partial(target: Path) -> Iterator[Path]:
+    """A name beside `target` for the unfinished file, which is gone afterwards whatever happens."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write(path: Path, data: bytes) -> None:
+    """Writes and forces to disk, so that a full one is noticed here."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the quantiser's progress off stdout and its advice out of the root log."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        root.setLevel(level)
+
+
+def psnr(a: Picture, b: Picture, peak: float) -> float:
+    """Peak signal-to-noise ratio in dB, at most 200."""
+    error = float(np.mean(np.square(a.astype(np.float64) - b)))
+    return 200.0 if error == 0 else min(200.0, float(10 * np.log10(peak**2 / error)))
+
+
+def verify(part: Path, target: Path, precision: str, network: Network, tests: list[Picture]) -> Checked:
+    """Runs the file at `part` against the original. Raises ModelError where it is too far off."""
+    data = part.read_bytes()
+    session = providers.create(data, ort.SessionOptions(), providers.CPU, 0)
+    source, kind = session.get_inputs()[0], np.float32
+    if source.type == "tensor(float16)":
+        kind = np.float16  # type: ignore[assignment]
+    worst, ratios = 0.0, []
+    for picture in tests:
+        wanted = network.run(picture * np.float32(network.peak))
+        got: Any = session.run(None, {source.name: (picture * network.peak).astype(kind)})[0].astype(np.float32)
+        if got.shape != wanted.shape or not np.isfinite(got).all():
+            raise ModelError(f"{target.name} gives {list(got.shape)} or no numbers where {list(wanted.shape)} is right")
+        worst = max(worst, float(np.abs(got - wanted).max() / max(network.peak, float(np.abs(wanted).max()))))
+        ratios.append(psnr(got, wanted, network.peak))
+    checked = Checked(target, precision, worst, float(np.mean(ratios)))
+    if precision == "fp32" and worst > 2e-4:
+        raise ModelError(f"{target.name} differs from the original by {worst:.2g}, at most 2e-4 is right")
+    least = LEAST_PSNR.get(precision, 0.0)
+    if checked.psnr < least:
+        raise ModelError(
+            f"{target.name} in {precision} is {checked.psnr:.1f} dB from the original, {least:g} dB are needed"
+        )
+    return checked

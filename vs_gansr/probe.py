@@ -1,0 +1,211 @@
+"""Owns what a network's file does not say of itself: found by tiny runs on the CPU, once for a file's content.
+
+Findings are kept in the user's cache folder; a cache that is lost or damaged costs the runs again, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+
+from . import pictures, providers, userdata
+from .errors import ModelError, one_line
+from .model import LARGEST_SCALE, Model, ModelSpec
+from .session import EngineKey, create_session, fix
+
+__all__ = ["Findings", "describe", "find"]
+
+BASES = (64, 256)  # pixels a side, at least, of the runs: larger ones where nothing else works
+STEPS = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 48, 64)  # size rules tried where the graph does not tell
+LEAST = (8, 16, 24, 32, 48, 64, 96, 128, 192)  # shortest sides tried, rounded up to the size rule
+LARGEST = 1 << 26  # pixels of a network of fixed size
+WHITES = (1.0, 255.0)
+FAITHFUL = 0.1  # of white: the mean difference up to which a network is said to give its picture back
+VERSION = 1  # of the findings' meaning; older ones are found anew
+MOST = 1000  # models remembered
+
+
+@dataclass(frozen=True)
+class Findings:
+    """`scale` output over input size · `multiple` that sides must be divisible by · `minimum` the shortest side ·
+    `peak` the value that stands for white."""
+
+    scale: int
+    multiple: int
+    minimum: int
+    peak: float
+
+
+def describe(model: Model) -> Model:
+    """`model` with scale, size rule and range filled in: said by the file, read off its graph, or found.
+
+    Raises ModelError where a run fails or gives no picture.
+    """
+    spec = model.spec
+    if spec.scale is not None and spec.multiple is not None:  # it describes itself, and 1 is the usual white
+        return model
+    with _lock:
+        found = _found.get(spec.digest) or recall(spec.digest)
+        if found is None:
+            found = find(model)
+            remember(spec.digest, found)
+        _found[spec.digest] = found
+    known = replace(spec, scale=spec.scale or found.scale, multiple=found.multiple, minimum=found.minimum)
+    return replace(model, spec=known if spec.peak_said else replace(known, peak=found.peak))
+
+
+_found: dict[str, Findings] = {}
+_lock = threading.RLock()
+
+
+def find(model: Model) -> Findings:
+    """Runs the network on small pictures. Raises ModelError where it fails on all of them or gives no picture."""
+    spec = model.spec
+    if spec.fixed:
+        width, height = spec.fixed
+        if width * height > LARGEST:
+            raise ModelError(f'model "{spec.name}" takes {width}x{height} pictures only, too large to run')
+        return Findings(scale_of(model, width, height), spec.multiple or 1, 1, white(model, width, height))
+    side, multiple, scale = rule(model)
+    minimum = spec.minimum if multiple == spec.multiple else side
+    if multiple != spec.multiple:
+        tried = sorted({ceil_to(least, multiple) for least in LEAST if least < side})
+        minimum = next((least for least in tried if accepts(model, least, least, scale)), side)
+    return Findings(scale, multiple, minimum, white(model, side, side))
+
+
+def rule(model: Model) -> tuple[int, int, int]:
+    """A side that works, the size rule and the scale. What the graph's reader says of the rule is tried first.
+
+    Raises ModelError, with what went wrong first, where no size works.
+    """
+    said = model.spec.multiple
+    failure: ModelError | None = None
+    for shortest in BASES:
+        for step in (said, *STEPS) if said else STEPS:
+            side = ceil_to(max(shortest, model.spec.minimum), step)
+            try:
+                scales = {scale_of(model, *size) for size in sizes(side, step)[: 1 if step == said else 2]}
+            except ModelError as error:
+                failure = failure or error
+                continue
+            if len(scales) == 1:
+                return side, step, scales.pop()
+    raise failure or ModelError(f'model "{model.spec.name}" has another scale at every size')
+
+
+def ceil_to(number: int, step: int) -> int:
+    """The least multiple of `step` that is not below `number`."""
+    return -(-number // step) * step
+
+
+def sizes(side: int, step: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Two pictures whose sides have no common divisor but `step` and its own, for a `side` that it divides."""
+    return (side, side + step), (side + 3 * step, side + 2 * step)
+
+
+def scale_of(model: Model, width: int, height: int) -> int:
+    """The scale of a network, by running it once on a width x height picture."""
+    spec = model.spec
+    shape = np.shape(run(model, np.full((1, spec.inputs, height, width), 0.5, np.float32)))
+    scale = shape[2] // height if len(shape) == 4 else 0
+    if not 1 <= scale <= LARGEST_SCALE or tuple(shape) != (1, spec.channels, height * scale, width * scale):
+        several = f" for each of {spec.frames} frames" if spec.frames > 1 else ""
+        raise ModelError(
+            f'model "{spec.name}" turns a {width}x{height} picture with {spec.channels} channels{several} into '
+            f"a tensor of shape {list(shape)}; it must give the same channels at 1 to {LARGEST_SCALE} times the size"
+        )
+    return scale
+
+
+def accepts(model: Model, width: int, height: int, scale: int) -> bool:
+    """True if the network takes a picture of this size as it is."""
+    try:
+        return scale_of(model, width, height) == scale
+    except ModelError:
+        return False
+
+
+def white(model: Model, width: int, height: int) -> float:
+    """The value that stands for white: that at which the network gives its picture back, but for its size.
+
+    1 where it is so at no value.
+    """
+    [picture] = pictures.made_up(width, height, 1)
+    if model.spec.channels == 1:
+        picture = pictures.luma(picture)
+    for peak in WHITES:
+        try:
+            large = run(model, np.tile(picture, (model.spec.frames, 1, 1))[np.newaxis] * np.float32(peak))
+        except ModelError:
+            continue
+        scale = large.shape[2] // height
+        cells = large[0].reshape(model.spec.channels, height, scale, width, scale)
+        if np.abs(cells.mean((2, 4)) / peak - picture).mean() < FAITHFUL:
+            return peak
+    return 1.0
+
+
+def run(model: Model, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The network's output for `picture`, (1, C, H, W), on the CPU. Raises ModelError where it fails."""
+    spec: ModelSpec = model.spec
+    height, width = picture.shape[2:]
+    key = EngineKey(spec.digest, providers.CPU, 0, "fp32", width, height, 1, 1)
+    session: ort.InferenceSession = create_session(fix(onnx.load_model_from_string(model.data), spec, key), key)
+    try:
+        result = session.run(None, {spec.input: picture.astype(np.float16 if spec.half_input else np.float32)})[0]
+    except Exception as error:
+        raise ModelError(f'model "{spec.name}" fails on a {width}x{height} picture: {one_line(error)}') from error
+    return np.asarray(result, np.float32)
+
+
+# ---- The cache ------------------------------------------------------------------------------------
+
+
+def file() -> Path:
+    """Where findings are kept."""
+    return userdata.cache_folder() / "probes.json"
+
+
+def recall(digest: str) -> Findings | None:
+    """What was found of a network before, None if nothing usable."""
+    try:
+        said = read()[digest]
+        found = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), float(said["peak"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    sound = 1 <= found.scale <= LARGEST_SCALE and found.multiple >= 1 and found.minimum >= 1 and found.peak > 0
+    return found if sound else None
+
+
+def remember(digest: str, found: Findings) -> None:
+    """Keeps findings for other processes; a folder that cannot be written is done without."""
+    known = read()
+    known.pop(digest, None)
+    known[digest] = asdict(found)
+    while len(known) > MOST:
+        known.pop(next(iter(known)))
+    try:
+        file().parent.mkdir(parents=True, exist_ok=True)
+        fresh = file().with_suffix(f".{threading.get_native_id()}.new")
+        fresh.write_text(json.dumps({"version": VERSION, "models": known}, indent=1), encoding="utf-8")
+        fresh.replace(file())
+    except OSError:
+        return
+
+
+def read() -> dict[str, dict[str, float]]:
+    """All findings kept, none where the file is missing, damaged or of another version."""
+    try:
+        said = json.loads(file().read_text(encoding="utf-8"))
+        known = said["models"] if said["version"] == VERSION else {}
+        return dict(known)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

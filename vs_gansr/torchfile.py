@@ -1,0 +1,311 @@
+"""Owns networks in PyTorch's files: loads weights and nothing but weights, and turns a network into ONNX.
+
+With train/ the only importer of torch; needs the extra [convert]. Knows no video and writes no file.
+
+Architectures are recognised by spandrel. Whether a network takes pictures of any size is not looked up but tried:
+an export counts as free when it equals PyTorch at sizes that it was not traced with, else it is fixed at one tile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import pickle
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import spandrel
+import torch
+
+from . import providers
+from .errors import ModelError, one_line
+
+__all__ = ["CLOSE", "Export", "Source", "difference", "export", "load"]
+
+type Picture = npt.NDArray[np.float32]
+
+SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
+TRACED = 64  # pixels a side, at least, of the picture that is traced
+MULTIPLES = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 48, 64)
+CLOSE = 2e-4  # an export may differ from PyTorch by this part of the output's greatest value
+INPUT, OUTPUT = "input", "output"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A network loaded from a file: what spandrel says of it, and how to run it.
+
+    `run` maps a float32 array (1, channels, H, W) in [0, 1] to (1, channels, scale * H, scale * W), not clamped; H
+    and W divisible by `step` and at least `least`; divisible by `unit` they are whole attention windows too.
+    `licence` is what the file says, "" if nothing.
+    """
+
+    architecture: str
+    channels: int
+    scale: int
+    step: int
+    unit: int
+    least: int
+    licence: str
+    module: torch.nn.Module
+    run: Callable[[Picture], Picture]
+
+
+@dataclass(frozen=True)
+class Export:
+    """A network as ONNX: sizes are free where divisible by `multiple`, or `fixed` at (width, height)."""
+
+    data: bytes
+    multiple: int
+    fixed: tuple[int, int] | None
+
+
+def load(path: Path) -> Source:
+    """The network in `path`. Raises ModelError for a damaged file, one that would run code, one whose architecture
+    is unknown, and one that is no image-to-image network of 1 or 3 channels."""
+    weights, licence = read(path)
+    try:
+        found = spandrel.ModelLoader(device="cpu").load_from_state_dict(spandrel.canonicalize_state_dict(weights))
+    except spandrel.UnsupportedModelError as error:
+        known = ", ".join(sorted(str(a.architecture.name) for a in spandrel.MAIN_REGISTRY))
+        raise ModelError(f'"{path.name}" is of no architecture that spandrel knows; it knows: {known}') from error
+    except Exception as error:  # damaged weights fail anywhere in spandrel or torch
+        raise ModelError(f'"{path.name}" holds no usable weights: {one_line(error)}') from error
+    name = str(found.architecture.name)
+    if not isinstance(found, spandrel.ImageModelDescriptor):
+        raise ModelError(f'"{path.name}" ({name}) needs a mask beside the picture, which video does not have')
+    if found.input_channels != found.output_channels or found.input_channels not in (1, 3):
+        raise ModelError(
+            f'"{path.name}" ({name}) turns {found.input_channels} channels into {found.output_channels}; '
+            "1 to 1 and 3 to 3 are supported"
+        )
+    module = Forward(found).float().eval()
+    need = found.size_requirements
+    step = max(1, need.multiple_of)
+    unit = math.lcm(step, *windows(found.model))
+
+    def run(picture: Picture) -> Picture:
+        with torch.inference_mode():
+            result: Picture = module(torch.from_numpy(picture)).numpy()
+        return result
+
+    return Source(name, found.input_channels, found.scale, step, unit, need.minimum, licence, module, run)
+
+
+def read(path: Path) -> tuple[dict[str, Any], str]:
+    """The weights in a file, as float32 tensors by name, and the licence it states, "" if none."""
+    kind = path.suffix.lower()
+    if kind not in SUFFIXES:
+        raise ModelError(f'"{path.name}" is none of {", ".join(SUFFIXES)}')
+    licence = ""
+    try:
+        if kind == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(str(path), "pt") as opened:
+                said = opened.metadata() or {}
+                weights: Any = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            licence = said.get("modelspec.license") or said.get("license") or ""
+        else:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f'"{path}" does not exist') from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f'"{path.name}" is refused: it is damaged, or holds more than weights and could run code when opened; '
+            "ask its author for .safetensors"
+        ) from error
+    except Exception as error:  # the readers raise types of their own
+        hint = "; TorchScript is code, ask for weights" if "TorchScript" in str(error) else ""
+        raise ModelError(f'"{path.name}" cannot be read: {one_line(error, 200)}{hint}') from error
+    if not isinstance(weights, dict):
+        raise ModelError(f'"{path.name}" holds a {type(weights).__name__}, not weights by name')
+    return as_float(weights), licence
+
+
+def as_float(weights: dict[str, Any]) -> dict[str, Any]:
+    """`weights`, nested as they are, with half and double precision made float32."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, dict):
+            return as_float(value)
+        return value.float() if torch.is_tensor(value) and value.is_floating_point() else value
+
+    return {key: one(value) for key, value in weights.items()}
+
+
+def windows(model: torch.nn.Module) -> list[int]:
+    """The window sizes of attention layers, as far as the network says them."""
+    found: set[int] = set()
+    for module in model.modules():
+        size = getattr(module, "window_size", None)
+        for side in size if isinstance(size, (tuple, list)) else (size,):
+            if isinstance(side, int) and 1 < side <= TRACED:
+                found.add(side)
+    return sorted(found)
+
+
+class Forward(torch.nn.Module):
+    """A network as spandrel calls it, without the padding and the clamping around it."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__()
+        self.model = found.model
+        self._call = getattr(found, "_call_fn", None)
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self._call(self.model, picture) if self._call else self.model(picture)
+        return result
+
+
+def export(source: Source, tile: int) -> Export:
+    """The network as ONNX, equal to PyTorch within CLOSE: with free sizes if it can be, else at about tile x tile.
+
+    Raises ModelError, naming each attempt, where no way of exporting gives the network.
+    """
+    side = ceil_to(max(TRACED, source.least), source.unit)
+    fixed = ceil_to(max(tile, source.least), source.unit)
+    failures = []
+    for label, sides, free in (
+        ("traced", (side, side), True),
+        ("exported", (side, side + 2 * source.unit), True),
+        ("traced", (fixed, fixed), False),
+        ("exported", (fixed, fixed), False),
+    ):
+        where = f"{label} with {'free' if free else 'fixed'} sizes"
+        try:
+            with hushed():
+                make = trace if label == "traced" else capture
+                data = make(source, sides, free)
+                found = prove(source, data, sides, free)
+        except Exception as error:  # exporters and runtimes raise types of their own
+            failures.append(f"{where}: {one_line(error, 160)}")
+            continue
+        if isinstance(found, Export):
+            return found
+        failures.append(f"{where}: {found}")
+    raise ModelError(f"{source.architecture} cannot be made ONNX; {'; '.join(failures)}")
+
+
+def prove(source: Source, data: bytes, sides: tuple[int, int], free: bool) -> Export | str:
+    """The export with the sizes it is good for, or what is wrong with it."""
+    session = providers.create(data, ort.SessionOptions(), providers.CPU, 0)
+    height, width = sides
+    wrong = compare(source, session, height, width)
+    if wrong or not free:
+        return wrong or Export(data, 1, (width, height))
+    for multiple in sorted({source.step, source.unit, *(m for m in MULTIPLES if m % source.step == 0)}):
+        least = ceil_to(max(source.least, 24), multiple)
+        tries = ((least + multiple, least + 3 * multiple), (height + 3 * multiple, width + multiple))
+        if not any(compare(source, session, ceil_to(h, multiple), ceil_to(w, multiple)) for h, w in tries):
+            return Export(data, multiple, None)
+    return "differs from PyTorch at sizes other than the traced one"
+
+
+def compare(source: Source, session: ort.InferenceSession, height: int, width: int) -> str | None:
+    """What differs between the export and PyTorch on one picture of noise, None if nothing does."""
+    picture = np.random.default_rng(height * 10007 + width).random((1, source.channels, height, width), np.float32)
+    try:
+        got = session.run(None, {INPUT: picture})[0]
+    except Exception as error:  # the binding raises types of its own
+        return f"{width}x{height} fails: {one_line(error, 120)}"
+    far = difference(got, source.run(picture))
+    return None if far <= CLOSE else f"{width}x{height} differs by {far:.2g}"
+
+
+def difference(got: Picture, want: Picture) -> float:
+    """The greatest difference as part of the greatest value of `want` (or of 1); infinite where shapes differ."""
+    if got.shape != want.shape or not np.isfinite(got).all():
+        return math.inf
+    return float(np.abs(got - want).max() / max(1.0, float(np.abs(want).max())))
+
+
+def ceil_to(number: int, unit: int) -> int:
+    """The least multiple of `unit` that is not below `number`."""
+    return -(-number // unit) * unit
+
+
+def trace(source: Source, sides: tuple[int, int], free: bool) -> bytes:
+    """ONNX by running the network once on a picture of `sides` (height, width) and noting what it does."""
+    axes = {INPUT: {2: "height", 3: "width"}, OUTPUT: {2: "out_height", 3: "out_width"}} if free else None
+    with tempfile.TemporaryDirectory(prefix="gansr-") as folder, torch.no_grad():
+        target = Path(folder) / "traced.onnx"
+        torch.onnx.export(
+            source.module,
+            (torch.rand(1, source.channels, *sides),),
+            target,
+            dynamo=False,
+            opset_version=17,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes=axes,
+        )
+        return named(onnx.load(str(target)), free)
+
+
+def capture(source: Source, sides: tuple[int, int], free: bool) -> bytes:
+    """ONNX by way of torch.export, slower than tracing but aware of sizes that the network computes with."""
+    dynamic = torch.export.Dim.DYNAMIC
+    with torch.no_grad():
+        program = torch.onnx.export(
+            source.module,
+            (torch.rand(1, source.channels, *sides),),
+            dynamo=True,
+            opset_version=18,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({2: dynamic, 3: dynamic},) if free else None,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError("the exporter returned nothing")
+    return named(program.model_proto, free)
+
+
+def named(proto: onnx.ModelProto, free: bool) -> bytes:
+    """The model, its free sizes called height and width; one input only, or it is no image network."""
+    if len(proto.graph.input) != 1:
+        raise ModelError(f"the export has {len(proto.graph.input)} inputs")
+    if free:
+        for dim, name in zip(proto.graph.input[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+            dim.dim_param = name
+        proto.graph.output[0].type.tensor_type.ClearField("shape")
+        del proto.graph.value_info[:]
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keeps the exporters, which print whole graphs from native code, off stdout and stderr."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for target, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, target)
+            os.close(copy)
+        os.close(nowhere)
+        logging.disable(level)

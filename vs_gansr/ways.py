@@ -1,0 +1,119 @@
+"""Owns the ways between a frame's own colours and the network's: which conversion, by each frame's own tags.
+
+Everything here is made of core.resize and the shim's frame filter; knows no networks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import vapoursynth as vs
+
+from . import colour
+from .colour import ColourKey, Format
+from .errors import GansrError, RenderError, one_line
+
+__all__ = ["Back", "Join", "conversion", "describe_format", "guarded"]
+
+log = logging.getLogger("vs_gansr")
+
+type Frames = vs.VideoFrame | Sequence[vs.VideoFrame]
+type FrameFunction = Callable[[int, Any], Any]
+
+
+def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
+    """VapourSynth's format as colour.py sees it; None where the clip's varies. Refuses by name."""
+    if fmt is None or fmt.id == 0:
+        return None
+    described = Format(
+        id=fmt.id,
+        name=fmt.name,
+        family=int(fmt.color_family),
+        is_float=fmt.sample_type == vs.FLOAT,
+        bits=fmt.bits_per_sample,
+        subsampling_w=fmt.subsampling_w,
+        subsampling_h=fmt.subsampling_h,
+    )
+    colour.check_format(described)
+    return described
+
+
+def guarded(function: FrameFunction) -> FrameFunction:
+    """`function` with its exceptions as one line of text, which the frame filter makes the frame's error."""
+
+    def call(n: int, f: Frames) -> Any:
+        try:
+            return function(n, f)
+        except GansrError as error:
+            return f"Upscale: frame {n}: {one_line(error)}"
+        except Exception as error:
+            log.exception("frame %d", n)
+            return f"Upscale: frame {n}: {type(error).__name__}: {one_line(error)}"
+
+    return call
+
+
+class Back:
+    """Picks, for each frame, the clip that brings `clip` into the frame's own colours, or those of `target`.
+
+    With `scale`, `clip` has the size of the frames still and is enlarged on the way.
+    """
+
+    MOST = 32  # conversions held; a clip has one, a spliced one a few
+
+    def __init__(self, clip: vs.VideoNode, target: Format | None, scale: int | None = None) -> None:
+        self.clip = clip
+        self.target = target
+        self.scale = scale
+        self._clips: dict[tuple[object, ...], vs.VideoNode] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        source = describe_format(f.format)
+        if source is None:
+            raise RenderError("the frame has no format")
+        key = colour.way_back(source, self.target or source, f.props, f.width, f.height)
+        arguments: dict[str, Any] = dict(colour.CATMULL_ROM)
+        if self.scale is not None:
+            arguments |= {"width": f.width * self.scale, "height": f.height * self.scale}
+        if self.scale is None or key.format != source.id:
+            arguments |= conversion(key)
+        found = tuple(arguments.items())
+        with self._lock:
+            clip = self._clips.pop(found, None) or self.clip.resize.Bicubic(**arguments)
+            self._clips[found] = clip
+            while len(self._clips) > self.MOST:
+                self._clips.pop(next(iter(self._clips)))
+            return clip
+
+
+def conversion(key: ColourKey) -> dict[str, Any]:
+    """The arguments of core.resize for a way back."""
+    arguments: dict[str, Any] = {"format": key.format, "range": key.full_range}
+    if key.matrix is not None:
+        arguments["matrix"] = key.matrix
+    if key.chroma_location is not None:
+        arguments["chromaloc"] = key.chroma_location
+    if key.dither:
+        arguments["dither_type"] = "error_diffusion"
+    return arguments
+
+
+class Join:
+    """Makes a YUV frame of one whose chroma, format and properties it takes, and of another that is its luma."""
+
+    def __init__(self, core: vs.Core) -> None:
+        self.core = core
+
+    def __call__(self, n: int, f: Sequence[vs.VideoFrame]) -> vs.VideoFrame:
+        chroma, luma = f
+        out = self.core.create_video_frame(chroma.format, chroma.width, chroma.height)
+        for i, frame in enumerate((luma, chroma, chroma)):
+            np.copyto(np.asarray(out[i]), np.asarray(frame[i]))
+        for name, value in chroma.props.items():
+            out.props[name] = value
+        return out
