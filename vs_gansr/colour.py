@@ -103,11 +103,9 @@ def is_interlaced(props: Mapping[str, Any]) -> bool:
 
 
 def full_range(family: int, props: Mapping[str, Any]) -> int:
-    """1 for full, 0 for limited range, from `_Range`, its deprecated inverse, or the family's custom."""
+    """1 for full, 0 for limited range, from `_Range` (the core turns `_ColorRange` into it), or the family's custom."""
     if "_Range" in props:
         return int(props["_Range"])
-    if "_ColorRange" in props:
-        return 1 - int(props["_ColorRange"])
     return int(family == Family.RGB)
 
 

@@ -36,12 +36,11 @@ type Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Limits:
-    """What the user asked of tiles and memory: `tile` and `overlap` (w, h) in pixels, `mebibytes`, `strength`."""
+    """What the user asked of tiles and memory: `tile` and `overlap` (w, h) in pixels, `mebibytes`."""
 
     tile: Size | None = None
     overlap: Size | None = None
     mebibytes: int | None = None
-    strength: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ class Layout:
 class Network:
     """Turns frames of 32 bit float RGB (or Gray) of any size into frames `scale` times larger.
 
-    Called with a frame, in the middle of its neighbours where the model takes several, and then with its plain
-    enlargement where `limits.strength` is not 1.
+    Called with a frame, in the middle of its neighbours where the model takes several.
     """
 
     MOST_SIZES = 4  # engines held at once for a clip whose size varies
@@ -87,18 +85,14 @@ class Network:
                 self.shrink((width, height), layout, error)
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
-        given = [f] if isinstance(f, vs.VideoFrame) else list(f)
-        count = self.model.spec.frames
-        seen, plain = scenes.window(given[:count]), (given[count] if len(given) > count else None)
-        picture = seen[count // 2]
+        seen = scenes.window([f] if isinstance(f, vs.VideoFrame) else f)
+        picture = seen[len(seen) // 2]
         scale = self.model.spec.scale or 1
         out = self.core.create_video_frame(picture.format, picture.width * scale, picture.height * scale)
         for name in KEPT_PROPS:
             if name in picture.props:
                 out.props[name] = picture.props[name]
         self.render(n, [plane for frame in seen for plane in planes.views(frame)], planes.views(out))
-        if plain is not None:
-            planes.blend(planes.views(out), planes.views(plain), self.limits.strength)
         return out
 
     # ---- One frame

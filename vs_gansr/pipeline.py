@@ -2,13 +2,13 @@
 
 The graph it builds, each box a filter; those with small letters ask Python for every frame:
 
-    clip ── tag ─┬─ RemoveFrameProps ── resize to RGBS ── network ── back ── reuse ── CopyFrameProps ── out
-                 └──────────────────────────────────────────────────────┴───────┴───────────┘
+    clip ── tag ─┬─ RemoveFrameProps ── resize to RGBS ── network ── back ── Merge ── reuse ── CopyFrameProps ── out
+                 └──────────────────────────────────────────────────────┴──────┴────────┴───────────┘
 
 `tag` completes what the frame does not say (the matrix) and makes float samples finite; `network` runs the
-generator, blended with a plain resize where `strength` is below 1 (at 0 there is only the resize); `back` picks, by
-each frame's own tags, the conversion back; `reuse` shows the frame before again where the source repeats it; the
-properties of the input frame are then put back as they were.
+generator; `back` picks, by each frame's own tags, the conversion back; where `strength` is below 1 the result is
+merged with a plain resize (at 0 there is only that); `reuse` shows a neighbour again where the source repeats it;
+the properties of the input frame are then put back as they were.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from .errors import ArgumentError, one_line
 from .network import Limits, Network
 from .reuse import Reuse
 from .session import EngineKey
-from .ways import Back, Join, describe_format, guarded
+from .ways import Back, Join, blended, describe_format, guarded
 
 __all__ = ["Settings", "build"]
 
 MOST_STREAMS = 64
-COLOUR_PROPS = ("_Matrix", "_Range", "_ColorRange", "_ChromaLocation")
+COLOUR_PROPS = ("_Matrix", "_Range", "_ChromaLocation")
 
 
 @dataclass(frozen=True)
@@ -84,20 +84,20 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
         picture = whole.resize.Bicubic(format=working, **colour.CATMULL_ROM)
         probe_conversion(picture)
         network = Network(core, chosen.model, chosen.key, chosen.limits)
-        inputs = [picture]
-        if settings.strength < 1:
-            inputs.append(core.gansr.FrameFilter([picture], guarded(Back(picture, None, scale)), **large))
-        result = core.gansr.FrameFilter(inputs, guarded(network), **large, before=around, after=around)
+        result = core.gansr.FrameFilter([picture], guarded(network), **large, before=around, after=around)
         if luma:
             result = with_chroma(result, tagged, whole, target, scale)
         back = Back(result, target)
         prepared = False
-        if graphway.wanted(chosen.key.provider) and settings.tilesize is None and settings.strength == 1:
+        if graphway.wanted(chosen.key.provider) and settings.tilesize is None:
             back = graphway.GraphWay(core, graph_plan(chosen, settings, target), describe_format, back)
             prepared = back.prepare(tagged.get_frame(0))
         if not prepared and clip.width and clip.height:
             network.prepare(clip.width, clip.height)
     out = core.gansr.FrameFilter([tagged], guarded(back), **wanted)
+    if 0 < settings.strength < 1:
+        resized = core.gansr.FrameFilter([tagged], guarded(Back(plain, target, scale)), **wanted)
+        out = blended(resized, out, settings.strength)
     if settings.reuse and not around:  # else equal frames do not mean equal results
         # What a later frame may show again is kept, whatever the core thinks of this node's use.
         out.std.SetVideoCache(mode=1, fixedsize=1, maxsize=core.num_threads + 1)
@@ -158,7 +158,7 @@ def choose(core: vs.Core, settings: Settings) -> Chosen:
         streams=streams,
         threads=max(1, session.cpu_threads() // streams),
     )
-    return Chosen(network, key, Limits(settings.tilesize, settings.overlap, settings.memory, settings.strength))
+    return Chosen(network, key, Limits(settings.tilesize, settings.overlap, settings.memory))
 
 
 def graph_plan(chosen: Chosen, settings: Settings, target: Format | None) -> graphway.Plan:

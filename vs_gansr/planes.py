@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .shuffle import Shuffle
 from .tiles import Tile
 
-__all__ = ["HALF_MAX", "Plane", "Tensor", "add", "blend", "clear", "equal", "finite", "read", "tame", "views", "write"]
+__all__ = ["HALF_MAX", "Plane", "Tensor", "add", "clear", "equal", "finite", "read", "tame", "views", "write"]
 
 type Plane = npt.NDArray[np.float32]
 type Ramp = npt.NDArray[np.float32]
@@ -93,14 +93,6 @@ def add(
         place = plane[scale * y.start : scale * (y.start + y.size), scale * x.start : scale * (x.start + x.size)]
         height, width = place.shape
         place += values[:height, :width] * (rows[:height, None] * (columns[:width] / np.float32(peak)))
-
-
-def blend(picture: list[Plane], plain: list[Plane], strength: float) -> None:
-    """Turns `picture` into `strength` of itself and the rest of `plain`."""
-    for own, other in zip(picture, plain, strict=True):
-        own -= other
-        own *= np.float32(strength)
-        own += other
 
 
 def write(

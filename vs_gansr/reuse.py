@@ -12,7 +12,7 @@ from . import planes
 
 __all__ = ["Reuse", "same"]
 
-COLOUR_PROPS = ("_Matrix", "_Range", "_ColorRange", "_ChromaLocation", "_Transfer", "_Primaries", "_FieldBased")
+COLOUR_PROPS = ("_Matrix", "_Range", "_ChromaLocation", "_Transfer", "_Primaries", "_FieldBased")
 
 
 class Reuse:

@@ -17,7 +17,7 @@ from . import colour
 from .colour import ColourKey, Format
 from .errors import GansrError, RenderError, one_line
 
-__all__ = ["Back", "Join", "conversion", "describe_format", "guarded"]
+__all__ = ["Back", "Join", "blended", "conversion", "describe_format", "guarded"]
 
 log = logging.getLogger("vs_gansr")
 
@@ -101,6 +101,31 @@ def conversion(key: ColourKey) -> dict[str, Any]:
     if key.dither:
         arguments["dither_type"] = "error_diffusion"
     return arguments
+
+
+def blended(plain: vs.VideoNode, network: vs.VideoNode, strength: float) -> vs.VideoNode:
+    """`strength` of `network` and the rest of `plain`, in their own format; where that varies, frame by frame."""
+    core = vs.core.core
+    if plain.width and describe_format(plain.format):
+        return core.std.Merge(plain, network, weight=strength)
+    merged: dict[tuple[int, int, int], vs.VideoNode] = {}
+    lock = threading.Lock()
+
+    def same(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        return f
+
+    def pick(n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        kind = (f.width, f.height, f.format.id)
+        with lock:
+            if kind not in merged:
+                while len(merged) >= Back.MOST:
+                    merged.pop(next(iter(merged)))
+                said = dict(zip(("width", "height", "format"), kind, strict=True))
+                ends = [core.gansr.FrameFilter([clip], guarded(same), **said) for clip in (plain, network)]
+                merged[kind] = core.std.Merge(*ends, weight=strength)
+            return merged[kind]
+
+    return core.gansr.FrameFilter([plain], guarded(pick))
 
 
 class Join:

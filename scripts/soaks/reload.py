@@ -11,6 +11,7 @@ import gc
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,17 @@ class Host(vs.EnvironmentPolicy):  # type: ignore[misc]
     """Gives each evaluation its own environment, and so its own core."""
 
     def __init__(self) -> None:
-        self.current: Any = None
+        self.here = threading.local()  # VapourSynth's threads change theirs when they call Python
         self.api: Any = None
+
+    @property
+    def current(self) -> Any:
+        """The calling thread's environment."""
+        return getattr(self.here, "environment", None)
+
+    @current.setter
+    def current(self, environment: Any) -> None:
+        self.here.environment = environment
 
     def on_policy_registered(self, api: Any) -> None:
         self.api = api
