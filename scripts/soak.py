@@ -7,7 +7,6 @@ held against that of the second.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
@@ -24,9 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(vs.__file__).parent
 LIMIT = 0.02
 MIB = 1 << 20
-# Before 2.39 glibc hardly reuses aligned blocks, as frames are (bug 30723): resident memory grows in any VapourSynth
-# script though nothing leaks. Without its caches of small blocks, resident memory is what the process really holds.
-ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"}
 ENDLESS = 10_000_000
 
 SCRIPT = """\
@@ -39,7 +35,7 @@ shades = [
     for i in range(8)
 ]
 clip = core.std.Interleave(shades)[:{length}].std.SetFrameProps(_Matrix=1)
-clip.gansr.Upscale({model}reuse=0).set_output()
+clip.gansr.Upscale({model}).set_output()
 """
 
 
@@ -110,9 +106,7 @@ def run(
 ) -> bool:
     """Runs `command`, one item of `steps` per step; True if memory held still."""
     done = 0
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=os.environ | ALLOCATOR
-    ) as process:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         watch = Watch(process.pid)
         start = 0.0
         for done, _ in enumerate(steps(process), 1):
@@ -159,7 +153,7 @@ def main() -> None:
     width, height = arguments.size
     chosen = [name for name in ("frames", "evaluations") if getattr(arguments, name)]
     seconds = arguments.minutes * 60 / len(chosen) if arguments.minutes else None
-    model = f"model={arguments.model!r}, " if arguments.model else ""
+    model = f"model={arguments.model!r}" if arguments.model else ""
     held = []
     with tempfile.TemporaryDirectory() as name:
         script = Path(name) / "soak.vpy"

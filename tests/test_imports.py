@@ -25,6 +25,7 @@ FLOORS = (
     (
         "colour",
         "tiles",
+        "heap",
         "keepalive",
         "memory",
         "receptive",

@@ -16,7 +16,8 @@ The map of the house, each room importing only those below it:
     pictures    images to try networks on                  userdata    where users keep models
     colour      frame tags -> conversions                  planes      frame planes <-> tensors
     tiles       geometry                                   memory      how much there may be
-    keepalive   how long unused sessions live on           errors      the error tree
+    keepalive   how long unused sessions live on           heap        freed memory given back
+    errors      the error tree
 
 `convert` (with `torchfile`, extra [convert]) makes models of other people's networks; `jet` is for vsjetpack.
 `native/gansr.c` makes `core.gansr` exist; `train/` (extra [train]) makes the models and is never imported here.

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import vapoursynth as vs
 
-from . import cuda, keepalive, memory, planes, providers, scenes, session, tiles
+from . import cuda, heap, keepalive, memory, planes, providers, scenes, session, tiles
 from .errors import ArgumentError, RenderError, ShortageError, one_line
 from .model import Model
 from .session import EngineKey
@@ -93,6 +93,7 @@ class Network:
             if name in picture.props:
                 out.props[name] = picture.props[name]
         self.render(n, [plane for frame in seen for plane in planes.views(frame)], planes.views(out))
+        heap.breathe()
         return out
 
     # ---- One frame

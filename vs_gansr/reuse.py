@@ -29,6 +29,7 @@ class Reuse:
 
     def __init__(self, clip: vs.VideoNode) -> None:
         self.clip = clip
+        self.most = max(16, 4 * vs.core.num_threads)  # neighbours are requested about as far apart as there are threads
         self._recent: dict[int, tuple[vs.VideoFrame, int]] = {}  # number -> frame, and what was shown for it
         self._lock = threading.Lock()
 
@@ -46,7 +47,7 @@ class Reuse:
                     break
             self._recent.pop(n, None)
             self._recent[n] = f, shown  # last seen last
-            most = max(self.LEAST, self.KEPT_BYTES // size(f))
+            most = min(self.most, max(self.LEAST, self.KEPT_BYTES // size(f)))
             while len(self._recent) > most:
                 self._recent.pop(next(iter(self._recent)))
             return shown
