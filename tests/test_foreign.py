@@ -101,7 +101,8 @@ def test_shapes_and_precision_of_the_input(shape: list, kind: int, tmp_path: Pat
     clip = clips.noise(vs.YUV420P8, 50, 38, length=1, props={"_Matrix": 1})
     rgb = clip.resize.Bicubic(format=vs.RGBS, **CATMULL_ROM).resize.Point(100, 76)
     want = rgb.resize.Bicubic(format=vs.YUV420P8, matrix=1, **CATMULL_ROM)
-    assert clips.largest_difference(clip.gansr.Upscale(str(path), overlap=0), want) <= 1
+    for precision in ("fp32", "fp16"):
+        assert clips.largest_difference(clip.gansr.Upscale(str(path), overlap=0, precision=precision), want) <= 1
     assert spec_of(path).fixed == ((32, 24) if shape[2] == 24 else None)
 
 
@@ -413,6 +414,13 @@ def test_own_models_by_name_and_near_names(tmp_path: Path) -> None:
     ):
         with pytest.raises(vs.Error, match=f"^Upscale: .*{message}"):
             clip.gansr.Upscale(typo)
+    (tmp_path / "net.pth").touch()
+    for name, message in (
+        (str(tmp_path / "net.pth"), r'net.pth" is PyTorch\'s, not ONNX; .*: gansr convert ".*net.pth"'),
+        ("fast-2x.onnx", r"did you mean fast-2x\?"),
+    ):
+        with pytest.raises(vs.Error, match=f"^Upscale: model .*{message}"):
+            clip.gansr.Upscale(name)
     with pytest.raises(vs.Error, match=r'^Upscale: unknown model "zzz"; shipped'):
         clip.gansr.Upscale("zzz")
 

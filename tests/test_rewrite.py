@@ -142,3 +142,49 @@ def test_tidy_leaves_outputs_and_values_alone(tmp_path: Path) -> None:
     tidied = rewrite.tidy(proto)
     assert [node.op_type for node in tidied.graph.node] == ["Mul", "Identity"]
     np.testing.assert_array_equal(run(tidied, tmp_path)[0], want)
+
+
+@pytest.mark.parametrize("opset", [9, 10, 11, 12, 13])
+def test_old_networks_become_modern(opset: int) -> None:
+    """The habits of old exporters: attributes that became inputs, weights listed as inputs."""
+    nodes = [conv("input", "a", "w"), helper.make_node("LeakyRelu", ["a"], ["b"], alpha=0.2)]
+    weights = {"w": kernels(4), "sizes": np.array([1, 1, 2, 2])}
+    if opset < 11:
+        nodes.append(helper.make_node("Pad", ["b"], ["c"], mode="reflect", pads=[0, 0, 3, 3, 0, 0, 3, 3]))
+        nodes.append(helper.make_node("Clip", ["c"], ["d"], min=-0.5, max=0.5))
+        nodes.append(helper.make_node("Upsample" if opset == 9 else "Resize", ["d", "sizes"], ["f"]))
+    else:
+        nodes.append(helper.make_node("Resize", ["b", "none", "sizes"], ["f"], mode="linear"))
+        weights["none"] = np.zeros(0)
+    squeezed = {} if opset >= 13 else {"axes": [2, 3]}
+    if squeezed:
+        nodes.append(helper.make_node("ReduceSum", ["f"], ["sum"], keepdims=1, **squeezed))
+        nodes.append(helper.make_node("Add", ["f", "sum"], ["output"]))
+    else:
+        nodes[-1].output[0] = "output"
+    proto = network(nodes, weights)
+    proto.opset_import[0].version, proto.ir_version = opset, 3
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    proto.metadata_props.add(key="gansr.licence", value="MIT")
+    for tensor in proto.graph.initializer:
+        proto.graph.input.add().CopyFrom(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.dims))
+    picture = np.random.default_rng(0).normal(size=(1, 3, 20, 28)).astype(np.float32)
+    [want] = ort.InferenceSession(proto.SerializeToString(), providers=CPU).run(None, {"input": picture})
+    made = rewrite.modern(proto)
+    [got] = ort.InferenceSession(made.SerializeToString(), providers=CPU).run(None, {"input": picture})
+    np.testing.assert_array_equal(got, want)
+    assert max(o.version for o in made.opset_import) >= 13
+    assert [value.name for value in made.graph.input] == ["input"]
+    assert {p.key: p.value for p in made.metadata_props} == {"gansr.licence": "MIT"}
+
+
+def test_what_the_opset_converter_would_change_or_refuses_is_left_alone() -> None:
+    enlarged = network(
+        [helper.make_node("Resize", ["input", "sizes"], ["output"], mode="linear")], {"sizes": [1, 1, 2, 2]}
+    )
+    enlarged.opset_import[0].version = 10
+    unknown = network([helper.make_node("Unheard", ["input"], ["output"])], {})
+    unknown.opset_import[0].version = 12
+    for proto in (enlarged, unknown):
+        assert rewrite.modern(proto) is proto
+        assert proto.opset_import[0].version < 13

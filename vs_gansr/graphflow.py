@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import onnx
 import onnxruntime as ort
 
-from . import graphcolour, half, providers
+from . import graphcolour, half, providers, rewrite
 from .colour import Family
 from .cuda import Device, Host, Switches, device
 from .errors import GansrError, ModelError, ProviderError, one_line
@@ -117,7 +117,7 @@ _lock = threading.Lock()
 
 def _generator(model: Model, precision: str) -> Generator:
     spec = model.spec
-    proto = onnx.load_model_from_string(model.data)
+    proto = rewrite.modern(onnx.load_model_from_string(model.data))
     if precision == "fp16" and not spec.half_input and not half.is_half(proto):
         proto = half.convert(proto, spec.peak)
     return Generator(
@@ -126,5 +126,6 @@ def _generator(model: Model, precision: str) -> Generator:
         channels=spec.channels,
         peak=spec.peak,
         multiple=spec.multiple or 1,
+        minimum=spec.minimum,
         half=spec.half_input,
     )

@@ -94,7 +94,8 @@ def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
     weights = {tensor.name for tensor in graph.initializer}
     [entry] = [value for value in graph.input if value.name not in weights]
     dims = [
-        d.dim_value or side for d, side in zip(entry.type.tensor_type.shape.dim, (1, 3, PROBE, PROBE), strict=False)
+        d.dim_value if d.dim_value > 0 else side  # some exporters write -1 for free
+        for d, side in zip(entry.type.tensor_type.shape.dim, (1, 3, PROBE, PROBE), strict=False)
     ]
     known = {value.name for value in graph.output}
     inferred = onnx.shape_inference.infer_shapes(probe).graph.value_info

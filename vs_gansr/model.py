@@ -24,6 +24,7 @@ __all__ = ["Model", "ModelSpec", "default_model", "load", "models_folder", "ship
 PREFIX = "gansr."
 PREFERRED = ("general-2x", "fast-2x")  # the default is the first of these that is shipped
 INT8_SUFFIX = ".int8"
+PYTORCH = (".pth", ".pt", ".ckpt", ".safetensors")
 LARGEST_FILE = (1 << 31) - 1  # bytes; protobuf reads no more
 LARGEST_SCALE = 16
 MOST_PARSED = 32
@@ -135,10 +136,13 @@ def find(name: str) -> Path:
     if not name:
         raise ModelError(f"model is empty; give a path or one of: {', '.join(shipped())}")
     path = Path(name)
+    if path.suffix.lower() in PYTORCH and is_file(path):
+        raise ModelError(f'model "{name}" is PyTorch\'s, not ONNX; make an .onnx of it once: gansr convert "{name}"')
     if path.suffix.lower() == ".onnx" or len(path.parts) > 1:
         if is_file(path):
             return path
-        near = similar(path.name, neighbours(path)) or similar(path.stem, named())
+        exact = [path.stem] if path.stem in named() else []
+        near = similar(path.stem, exact) or similar(path.name, neighbours(path)) or similar(path.stem, named())
         raise ModelError(f'model file "{name}" does not exist; shipped models: {", ".join(shipped())}{near}')
     if name in shipped():
         return models_folder() / f"{name}.onnx"
@@ -146,10 +150,7 @@ def find(name: str) -> Path:
     if name in own:
         return own[name]
     if is_file(path):
-        raise ModelError(
-            f'model "{name}" is not an .onnx file; `gansr convert` makes one of PyTorch\'s files; '
-            f"shipped models: {', '.join(shipped())}"
-        )
+        raise ModelError(f'model "{name}" is not an .onnx file; shipped models: {", ".join(shipped())}')
     known = f"shipped: {', '.join(shipped())}" + (f"; own: {', '.join(own)}" if own else "")
     raise ModelError(f'unknown model "{name}"; {known}, or give a path to an .onnx file{similar(name, named())}')
 

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx.version_converter
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["BLOCKED", "for_cpu", "tidy"]
+__all__ = ["BLOCKED", "for_cpu", "modern", "tidy"]
 
 type Array = npt.NDArray[np.floating[Any]]
 
 BLOCK = 16  # channels; with any other number the layout is lost anyway
+OPSET = 17  # what older networks are brought to
 BLOCKED = platform.machine().lower() in ("x86_64", "amd64")  # other processors' kernels have no such layout
 
 
@@ -37,6 +39,34 @@ def for_cpu(proto: onnx.ModelProto) -> onnx.ModelProto:
         elif node.op_type == "Mul":
             rewrite_scaling(graph, node)
     graph.finish()
+    return proto
+
+
+def modern(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """An equal network, `proto` itself or another: of opset 13 or later, as int8 and colour in the graph need it, and
+    with its weights no inputs.
+
+    Its opset stays where ONNX's converter fails, or would move pixels: it takes the linear enlargement of opsets
+    before 11 for that of later ones.
+    """
+    opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=1)
+    moved = opset < 11 and any(
+        node.op_type in ("Upsample", "Resize") and any(a.name == "mode" and a.s != b"nearest" for a in node.attribute)
+        for node in proto.graph.node
+    )
+    if opset < 13 and not moved:
+        try:
+            converted = onnx.version_converter.convert_version(proto, OPSET)
+        except Exception:  # an operator that it does not know: whoever needs a later opset says so
+            return proto
+        converted.metadata_props.extend(p for p in proto.metadata_props if p not in converted.metadata_props)
+        proto = converted
+    weights = {tensor.name for tensor in proto.graph.initializer}
+    inputs = [value for value in proto.graph.input if value.name not in weights]
+    if len(inputs) < len(proto.graph.input):
+        del proto.graph.input[:]
+        proto.graph.input.extend(inputs)
+        proto.ir_version = max(proto.ir_version, 4)  # before that, weights had to be inputs
     return proto
 
 
