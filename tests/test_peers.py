@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import clips
@@ -63,7 +64,14 @@ def test_anchors_through_yuv_equal_zimg_on_both_sides(name: str, fmt: int, still
 
 @needs_ort
 def test_migration_tables_scripts_give_the_same(tmp_path: Path) -> None:
-    """Both sides of docs/migration.md's table, argument by argument."""
+    """Both sides of README's table, argument by argument."""
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    table = readme.split("| `core.ort.Model` | `core.gansr.Upscale` |")[1].split("\n\n")[0]
+    rows = [line.strip("|").split("|") for line in table.splitlines()[2:]]
+    named = {name for row in rows for name in re.findall(r"`(\w+)[`=]", row[0])}
+    assert named == {item.split(":")[0] for item in vs.core.ort.Model.signature.strip(";").split(";")}
+    same = next(row[0] for row in rows if row[1].strip() == "the same")
+    assert set(re.findall(r"`(\w+)`", same)) <= {a.split(":")[0] for a in vs.core.gansr.Upscale.signature.split(";")}
     path = str(networks.compact(tmp_path / "m.onnx", 8, 3))
     rgb = clips.noise(vs.RGBS, 80, 48, length=2)
     old = {"tilesize": [48, 48], "overlap": [8, 8], "provider": "CPU", "device_id": 0, "num_streams": 1}

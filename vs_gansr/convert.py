@@ -1,8 +1,8 @@
 """Owns the way from somebody's network file to a self-describing .onnx, verified before it gets its name.
 
 Takes PyTorch's files (torchfile.py, extra [convert]) and plain .onnx. Every file is written beside its target under
-another name, read back from there, run against the original on pictures, and only then renamed; whatever fails on
-the way leaves nothing.
+another name, read back from there, run against the original on real pictures, and only then renamed; whatever fails
+on the way leaves nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from . import half, pictures, providers
-from .errors import ArgumentError, ModelError, one_line
+from . import half, pictures, providers, rewrite
+from .errors import ArgumentError, GansrError, ModelError, one_line
 from .quantise import quantise
 
 __all__ = ["Checked", "Job", "Report", "convert"]
@@ -41,7 +41,7 @@ LEAST_PSNR = {"fp16": 50.0, "int8": 35.0}  # dB against the original, in the mea
 @dataclass(frozen=True)
 class Job:
     """What to convert. `frames` are images, videos or folders of images to verify and calibrate on; without any,
-    made-up pictures verify, and int8 is refused. `tile` is for networks that can only have a fixed size."""
+    photographs verify, and int8 is refused. `tile` is for networks that can only have a fixed size."""
 
     source: Path
     target: Path
@@ -69,7 +69,8 @@ class Checked:
 
 @dataclass(frozen=True)
 class Report:
-    """What a conversion gave; `fixed` is (width, height) where the network takes no other size."""
+    """What a conversion gave; `fixed` is (width, height) where the network takes no other size, `frames` how many
+    pictures it sees at once."""
 
     architecture: str
     scale: int
@@ -77,13 +78,14 @@ class Report:
     multiple: int
     fixed: tuple[int, int] | None
     licence: str
-    real_frames: bool
+    frames: int
     files: tuple[Checked, ...]
 
 
 @dataclass(frozen=True)
 class Network:
-    """The original as float32 ONNX, and how to run it where it came from. `peak` is its white."""
+    """The original as ONNX, and how to run it where it came from. `peak` is its white; `channels` are those of one of
+    the `frames` pictures that it sees."""
 
     architecture: str
     data: bytes
@@ -95,6 +97,7 @@ class Network:
     fixed: tuple[int, int] | None
     licence: str
     peak: float = 1.0
+    frames: int = 1
 
 
 def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
@@ -123,9 +126,7 @@ def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
             twin = job.target.with_name(f"{job.target.stem}.int8.onnx")
             refuse_existing(twin, job.overwrite)
             crops = [c * np.float32(network.peak) for c in sample(job, network, CALIBRATION + CHECKS)[CHECKS:]]
-            with quiet():
-                data = quantise(network.data, crops)
-            keep(twin, data, "int8")
+            keep(twin, quantised(network.data, crops, job.source.name), "int8")
         for part, checked in reversed(written):  # the twin first: a model is complete once its own file is there
             part.replace(checked.path)
     return Report(
@@ -135,7 +136,7 @@ def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
         network.multiple,
         network.fixed,
         said["gansr.licence"],
-        bool(job.frames),
+        network.frames,
         tuple(checked for _, checked in written),
     )
 
@@ -196,8 +197,6 @@ def open_onnx(job: Job) -> Network:
 
     found = probe.describe(model.load(str(job.source)))
     spec = found.spec
-    if spec.frames != 1:
-        raise ModelError(f'"{job.source.name}" takes {spec.frames} frames at once, which cannot be verified here')
     session = providers.create(found.data, ort.SessionOptions(), providers.CPU, 0)
     kind = np.float16 if spec.half_input else np.float32
 
@@ -206,20 +205,21 @@ def open_onnx(job: Job) -> Network:
         return result
 
     licence = "" if spec.licence == "unknown" else spec.licence
+    data = rewrite.modern(onnx.load_model_from_string(found.data)).SerializeToString()
     return Network(
-        "ONNX", found.data, run, spec.channels, spec.scale or 1, spec.multiple or 1, spec.minimum, spec.fixed, licence,
-        spec.peak,
+        "ONNX", data, run, spec.channels, spec.scale or 1, spec.multiple or 1, spec.minimum, spec.fixed, licence,
+        spec.peak, spec.frames,
     )  # fmt: skip
 
 
 def sample(job: Job, network: Network, count: int) -> list[Picture]:
-    """Pictures of a size that the network takes, as it takes them but for its peak: (1, channels, H, W) in [0, 1]."""
+    """Pictures of a size that the network takes, as it takes them but for its peak: (1, C, H, W) in [0, 1]."""
     side = -(-max(SIDE, network.least) // network.multiple) * network.multiple
     width, height = network.fixed or (side + network.multiple, side)
-    made = pictures.crops(job.frames, width, height, count) if job.frames else pictures.made_up(width, height, count)
+    made = pictures.crops(job.frames or pictures.photographs(), width, height, count)
     if network.channels == 1:
         made = [pictures.luma(picture) for picture in made]
-    return [np.ascontiguousarray(picture[np.newaxis]) for picture in made]
+    return [np.tile(picture, (1, network.frames, 1, 1)) for picture in made]
 
 
 def describe(job: Job, network: Network) -> dict[str, str]:
@@ -245,6 +245,17 @@ def describe(job: Job, network: Network) -> dict[str, str]:
 def halved(data: bytes, peak: float) -> bytes:
     """The network with weights in half precision, but for those it needs in float32; input and output float32."""
     return bytes(half.convert(onnx.load_model_from_string(data), peak).SerializeToString())
+
+
+def quantised(data: bytes, crops: list[Picture], name: str) -> bytes:
+    """The int8 twin of the network called `name`. Raises ModelError where the quantiser fails."""
+    try:
+        with quiet():
+            return quantise(data, crops)
+    except GansrError:
+        raise
+    except Exception as error:  # ONNX Runtime's quantiser raises types of its own
+        raise ModelError(f"{name} cannot be quantised: {one_line(error, 200)}") from error
 
 
 def with_metadata(data: bytes, said: dict[str, str]) -> bytes:
@@ -297,7 +308,10 @@ def psnr(a: Picture, b: Picture, peak: float) -> float:
 def verify(part: Path, target: Path, precision: str, network: Network, tests: list[Picture]) -> Checked:
     """Runs the file at `part` against the original. Raises ModelError where it is too far off."""
     data = part.read_bytes()
-    session = providers.create(data, ort.SessionOptions(), providers.CPU, 0)
+    try:
+        session = providers.create(data, ort.SessionOptions(), providers.CPU, 0)
+    except Exception as error:  # the binding raises types of its own
+        raise ModelError(f"{target.name} in {precision} does not run: {one_line(error, 200)}") from error
     source, kind = session.get_inputs()[0], np.float32
     if source.type == "tensor(float16)":
         kind = np.float16  # type: ignore[assignment]

@@ -1,10 +1,11 @@
-"""Owns pictures to try a network on: crops of the user's images and videos, or made-up ones; knows no networks.
+"""Owns pictures to try a network on: crops of images and videos, or made-up ones; knows no networks.
 
 A crop is a float32 array (3, height, width), RGB in [0, 1].
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,14 @@ import numpy.typing as npt
 
 from .errors import ArgumentError, one_line
 
-__all__ = ["crops", "luma", "made_up"]
+__all__ = ["crops", "luma", "made_up", "photographs"]
 
 type Picture = npt.NDArray[np.float32]
 
 IMAGES = frozenset({".png", ".webp", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 MOST_FILES = 64
 PER_VIDEO = 8
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # free for any use
 
 
 def crops(paths: Sequence[Path], width: int, height: int, count: int) -> list[Picture]:
@@ -32,6 +34,16 @@ def crops(paths: Sequence[Path], width: int, height: int, count: int) -> list[Pi
     pictures = [picture for path in spread(files(paths)) for picture in read(path)]
     rng = np.random.default_rng(0)
     return [cut(pictures[i * len(pictures) // count % len(pictures)], width, height, rng) for i in range(count)]
+
+
+def photographs() -> tuple[Path, ...]:
+    """Photographs that scikit-image carries, for want of the user's own. Raises ArgumentError where it is missing."""
+    package = importlib.util.find_spec("skimage")
+    found = [Path(folder) / "data" / name for folder in (package and package.submodule_search_locations) or ()
+             for name in PHOTOGRAPHS]  # fmt: skip
+    if not found or not all(path.is_file() for path in found):
+        raise ArgumentError('real pictures are needed: give some with --frames, or pip install "vs-gansr[convert]"')
+    return tuple(found)
 
 
 def made_up(width: int, height: int, count: int, seed: int = 0) -> list[Picture]:

@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import pickle
+import re
 import sys
 import tempfile
 import warnings
@@ -30,16 +31,22 @@ import torch
 
 from . import providers
 from .errors import ModelError, one_line
+from .model import PYTORCH
 
 __all__ = ["CLOSE", "Export", "Source", "difference", "export", "load"]
 
 type Picture = npt.NDArray[np.float32]
 
-SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors")
 TRACED = 64  # pixels a side, at least, of the picture that is traced
 MULTIPLES = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 48, 64)
 CLOSE = 2e-4  # an export may differ from PyTorch by this part of the output's greatest value
 INPUT, OUTPUT = "input", "output"
+LACKING = (
+    "DispatchError",
+    "OnnxExporterError",
+    "SymbolicValueError",
+    "UnsupportedOperatorError",
+)  # no ONNX for an operator, at any size
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ def load(path: Path) -> Source:
     is unknown, and one that is no image-to-image network of 1 or 3 channels."""
     weights, licence = read(path)
     try:
-        found = spandrel.ModelLoader(device="cpu").load_from_state_dict(spandrel.canonicalize_state_dict(weights))
+        with hushed():
+            found = spandrel.ModelLoader(device="cpu").load_from_state_dict(spandrel.canonicalize_state_dict(weights))
     except spandrel.UnsupportedModelError as error:
         known = ", ".join(sorted(str(a.architecture.name) for a in spandrel.MAIN_REGISTRY))
         raise ModelError(f'"{path.name}" is of no architecture that spandrel knows; it knows: {known}') from error
@@ -106,8 +114,8 @@ def load(path: Path) -> Source:
 def read(path: Path) -> tuple[dict[str, Any], str]:
     """The weights in a file, as float32 tensors by name, and the licence it states, "" if none."""
     kind = path.suffix.lower()
-    if kind not in SUFFIXES:
-        raise ModelError(f'"{path.name}" is none of {", ".join(SUFFIXES)}')
+    if kind not in PYTORCH:
+        raise ModelError(f'"{path.name}" is none of {", ".join(PYTORCH)}')
     licence = ""
     try:
         if kind == ".safetensors":
@@ -176,13 +184,16 @@ def export(source: Source, tile: int) -> Export:
     """
     side = ceil_to(max(TRACED, source.least), source.unit)
     fixed = ceil_to(max(tile, source.least), source.unit)
-    failures = []
+    failures: dict[str, str] = {}
+    lacking: set[str] = set()
     for label, sides, free in (
         ("traced", (side, side), True),
         ("exported", (side, side + 2 * source.unit), True),
         ("traced", (fixed, fixed), False),
         ("exported", (fixed, fixed), False),
     ):
+        if label in lacking:
+            continue
         where = f"{label} with {'free' if free else 'fixed'} sizes"
         try:
             with hushed():
@@ -190,12 +201,23 @@ def export(source: Source, tile: int) -> Export:
                 data = make(source, sides, free)
                 found = prove(source, data, sides, free)
         except Exception as error:  # exporters and runtimes raise types of their own
-            failures.append(f"{where}: {one_line(error, 160)}")
+            cause = origin(error)
+            if type(cause).__name__ in LACKING:
+                lacking.add(label)
+            failures[where] = re.sub(r"\\x1b\[\d*m", "", one_line(cause, 160))  # without the exporters' colours
             continue
         if isinstance(found, Export):
             return found
-        failures.append(f"{where}: {found}")
-    raise ModelError(f"{source.architecture} cannot be made ONNX; {'; '.join(failures)}")
+        failures[where] = found
+    why = "; ".join(f"{where}: {said}" for where, said in failures.items())
+    raise ModelError(f"{source.architecture} cannot be made ONNX; {why}")
+
+
+def origin(error: BaseException) -> BaseException:
+    """What was wrong in the first place."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def prove(source: Source, data: bytes, sides: tuple[int, int], free: bool) -> Export | str:

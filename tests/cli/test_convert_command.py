@@ -16,7 +16,7 @@ def test_pytorch_file_becomes_an_own_model(gansr: Gansr, home: Path, tmp_path: P
     assert done.stdout == ""
     made = home / "data" / "gansr" / "models" / "Compact.onnx"
     assert "2x, RGB, any size, licence MIT" in done.stderr and f"{made}: fp32" in done.stderr
-    assert "verified on made-up pictures" in done.stderr
+    assert "verified on photographs that scikit-image carries" in done.stderr
     shown = gansr("models", "show", "Compact").stdout
     assert "MIT" in shown and "example.org, Compact.pth, sha256" in shown
     again = gansr("convert", str(source))

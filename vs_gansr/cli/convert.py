@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..userdata import models_folder
 from .common import CommandError, note, say
+from .show import channels
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, help="the .onnx to write (default: the source's name, among your own models)")
     add("-y", "--overwrite", action="store_true", help="replace the output if it exists")
     add("--frames", type=Path, nargs="+", default=[], metavar="PATH",
-        help="images, videos or folders of images to verify on, and to calibrate int8 on")  # fmt: skip
+        help="images, videos, folders of images to verify on (default: photographs) and calibrate int8 on")  # fmt: skip
     add("--fp16", action="store_true", help="keep the weights in half precision: half the size")
     add("--int8", action="store_true", help="make an int8 twin for CPUs, too; needs --frames")
     add("--tile", type=int, default=128, metavar="N", help="side of the tile for networks that need a fixed size")
@@ -65,12 +66,12 @@ def run(args: argparse.Namespace) -> int:
     sizes = f"tiles of {report.fixed[0]}x{report.fixed[1]}" if report.fixed else "any size"
     if report.multiple > 1:
         sizes += f", padded to multiples of {report.multiple}"
-    kind = "luma" if report.channels == 1 else "RGB"
+    kind = channels(report.channels, report.frames)
     say(f"{report.architecture}, {report.scale}x, {kind}, {sizes}, licence {report.licence}")
     for file in report.files:
         say(f"{file.path}: {file.precision}, {file.psnr:.0f} dB from the original, at most {file.difference:.1g} off")
     if report.licence == "unknown":
         note("its licence is unknown: ask its author before you pass it on, and record it with --licence")
-    if not report.real_frames:
-        note("verified on made-up pictures; give --frames to verify on your own")
+    if not args.frames:
+        note("verified on photographs that scikit-image carries; --frames takes your own")
     return 0
