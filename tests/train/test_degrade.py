@@ -44,6 +44,18 @@ def test_shape_range_and_determinism(sharp: Frames, seed: int) -> None:
     assert 5 < low.std() < 128
 
 
+def test_softening_takes_the_chosen_share_and_blurs(sharp: Frames) -> None:
+    config = dataclasses.replace(DegradeConfig(), soft_chance=0.35)
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        drawn = [degrade.soften(sharp, rng, config) for _ in range(80)]
+        assert 0.2 < np.mean([sigma > 0 for _, sigma in drawn]) < 0.5
+        for soft, sigma in drawn:
+            assert soft.std() < sharp.std() if sigma else soft is sharp
+            assert not sigma or config.soft_sigma[0] <= sigma <= config.soft_sigma[1]
+    assert degrade.soften(sharp, np.random.default_rng(0), DegradeConfig())[1] == 0
+
+
 @pytest.mark.parametrize(("name", "mild", "harsh"), [("h264", 16, 38), ("h265", 18, 40), ("mpeg2", 2, 20)])
 def test_codecs_lose_more_at_harsher_settings(sharp: Frames, name: str, mild: float, harsh: float) -> None:
     clean = degrade.apply(sharp, CLEAN, np.random.default_rng(0), 2)

@@ -46,12 +46,13 @@ def _choose(rng: np.random.Generator, table: tuple[tuple[str, float], ...]) -> s
     return table[int(rng.choice(len(table), p=weights / weights.sum()))][0]
 
 
+def _maybe(rng: np.random.Generator, chance: float, bounds: tuple[float, float]) -> float:
+    hit, value = rng.random() < chance, float(rng.uniform(*bounds))
+    return value if hit else 0.0
+
+
 def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
     """Draw a fate: the same generator state and config give the same answer."""
-
-    def maybe(chance: float, bounds: tuple[float, float]) -> float:
-        hit, value = rng.random() < chance, float(rng.uniform(*bounds))
-        return value if hit else 0.0
 
     chosen = _choose(rng, config.codecs)
     bounds = {"h264": config.h264_crf, "h265": config.h265_crf, "mpeg2": config.mpeg2_q}.get(chosen, (0.0, 0.0))
@@ -60,9 +61,9 @@ def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
         codec=chosen,
         quality=float(rng.uniform(*bounds)),
         preset=_choose(rng, (("medium", 0.7), ("veryfast", 0.2), ("slow", 0.1))),
-        blur=maybe(config.blur_chance, config.blur_sigma),
-        noise=maybe(config.noise_chance, config.noise_sigma),
-        ringing=maybe(config.ringing_chance, config.ringing_amount),
+        blur=_maybe(rng, config.blur_chance, config.blur_sigma),
+        noise=_maybe(rng, config.noise_chance, config.noise_sigma),
+        ringing=_maybe(rng, config.ringing_chance, config.ringing_amount),
     )
 
 
@@ -79,6 +80,12 @@ def shrink(frames: Frames, scale: int, kernel: str) -> Frames:
         raise ValueError(f"shrink: {width}x{height} does not divide by {scale}; crop first")
     size = (width // scale, height // scale)
     return np.stack([np.asarray(Image.fromarray(frame).resize(size, KERNELS[kernel])) for frame in frames])
+
+
+def soften(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tuple[Frames, float]:
+    """The reference as a soft camera or an earlier enlargement leaves it, and the sigma drawn (0: left as it is)."""
+    sigma = _maybe(rng, config.soft_chance, config.soft_sigma)
+    return blur(frames, sigma), sigma
 
 
 def blur(frames: Frames, sigma: float) -> Frames:

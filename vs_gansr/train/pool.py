@@ -113,9 +113,10 @@ def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -
     config = recipe.pool
     rng = np.random.default_rng([config.seed, index, int(held_out)])
     sharp, source = data.clip(recipe.data, files, rng, config.length, config.field)
+    sharp, softness = degrade.soften(sharp, rng, recipe.degrade)
     low, fate = degrade.degrade(sharp, rng, recipe.degrade)
     high, small = cut(sharp, low, rng, config.crops, config.crop, config.frames)
-    return high, small, f"{Path(source.name).stem}: {fate}"
+    return high, small, f"{Path(source.name).stem}: {fate}" + (f", soft {softness:.1f}" if softness else "")
 
 
 def build(

@@ -37,7 +37,9 @@ class DegradeConfig:
     """Chances and ranges of everything that stands between a sharp frame and the one a user has.
 
     `kernels` and `codecs` are (name, weight); ranges are inclusive (low, high). Noise and ringing are in 8-bit code
-    values and unsharp amount, blur is a Gaussian's sigma in large-picture pixels.
+    values and unsharp amount, blur is a Gaussian's sigma in large-picture pixels. `soft_chance` of the clips are
+    blurred by `soft_sigma` before all else, the reference with them: much real video is softer than its size allows,
+    and a generator that never saw such sharpens what never was sharp.
     """
 
     scale: int = 2
@@ -51,6 +53,8 @@ class DegradeConfig:
     h264_crf: tuple[float, float] = (15, 29)
     h265_crf: tuple[float, float] = (21, 31)
     mpeg2_q: tuple[float, float] = (2, 6)
+    soft_chance: float = 0.0
+    soft_sigma: tuple[float, float] = (0.4, 1.3)
     blur_chance: float = 0.12
     blur_sigma: tuple[float, float] = (0.3, 0.8)
     noise_chance: float = 0.12
