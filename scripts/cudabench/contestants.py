@@ -10,8 +10,10 @@ soak     gansr over many frames, memory watched
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -41,6 +43,8 @@ def used(job: Job) -> int:
         return total - free
     import psutil  # type: ignore[import-untyped]
 
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)  # what is free but kept in the C library's pools is not in use
     return int(psutil.Process().memory_info().rss)
 
 
