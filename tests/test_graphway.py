@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import clips
+import networks
 import numpy as np
+import onnx
 import pytest
 import vapoursynth as vs
 
@@ -217,3 +219,20 @@ def test_unset_matrix_is_guessed_before_the_graph_is_made(small_model: Path, sai
     assert out.get_frame(0).props["_Matrix"] == 6
     assert np.asarray(out.get_frame(0)[0]).shape == (32, 64)
     assert any("does not say its matrix" in message for message in said)
+
+
+@pytest.mark.parametrize("opset", [9, 11])
+def test_networks_of_old_opsets_go_this_way_too(
+    opset: int, tmp_path: Path, runs: list[Flow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proto = onnx.load(str(networks.compact(tmp_path / "m.onnx", 8, 3)))
+    proto.opset_import[0].version = opset
+    if opset < 11:
+        next(node for node in proto.graph.node if node.op_type == "DepthToSpace").ClearField("attribute")
+        proto.graph.node[-1].attribute.add(name="blocksize", type=onnx.AttributeProto.INT, i=2)
+    path = tmp_path / "old.onnx"
+    onnx.save(proto, str(path))
+    clip = clips.noise(vs.YUV420P8, 36, 20, length=1, props=YUV)
+    got = clip.gansr.Upscale(str(path), provider="CPU")
+    assert clips.largest_difference(got, around(clip, monkeypatch, str(path), provider="CPU")) <= 1
+    assert len(runs) == 1

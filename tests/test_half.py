@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr import half
+from vs_gansr import graphflow, half, model, probe, providers, session
 
 
 def run(proto: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
@@ -68,6 +68,17 @@ def test_activations_that_overflow_stay_in_float(tmp_path: Path) -> None:
     naive = half.convert(proto, keep=frozenset())
     assert not np.isfinite(run_in_half(naive, picture(8))).all()
     assert psnr(run_in_half(half.convert(proto), picture(8)), picture(8)) > 55
+
+
+def test_sessions_of_both_ways_spare_what_overflows(tmp_path: Path) -> None:
+    """With zimg around the network and with colour in its graph."""
+    loud(tmp_path, 1e6)
+    loaded = probe.describe(model.load(str(tmp_path / "loud.onnx")))
+    key = session.EngineKey(loaded.spec.digest, providers.CPU, 0, "fp16", 8, 8, 1, 1)
+    around = session.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
+    for proto in (around, graphflow.generator(loaded, "fp16").proto):
+        assert TensorProto.FLOAT16 in {t.data_type for t in proto.graph.initializer}
+        assert psnr(run_in_half(proto, picture(8)), picture(8)) > 55
 
 
 def test_weights_that_overflow_stay_in_float(tmp_path: Path) -> None:
