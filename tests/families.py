@@ -48,25 +48,17 @@ FAMILIES: dict[str, Callable[[], torch.nn.Module]] = {
 }  # fmt: skip
 
 
-REFUSED: dict[str, tuple[Callable[[], torch.nn.Module], str]] = {
-    "ATD": (
-        make(
-            "ATD", "ATD", img_size=32, embed_dim=24, depths=(2,), num_heads=(2,), window_size=8, category_size=64,
-            num_tokens=8, reducted_dim=4, convffn_kernel_size=5, mlp_ratio=2.0, upscale=2,
-            upsampler="pixelshuffledirect",
-        ),
-        "Sort",
+REFUSED: dict[str, Callable[[], torch.nn.Module]] = {
+    "ATD": make(
+        "ATD", "ATD", img_size=32, embed_dim=24, depths=(2,), num_heads=(2,), window_size=8, category_size=64,
+        num_tokens=8, reducted_dim=4, convffn_kernel_size=5, mlp_ratio=2.0, upscale=2, upsampler="pixelshuffledirect",
     ),
 }  # fmt: skip
-"""Those that cannot be converted, and what the exporters lack."""
 
 
 def save(folder: Path, family: str, suffix: str = ".pth", wrap: str = "") -> Path:
     """The weights of a family in a file; `wrap` is the key of the checkpoint that holds them."""
-    weights = {
-        key: value.detach().clone()
-        for key, value in (FAMILIES.get(family) or REFUSED[family][0])().state_dict().items()
-    }
+    weights = {key: value.detach().clone() for key, value in (FAMILIES | REFUSED)[family]().state_dict().items()}
     path = folder / f"{family}{suffix}"
     if suffix == ".safetensors":
         from safetensors.torch import save_file

@@ -123,10 +123,10 @@ def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
         keep(job.target, halved(network.data, network.peak) if job.precision == "fp16" else network.data, job.precision)
         if job.int8:
             say(f"quantising on {CALIBRATION} pictures")
-            twin = job.target.with_name(f"{job.target.stem}.int8.onnx")
-            refuse_existing(twin, job.overwrite)
             crops = [c * np.float32(network.peak) for c in sample(job, network, CALIBRATION + CHECKS)[CHECKS:]]
-            keep(twin, quantised(network.data, crops, job.source.name), "int8")
+            keep(twin_of(job.target), quantised(network.data, crops, job.source.name), "int8")
+        if not job.int8:
+            twin_of(job.target).unlink(missing_ok=True)  # that of the network replaced
         for part, checked in reversed(written):  # the twin first: a model is complete once its own file is there
             part.replace(checked.path)
     return Report(
@@ -158,6 +158,12 @@ def check(job: Job) -> None:
     if not job.target.parent.is_dir():
         raise ArgumentError(f'the folder "{job.target.parent}" does not exist; create it first')
     refuse_existing(job.target, job.overwrite)
+    refuse_existing(twin_of(job.target), job.overwrite)  # Upscale would take it for this network's
+
+
+def twin_of(target: Path) -> Path:
+    """Where the int8 twin of a network lies."""
+    return target.with_name(f"{target.stem}.int8.onnx")
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:

@@ -126,7 +126,9 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
                 weights: Any = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
             licence = said.get("modelspec.license") or said.get("license") or ""
         else:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                weights = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(f'"{path}" does not exist') from error
     except pickle.UnpicklingError as error:
