@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import data, degrade
+from . import data, degrade, titles
 from .codec import Frames
 from .recipe import Recipe
 
@@ -113,10 +113,17 @@ def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -
     config = recipe.pool
     rng = np.random.default_rng([config.seed, index, int(held_out)])
     sharp, source = data.clip(recipe.data, files, rng, config.length, config.field)
-    sharp, softness = degrade.soften(sharp, rng, recipe.degrade)
+    also = ""
+    # Drawn only where asked for: a recipe without them makes the pool it always made.
+    if recipe.degrade.soft_chance:
+        sharp, softness = degrade.soften(sharp, rng, recipe.degrade)
+        also += f", softened by {softness:.1f}" if softness else ""
+    if recipe.data.titles and rng.random() < recipe.data.titles:
+        sharp = titles.lettering(sharp, rng)
+        also += ", titles"
     low, fate = degrade.degrade(sharp, rng, recipe.degrade)
     high, small = cut(sharp, low, rng, config.crops, config.crop, config.frames)
-    return high, small, f"{Path(source.name).stem}: {fate}" + (f", soft {softness:.1f}" if softness else "")
+    return high, small, f"{Path(source.name).stem}: {fate}{also}"
 
 
 def build(

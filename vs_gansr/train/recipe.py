@@ -22,7 +22,8 @@ class DataConfig:
 
     `weights` pairs a glob on the file name with a factor, the first match counts, 1 where none matches and 0 leaves
     a file out. `exclude_licences` drops stills whose manifest licence contains one of the strings. `holdout` stills
-    (every n-th of the sorted list) are never trained on: they measure the run.
+    (every n-th of the sorted list) are never trained on: they measure the run. Lettering is drawn over `titles` of the
+    clips.
     """
 
     root: str = "../shared/data"
@@ -30,6 +31,7 @@ class DataConfig:
     exclude_licences: tuple[str, ...] = ()
     video_share: float = 0.2
     holdout: int = 12
+    titles: float = 0.0
 
 
 @dataclass(frozen=True)
