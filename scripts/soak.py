@@ -1,7 +1,7 @@
-"""Long runs in real hosts, their memory watched from outside: vspipe for frames, a VSScript host for evaluations.
+"""Long runs: frames through vspipe, evaluations in a VSScript host, storm, reload and hostile (see soaks/).
 
-Fails where resident memory grows by LIMIT or more after the first tenth of a run: the median of the last tenth is
-held against that of the second.
+The first two run in real hosts, their memory watched from outside. They fail where resident memory grows by LIMIT or
+more after the first tenth of a run: the median of the last tenth is held against that of the second.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ PACKAGE = Path(vs.__file__).parent
 LIMIT = 0.02
 MIB = 1 << 20
 ENDLESS = 10_000_000
+RUNS = ("frames", "evaluations", "storm", "reload", "hostile")
 
 SCRIPT = """\
 import vapoursynth as vs
@@ -140,32 +141,41 @@ def build_host(folder: Path) -> Path:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, help="run for so long instead of for a number of steps")
-    parser.add_argument("--frames", type=int, default=20_000, help="frames in one run, 0 for none (%(default)s)")
-    parser.add_argument("--evaluations", type=int, default=500, help="script evaluations, 0 for none (%(default)s)")
-    parser.add_argument("--size", type=int, nargs=2, default=(160, 90), metavar=("W", "H"), help="of the clip")
-    parser.add_argument("--model", help="a shipped model's name or an .onnx file; default: the plugin's")
+    parser.add_argument("runs", nargs="*", choices=RUNS, help="which to do; default: all")
+    parser.add_argument("--minutes", type=float, help="run for so long in all, instead of for a number of steps")
+    parser.add_argument("--frames", type=int, default=20_000, help="frames through vspipe (%(default)s)")
+    parser.add_argument("--evaluations", type=int, default=500, help="script evaluations in a host (%(default)s)")
+    parser.add_argument("--size", type=int, nargs=2, default=(160, 90), metavar=("W", "H"), help="of their clip")
+    parser.add_argument("--model", help="theirs: a shipped model's name or an .onnx file; default: the plugin's")
     return parser.parse_args()
 
 
-def main() -> None:
-    arguments = parse()
+def watched(kind: str, arguments: argparse.Namespace, seconds: float | None) -> bool:
+    """The run `frames` or `evaluations`."""
     width, height = arguments.size
-    chosen = [name for name in ("frames", "evaluations") if getattr(arguments, name)]
-    seconds = arguments.minutes * 60 / len(chosen) if arguments.minutes else None
     model = f"model={arguments.model!r}" if arguments.model else ""
-    held = []
+    bound = Bound(ENDLESS if seconds else getattr(arguments, kind), seconds)
+    length = bound.count if kind == "frames" else 16
     with tempfile.TemporaryDirectory() as name:
         script = Path(name) / "soak.vpy"
-        for kind in chosen:
-            bound = Bound(ENDLESS if seconds else getattr(arguments, kind), seconds)
-            length = bound.count if kind == "frames" else 16
-            script.write_text(SCRIPT.format(width=width, height=height, length=length, model=model), encoding="utf-8")
-            if kind == "frames":
-                held.append(frames(script, 2 * width * 2 * height * 3 // 2, bound))
-            else:
-                held.append(evaluations(script, build_host(Path(name)), bound))
-    sys.exit(0 if all(held) else "soak: memory grew")
+        script.write_text(SCRIPT.format(width=width, height=height, length=length, model=model), encoding="utf-8")
+        if kind == "frames":
+            return frames(script, 2 * width * 2 * height * 3 // 2, bound)
+        return evaluations(script, build_host(Path(name)), bound)
+
+
+def main() -> None:
+    from soaks import hostile, reload, storm
+
+    others = {"storm": storm.main, "reload": reload.main, "hostile": hostile.main}
+    arguments = parse()
+    chosen = arguments.runs or RUNS
+    minutes = arguments.minutes / len(chosen) if arguments.minutes else None
+    failed = []
+    for kind in chosen:
+        well = others[kind](minutes) if kind in others else watched(kind, arguments, minutes and 60 * minutes)
+        failed += [] if well else [kind]
+    sys.exit(f"soak: failed: {', '.join(failed)}" if failed else 0)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Frames of a size at which the process has its level within the first tenth; smaller ones take some thousand frames.
-FRAMES = ["--frames", "2000", "--evaluations", "0", "--size", "640", "360"]
-EVALUATIONS = ["--frames", "0", "--evaluations", "200", "--size", "160", "90"]
+FRAMES = ["frames", "--frames", "2000", "--size", "640", "360"]
+EVALUATIONS = ["evaluations", "--evaluations", "200", "--size", "160", "90"]
 
 
 @pytest.mark.parametrize("run", [FRAMES, EVALUATIONS], ids=["frames", "evaluations"])

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 
 import psutil  # type: ignore[import-untyped]
-from soak import ALLOCATOR, LIMIT, MIB, ROOT, Watch
+from soak import LIMIT, MIB, ROOT, Watch
 
 __all__ = ["MIB", "Levels", "run"]
 
@@ -20,7 +20,7 @@ def run(module: str, *arguments: object) -> bool:
     path = os.pathsep.join([*PATH, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-m", f"soaks.{module}", *map(str, arguments)]
     more = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}  # no threads of numpy's before a fork
-    return subprocess.run(command, env=os.environ | ALLOCATOR | more, check=False).returncode == 0
+    return subprocess.run(command, env=os.environ | more, check=False).returncode == 0
 
 
 @dataclass
