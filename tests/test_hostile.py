@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import struct
 import sys
@@ -277,6 +278,31 @@ def test_a_model_replaced_between_evaluations(clip: vs.VideoNode, tmp_path: Path
 def test_metadata_out_of_range(clip: vs.VideoNode, tmp_path: Path, metadata: dict[str, str], match: str) -> None:
     g = Graph()
     refused(clip, g.proto(g.conv("input", 3), metadata), tmp_path, match)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks and limits memory")
+@pytest.mark.parametrize("metadata", [{}, {"scale": "1", "multiple": "1"}], ids=["found", "said"])
+@pytest.mark.parametrize(
+    ("shape", "match"),
+    [
+        ([1, 3, 1 << 31, 1 << 31], "takes 2147483648x2147483648 pictures only"),
+        ([1, 3, 1 << 31, 8], "takes 8x2147483648 pictures only"),
+        ([1, 6_000_003, 16, 16], "takes 2000001 frames at once, more than 31"),
+        ([1, 3 * (1 << 40) + 3, "h", "w"], "frames at once"),
+    ],
+    ids=str,
+)
+def test_enormous_inputs_cost_nothing(shape: list, match: str, metadata: dict[str, str], tmp_path: Path) -> None:
+    """Refused within 2 GiB."""
+    g = Graph()
+    proto = g.proto(g.op("Relu", "input"), metadata)
+    proto.graph.input[0].CopyFrom(helper.make_tensor_value_info("input", TensorProto.FLOAT, shape))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(proto.SerializeToString())
+    outcome, said = hostile.attempt(
+        lambda: hostile.try_out(hostile.small_clip(vs.RGBS, 40, 24), {"model": str(path), "provider": "CPU"})
+    )
+    assert outcome == "refused" and re.search(f"Upscale: model .*({match})", said), said
 
 
 def test_a_stated_radius_does_not_replace_the_graphs(tmp_path: Path) -> None:

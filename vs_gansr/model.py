@@ -28,7 +28,8 @@ PYTORCH = (".pth", ".pt", ".ckpt", ".safetensors")
 LARGEST_FILE = (1 << 31) - 1  # bytes; protobuf reads no more
 LARGEST_SCALE = 16
 MOST_PARSED = 32
-LARGEST_RULE = 1024  # pixels: a radius or size rule beyond it is damage, not a network
+MOST_FRAMES = 31  # at once; more is damage, not a network
+LARGEST_RULE = 1024  # pixels, of a radius or size rule; the same
 ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
 
 
@@ -223,6 +224,8 @@ def _parse(data: bytes, name: str, digest: str) -> ModelSpec:
             f'model "{name}" has {stacked or "a free number of"} input channels, 1 or 3 are supported, '
             "and 3 for each of an odd number of frames"
         )
+    if stacked > 3 * MOST_FRAMES:
+        raise ModelError(f'model "{name}" takes {stacked // 3} frames at once, more than {MOST_FRAMES}')
     channels = min(3, stacked)
     sides = (dims[3] or dims[2], dims[2] or dims[3])
     fixed = (sides[0], sides[1]) if sides[0] and sides[1] else None

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from . import pictures, providers, userdata
-from .errors import ModelError, one_line
+from . import memory, pictures, providers, userdata
+from .errors import ModelError, ShortageError, one_line
 from .model import LARGEST_SCALE, Model, ModelSpec
 from .session import EngineKey, create_session, fix
 
@@ -46,7 +46,7 @@ class Findings:
 def describe(model: Model) -> Model:
     """`model` with scale, size rule and range filled in: said by the file, read off its graph, or found.
 
-    Raises ModelError where a run fails or gives no picture.
+    Raises ModelError where a run fails or gives no picture, ShortageError where memory does not suffice for one.
     """
     spec = model.spec
     if spec.scale is not None and spec.multiple is not None:  # it describes itself, and 1 is the usual white
@@ -154,7 +154,10 @@ def white(model: Model, width: int, height: int) -> float:
 
 
 def run(model: Model, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The network's output for `picture`, (1, C, H, W), on the CPU. Raises ModelError where it fails."""
+    """The network's output for `picture`, (1, C, H, W), on the CPU.
+
+    Raises ModelError where it fails, ShortageError where that is for want of memory: no other size needs trying.
+    """
     spec: ModelSpec = model.spec
     height, width = picture.shape[2:]
     key = EngineKey(spec.digest, providers.CPU, 0, "fp32", width, height, 1, 1)
@@ -162,7 +165,8 @@ def run(model: Model, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float3
     try:
         result = session.run(None, {spec.input: picture.astype(np.float16 if spec.half_input else np.float32)})[0]
     except Exception as error:
-        raise ModelError(f'model "{spec.name}" fails on a {width}x{height} picture: {one_line(error)}') from error
+        kind = ShortageError if memory.is_shortage(error) else ModelError
+        raise kind(f'model "{spec.name}" fails on a {width}x{height} picture: {one_line(error)}') from error
     return np.asarray(result, np.float32)
 
 

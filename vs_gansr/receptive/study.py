@@ -99,6 +99,8 @@ def walk(proto: onnx.ModelProto, name: str, shape: Sequence[int]) -> Walk:
             state.tensors[weight.name] = constant_tensor(weight)
     except Exception as error:
         raise UnknownError(f"a damaged weight: {error}") from error
+    if max(shape) > LARGEST:
+        raise UnknownError(f"a picture of {shape[3]}x{shape[2]}")
     rows = np.arange(shape[2], dtype=np.int32).reshape(1, 1, -1, 1)
     columns = np.arange(shape[3], dtype=np.int32).reshape(1, 1, 1, -1)
     state.tensors[name] = Trace(tuple(shape), (np.stack([rows, -rows]), np.stack([columns, -columns])))
