@@ -169,7 +169,10 @@ def create_session(proto: onnx.ModelProto, key: EngineKey) -> ort.InferenceSessi
         # A pattern is planned after the first run, beside what that run holds: twice the memory, no faster.
         settings.enable_mem_pattern = False
         if rewrite.BLOCKED:
-            proto = rewrite.for_cpu(proto)
+            try:
+                proto = rewrite.for_cpu(proto)
+            except (ValueError, TypeError, LookupError, AttributeError) as error:  # in what no network holds
+                raise ModelError(f"the model's graph is damaged ({one_line(error)})") from error
     try:
         session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id)
     except Exception as error:

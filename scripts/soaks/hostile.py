@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import signal
 import sys
@@ -29,6 +30,8 @@ ARGUMENTS = 500
 SECONDS = 20.0
 BYTES = 2 << 30  # of address space beyond what the process has when a case begins
 
+SURPRISE = re.compile(r"Upscale: (frame \d+: )?\w+Error: ")  # an exception that nobody foresaw
+
 type Case = Callable[[], str]
 
 
@@ -46,7 +49,7 @@ def try_out(clip: Any, arguments: dict[str, Any], frames: int = 1) -> str:
                     raise ValueError("a frame with values that are not finite")
         return "fine"
     except vs.Error as error:
-        if not str(error).startswith("Upscale: ") or "\n" in str(error):
+        if not str(error).startswith("Upscale: ") or "\n" in str(error) or SURPRISE.match(str(error)):
             raise
         return str(error)
 
@@ -207,7 +210,7 @@ def batter(name: str, cases: Iterator[tuple[str, Case]], count: int, seconds: fl
         outcome, said = attempt(case)
         outcomes[outcome] += 1
         if outcome == "refused":
-            kinds[said.splitlines()[-1].split('"')[0][:40]] += 1
+            kinds[re.sub(r'"[^"]*"|\d+', "", said.splitlines()[-1])[:80]] += 1
         elif outcome != "fine":
             print(f"{name}: {label}: {outcome}\n{said[-1500:]}", flush=True)
     bad = sum(outcomes.values()) - outcomes["fine"] - outcomes["refused"]
