@@ -97,13 +97,6 @@ def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
         d.dim_value if d.dim_value > 0 else side  # some exporters write -1 for free
         for d, side in zip(entry.type.tensor_type.shape.dim, (1, 3, PROBE, PROBE), strict=False)
     ]
-    known = {value.name for value in graph.output}
-    inferred = onnx.shape_inference.infer_shapes(probe).graph.value_info
-    graph.output.extend(
-        helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
-        for value in inferred
-        if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in known | weights
-    )
     rng = np.random.default_rng(0)
     noise = rng.random(dims, np.float32)
     options = ort.SessionOptions()
@@ -111,6 +104,13 @@ def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
     options.intra_op_num_threads = 1
     found: dict[str, float] = {}
     try:
+        known = {value.name for value in graph.output}
+        inferred = onnx.shape_inference.infer_shapes(probe).graph.value_info
+        graph.output.extend(
+            helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
+            for value in inferred
+            if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in known | weights
+        )
         session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names = [value.name for value in session.get_outputs()]
         for picture in (noise, np.round(noise)):

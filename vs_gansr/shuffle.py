@@ -50,7 +50,9 @@ def take_out(proto: onnx.ModelProto) -> Shuffle | None:
     if last is None or last.op_type != "DepthToSpace":
         return None
     said = {attribute.name: attribute for attribute in last.attribute}
-    mode = said["mode"].s.decode() if "mode" in said else "DCR"
+    mode, block = said["mode"].s if "mode" in said else b"DCR", said["blocksize"].i if "blocksize" in said else 0
+    if mode not in (b"DCR", b"CRD") or block < 1:  # damaged; ONNX Runtime says so
+        return None
     source = last.input[0]
     channels = _cut(graph, makers, source)
     removed = [last]
@@ -66,7 +68,7 @@ def take_out(proto: onnx.ModelProto) -> Shuffle | None:
         graph.node.remove(node)
     graph.output[0].name = source
     graph.output[0].type.tensor_type.ClearField("shape")
-    return Shuffle(said["blocksize"].i, mode == "CRD", channels)
+    return Shuffle(block, mode == b"CRD", channels)
 
 
 def _cut(graph: onnx.GraphProto, makers: dict[str, onnx.NodeProto], name: str) -> int | None:

@@ -174,7 +174,9 @@ def radius_of(proto: onnx.ModelProto, name: str, channels: int, side: int, multi
 def outlook(found: Walk, output: str, height: int, width: int, multiple: int) -> tuple[int | None, int]:
     """The radius that one walk shows (None if it cannot) and the step in which the view repeats."""
     trace = found.tensors[output]
-    if len(trace.shape) != 4 or trace.shape[2] % height or trace.shape[3] % width or not found.steady:
+    if len(trace.shape) != 4 or 0 in trace.shape or trace.shape[2] % height or trace.shape[3] % width:
+        return None, multiple
+    if not found.steady:
         return None, multiple
     views = []
     for k, length in enumerate((height, width)):
