@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import sys
+import time
 from pathlib import Path
 
 import clips
@@ -17,6 +18,9 @@ import pytest
 import vapoursynth as vs
 from graphs import Graph
 from onnx import TensorProto, helper, numpy_helper
+
+from vs_gansr import probe
+from vs_gansr.errors import ModelError
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -307,6 +311,38 @@ def test_enormous_inputs_cost_nothing(
         refused(clip, proto, tmp_path, match)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("by", [-(1 << 62), 1 << 40, -(1 << 63)])
+@pytest.mark.parametrize("place", ["initializer", "constant"])
+def test_padding_beyond_all_reason(clip: vs.VideoNode, tmp_path: Path, by: int, place: str) -> None:
+    """ONNX Runtime's shape inference ends the process over a slice of what such padding leaves."""
+    g = Graph()
+    margins = g.const([0, 0, by, by, 0, 0, by, by])
+    if place == "constant":
+        g.nodes.append(helper.make_node("Constant", [], [margins], value=g.weights.pop()))
+    padded = g.op("Pad", "input", margins, mode="edge")
+    cut = g.op("Slice", g.conv(padded, 3), g.const([4, 4]), g.const([-4, -4]), g.const([2, 3]))
+    refused(clip, g.proto(cut), tmp_path, "pads by more than 1048576 pixels")
+
+
+def test_a_network_that_fails_slowly_is_not_tried_at_every_size(
+    clip: vs.VideoNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def slow(*arguments: object) -> int:
+        tried.append(arguments)
+        end = time.thread_time() + 0.2
+        while time.thread_time() < end:
+            pass
+        raise ModelError("no")
+
+    monkeypatch.setattr(probe, "scale_of", slow)
+    monkeypatch.setattr(probe, "PATIENCE", 0.5)
+    g = Graph()
+    refused(clip, g.proto(g.op("Einsum", "input", equation="nchw->nchw")), tmp_path, "no")
+    assert len(tried) == 3
 
 
 def test_a_stated_radius_does_not_replace_the_graphs(tmp_path: Path) -> None:

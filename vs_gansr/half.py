@@ -8,6 +8,7 @@ joined directly where they touch: the converter alone would pass what is between
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
@@ -26,6 +27,7 @@ log = logging.getLogger("vs_gansr")
 
 LARGEST = 65504.0  # of float16
 HEADROOM = 4.0  # real pictures may excite more than the probes do
+LARGEST_PROBE = 1 << 24  # samples of a picture that looks for overflow
 PROBE = 48  # pixels a side of the pictures that look for overflow
 
 
@@ -97,6 +99,8 @@ def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
         d.dim_value if d.dim_value > 0 else side  # some exporters write -1 for free
         for d, side in zip(entry.type.tensor_type.shape.dim, (1, 3, PROBE, PROBE), strict=False)
     ]
+    if math.prod(dims) > LARGEST_PROBE:  # of a fixed size
+        return {}
     rng = np.random.default_rng(0)
     noise = rng.random(dims, np.float32)
     options = ort.SessionOptions()

@@ -30,6 +30,8 @@ LARGEST_SCALE = 16
 MOST_PARSED = 32
 MOST_FRAMES = 31  # at once; more is damage, not a network
 LARGEST_RULE = 1024  # pixels, of a radius or size rule; the same
+MOST_MARGINS = 16
+LARGEST_MARGIN = 1 << 20  # pixels that Pad may add or take; shape inference aborts the process over some beyond
 ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
 
 
@@ -291,11 +293,14 @@ def check_graph(proto: onnx.ModelProto, name: str) -> None:
     """ModelError for what no picture's network needs and a hostile file may hold, wherever it hides."""
     nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
     tensors: list[onnx.TensorProto] = []
+    named: dict[str, onnx.TensorProto] = {}
+    margins: set[str] = set()
     graphs = [proto.graph]
     while nodes or graphs:
         while graphs:
             graph = graphs.pop()
             tensors += graph.initializer
+            named |= {tensor.name: tensor for tensor in graph.initializer}
             tensors += (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
             nodes += graph.node if graph is not proto.graph else ()
         if not nodes:
@@ -303,8 +308,25 @@ def check_graph(proto: onnx.ModelProto, name: str) -> None:
         node = nodes.pop()
         if node.op_type in ENDLESS:
             raise ModelError(f'model "{name}" contains {node.op_type}, which may run for ever; export it without loops')
+        if node.op_type == "Pad":
+            margins |= set(node.input[1:2])
+        elif node.op_type == "Constant":
+            named |= {output: a.t for output in node.output for a in node.attribute if a.name == "value"}
         for a in node.attribute:
             tensors += [a.t, *a.tensors, a.sparse_tensor.values, a.sparse_tensor.indices]
             graphs += [g for g in (a.g, *a.graphs) if g.node or g.initializer or g.sparse_initializer]
     if any(t.data_location == onnx.TensorProto.EXTERNAL or t.external_data for t in tensors):
         raise ModelError(f'model "{name}" keeps its weights in another file; save it as one self-contained file')
+    for margin in sorted(margins & named.keys()):
+        if largest_whole(named[margin]) > LARGEST_MARGIN:
+            raise ModelError(f'model "{name}" pads by more than {LARGEST_MARGIN} pixels; its file is damaged')
+
+
+def largest_whole(tensor: onnx.TensorProto) -> int:
+    """The largest absolute value of a short list of whole numbers; 0 for anything else."""
+    if tensor.data_type != onnx.TensorProto.INT64 or math.prod(tensor.dims) > MOST_MARGINS:
+        return 0
+    try:
+        return max(map(abs, onnx.numpy_helper.to_array(tensor).ravel().tolist()), default=0)
+    except Exception:  # damaged: ONNX Runtime says how
+        return 0

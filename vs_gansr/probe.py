@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ __all__ = ["Findings", "describe", "find"]
 BASES = (64, 256)  # pixels a side, at least, of the runs: larger ones where nothing else works
 STEPS = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 48, 64)  # size rules tried where the graph does not tell
 LEAST = (8, 16, 24, 32, 48, 64, 96, 128, 192)  # shortest sides tried, rounded up to the size rule
+PATIENCE = 10.0  # seconds of failing runs; a network that resists a size mostly does so at once
 LARGEST = 1 << 26  # pixels of a network of fixed size
 WHITES = (1.0, 255.0)
 FAITHFUL = 0.1  # of white: the mean difference up to which a network is said to give its picture back
@@ -84,12 +86,15 @@ def find(model: Model) -> Findings:
 def rule(model: Model) -> tuple[int, int, int]:
     """A side that works, the size rule and the scale. What the graph's reader says of the rule is tried first.
 
-    Raises ModelError, with what went wrong first, where no size works.
+    Raises ModelError, with what went wrong first, where no size works, or none that is found in PATIENCE.
     """
     said = model.spec.multiple
+    begin = time.thread_time()  # the runs have no threads of their own
     failure: ModelError | None = None
     for shortest in BASES:
         for step in (said, *STEPS) if said else STEPS:
+            if failure and time.thread_time() - begin > PATIENCE:
+                raise failure
             side = ceil_to(max(shortest, model.spec.minimum), step)
             try:
                 scales = {scale_of(model, *size) for size in sizes(side, step)[: 1 if step == said else 2]}
@@ -98,7 +103,9 @@ def rule(model: Model) -> tuple[int, int, int]:
                 continue
             if len(scales) == 1:
                 return side, step, scales.pop()
-    raise failure or ModelError(f'model "{model.spec.name}" has another scale at every size')
+            failure = failure or ModelError(f'model "{model.spec.name}" has another scale at every size')
+    assert failure
+    raise failure
 
 
 def ceil_to(number: int, step: int) -> int:

@@ -17,7 +17,7 @@ import onnx
 import onnxruntime as ort
 
 from . import half, memory, providers, rewrite
-from .errors import ModelError, ProviderError, RenderError, ShortageError, one_line
+from .errors import GansrError, ModelError, ProviderError, RenderError, ShortageError, one_line
 from .keepalive import KeepAlive, Lease
 from .model import Model, ModelSpec
 from .planes import Tensor
@@ -113,7 +113,8 @@ class Engine:
         if self.key.provider != providers.CPU:
             return None, None
         proto = onnx.load_model_from_string(model.data)
-        taken = take_out(proto)
+        with rewriting():
+            taken = take_out(proto)
         scale = model.spec.scale or 1
         if taken is None or taken.block != scale or taken.channels != model.spec.channels * scale**2:
             return None, None
@@ -169,10 +170,8 @@ def create_session(proto: onnx.ModelProto, key: EngineKey) -> ort.InferenceSessi
         # A pattern is planned after the first run, beside what that run holds: twice the memory, no faster.
         settings.enable_mem_pattern = False
         if rewrite.BLOCKED:
-            try:
+            with rewriting():
                 proto = rewrite.for_cpu(proto)
-            except (ValueError, TypeError, LookupError, AttributeError) as error:  # in what no network holds
-                raise ModelError(f"the model's graph is damaged ({one_line(error)})") from error
     try:
         session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id)
     except Exception as error:
@@ -188,13 +187,27 @@ def create_session(proto: onnx.ModelProto, key: EngineKey) -> ort.InferenceSessi
     return session
 
 
+@contextmanager
+def rewriting() -> Iterator[None]:
+    """For what changes a graph: it fails over a damaged one in many ways, none of which needs telling apart."""
+    try:
+        yield
+    except GansrError:
+        raise
+    except MemoryError as error:
+        raise ShortageError("no memory to prepare the model") from error
+    except Exception as error:
+        raise ModelError(f"the model's graph is damaged ({one_line(error)})") from error
+
+
 def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelProto:
     """The network in the key's precision, its input fixed at (1, C, height, width): memory is planned only then."""
     if spec.fixed and spec.fixed != (key.width, key.height):
         w, h = spec.fixed
         raise ModelError(f'model "{spec.name}" takes {w}x{h} pictures only, not {key.width}x{key.height}')
     if key.precision == "fp16" and not spec.half_input and not half.is_half(proto):
-        proto = half.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
+        with rewriting():
+            proto = half.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
     value = next(v for v in proto.graph.input if v.name == spec.input)
     for dim, size in zip(value.type.tensor_type.shape.dim, (1, spec.inputs, key.height, key.width), strict=True):
         dim.dim_value = size
