@@ -13,12 +13,12 @@ from PIL import Image
 
 from .codec import Frames, rgb_clip
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def psnr_y(made: Frames, real: Frames) -> float:
     """Mean PSNR of luma in dB: (n, height, width, 3) uint8 both; equal pictures count as 100 dB."""
-    error = ((made.astype(np.float32) - real.astype(np.float32)) @ _LUMA) ** 2
+    error = ((made.astype(np.float32) - real.astype(np.float32)) @ LUMA) ** 2
     mean = np.maximum(error.mean(axis=(1, 2)), 255**2 / 1e10)
     return float(np.mean(10 * np.log10(255**2 / mean)))
 
@@ -39,14 +39,15 @@ def texture(made: Frames, real: Frames) -> float:
     1 is as much as there should be; resizing and pixel losses give less. Flat real pictures count as 1.
     """
 
-    def fine(frames: Frames) -> float:
-        luma = frames.astype(np.float32) @ _LUMA
-        rows = luma[:, :-2] + luma[:, 1:-1] + luma[:, 2:]
-        mean = (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9
-        return float(np.abs(luma[:, 1:-1, 1:-1] - mean).mean())
+    wanted = detail(real.astype(np.float32) @ LUMA)
+    return detail(made.astype(np.float32) @ LUMA) / wanted if wanted > 1e-6 else 1.0
 
-    wanted = fine(real)
-    return fine(made) / wanted if wanted > 1e-6 else 1.0
+
+def detail(luma: NDArray[np.float32]) -> float:
+    """Mean |luma - its 3x3 mean| of (n, height, width), in its own units."""
+    rows = luma[:, :-2] + luma[:, 1:-1] + luma[:, 2:]
+    mean = (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]) / 9
+    return float(np.abs(luma[:, 1:-1, 1:-1] - mean).mean())
 
 
 def lanczos(low: Frames, scale: int) -> Frames:

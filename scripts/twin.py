@@ -1,0 +1,169 @@
+"""Whether the adversarial stage earned its place: a model against its pixel-loss twin made as sharp.
+
+    scripts/twin general-2x general-2x-psnr
+    scripts/twin runs/a.onnx runs/b.onnx --recipe general-2x --steps 800
+
+The twin's luma is sharpened until it holds as much fine detail (mean |luma - its 3x3 mean|) as the model's. Then
+1. both are compared in SSIMULACRA2 on the evaluation clips, preparation A, clip by clip, the twin sharpened anew each;
+2. two discriminators, fresh and equal, learn for so many steps on the training pool to tell one of them from the
+   reference each, and are asked about crops held out. 0.5 is guessing; the lower, the more real.
+The result goes to stdout as Markdown, progress to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+import vapoursynth as vs
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from evaluation import methods, metrics  # noqa: E402
+from evaluation.prepare import PREPARATIONS, Case, material, prepare  # noqa: E402
+from evaluation.score import say  # noqa: E402
+from evaluation.store import Store  # noqa: E402
+
+from vs_gansr import model as models  # noqa: E402
+from vs_gansr.train import pool, recipe  # noqa: E402
+from vs_gansr.train.adversary import Adversary, accuracies  # noqa: E402
+from vs_gansr.train.metrics import LUMA, detail  # noqa: E402
+
+SIGMA = 0.8
+"""Of the mask that sharpens the twin, output pixels: about what a factor of 2 leaves blurred."""
+
+Pictures = npt.NDArray[np.float32]
+
+
+def blurred(luma: Pictures) -> Pictures:
+    """Gaussian blur of SIGMA over the last two axes, edges repeated."""
+    taps = np.exp(-0.5 * (np.arange(-3, 4) / SIGMA) ** 2).astype(np.float32)
+    taps /= taps.sum()
+    for axis in (-2, -1):
+        width = [(0, 0)] * luma.ndim
+        width[axis] = (3, 3)
+        padded = np.pad(luma, width, mode="edge")
+        size = luma.shape[axis]
+        luma = np.sum([t * np.take(padded, range(k, k + size), axis) for k, t in enumerate(taps)], axis=0)
+    return luma
+
+
+def amount(luma: Pictures, wanted: float) -> float:
+    """How much of the difference from its blur brings `luma` to the wanted detail: bisection between 0 and 8."""
+    mask = luma - blurred(luma)
+    low, high = 0.0, 8.0
+    if detail(luma) >= wanted:
+        return 0.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if detail(luma + middle * mask) < wanted else (low, middle)
+    return (low + high) / 2
+
+
+def compare(case: Case, ours: methods.Method, twin: methods.Method) -> tuple[float, float, float]:
+    """SSIMULACRA2 of the model, of the sharpened twin, and the amount of sharpening."""
+    source, reference = case.load_source(), case.load_reference()
+    a, b = (method.upscale(source, case.factor) for method in (ours, twin))
+    strength = amount(metrics.luma(b[::4]), detail(metrics.luma(a[::4])))
+
+    def sharpen(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        luma = np.asarray(f[0]).astype(np.float32)
+        np.asarray(out[0])[:] = np.clip(np.rint(luma + strength * (luma - blurred(luma))), 0, 255)
+        return out
+
+    return metrics.ssimulacra2(reference, a), metrics.ssimulacra2(reference, b.std.ModifyFrame(b, sharpen)), strength
+
+
+def network(model: Path) -> Callable[[npt.NDArray[np.uint8]], Pictures]:
+    """(n, 3, h, w) uint8 to (n, 3, S * h, S * w) float32, not clamped."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return lambda low: np.asarray(session.run(None, {"input": low.astype(np.float32) / 255})[0])
+
+
+def with_luma(pictures: Pictures, strength: float) -> Pictures:
+    """RGB with its luma sharpened, clamped."""
+    luma = np.einsum("nchw,c->nhw", pictures, LUMA)
+    mask = strength * (luma - blurred(luma))
+    return np.asarray(np.clip(pictures + mask[:, None], 0, 1), np.float32)
+
+
+def told_apart(
+    settings: recipe.Recipe, enlarge: Callable[[npt.NDArray[np.uint8]], Pictures], steps: int, seed: int
+) -> float:
+    """Share of held-out crops whose pair (real, made) a fresh discriminator puts in the right order."""
+    torch.manual_seed(seed)
+    training, held_out = (pool.load(pool.folder(settings, part)) for part in (False, True))
+    judge = Adversary(settings.discriminator, settings.adversary, torch.device("cpu"), settings.run.bf16)
+    crop = settings.run.crop
+    for step in range(steps):
+        low, high = training.batch(seed, step, 12, crop, 1)
+        made, real = torch.from_numpy(enlarge(low)), torch.from_numpy(high.astype(np.float32) / 255)
+        numbers = judge.learn(real, made, step, settings.adversary.rate, seed)
+        if step % 50 == 0:
+            say(f"step {step} of {steps}: accuracy {numbers['accuracy']:.2f}")
+    right = []
+    with torch.no_grad():
+        for step in range(24):
+            low, high = held_out.batch(seed, step, 12, crop, 1)
+            both = torch.from_numpy(np.concatenate([high.astype(np.float32) / 255, enlarge(low)]))
+            right.append(accuracies(judge.network(both)[0], len(high))["accuracy"])
+    return float(np.mean(right))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/twin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="name in models/ or .onnx file")
+    parser.add_argument("twin", help="the same, trained with pixel losses only")
+    parser.add_argument("--recipe", help="whose pool and discriminator are used; default: the model's name")
+    parser.add_argument("--steps", type=int, default=800, help="each discriminator's (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=2, help="discriminators per network (%(default)s)")
+    args = parser.parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
+    files = [models.find(name).resolve() for name in (args.model, args.twin)]
+    ours, twin = (methods.ours(file.stem, file) for file in files)
+    store = Store(ROOT / ".cache" / "evaluate")
+    cases = prepare(store, material(ROOT.parent / "shared/data/eval/clips"), PREPARATIONS["A"], 2)
+    print(f"| clip | {ours.name} | {twin.name}, sharpened | amount |\n|---|---|---|---|")
+    by_clip: dict[str, list[float]] = {}
+    for case in cases:
+        a, b, strength = compare(case, ours, twin)
+        by_clip.setdefault(case.clip, []).append(a - b)
+        print(f"| {case.clip} {case.condition} | {a:.2f} | {b:.2f} | {strength:.2f} |", flush=True)
+    better = sum(np.mean(gains) > 0 for gains in by_clip.values())
+    print(f"\n{ours.name} is ahead on {better} of {len(by_clip)} clips.\n")
+    settings = recipe.load(ROOT / "scripts/recipes" / f"{args.recipe or args.model}.toml")
+    for held_out in (False, True):
+        pool.build(settings, held_out, say=say)
+    big, plain = (network(file) for file in files)
+    sample = pool.load(pool.folder(settings, True)).batch(1, 0, 96, settings.run.crop, 1)[0]
+    lumas = [np.einsum("nchw,c->nhw", enlarge(sample), LUMA) for enlarge in (big, plain)]
+    strength = amount(lumas[1], detail(lumas[0]))
+    said = {
+        ours.name: [
+            told_apart(settings, lambda low: np.clip(big(low), 0, 1), args.steps, s) for s in range(args.seeds)
+        ],
+        f"{twin.name}, sharpened by {strength:.2f}": [
+            told_apart(settings, lambda low: with_luma(plain(low), strength), args.steps, s) for s in range(args.seeds)
+        ],
+    }
+    for name, shares in said.items():
+        each = ", ".join(f"{share:.3f}" for share in shares)
+        print(f"- told from the reference after {args.steps} steps, {name}: {np.mean(shares):.3f} ({each})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The comparison with the pixel-loss twin: as sharp means as sharp, and nothing is sharpened that is sharp enough."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import twin  # noqa: E402
+
+from vs_gansr.train.metrics import detail  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def luma() -> twin.Pictures:
+    noise = np.random.default_rng(2).normal(0.5, 0.1, (3, 48, 64)).astype(np.float32)
+    return twin.blurred(noise)
+
+
+def test_blurring_keeps_the_mean_and_flat_pictures(luma: twin.Pictures) -> None:
+    flat = np.full((1, 20, 30), 0.3, np.float32)
+    assert twin.blurred(flat) == pytest.approx(flat)
+    assert twin.blurred(luma).mean() == pytest.approx(luma.mean(), abs=1e-3)
+    assert detail(twin.blurred(luma)) < 0.7 * detail(luma)
+
+
+@pytest.mark.parametrize("factor", [1.1, 1.5, 2.5])
+def test_the_amount_found_gives_the_detail_wanted(luma: twin.Pictures, factor: float) -> None:
+    wanted = factor * detail(luma)
+    strength = twin.amount(luma, wanted)
+    assert strength > 0
+    assert detail(luma + strength * (luma - twin.blurred(luma))) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_what_is_sharp_enough_stays(luma: twin.Pictures) -> None:
+    assert twin.amount(luma, 0.9 * detail(luma)) == 0
+    colour = np.repeat(luma[:, None], 3, axis=1)
+    assert twin.with_luma(colour, 0.0) == pytest.approx(np.clip(colour, 0, 1))
+    sharper = twin.with_luma(colour, 1.0)
+    assert sharper[:, 0] == pytest.approx(sharper[:, 2])  # colour stays, luma alone is sharpened
+    assert detail(sharper[:, 1]) > detail(luma)
