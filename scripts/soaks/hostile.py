@@ -254,6 +254,7 @@ if __name__ == "__main__":
     import vs_gansr.pipeline  # noqa: F401
 
     with tempfile.TemporaryDirectory() as name:
+        os.environ["XDG_CACHE_HOME"] = name  # what is found of damaged networks is not to be remembered
         room = Path(name) / "models"
         room.mkdir()
         (room.parent / "secret.bin").write_bytes(bytes(64))
