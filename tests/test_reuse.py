@@ -214,7 +214,7 @@ def test_long_runs_hold_few_frames(computed: list[int], small_model: Path, monke
 def test_48_frames_shown_twice_take_half_the_time(tmp_path: Path) -> None:
     """At least 1.9 times as fast, and bit-identical."""
     model = networks.compact(tmp_path / "m.onnx", 48, 8)
-    distinct = clips.noise(vs.YUV420P8, 192, 108, length=48, props={"_Matrix": 1})
+    distinct = clips.noise(vs.YUV420P8, 256, 144, length=48, props={"_Matrix": 1})
     held = [distinct[n] for n in range(48)]
     for one in held:
         one.std.SetVideoCache(mode=1, fixedsize=1, maxsize=1)
@@ -223,18 +223,20 @@ def test_48_frames_shown_twice_take_half_the_time(tmp_path: Path) -> None:
 
     def run(reuse: int) -> tuple[float, list[list[np.ndarray]]]:
         out = clip.gansr.Upscale(str(model), reuse=reuse, provider="CPU")
-        frames, begin = [], time.process_time()
+        frames, begin = [], time.perf_counter()
         for frame in out.frames(close=False):
             frames.append(frame)
-        took = time.process_time() - begin
+        took = time.perf_counter() - begin
         return took, [clips.planes(frame) for frame in frames]
 
     run(0)  # the session is there from here on
     slow, fast = [], []
-    for _ in range(3):
+    for _ in range(6):  # others may use the machine, too: each is measured until it was left alone once
         (took, want), (again, got) = run(0), run(1)
         assert all(np.array_equal(a, b) for x, y in zip(got, want, strict=True) for a, b in zip(x, y, strict=True))
         slow.append(took)
         fast.append(again)
+        if len(fast) > 1 and min(slow) / min(fast) >= 1.9:
+            break
     assert min(slow) / min(fast) >= 1.9, (slow, fast)
     session.sessions.clear()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from . import colour, conversion, graphflow, keepalive, providers
+from . import colour, conversion, graphflow, heap, keepalive, providers
 from .colour import Family, Format
 from .cuda import Switches
 from .errors import GansrError, RenderError, one_line
@@ -96,9 +96,11 @@ class GraphWay:
         outputs = [np.asarray(out[i]) for i in range(shape.target.planes)]
         try:
             precision = self.precision
-            if self.flow(shape, precision).run(inputs, outputs):
-                return out
-            if precision == "fp16" and self.flow(shape, self.leave_half(n)).run(inputs, outputs):
+            done = self.flow(shape, precision).run(inputs, outputs)
+            if not done and precision == "fp16":
+                done = self.flow(shape, self.leave_half(n)).run(inputs, outputs)
+            heap.breathe()
+            if done:
                 return out
             raise RenderError("the network gives values that are not finite, even in float32")
         except GansrError as error:

@@ -91,7 +91,6 @@ def test_times_that_cannot(stamps: list[int], said: str) -> None:
     [
         ({}, "range=1", ["-color_range:0", "1"]),
         ({"_Range": 1}, "range=2", ["-color_range:0", "2"]),
-        ({"_ColorRange": 0}, "range=2", ["-color_range:0", "2"]),
         (
             {"_Matrix": 9, "_Primaries": 2, "_Transfer": 16, "_Range": 0, "_ChromaLocation": 2},
             "colorspace=9:color_trc=16:range=1",

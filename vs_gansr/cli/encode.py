@@ -157,7 +157,7 @@ def colours(props: Mapping[str, Any]) -> tuple[str, list[str]]:
 
     The three of H.273 have the same numbers in VapourSynth; YUV that says nothing of its range is limited.
     """
-    full = int(props.get("_Range", 1 - int(props.get("_ColorRange", 1)))) == 1
+    full = int(props.get("_Range", 0)) == 1
     said = {name: int(props[prop]) for name, prop in TAGS.items() if props.get(prop, UNSPECIFIED) != UNSPECIFIED}
     on_pictures = ":".join(f"{name}={number}" for name, number in {**said, "range": 2 if full else 1}.items())
     said["color_range"] = 2 if full else 1
