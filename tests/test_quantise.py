@@ -55,6 +55,19 @@ def test_aligning_channels_changes_nothing(skip: bool, tmp_path: Path) -> None:
     np.testing.assert_allclose(run(proto.SerializeToString(), picture), run(path.read_bytes(), picture), atol=1e-6)
 
 
+def test_shapes_that_an_exporter_wrote_down_do_not_stop_it(tmp_path: Path) -> None:
+    proto = onnx.load(str(networks.compact(tmp_path / "a.onnx", 8, 4)))
+    shuffle = proto.graph.node[-1]
+    proto.graph.node.append(onnx.helper.make_node("Identity", ["shuffled"], [shuffle.output[0]]))
+    shuffle.output[0] = "shuffled"
+    weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "w0")
+    said = onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims)
+    proto.graph.value_info.append(said)  # of a weight that gets another channel
+    twin = quantise(proto.SerializeToString(), pictures())
+    picture = pictures()[0]
+    assert np.abs(run(twin, picture) - run(proto.SerializeToString(), picture)).max() < 0.1
+
+
 def test_what_cannot_be_quantised_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no convolutions"):
         quantise(networks.point(tmp_path / "p.onnx").read_bytes(), pictures())

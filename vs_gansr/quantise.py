@@ -128,6 +128,7 @@ def align_channels(proto: onnx.ModelProto) -> None:
     """Fills the channels of the first convolution's input to a multiple of 4, and of those before a final
     depth-to-space to a multiple of 16, with zeros. The function stays the same."""
     graph = proto.graph
+    del graph.value_info[:]  # what it says of the channels is about to be wrong
     weights = {tensor.name: tensor for tensor in graph.initializer}
     _pad_first(proto, weights)
     shuffle = graph.node[-1]
@@ -160,7 +161,6 @@ def align_channels(proto: onnx.ModelProto) -> None:
     )
     shuffle.input[0] = "cut_channels"
     graph.node.insert(len(graph.node) - 1, cut)
-    del graph.value_info[:]
 
 
 def _pad_first(proto: onnx.ModelProto, weights: dict[str, onnx.TensorProto]) -> None:
