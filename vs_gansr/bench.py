@@ -32,7 +32,10 @@ DISTINCT = 16  # frames the clip cycles through
 
 @dataclass(frozen=True)
 class Job:
-    """One contestant's run. `seconds` bounds the timed part, which is at least `frames` frames long."""
+    """One contestant's run. `seconds` bounds the timed part, which is at least `frames` frames long.
+
+    With `encoder`, the path of an ffmpeg, the timed part is a whole encode of the output by x265 at its medium preset.
+    """
 
     contestant: str
     model: str
@@ -45,6 +48,7 @@ class Job:
     frames: int = 12
     seconds: float = 6.0
     profile: bool = False
+    encoder: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,9 +158,31 @@ def time_clip(job: Job) -> Result:
     frames = out[2:].frames(close=True)
     for _ in range(3):
         next(frames)
+    if job.encoder:
+        seconds = min(2.0, job.seconds)
+        alone = timed(dataclasses.replace(job, frames=3, seconds=seconds), lambda: next(frames))
+        frames.close()
+        fps = encode(job, out, max(job.frames, round(job.seconds * alone)))
+        return Result(fps, first_ms, again_ms, peak_mib())
     with profiling(job) as parts:
         fps = timed(job, lambda: next(frames))
     return Result(fps, first_ms, again_ms, peak_mib(), parts)
+
+
+def encode(job: Job, out: Any, count: int) -> float:
+    """Frames a second of `count` frames through the encoder, from its start to its end. Raises RuntimeError."""
+    command = [job.encoder, "-hide_banner", "-loglevel", "error", "-f", "yuv4mpegpipe", "-i", "pipe:0"]
+    command += ["-c:v", "libx265", "-preset", "medium", "-x265-params", "log-level=error", "-f", "null", "-"]
+    begin = time.perf_counter()
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the encoder is gone: its status tells
+            out[100 : 100 + count].output(process.stdin, y4m=True)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        if process.wait():
+            raise RuntimeError(f"the encoder ended with {process.returncode}")
+    return count / (time.perf_counter() - begin)
 
 
 def time_bare(job: Job) -> Result:

@@ -37,6 +37,19 @@ def test_measures_ours_and_the_bound(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "gansr" in capsys.readouterr().out
 
 
+def test_times_an_encode_of_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = networks.compact(tmp_path / "tiny.onnx", 8, 3)
+    words = ["bench", "--model", str(path), "--size", "64x48", "--seconds", "0.3", "--repeats", "1", "--encode"]
+    assert main([*words, "--json"]) == 0
+    ((row,),) = json.loads(capsys.readouterr().out)
+    assert row["fps"] > 0.5
+    assert row["ns_per_pixel"] == pytest.approx(1e9 / (row["fps"] * 64 * 48))
+    assert main([*words, "--bare"]) != 0
+    assert "leave out --bare" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="the encoder ended with 1"):
+        bench.measure(bench.Job("gansr", str(path), 64, 48, format="YUV444PS", encoder="/bin/false", seconds=0.1))
+
+
 def test_a_contestant_that_cannot_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")

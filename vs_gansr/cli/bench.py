@@ -15,6 +15,7 @@ from typing import Any
 
 from .. import bench, model
 from .common import FAILED, CommandError, say
+from .ffmpeg import choose
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--peers", action="store_true", help="also core.ort.Model and core.ov.Model where installed")
     add("--peer-model", help="the file the peers run (default: the model's float32 file)")
     add("--profile", action="store_true", help="where a frame's time goes")
+    add("--encode", action="store_true", help="time whole x265 encodes of the output, preset medium")
     add("--json", action="store_true", help="print JSON")
 
 
@@ -62,6 +64,7 @@ def jobs(args: argparse.Namespace, width: int, height: int) -> list[bench.Job]:
     precisions = args.precision or ["auto"]
     common = {"width": width, "height": height, "format": args.format, "provider": args.provider}
     common |= {"seconds": args.seconds, "num_streams": args.streams, "profile": args.profile}
+    common["encoder"] = choose("x265").path if args.encode else ""
     made = []
     for name in names:
         path = model.find(name)
@@ -79,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     """Prints one table for each size; FAILED where a contestant could not run."""
     if args.repeats < 1:
         raise CommandError(f"--repeats {args.repeats} must be at least 1")
+    if args.encode and (args.bare or args.profile):
+        raise CommandError("--encode times an encode: leave out --bare and --profile")
     if args.peers and not peers():
         raise CommandError("no peer is installed beside this plugin; pip install vapoursynth-mlrt-ort")
     tables = []
@@ -107,6 +112,7 @@ def row(job: bench.Job, held: list[bench.Result], first: list[bench.Result]) -> 
     return {
         "job": dataclasses.asdict(job),
         "fps": median("fps"),
+        "ns_per_pixel": 1e9 / (median("fps") * job.width * job.height),
         "first_ms": median("first_ms"),
         "again_ms": median("again_ms"),
         "peak_mib": median("peak_mib"),
@@ -118,7 +124,17 @@ def row(job: bench.Job, held: list[bench.Result], first: list[bench.Result]) -> 
 
 def format_table(rows: list[dict[str, Any]]) -> str:
     """The rows as aligned text."""
-    head = ("contestant", "model", "precision", "fps", "first frame", "again", "peak MiB", "ours / this (least, most)")
+    head = (
+        "contestant",
+        "model",
+        "precision",
+        "fps",
+        "ns a pixel",
+        "first frame",
+        "again",
+        "peak MiB",
+        "ours / this (least, most)",
+    )
     lines = [head]
     for entry in rows:
         job, (middle, least, most) = entry["job"], entry["ratio"]
@@ -128,6 +144,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
                 Path(job["model"]).stem,
                 job["precision"] if job["contestant"] != "ov" else "its own",
                 f"{entry['fps']:.2f}",
+                f"{entry['ns_per_pixel']:.0f}",
                 f"{entry['first_ms']:.0f} ms",
                 f"{entry['again_ms']:.0f} ms",
                 f"{entry['peak_mib']:.0f}",
