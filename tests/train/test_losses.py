@@ -49,6 +49,7 @@ PICTURES, CLIPS = (2, 3, 6, 5), (2, 3, 3, 4, 4)
 ONE = [picture(1, 1, 2, 2)]
 CASES = [
     Case("charbonnier", losses.charbonnier, PICTURES, odd(losses.charbonnier, (1, 3, 4, 4), (1, 3, 4, 5)), 0, same),
+    Case("structure", losses.structure, (2, 3, 45, 48), odd(losses.structure, (1, 3, 43, 64), (1, 3, 43, 64)), 0, same),
     Case("gradient", losses.gradient, PICTURES, odd(losses.gradient, (3, 4, 4), (3, 4, 4)), 0, lambda x: (x + 0.25, x)),
     Case("frequency", losses.frequency, PICTURES, odd(losses.frequency, (1, 3, 4, 4), (2, 3, 4, 4)), 0, same),
     Case(

@@ -56,6 +56,7 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
     """Shares that are above zero; `ramp` in [0, 1] scales what comes from the discriminator."""
     table = {
         "pixel": config.pixel,
+        "structure": config.structure,
         "gradient": config.gradient,
         "frequency": config.frequency,
         "temporal": config.temporal,

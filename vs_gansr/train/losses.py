@@ -54,6 +54,39 @@ def frequency(made: Tensor, real: Tensor) -> Tensor:
     return torch.view_as_real(spectrum).abs().mean()
 
 
+def structure(made: Tensor, real: Tensor, scales: int = 3) -> Tensor:
+    """Loss of structure: 1 - SSIM of luma, mean over pixels and over `scales` sizes, each half the one before.
+
+    (N, 3, H, W) RGB in [0, 1], H and W of at least 11 * 2^(scales - 1) -> scalar, 0 for equal pictures, 2 at most.
+    Gaussian window of 11 pixels, sigma 1.5, inside the picture only. Z. Wang et al., 2003 and 2004; as a loss beside
+    an absolute difference after H. Zhao et al., arXiv 1511.08861.
+
+    >>> float(structure(torch.ones(1, 3, 44, 44), torch.ones(1, 3, 44, 44)))
+    0.0
+    """
+    _same("structure", made, real)
+    if min(made.shape[2:]) < 11 << scales - 1:
+        raise ValueError(f"structure: {scales} scales need at least {11 << scales - 1} pixels, got {tuple(made.shape)}")
+    weights = made.new_tensor((0.299, 0.587, 0.114), dtype=torch.promote_types(made.dtype, torch.float32))
+    a, b = (torch.einsum("nchw,c->nhw", x.to(weights.dtype), weights) for x in (made, real))
+    terms = []
+    for _ in range(scales):
+        down, along = (_window(side, a) for side in a.shape[1:])
+        ma, mb, aa, bb, ab = (down @ x @ along.mT for x in (a, b, a * a, b * b, a * b))
+        means, squares = ma * mb, ma * ma + mb * mb
+        ssim = (2 * means + 1e-4) * (2 * (ab - means) + 9e-4) / ((squares + 1e-4) * (aa + bb - squares + 9e-4))
+        terms.append(1 - ssim.mean())
+        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    return torch.stack(terms).mean()
+
+
+def _window(side: int, like: Tensor) -> Tensor:
+    """Blurring along an axis of `side` pixels as a matrix, (side - 10, side)."""
+    taps = torch.exp(-0.5 * ((torch.arange(11, dtype=like.dtype, device=like.device) - 5) / 1.5) ** 2)
+    rows = [F.pad(taps / taps.sum(), (start, side - 11 - start)) for start in range(side - 10)]
+    return torch.stack(rows)
+
+
 def temporal(made: Tensor, real: Tensor) -> Tensor:
     """Difference of changes: mean |(made_t - made_t-1) - (real_t - real_t-1)|, so that texture does not flicker.
 

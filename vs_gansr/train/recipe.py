@@ -103,6 +103,7 @@ class LossConfig:
     """Shares of the generator's gradient (they are normalised to 1; 0 leaves a loss out), per stage."""
 
     pixel: float = 1.0
+    structure: float = 0.0
     gradient: float = 0.0
     frequency: float = 0.0
     temporal: float = 0.0

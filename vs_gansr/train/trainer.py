@@ -141,6 +141,8 @@ class Trainer:
         table: dict[str, Tensor] = {}
         if "pixel" in shares:
             table["pixel"] = losses.charbonnier(made, real)
+        if "structure" in shares:
+            table["structure"] = losses.structure(made, real)
         if "gradient" in shares:
             table["gradient"] = losses.gradient(made, real)
         if "frequency" in shares:
