@@ -21,7 +21,7 @@ FIRST_FRAME = 30
 FRAMES = 24
 MAX_WIDTH = 1280
 BLOCK = 8
-NOISE = (2.5, 1.5, 1.5)
+GRAIN = (2.5, 1.5, 1.5)
 """Standard deviation in 8-bit code values per plane, preparation C."""
 
 Shrink = Callable[[vs.VideoNode, int], vs.VideoNode]
@@ -95,20 +95,23 @@ def shrink_area(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
     return clip.resize.Bicubic(format=vs.YUV420P8, chromaloc=0, **media.CATMULL_ROM)
 
 
-def shrink_bilinear_noisy(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-    """Bilinear, then Gaussian noise seeded by the frame number."""
-    clip = clip.resize.Bilinear(clip.width // factor, clip.height // factor)
+def shrink_mitchell_grainy(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    """Mitchell-Netravali, then grain: Gaussian noise seeded by the frame number, blurred to grains' size."""
+    third = 1 / 3
+    clip = clip.resize.Bicubic(clip.width // factor, clip.height // factor, filter_param_a=third, filter_param_b=third)
 
-    def add_noise(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+    def add_grain(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         random = np.random.default_rng(n)
         frame = f.copy()
-        for plane, sigma in enumerate(NOISE):
+        for plane, sigma in enumerate(GRAIN):
             pixels = np.asarray(frame[plane])
-            noisy = pixels + random.normal(0.0, sigma, pixels.shape)
-            pixels[:] = np.clip(np.rint(noisy), 16, 235 if plane == 0 else 240)
+            grain = random.normal(0.0, sigma / 0.375, pixels.shape)  # what blurring twice by 1 2 1 leaves of it
+            for axis in (0, 1):
+                grain = (np.roll(grain, 1, axis) + 2 * grain + np.roll(grain, -1, axis)) / 4
+            pixels[:] = np.clip(np.rint(pixels + grain), 16, 235 if plane == 0 else 240)
         return frame
 
-    return clip.std.ModifyFrame(clip, add_noise)
+    return clip.std.ModifyFrame(clip, add_grain)
 
 
 def _x264(crf: int) -> tuple[str, ...]:
@@ -126,7 +129,7 @@ _X265 = (
     "-x265-params",
     "pools=2:frame-threads=1:log-level=error",
 )
-_MPEG2 = ("-c:v", "mpeg2video", "-q:v", "4", "-g", "15", "-bf", "2", "-threads", "1")
+_MPEG4 = ("-c:v", "mpeg4", "-q:v", "4", "-g", "250", "-bf", "2", "-threads", "1")
 
 PREPARATIONS = {
     preparation.name: preparation
@@ -134,8 +137,9 @@ PREPARATIONS = {
         Preparation("A", "Catmull-Rom, x264 medium CRF 18 and 26", shrink_catmull_rom,
                     (("crf18", _x264(18)), ("crf26", _x264(26)))),
         Preparation("B", "area averaging, x265 medium CRF 28", shrink_area, (("crf28", _X265),)),
-        Preparation("C", "bilinear, noise of standard deviation 2.5, MPEG-2 at quantiser 4",
-                    shrink_bilinear_noisy, (("mpeg2", _MPEG2),)),
+        # Neither this filter nor grain nor this codec is among what training draws from.
+        Preparation("C", "Mitchell-Netravali, grain of standard deviation 2.5, MPEG-4 ASP at quantiser 4",
+                    shrink_mitchell_grainy, (("mpeg4", _MPEG4),)),
     )
 }  # fmt: skip
 
