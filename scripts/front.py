@@ -228,7 +228,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="default: " + ", ".join(NAMES))
-    add("--steps", type=int, default=2000)
+    add("--steps", type=int, default=1500)
     add("--rounds", type=int, default=5, help="of timing")
     add("--train", action="store_true", help="do not time")
     add("--time", action="store_true", help="do not train")
