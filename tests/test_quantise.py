@@ -55,6 +55,21 @@ def test_aligning_channels_changes_nothing(skip: bool, tmp_path: Path) -> None:
     np.testing.assert_allclose(run(proto.SerializeToString(), picture), run(path.read_bytes(), picture), atol=1e-6)
 
 
+def test_aligning_looks_through_a_clamp_of_the_input(tmp_path: Path) -> None:
+    proto = onnx.load(str(networks.compact(tmp_path / "a.onnx", 8, 4)))
+    limits = [onnx.numpy_helper.from_array(np.array(value, np.float32), f"limit{value}") for value in (0, 1)]
+    proto.graph.initializer.extend(limits)
+    first = next(node for node in proto.graph.node if node.op_type == "Conv")
+    source, first.input[0] = first.input[0], "clamped"
+    proto.graph.node.insert(0, onnx.helper.make_node("Clip", [source, "limit0", "limit1"], ["clamped"]))
+    before = proto.SerializeToString()
+    align_channels(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    assert next(tuple(tensor.dims) for tensor in proto.graph.initializer if tensor.name == "w0")[1] == 4
+    picture = 1.4 * pictures()[0] - 0.2
+    np.testing.assert_allclose(run(proto.SerializeToString(), picture), run(before, picture), atol=1e-6)
+
+
 def test_shapes_that_an_exporter_wrote_down_do_not_stop_it(tmp_path: Path) -> None:
     proto = onnx.load(str(networks.compact(tmp_path / "a.onnx", 8, 4)))
     shuffle = proto.graph.node[-1]

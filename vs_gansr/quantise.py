@@ -165,7 +165,11 @@ def align_channels(proto: onnx.ModelProto) -> None:
 
 def _pad_first(proto: onnx.ModelProto, weights: dict[str, onnx.TensorProto]) -> None:
     graph = proto.graph
-    name = graph.input[0].name
+    name, place = graph.input[0].name, 0
+    for index, node in enumerate(graph.node):
+        if node.op_type == "Clip" and node.input[0] == name:  # before a body that is to see [0, 1] only
+            name, place = node.output[0], index + 1
+            break
     readers = [n for n in graph.node if n.op_type == "Conv" and n.input[0] == name]
     first = [n for n in readers if not is_beside(proto, n)]
     missing = -weights[first[0].input[1]].dims[1] % INPUT_STEP if len(first) == 1 else 0
@@ -177,7 +181,7 @@ def _pad_first(proto: onnx.ModelProto, weights: dict[str, onnx.TensorProto]) -> 
     edges = np.array([0, 0, 0, 0, 0, missing, 0, 0], np.int64)
     graph.initializer.append(numpy_helper.from_array(edges, "empty_channels"))
     graph.node.insert(
-        0, helper.make_node("Pad", [name, "empty_channels"], ["filled_input"], name="filled_input", mode="constant")
+        place, helper.make_node("Pad", [name, "empty_channels"], ["filled_input"], name="filled_input", mode="constant")
     )
     first[0].input[0] = "filled_input"
 

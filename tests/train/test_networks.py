@@ -43,6 +43,19 @@ def test_edges_stay_bright() -> None:
     assert float((made - 0.8).abs().max()) < 0.01
 
 
+def test_what_training_never_has_goes_around_the_body() -> None:
+    """Over- and undershoot: the learned part answers as to black and white, the resizing beside it keeps them."""
+    generator = shaken(GeneratorConfig(width=16, convolutions=3))
+    picture = 1.4 * torch.rand(1, 3, 12, 10) - 0.2
+    with torch.no_grad():
+        _, hidden, added = generator.parts(picture)
+        _, same_hidden, same_added = generator.parts(picture.clamp(0, 1))
+        assert torch.equal(hidden, same_hidden) and torch.equal(added, same_added)
+        fresh = Generator(GeneratorConfig(width=16, convolutions=3))
+        fresh.body[-1].direct.zero_()
+        assert fresh(torch.full((1, 3, 6, 6), 1.08)) == pytest.approx(torch.full((1, 3, 12, 12), 1.08), abs=1e-5)
+
+
 def test_branches_fold_exactly() -> None:
     layer = Branched(16, 16)
     x = torch.randn(2, 16, 9, 7)

@@ -20,7 +20,10 @@ class Plain:
     """A folded generator: `convolutions` are (weight, bias) float32 pairs of 3x3, `skip` is the 5x5 pair, `slope` the
     activation's between them (0 = ReLU). The function is
 
-        depth_to_space(chain(x) + skip(edge_pad(x, 2)), scale)
+        depth_to_space(chain(clamp(x)) + skip(edge_pad(x, 2)), scale)
+
+    What lies outside [0, 1] (over- and undershoot of limited-range video) passes by the skip alone: training has
+    none of it, and a body that meets it answers with false colours.
     """
 
     convolutions: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
@@ -115,7 +118,8 @@ class Generator(nn.Module):
         self.skip_bias = nn.Parameter(torch.zeros(out))
 
     def hidden(self, x: Tensor) -> Tensor:
-        """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at."""
+        """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
+        x = x.clamp(0, 1)
         for layer in self.body[:-1]:
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
