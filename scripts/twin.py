@@ -13,7 +13,6 @@ The result goes to stdout as Markdown, progress to stderr.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from evaluation.score import say  # noqa: E402
 from evaluation.store import Store  # noqa: E402
 
 from vs_gansr import model as models  # noqa: E402
+from vs_gansr import session  # noqa: E402
 from vs_gansr.train import pool, recipe  # noqa: E402
 from vs_gansr.train.adversary import Adversary, accuracies  # noqa: E402
 from vs_gansr.train.metrics import LUMA, detail  # noqa: E402
@@ -87,8 +87,13 @@ def network(model: Path) -> Callable[[npt.NDArray[np.uint8]], Pictures]:
     """(n, 3, h, w) uint8 to (n, 3, S * h, S * w) float32, not clamped."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    return lambda low: np.asarray(session.run(None, {"input": low.astype(np.float32) / 255})[0])
+    runner = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+    def enlarge(low: npt.NDArray[np.uint8]) -> Pictures:
+        ready = low.astype(np.float32) / 255  # the file takes one picture at a time
+        return np.concatenate([np.asarray(runner.run(None, {"input": each[None]})[0]) for each in ready])
+
+    return enlarge
 
 
 def with_luma(pictures: Pictures, strength: float) -> Pictures:
@@ -121,19 +126,8 @@ def told_apart(
     return float(np.mean(right))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="scripts/twin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("model", help="name in models/ or .onnx file")
-    parser.add_argument("twin", help="the same, trained with pixel losses only")
-    parser.add_argument("--recipe", help="whose pool and discriminator are used; default: the model's name")
-    parser.add_argument("--steps", type=int, default=800, help="each discriminator's (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=2, help="discriminators per network (%(default)s)")
-    args = parser.parse_args()
-    torch.set_num_threads(os.cpu_count() or 1)
-    files = [models.find(name).resolve() for name in (args.model, args.twin)]
-    ours, twin = (methods.ours(file.stem, file) for file in files)
+def by_clips(ours: methods.Method, twin: methods.Method) -> None:
+    """Prints the first comparison."""
     store = Store(ROOT / ".cache" / "evaluate")
     cases = prepare(store, material(ROOT.parent / "shared/data/eval/clips"), PREPARATIONS["A"], 2)
     print(f"| clip | {ours.name} | {twin.name}, sharpened | amount |\n|---|---|---|---|")
@@ -144,6 +138,24 @@ def main() -> int:
         print(f"| {case.clip} {case.condition} | {a:.2f} | {b:.2f} | {strength:.2f} |", flush=True)
     better = sum(np.mean(gains) > 0 for gains in by_clip.values())
     print(f"\n{ours.name} is ahead on {better} of {len(by_clip)} clips.\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/twin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("model", help="name in models/ or .onnx file")
+    parser.add_argument("twin", help="the same, trained with pixel losses only")
+    parser.add_argument("--recipe", help="whose pool and discriminator are used; default: the model's name")
+    parser.add_argument("--steps", type=int, default=800, help="each discriminator's (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=2, help="discriminators per network (%(default)s)")
+    parser.add_argument("--only-judges", action="store_true", help="leave out the comparison clip by clip")
+    args = parser.parse_args()
+    torch.set_num_threads(session.cpu_threads())
+    files = [models.find(name).resolve() for name in (args.model, args.twin)]
+    ours, twin = (methods.ours(file.stem, file) for file in files)
+    if not args.only_judges:
+        by_clips(ours, twin)
     settings = recipe.load(ROOT / "scripts/recipes" / f"{args.recipe or args.model}.toml")
     for held_out in (False, True):
         pool.build(settings, held_out, say=say)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import networks
 import numpy as np
 import pytest
 
@@ -44,3 +45,11 @@ def test_what_is_sharp_enough_stays(luma: twin.Pictures) -> None:
     sharper = twin.with_luma(colour, 1.0)
     assert sharper[:, 0] == pytest.approx(sharper[:, 2])  # colour stays, luma alone is sharpened
     assert detail(sharper[:, 1]) > detail(luma)
+
+
+def test_networks_of_one_picture_take_many(tmp_path: Path) -> None:
+    model = networks.compact(tmp_path / "one.onnx", 8, 3)
+    low = np.random.default_rng(1).integers(0, 256, (3, 3, 12, 16), dtype=np.uint8)
+    made = twin.network(model)(low)
+    assert made.shape == (3, 3, 24, 32)
+    assert made[1] == pytest.approx(twin.network(model)(low[1:2])[0])
