@@ -109,7 +109,11 @@ class Running:
         """Waits for its end, which must leave no process; returns the exit code."""
         code = self.process.wait(seconds)
         self._listener.join(5)
-        alive = [p for p in self.seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        deadline = time.monotonic() + 1  # killed ones are gone in the next moment, not in this one
+        while alive := [p for p in self.seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.02)
         assert not alive, f"left behind: {alive}"
         assert not named(self.folder), "left behind"
         return code
