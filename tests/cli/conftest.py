@@ -61,6 +61,13 @@ def named(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 class Running:
     """The command under way: what it says as it comes, its children, its end. `terminal` gives it one for stderr."""
 
@@ -110,7 +117,7 @@ class Running:
         code = self.process.wait(seconds)
         self._listener.join(5)
         deadline = time.monotonic() + 1  # killed ones are gone in the next moment, not in this one
-        while alive := [p for p in self.seen.values() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
+        while alive := [process for process in self.seen.values() if lives(process)]:
             if time.monotonic() > deadline:
                 break
             time.sleep(0.02)
