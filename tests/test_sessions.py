@@ -50,6 +50,53 @@ def test_engine_equals_a_bare_session(small_model: Path) -> None:
             np.testing.assert_allclose(got, want, atol=1e-5)
 
 
+def test_a_picture_alone_has_all_processors(small_model: Path) -> None:
+    loaded = probe.describe(model.load(str(small_model)))
+    engine = session.Engine(loaded, key(loaded, streams=2, alone=2))
+    x = np.random.default_rng(1).random((1, 3, 48, 64), np.float32)
+    outputs = []
+
+    def run(stream: session.Stream) -> None:
+        stream.input[:] = x
+        stream.run()
+        outputs.append(stream.output.copy())
+
+    for _ in range(2):
+        with engine.stream() as alone:
+            run(alone)
+            with engine.stream() as second:
+                run(second)
+                assert second is not alone
+        with engine.stream() as again:
+            assert again is alone
+    with engine.stream() as first, engine.stream() as second, engine.stream() as third:
+        assert first is alone and len({id(first), id(second), id(third)}) == 3
+    for output in outputs[1:]:
+        np.testing.assert_allclose(output, outputs[0], atol=1e-6)
+    with engine.stream() as stream, pytest.raises(ZeroDivisionError), engine.stream():
+        assert stream is alone
+        1 / 0  # noqa: B018
+    with engine.stream() as stream:
+        assert stream is alone
+    paired, single = (session.need(loaded.spec, key(loaded, streams=2, alone=alone)) for alone in (2, 0))
+    assert paired > single
+
+
+@pytest.mark.parametrize(("processors", "asked", "found"), [
+    (1, None, (1, 1, 0)), (2, None, (2, 1, 2)), (3, None, (2, 2, 3)), (16, None, (2, 8, 16)),
+    (16, 1, (1, 16, 0)), (16, 4, (4, 4, 0)), (2, 5, (5, 1, 0)),
+])  # fmt: skip
+def test_processors_are_shared_out(
+    processors: int, asked: int | None, found: tuple[int, int, int], small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vs_gansr import pipeline
+
+    monkeypatch.setattr(session, "cpu_threads", lambda: processors)
+    settings = pipeline.Settings(model=str(small_model), provider="CPU", num_streams=asked)
+    chosen = pipeline.choose(vs.core.core, settings).key
+    assert (chosen.streams, chosen.threads, chosen.alone) == found
+
+
 def test_auto_picks_what_works_and_says_so(clip: vs.VideoNode, small_model: Path, core: vs.Core) -> None:
     from vs_gansr import pipeline
 

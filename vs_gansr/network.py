@@ -255,8 +255,7 @@ class Network:
         return cuda.device(self.key.device_id).memory()[0] if self.key.provider == providers.CUDA else None
 
     def need(self, width: int, height: int) -> int:
-        key = self.key
-        return session.need(self.model.spec, key.provider, key.precision, width, height, key.streams)
+        return session.need(self.model.spec, self.sized((width, height), self.key.precision))
 
     def shrink(self, picture: Size, layout: Layout, error: ShortageError) -> None:
         """Makes tiles smaller than those of `layout`; raises ShortageError where they cannot be."""

@@ -147,7 +147,9 @@ def choose(core: vs.Core, settings: Settings) -> Chosen:
         vs.MESSAGE_TYPE_INFORMATION,
         f"Upscale: {network.spec.name} in {precision} on {providers.short_name(provider)}{why}",
     )
-    streams = settings.num_streams or 1
+    processors = session.cpu_threads()
+    paired = settings.num_streams is None and provider == providers.CPU and processors > 1
+    streams = settings.num_streams or 1 + paired
     key = EngineKey(
         digest=network.spec.digest,
         provider=provider,
@@ -156,7 +158,8 @@ def choose(core: vs.Core, settings: Settings) -> Chosen:
         width=0,
         height=0,
         streams=streams,
-        threads=max(1, session.cpu_threads() // streams),
+        threads=-(-processors // streams),
+        alone=processors if paired else 0,
     )
     return Chosen(network, key, Limits(settings.tilesize, settings.overlap, settings.memory))
 

@@ -2,15 +2,20 @@
 
 An Engine is one network at one size on one provider. It runs up to `streams` pictures at once, each through a
 Stream: an input and an output buffer that stay where they are, so that nothing is allocated per frame.
+
+On a CPU two pictures at once with half of the processors each are quicker than one after the other with all: threads
+wait for each other at every layer, and meanwhile nobody copies. A picture that is alone would then take twice as long,
+as in a preview, so there may be one more stream, with all the processors, for such.
 """
 
 from __future__ import annotations
 
 import os
 import queue
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -34,7 +39,10 @@ _UNKNOWN = 1024  # bytes per pixel between input and output
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What decides whether a session can be shared: the network's content, where and how it runs."""
+    """What decides whether a session can be shared: the network's content, where and how it runs.
+
+    `threads` are those of each of the `streams`; `alone`, if not 0, those for a picture while there is no other.
+    """
 
     digest: str
     provider: str
@@ -44,6 +52,7 @@ class EngineKey:
     height: int
     streams: int
     threads: int
+    alone: int = 0
 
 
 def cpu_threads() -> int:
@@ -97,20 +106,31 @@ class Engine:
         self.spec = model.spec
         self.key = key
         self.shuffle: Shuffle | None = None
-        session, cells = self._without_shuffle(model)
-        if session is None:
-            session = create_session(fix(onnx.load_model_from_string(model.data), model.spec, key), key)
-            check_output(session, model.spec, key)
         self._streams: queue.LifoQueue[Stream] = queue.LifoQueue()
+        self._alone: Stream | None = None
+        self._wanted = 0  # how many callers have a stream or wait for one
+        self._lock = threading.Lock()
         try:
+            session, cells = self._session(model, key)
             for _ in range(key.streams):
                 self._streams.put(Stream(session, model.spec, key, cells))
+            if key.alone:
+                session, cells = self._session(model, replace(key, threads=key.alone))
+                self._alone = Stream(session, model.spec, key, cells)
         except MemoryError as error:
             raise ShortageError(f"no memory for pictures of {key.width}x{key.height}") from error
 
-    def _without_shuffle(self, model: Model) -> tuple[ort.InferenceSession | None, int | None]:
+    def _session(self, model: Model, key: EngineKey) -> tuple[ort.InferenceSession, int | None]:
+        """A session and, if it leaves the last depth-to-space to `shuffle`, its channels."""
+        session, cells = self._without_shuffle(model, key)
+        if session is None:
+            session = create_session(fix(onnx.load_model_from_string(model.data), model.spec, key), key)
+            check_output(session, model.spec, key)
+        return session, cells
+
+    def _without_shuffle(self, model: Model, key: EngineKey) -> tuple[ort.InferenceSession | None, int | None]:
         """A session that leaves the last depth-to-space to `shuffle`, and its channels; on the CPU, where it pays."""
-        if self.key.provider != providers.CPU:
+        if key.provider != providers.CPU:
             return None, None
         proto = onnx.load_model_from_string(model.data)
         with rewriting():
@@ -118,9 +138,9 @@ class Engine:
         scale = model.spec.scale or 1
         if taken is None or taken.block != scale or taken.channels != model.spec.channels * scale**2:
             return None, None
-        session = create_session(fix(proto, model.spec, self.key), self.key)
+        session = create_session(fix(proto, model.spec, key), key)
         shape = session.get_outputs()[0].shape
-        if shape[2:] != [self.key.height, self.key.width] or not isinstance(shape[1], int):
+        if shape[2:] != [key.height, key.width] or not isinstance(shape[1], int):
             return None, None
         self.shuffle = taken
         return session, shape[1]
@@ -128,27 +148,36 @@ class Engine:
     @contextmanager
     def stream(self) -> Iterator[Stream]:
         """Waits for a free stream and lends it."""
-        stream = self._streams.get()
+        with self._lock:
+            self._wanted += 1
+            alone = self._alone if self._wanted == 1 else None
         try:
-            yield stream
+            stream = alone or self._streams.get()
+            try:
+                yield stream
+            finally:
+                if stream is not alone:
+                    self._streams.put(stream)
         finally:
-            self._streams.put(stream)
+            with self._lock:
+                self._wanted -= 1
 
     def size(self) -> int:
         """Bytes this engine keeps, roughly."""
-        return need(self.spec, self.key.provider, self.key.precision, self.key.width, self.key.height, self.key.streams)
+        return need(self.spec, self.key)
 
 
-def need(spec: ModelSpec, provider: str, precision: str, width: int, height: int, streams: int) -> int:
-    """Bytes that running pictures of width x height takes, estimated from the graph."""
-    pixels = width * height
-    alive = spec.study.bytes(width, height)
+def need(spec: ModelSpec, key: EngineKey) -> int:
+    """Bytes that an engine for `key` takes with all its streams busy, estimated from the graph."""
+    pixels = key.width * key.height
+    alive = spec.study.bytes(key.width, key.height)
     if alive is None:  # an unknown graph: as much as a wide generator
         alive = pixels * _UNKNOWN
-    if precision == "fp16" and provider != providers.CPU:  # the CPU computes in float32 all the same
+    if key.precision == "fp16" and key.provider != providers.CPU:  # the CPU computes in float32 all the same
         alive //= 2
-    pictures = pixels * 4 * (spec.inputs + spec.channels * (spec.scale or 1) ** 2)
-    return memory.working_set(alive, pictures, spec.weights, streams)
+    ends = pixels * 4 * (spec.inputs + spec.channels * (spec.scale or 1) ** 2)
+    weights = spec.weights * (1 + bool(key.alone))
+    return memory.working_set(alive, ends, weights, key.streams + bool(key.alone))
 
 
 sessions: KeepAlive[EngineKey, Engine] = KeepAlive(KEEP_SECONDS, KEEP_BYTES)
