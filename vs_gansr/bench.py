@@ -54,7 +54,8 @@ class Job:
 @dataclass(frozen=True)
 class Result:
     """What a run gave: frames a second, milliseconds to the first frame after evaluating the script the first and
-    the second time, mebibytes of resident memory at the peak, milliseconds by part of a frame's way if profiled."""
+    the second time, mebibytes of resident memory at the peak, milliseconds by part of a frame's way if profiled (see
+    `profiling`)."""
 
     fps: float
     first_ms: float
@@ -231,7 +232,12 @@ def timed(job: Job, step: Callable[[], object]) -> float:
 
 @contextlib.contextmanager
 def profiling(job: Job) -> Iterator[dict[str, float]]:
-    """Milliseconds a frame by part of its way, if the job asks for it: ours from inside, else nothing."""
+    """Milliseconds a frame by part of its way, if the job asks for it: ours from inside, else nothing.
+
+    `copy in`, `run` and `copy out` are taken on the way. `fetch` (the source) and `convert` (to RGB and back) happen in
+    other filters, on other threads: they are timed alone. `frame` is what all took together; `overlapped` is how much
+    less that is than the parts, below 0 where frames waited.
+    """
     parts: dict[str, float] = {}
     if not job.profile or job.contestant != "gansr":
         yield parts
@@ -262,11 +268,34 @@ def profiling(job: Job) -> Iterator[dict[str, float]]:
         for owner, name, function in kept:
             setattr(owner, name, function)
         frames = max(1, len(spent.get("run", [])))
+        parts.update(beside(job))
         parts.update({label: 1000 * sum(times) / frames for label, times in spent.items()})
+        parts["overlapped"] = sum(parts.values()) - 1000 * wall / frames
         parts["frame"] = 1000 * wall / frames
-        parts["not hidden (fetch, convert, wait)"] = parts["frame"] - sum(
-            value for label, value in parts.items() if label != "frame"
-        )
+
+
+def beside(job: Job) -> dict[str, float]:
+    """Milliseconds a frame of the source and of both colour conversions, each alone, one frame at a time."""
+    import vapoursynth as vs
+
+    from . import colour, model, probe
+
+    source = moving_clip(job)
+    scale = probe.describe(model.load(job.model)).spec.scale or 1
+    large = {"width": scale * source.width, "height": scale * source.height}
+    result = source.std.BlankClip(format=vs.RGBS, keep=True, color=[0.3, 0.5, 0.7], **large)
+
+    def alone(clip: Any) -> float:
+        clip.std.SetVideoCache(mode=0)
+        count = iter(range(1 << 30))
+        clip.get_frame(next(count)).close()
+        short = dataclasses.replace(job, seconds=min(1.0, job.seconds))
+        return 1000 / timed(short, lambda: clip.get_frame(next(count)).close())
+
+    fetch = alone(source)
+    there = alone(source.resize.Bicubic(format=vs.RGBS, **colour.CATMULL_ROM)) - fetch
+    back = alone(result.resize.Bicubic(format=source.format.id, matrix=1, **colour.CATMULL_ROM))
+    return {"fetch": fetch, "convert": max(0.0, there) + back}
 
 
 def peak_mib() -> float:
