@@ -56,6 +56,22 @@ def test_softening_takes_the_chosen_share_and_blurs(sharp: Frames) -> None:
     assert degrade.soften(sharp, np.random.default_rng(0), DegradeConfig())[1] == 0
 
 
+def test_filming_takes_the_chosen_share_and_repeats(sharp: Frames) -> None:
+    config = dataclasses.replace(DegradeConfig(), camera_chance=0.5)
+    shots = [degrade.film(sharp, np.random.default_rng(seed), config) for seed in range(24)]
+    assert 6 <= sum(bool(said) for _, said in shots) <= 18
+    for seed, (shot, said) in enumerate(shots):
+        assert (shot is sharp) == (said == "")
+        assert shot.shape == sharp.shape and shot.dtype == np.uint8
+        assert not said or 1 < distance(shot, sharp) < 20
+        if seed < 4:
+            assert np.array_equal(degrade.film(sharp, np.random.default_rng(seed), config)[0], shot)
+    hard = dataclasses.replace(config, camera_chance=1.0, camera_sharpening=(1.0, 1.0), camera_noise=(0.0, 0.0))
+    soft = dataclasses.replace(hard, camera_sharpening=(0.0, 0.0))
+    a, b = (degrade.film(sharp, np.random.default_rng(5), each)[0] for each in (hard, soft))
+    assert a.std() > b.std()
+
+
 @pytest.mark.parametrize(("name", "mild", "harsh"), [("h264", 16, 38), ("h265", 18, 40), ("mpeg2", 2, 20)])
 def test_codecs_lose_more_at_harsher_settings(sharp: Frames, name: str, mild: float, harsh: float) -> None:
     clean = degrade.apply(sharp, CLEAN, np.random.default_rng(0), 2)

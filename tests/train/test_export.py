@@ -16,7 +16,7 @@ from vs_gansr import model as runtime_model
 from vs_gansr.train import checkpoint, export, smoke
 from vs_gansr.train.checkpoint import CheckpointError
 from vs_gansr.train.export import ExportError
-from vs_gansr.train.generator import Generator
+from vs_gansr.train.generator import Branched, Generator
 from vs_gansr.train.recipe import GeneratorConfig, Recipe
 from vs_gansr.train.trainer import CHECKPOINT, Trainer
 
@@ -32,9 +32,9 @@ def shaken(config: GeneratorConfig) -> Generator:
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-@pytest.mark.parametrize("slope", [0.0, 0.1])
-def test_onnx_runtime_agrees_with_pytorch(scale: int, slope: float) -> None:
-    generator = shaken(GeneratorConfig(scale=scale, width=16, convolutions=4, slope=slope))
+@pytest.mark.parametrize(("slope", "luma"), [(0.0, False), (0.1, False), (0.0, True)])
+def test_onnx_runtime_agrees_with_pytorch(scale: int, slope: float, luma: bool) -> None:
+    generator = shaken(GeneratorConfig(scale=scale, width=16, convolutions=4, slope=slope, luma=luma))
     model = export.to_onnx(generator.plain(), {})
     assert export.difference(model, generator) < 1e-4
     assert [o.version for o in model.opset_import] == [17]
@@ -69,6 +69,33 @@ def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_r
     ):
         assert fact in text
     assert "drawn-2.png" not in text, "a held-out picture is listed as training material"
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1])
+def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float) -> None:
+    config = GeneratorConfig(width=16, convolutions=4, slope=slope)
+    made = shaken(config)
+    path = tmp_path / "made.onnx"
+    onnx.save(export.to_onnx(made.plain(), {"gansr.training": "long"}), str(path))
+    plain, said = export.from_onnx(path)
+    assert said == {"gansr.training": "long"}
+    other = Generator(config)
+    other.adopt(plain)
+    assert other.slope == pytest.approx(slope)
+    picture = torch.rand(1, 3, 13, 9)
+    with torch.no_grad():
+        assert float((other(picture) - made(picture)).abs().max()) < 1e-5
+    other(picture).square().sum().backward()
+    layer = other.body[0]
+    assert isinstance(layer, Branched)
+    assert layer.direct.grad is not None and layer.squeeze.grad is not None
+    assert float(layer.direct.grad.abs().sum()) > 0 and float(layer.squeeze.grad.abs().sum()) > 0
+    with pytest.raises(ValueError, match="adopt: its kernels are"):
+        Generator(GeneratorConfig(width=32, convolutions=4)).adopt(plain)
+    foreign = tmp_path / "foreign.onnx"
+    foreign.write_bytes(b"no network")
+    with pytest.raises(ExportError, match=r"foreign\.onnx is not a float32 network of scripts/export"):
+        export.from_onnx(foreign)
 
 
 def test_unfinished_activations_are_refused(

@@ -12,6 +12,7 @@ from PIL import Image
 from vs_gansr.train.adversary import Adversary, accuracies
 from vs_gansr.train.discriminator import Discriminator
 from vs_gansr.train.generator import Branched, Generator
+from vs_gansr.train.losses import LUMA
 from vs_gansr.train.recipe import AdversaryConfig, DiscriminatorConfig, GeneratorConfig
 
 
@@ -86,6 +87,52 @@ def test_radius_and_cost_are_what_plain_says() -> None:
     assert x.grad is not None
     rows = x.grad.abs().sum((0, 1, 3)).nonzero().flatten()
     assert (int(rows.min()), int(rows.max())) == (12 - 4, 12 + 4)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_body_of_luma_leaves_colour_to_the_resize(scale: int) -> None:
+    config = GeneratorConfig(scale=scale, width=16, convolutions=3, luma=True)
+    generator = Generator(config)
+    plain = Generator(config)  # the resize alone
+    with torch.no_grad():
+        for parameter in generator.body.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    picture = torch.rand(1, 3, 9, 7, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        added = generator(picture) - plain(picture)
+        assert float(added.abs().max()) > 0.01
+        assert torch.allclose(added, added[:, :1].expand_as(added), atol=1e-5)
+        gray = (picture * torch.tensor([0.2126, 0.7152, 0.0722]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        from_gray = generator(gray.expand_as(picture)) - plain(gray.expand_as(picture))
+        assert torch.allclose(added, from_gray, atol=1e-5)
+
+
+def test_a_body_of_luma_can_be_adopted() -> None:
+    rgb = Generator(GeneratorConfig(width=16, convolutions=3))
+    with torch.no_grad():
+        for parameter in rgb.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    luma, again = (Generator(GeneratorConfig(width=16, convolutions=3, luma=True)) for _ in range(2))
+    luma.adopt(rgb.plain())
+    again.adopt(luma.plain())
+    gray = torch.rand(1, 1, 9, 7).expand(1, 3, 9, 7)
+    picture = torch.rand(1, 3, 9, 7)
+    weights = torch.tensor([0.2126, 0.7152, 0.0722]).view(1, 3, 1, 1)
+    with torch.no_grad():
+        a, b = ((weights * network(gray)).sum(1) for network in (rgb, luma))
+        assert torch.allclose(a, b, atol=1e-5)
+        assert torch.allclose(luma(picture), again(picture), atol=1e-5)
+
+
+def test_discriminator_sees_of_colour_what_420_keeps() -> None:
+    judge = Discriminator(DiscriminatorConfig(width=16))
+    x = torch.rand(1, 3, 32, 32)
+    luma = (x * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    coarse = torch.nn.functional.avg_pool2d(x - luma, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    with torch.no_grad():
+        (a, _), (b, _), (c, _) = judge(x), judge(luma + coarse), judge(luma.expand_as(x))
+    assert all(torch.allclose(p, q, atol=1e-5) for p, q in zip(a, b, strict=True))
+    assert not any(torch.allclose(p, q, atol=1e-5) for p, q in zip(a, c, strict=True))
 
 
 def test_discriminator_contract() -> None:

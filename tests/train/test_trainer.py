@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vs_gansr.train import smoke
+from vs_gansr.train import export, smoke
 from vs_gansr.train.balance import BalanceError
 from vs_gansr.train.checkpoint import load
 from vs_gansr.train.generator import Branched
@@ -80,6 +80,20 @@ def test_a_twin_starts_from_another_runs_average(trainer: Make, small_recipe: Re
     start = load(tmp_path / "first" / CHECKPOINT)["mean"]
     twin = trainer(small_recipe, "twin", init=str(tmp_path / "first" / CHECKPOINT))
     assert all(torch.equal(start[key], value) for key, value in twin.generator.state_dict().items())
+
+
+def test_a_run_starts_from_an_exported_network(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(small_recipe, "first").train()
+    export.export(tmp_path / "first" / CHECKPOINT, tmp_path / "first.onnx", "two cores")
+    more = trainer(small_recipe, "more", init=str(tmp_path / "first.onnx"))
+    picture = torch.rand(1, 3, 12, 12)
+    with torch.no_grad():
+        before = export.load_generator(tmp_path / "first" / CHECKPOINT)[0](picture)
+        assert float((more.generator(picture) - before).abs().max()) < 1e-5
+    assert more.origin.startswith(f"first.onnx (recipe smoke {small_recipe.digest()}, 10 steps")
+    wider = dataclasses.replace(small_recipe, generator=dataclasses.replace(small_recipe.generator, width=32))
+    with pytest.raises(RecipeError, match=r"run\.init .*first\.onnx: adopt: its kernels are"):
+        trainer(wider, "wider", init=str(tmp_path / "first.onnx"))
 
 
 def test_a_generator_dead_before_its_last_layer_stops_the_run(trainer: Make, small_recipe: Recipe) -> None:

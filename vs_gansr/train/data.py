@@ -146,8 +146,10 @@ def _duration(path: Path) -> float:
         return seconds
 
 
-def excerpt(path: Path, rng: np.random.Generator, length: int, field: tuple[int, int]) -> Frames:
-    """`length` consecutive frames of a video, made 0.5 to 0.67 times as large because the files are lossy.
+def excerpt(
+    path: Path, rng: np.random.Generator, length: int, field: tuple[int, int], scale: tuple[float, float]
+) -> Frames:
+    """`length` consecutive frames of a video, made `scale` (least, most) times as large: the files are lossy.
 
     Raises:
         ValueError: the video is shorter than `length` frames.
@@ -166,7 +168,7 @@ def excerpt(path: Path, rng: np.random.Generator, length: int, field: tuple[int,
         raise ValueError(
             f"excerpt: {path} ends {length - len(pictures)} frames after {start:.2f} s; shorten pool.length"
         )
-    reduce = 1 / rng.uniform(0.5, 0.67)
+    reduce = 1 / rng.uniform(*scale)
     width, height = _fit(pictures[0].size, field, reduce)
     w, h = width * reduce, height * reduce
     x, y = rng.uniform(0, pictures[0].width - w), rng.uniform(0, pictures[0].height - h)
@@ -186,6 +188,6 @@ def clip(
     source = choice[int(rng.choice(len(choice), p=weights / weights.sum()))]
     path = Path(config.root) / source.name
     if from_video:
-        return excerpt(path, rng, length, field), source
+        return excerpt(path, rng, length, field, config.video_scale), source
     picture, activity = _still(path)
     return pan(picture, activity, rng, length, field), source

@@ -88,6 +88,19 @@ def soften(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> t
     return blur(frames, sigma), sigma
 
 
+def film(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tuple[Frames, str]:
+    """The reference as a camera would have recorded it, and what was drawn ("": left as it is)."""
+    if rng.random() >= config.camera_chance:
+        return frames, ""
+    sigma, noise, amount, crf = (
+        float(rng.uniform(*bounds))
+        for bounds in (config.camera_blur, config.camera_noise, config.camera_sharpening, config.camera_crf)
+    )
+    seen = ring(grain(blur(frames, sigma), noise, rng), amount)
+    recorded = codec.to_rgb(codec.transcode(codec.to_yuv420(seen), "h264", crf, "veryfast"))
+    return recorded, f"blur {sigma:.1f}, noise {noise:.1f}, sharpening {amount:.1f}, crf {crf:.0f}"
+
+
 def blur(frames: Frames, sigma: float) -> Frames:
     """Gaussian blur of that sigma, in pixels of these frames; 0 returns them unchanged."""
     if sigma <= 0:

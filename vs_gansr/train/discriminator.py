@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .losses import LUMA
 from .recipe import DiscriminatorConfig
 
 
@@ -14,7 +15,8 @@ class Discriminator(nn.Module):
 
     Tensor contract: (N, 3, H, W) RGB in [0, 1] with H and W multiples of 8 -> (logits, features), logits three
     tensors (N, 1, H/8, W/8), (N, 1, H/4, W/4), (N, 1, H/2, W/2), features the maps that feature matching compares
-    (the full-size ones cost more time than they say).
+    (the full-size ones cost more time than they say). Of colour it sees what 4:2:0 keeps, the mean of 2x2 pixels: finer
+    colour is in no video, and a generator that has to invent it upsamples the rest worse than a resize.
     U-shape after E. Schoenfeld et al., arXiv 2002.12655; no normalisation, which gradient penalties make unnecessary
     (Y. Huang et al., arXiv 2501.05441).
     """
@@ -43,6 +45,8 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         if x.shape[-1] % 8 or x.shape[-2] % 8:
             raise ValueError(f"Discriminator: {x.shape[-1]}x{x.shape[-2]} is not a multiple of 8; crop first")
+        luma = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        x = luma + _double(F.avg_pool2d(x - luma, 2))
         # what upscalers differ in is fine and faint: the detail above a 3x3 mean is shown apart, made louder
         fine = x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         shown = F.pixel_unshuffle(torch.cat([2 * x - 1, 8 * fine], 1), 2)

@@ -95,6 +95,29 @@ def to_onnx(plain: Plain, properties: dict[str, str]) -> onnx.ModelProto:
     return model
 
 
+def from_onnx(path: Path) -> tuple[Plain, dict[str, str]]:
+    """The folded generator in a file that `export` wrote, and the file's metadata.
+
+    Raises:
+        ExportError: the file is no such network.
+    """
+    try:
+        model = onnx.load(str(path))
+        values = {each.name: numpy_helper.to_array(each).astype(np.float32) for each in model.graph.initializer}
+        depth = sum(name.startswith("conv") and name.endswith(".weight") for name in values)
+        slopes = {helper.get_node_attr_value(n, "alpha") for n in model.graph.node if n.op_type == "LeakyRelu"} or {0.0}
+        shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
+        plain = Plain(
+            tuple((values[f"conv{n}.weight"], values[f"conv{n}.bias"]) for n in range(depth)),
+            (values["skip.weight"], values["skip.bias"]),
+            float(slopes.pop()),
+            int(helper.get_node_attr_value(shuffle, "blocksize")),
+        )
+    except Exception as error:  # whatever another graph lacks
+        raise ExportError(f"from_onnx: {path} is not a float32 network of scripts/export ({error})") from error
+    return plain, {each.key: each.value for each in model.metadata_props}
+
+
 def difference(model: onnx.ModelProto, generator: Generator) -> float:
     """Largest absolute difference between ONNX Runtime and PyTorch over four sizes, values in [-0.1, 1.1]."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -182,8 +205,9 @@ def card(made: Export, hardware: str) -> str:
         "",
         "| | |",
         "|---|---|",
-        f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}, beside a "
-        f"5x5 resize; depth-to-space x{generator.scale} |",
+        f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}"
+        f"{', of luma and for luma alone' if generator.luma else ''}, beside a 5x5 resize; "
+        f"depth-to-space x{generator.scale} |",
         f"| multiply-adds per input pixel | {made.plain.multiply_adds:,} |",
         f"| parameters | {sum(w.size + b.size for w, b in (*made.plain.convolutions, made.plain.skip)):,} |",
         "| licence | MIT |",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .recipe import GeneratorConfig
+
+_LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,14 @@ class Branched(nn.Module):
             kernel = kernel + F.pad(torch.diag(self.identity)[:, :, None, None], (1, 1, 1, 1))
         return kernel
 
+    def adopt(self, kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        """Become that convolution: the direct branch takes the kernel, the others start from silence."""
+        with torch.no_grad():
+            self.direct.copy_(torch.from_numpy(kernel))
+            self.squeeze.zero_()
+            self.identity.zero_()
+            self.bias.copy_(torch.from_numpy(bias))
+
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.folded(), self.bias, padding=1)
 
@@ -100,7 +111,8 @@ class Generator(nn.Module):
     """Convolutions, activations and depth-to-space beside a learnable 5x5 resize that starts as Catmull-Rom.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
-    of at least 1. At initialisation the output is Catmull-Rom resizing exactly.
+    of at least 1. At initialisation the output is Catmull-Rom resizing exactly. With `config.luma` the body sees BT.709
+    luma and adds the same to R, G and B, which leaves the colour differences to the resize.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -108,7 +120,8 @@ class Generator(nn.Module):
         self.config = config
         self.slope = config.start_slope
         out = 3 * config.scale**2
-        widths = [3] + [config.width] * (config.convolutions - 1) + [out]
+        ends = (1, config.scale**2) if config.luma else (3, out)
+        widths = [ends[0]] + [config.width] * (config.convolutions - 1) + [ends[1]]
         self.body = nn.ModuleList(Branched(a, b, 0.7) for a, b in itertools.pairwise(widths))
         last = self.body[-1]
         assert isinstance(last, Branched)
@@ -120,6 +133,8 @@ class Generator(nn.Module):
     def hidden(self, x: Tensor) -> Tensor:
         """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
         x = x.clamp(0, 1)
+        if self.config.luma:
+            x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
         for layer in self.body[:-1]:
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
@@ -128,6 +143,8 @@ class Generator(nn.Module):
         """(output, last hidden activations, what the body adds before depth-to-space)."""
         hidden = self.hidden(x)
         added = self.body[-1](hidden)
+        if self.config.luma:
+            added = added.repeat(1, 3, 1, 1)
         with torch.autocast(x.device.type, enabled=False):  # bf16 has too few digits for the picture itself
             base = F.conv2d(F.pad(x.float(), (2, 2, 2, 2), mode="replicate"), self.skip, self.skip_bias)
             return F.pixel_shuffle(base + added.float(), self.config.scale), hidden, added
@@ -135,15 +152,51 @@ class Generator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.parts(x)[0]
 
+    def adopt(self, plain: Plain) -> None:
+        """Become a folded generator of the same shape: `plain` backwards. Raises ValueError if the shapes differ.
+
+        With `config.luma` the body becomes what the folded one does to the luma of a gray picture.
+        """
+        plain = dataclasses.replace(plain, convolutions=self._of_luma(plain)) if self.config.luma else plain
+        layers = [layer for layer in self.body if isinstance(layer, Branched)]
+        mine = [tuple(layer.direct.shape) for layer in layers] + [tuple(self.skip.shape)]
+        theirs = [kernel.shape for kernel, _ in (*plain.convolutions, plain.skip)]
+        if mine != theirs:
+            raise ValueError(f"adopt: its kernels are {theirs}, this generator's {mine}")
+        for layer, (kernel, bias) in zip(layers, plain.convolutions, strict=True):
+            layer.adopt(kernel, bias)
+        with torch.no_grad():
+            self.skip.copy_(torch.from_numpy(plain.skip[0]))
+            self.skip_bias.copy_(torch.from_numpy(plain.skip[1]))
+        self.slope = plain.slope
+
+    def _of_luma(self, plain: Plain) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
+        """The convolutions of a folded generator as a body has them that knows luma only."""
+        (first, first_bias), *middle, (last, last_bias) = plain.convolutions
+        luma, cells = np.array(_LUMA, np.float32), plain.scale**2
+        if first.shape[1] != 3 or len(last) != 3 * cells:
+            return plain.convolutions
+        kernel = np.einsum("c,cpiyx->piyx", luma, last.reshape(3, cells, *last.shape[1:]))
+        return (
+            (first.sum(1, keepdims=True), first_bias),
+            *middle,
+            (kernel, np.einsum("c,cp->p", luma, last_bias.reshape(3, cells))),
+        )
+
     def plain(self) -> Plain:
-        """Fold every branch: the network that ships."""
+        """Fold every branch, and luma's way from and to RGB: the network that ships."""
 
         def numbers(tensor: Tensor) -> NDArray[np.float32]:
             return tensor.detach().float().cpu().numpy().copy()
 
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
+        convolutions = [(numbers(layer.folded()), numbers(layer.bias)) for layer in layers]
+        if self.config.luma:
+            (first, first_bias), (last, last_bias) = convolutions[0], convolutions[-1]
+            convolutions[0] = (first * np.array(_LUMA, np.float32).reshape(1, 3, 1, 1), first_bias)
+            convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
         return Plain(
-            tuple((numbers(layer.folded()), numbers(layer.bias)) for layer in layers),
+            tuple(convolutions),
             (numbers(self.skip), numbers(self.skip_bias)),
             float(self.slope),
             self.config.scale,

@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+LUMA = (0.299, 0.587, 0.114)
+"""Of R, G and B, as BT.601 weighs them."""
+
 
 def _same(name: str, made: Tensor, real: Tensor, dims: int = 4) -> None:
     if made.shape != real.shape or made.dim() != dims:
@@ -67,8 +70,38 @@ def structure(made: Tensor, real: Tensor, scales: int = 3) -> Tensor:
     _same("structure", made, real)
     if min(made.shape[2:]) < 11 << scales - 1:
         raise ValueError(f"structure: {scales} scales need at least {11 << scales - 1} pixels, got {tuple(made.shape)}")
-    weights = made.new_tensor((0.299, 0.587, 0.114), dtype=torch.promote_types(made.dtype, torch.float32))
-    a, b = (torch.einsum("nchw,c->nhw", x.to(weights.dtype), weights) for x in (made, real))
+    luma = made.new_tensor(LUMA, dtype=torch.promote_types(made.dtype, torch.float32))
+    a, b = (torch.einsum("nchw,c->nhw", x.to(luma.dtype), luma) for x in (made, real))
+    return _dissimilarity(a, b, scales)
+
+
+def colour(made: Tensor, real: Tensor, scales: int = 2) -> Tensor:
+    """Loss of structure in colour: 1 - SSIM of B - Y and R - Y at half size, where 4:2:0 keeps them, and at `scales`
+    sizes in all, each half the one before.
+
+    (N, 3, H, W) RGB in [0, 1], H and W of at least 11 * 2^scales -> scalar, 0 for equal pictures, 2 at most.
+    Luma's losses hardly see colour, and a network that only follows them upsamples it worse than a resize. SSIM's
+    constants are made for luma's contrast and for means above 0: colour differences are multiplied by 3 and put around
+    one half.
+
+    >>> float(colour(torch.ones(1, 3, 44, 44), torch.ones(1, 3, 44, 44)))
+    0.0
+    """
+    _same("colour", made, real)
+    if min(made.shape[2:]) < 11 << scales:
+        raise ValueError(f"colour: {scales} scales need at least {11 << scales} pixels, got {tuple(made.shape)}")
+    luma = torch.tensor(LUMA)
+    rows = torch.stack([torch.tensor([0.0, 0.0, 1.0]) - luma, torch.tensor([1.0, 0.0, 0.0]) - luma])
+    matrix = (3 * rows).to(made.device, torch.promote_types(made.dtype, torch.float32))
+    a, b = (
+        F.avg_pool2d(0.5 + torch.einsum("nchw,kc->nkhw", x.to(matrix.dtype), matrix), 2).flatten(0, 1)
+        for x in (made, real)
+    )
+    return _dissimilarity(a, b, scales)
+
+
+def _dissimilarity(a: Tensor, b: Tensor, scales: int) -> Tensor:
+    """1 - SSIM of planes (N, H, W), mean over pixels and over `scales` sizes."""
     terms = []
     for _ in range(scales):
         down, along = (_window(side, a) for side in a.shape[1:])

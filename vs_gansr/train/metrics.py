@@ -11,9 +11,10 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 from PIL import Image
 
+from . import losses
 from .codec import Frames, rgb_clip
 
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA = np.array(losses.LUMA, np.float32)
 
 
 def psnr_y(made: Frames, real: Frames) -> float:

@@ -118,6 +118,9 @@ def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -
     if recipe.degrade.soft_chance:
         sharp, softness = degrade.soften(sharp, rng, recipe.degrade)
         also += f", softened by {softness:.1f}" if softness else ""
+    if recipe.degrade.camera_chance:
+        sharp, shot = degrade.film(sharp, rng, recipe.degrade)
+        also += f", filmed ({shot})" if shot else ""
     if recipe.data.titles and rng.random() < recipe.data.titles:
         sharp = titles.lettering(sharp, rng)
         also += ", titles"

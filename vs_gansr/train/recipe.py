@@ -23,7 +23,7 @@ class DataConfig:
     `weights` pairs a glob on the file name with a factor, the first match counts, 1 where none matches and 0 leaves
     a file out. `exclude_licences` drops stills whose manifest licence contains one of the strings. `holdout` stills
     (every n-th of the sorted list) are never trained on: they measure the run. Lettering is drawn over `titles` of the
-    clips.
+    clips. Videos are made `video_scale` times as large, drawn anew for each clip.
     """
 
     root: str = "../shared/data"
@@ -32,6 +32,7 @@ class DataConfig:
     video_share: float = 0.2
     holdout: int = 12
     titles: float = 0.0
+    video_scale: tuple[float, float] = (0.5, 0.67)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class DegradeConfig:
     `kernels` and `codecs` are (name, weight); ranges are inclusive (low, high). Noise and ringing are in 8-bit code
     values and unsharp amount, blur is a Gaussian's sigma in large-picture pixels. `soft_chance` of the clips are
     blurred by `soft_sigma` before all else, the reference with them: much real video is softer than its size allows,
-    and a generator that never saw such sharpens what never was sharp.
+    and a generator that never saw such sharpens what never was sharp. `camera_chance` of the clips are
+    filmed, the reference with them: blurred by a lens, given a sensor's noise, sharpened as cameras do, encoded well.
+    Such are a film's own frames; a still made smaller is not.
     """
 
     scale: int = 2
@@ -57,6 +60,11 @@ class DegradeConfig:
     mpeg2_q: tuple[float, float] = (2, 6)
     soft_chance: float = 0.0
     soft_sigma: tuple[float, float] = (0.4, 1.3)
+    camera_chance: float = 0.0
+    camera_blur: tuple[float, float] = (0.3, 1.0)
+    camera_noise: tuple[float, float] = (0.0, 2.0)
+    camera_sharpening: tuple[float, float] = (0.0, 1.0)
+    camera_crf: tuple[float, float] = (14, 22)
     blur_chance: float = 0.12
     blur_sigma: tuple[float, float] = (0.3, 0.8)
     noise_chance: float = 0.12
@@ -82,11 +90,14 @@ class PoolConfig:
 @dataclass(frozen=True)
 class GeneratorConfig:
     """A chain of `convolutions` 3x3 convolutions of `width` features; `slope` is where LeakyReLU's slope ends
-    (0 = ReLU) after starting at `start_slope`."""
+    (0 = ReLU) after starting at `start_slope`. With `luma` the chain sees luma and changes luma alone:
+    colour is resized.
+    """
 
     scale: int = 2
     width: int = 32
     convolutions: int = 8
+    luma: bool = False
     slope: float = 0.0
     start_slope: float = 0.1
 
@@ -104,6 +115,7 @@ class LossConfig:
 
     pixel: float = 1.0
     structure: float = 0.0
+    colour: float = 0.0
     gradient: float = 0.0
     frequency: float = 0.0
     temporal: float = 0.0

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from . import balance, checkpoint, losses, metrics
+from . import balance, checkpoint, export, losses, metrics
 from .adversary import Adversary
 from .codec import Frames
 from .generator import Generator
@@ -143,6 +143,8 @@ class Trainer:
             table["pixel"] = losses.charbonnier(made, real)
         if "structure" in shares:
             table["structure"] = losses.structure(made, real)
+        if "colour" in shares:
+            table["colour"] = losses.colour(made, real)
         if "gradient" in shares:
             table["gradient"] = losses.gradient(made, real)
         if "frequency" in shares:
@@ -348,15 +350,21 @@ class Trainer:
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def _start_from(self, path: Path) -> str:
-        """Begin with another run's averaged generator; returns what that was, for the record."""
+        """Begin with another run's averaged generator or with an exported one; returns what it was, for the record."""
+        digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        if path.suffix == ".onnx":
+            plain, properties = export.from_onnx(path)
+            try:
+                self.generator.adopt(plain)
+            except ValueError as error:
+                raise RecipeError(f"run.init {path}: {error}") from error
+            return f"{path.name} ({properties.get('gansr.training', 'no record')}), file SHA-256 {digest}"
         state = checkpoint.load(path, self.device)
         if state["recipe"]["generator"]["width"] != self.recipe.generator.width:
             raise RecipeError(f"run.init {path}: {state['recipe']['generator']} does not fit {self.recipe.generator}")
         self.generator.load_state_dict(state["mean"])
         self.generator.slope = float(state["slope"])
-        return (
-            f"{state['recipe']['name']} at step {state['step']}, file SHA-256 {sha256(path.read_bytes()).hexdigest()}"
-        )
+        return f"{state['recipe']['name']} at step {state['step']}, file SHA-256 {digest}"
 
 
 def _logged_step(line: str) -> float:
