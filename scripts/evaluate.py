@@ -42,6 +42,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--material", default="clips", metavar="WHAT",
         help="clips or stills of ../shared/data/eval, or a folder of videos and pictures")  # fmt: skip
     add("--anchors", type=Path, default=SHARED / "anchors", metavar="FOLDER", help="networks to compare with")
+    add("--chroma", action="store_true", help="also the models' luma with the chroma of Lanczos")
     add("--no-anchors", action="store_true", help="leave them out")
     add("--quick", action="store_true",
         help=f"{QUICK_FRAMES} frames of {' and '.join(QUICK_CLIPS)} (of the first two files elsewhere)")  # fmt: skip
@@ -92,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     if options.quick:
         sources = ([file for file in sources if file.stem in QUICK_CLIPS] or sources)[:2]
+    if options.chroma:
+        mine += [methods.colourless(method) for method in mine]
     store = Store(options.cache)
     others = anchors(options.anchors, not options.no_anchors)
     results = []

@@ -90,6 +90,21 @@ def network(model: Path) -> Upscaler:
     return upscale
 
 
+def with_lanczos_chroma(upscale: Upscaler) -> Upscaler:
+    """The luma that `upscale` gives beside the chroma of Lanczos: what of its quality is its colour's."""
+
+    def both(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+        return core.std.ShufflePlanes([upscale(clip, factor), lanczos(clip, factor)], [0, 1, 2], vs.YUV)
+
+    return both
+
+
+def colourless(method: Method) -> Method:
+    """`method` with the chroma of Lanczos."""
+    identity = ("lanczos chroma", *method.identity)
+    return Method(f"{method.name}, Lanczos' chroma", identity, with_lanczos_chroma(method.upscale))
+
+
 @cache
 def _plugin() -> dict[str, str]:
     """The content of the plugin's own code."""

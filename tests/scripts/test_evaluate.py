@@ -230,6 +230,18 @@ def test_network_of_any_scale_comes_out_at_the_wanted_size(
     assert np.abs(luma(ours) - luma(expected)).max() <= 1
 
 
+def test_colour_can_be_lanczos(case: prepare.Case, tmp_path: Path) -> None:
+    ours = methods.ours("point", networks.point(tmp_path / "point.onnx", 2))
+    other = methods.colourless(ours)
+    assert other.name == "point, Lanczos' chroma" and other.identity != ours.identity
+    source = case.load_source()
+    made, own, plain = (m(source, 2).get_frame(0) for m in (other.upscale, ours.upscale, methods.lanczos))
+    assert np.array_equal(np.asarray(made[0]), np.asarray(own[0]))
+    assert not np.array_equal(np.asarray(made[1]), np.asarray(own[1]))
+    for chroma in (1, 2):
+        assert np.array_equal(np.asarray(made[chroma]), np.asarray(plain[chroma]))
+
+
 # ---------------------------------------------------------------- metrics
 
 
@@ -426,8 +438,9 @@ def test_command_evaluates_at_scale_four(
     command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = networks.point(tmp_path / "four.onnx", 4, metadata={"scale": "4"})
-    assert command(str(mine), "--preparations", "A", "--scale", "4", "--no-anchors", "--quick") == 0
-    assert "## Preparation A, quartered" in capsys.readouterr().out
+    assert command(str(mine), "--preparations", "A", "--scale", "4", "--no-anchors", "--quick", "--chroma") == 0
+    shown = capsys.readouterr().out
+    assert "## Preparation A, quartered" in shown and "four, Lanczos' chroma" in shown
 
 
 def test_command_refuses_what_it_does_not_know(
