@@ -297,3 +297,16 @@ def test_keep_alive_from_many_threads() -> None:
     assert not failures
     cache.clear()
     assert len(cache) == 0
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1280, 720), (1920, 1080), (3840, 2160)])
+def test_what_is_chosen_for_any_size_is_kept(core: vs.Core, small_model: Path, size: tuple[int, int]) -> None:
+    """A preview's next evaluation finds its session again: by default none is larger than what the cache keeps."""
+    from vs_gansr import pipeline
+    from vs_gansr.network import Network
+
+    for name in ("general-2x", str(small_model)):
+        chosen = pipeline.choose(core, pipeline.Settings(model=name, provider="CPU"))
+        net = Network(core, chosen.model, chosen.key, chosen.limits)
+        tile = net.layout(*size).size
+        assert net.need(*tile) <= session.KEEP_BYTES

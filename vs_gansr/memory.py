@@ -14,7 +14,7 @@ if sys.platform == "linux":
 __all__ = ["available", "budget", "is_shortage", "working_set"]
 
 MIB = 1 << 20
-COMFORTABLE = 1536 * MIB  # for one picture at a time; with more, a pixel costs more time, not less
+COMFORTABLE = 1536 * MIB  # with more, and so with larger tiles, a pixel costs more time, not less
 FIXED = 24 * MIB  # a session's own structures
 ARENA = 1.6  # ONNX Runtime's arena grows by powers of two, and has gaps
 

@@ -65,7 +65,7 @@ class Network:
         self.model = model
         self.key = key  # its size stands for any
         self.limits = limits
-        self.budget = memory.budget(limits.mebibytes, key.streams, self.device_memory())
+        self.budget = memory.budget(limits.mebibytes, 1 if key.alone else key.streams, self.device_memory())
         self.overflows = 0
         self._pixels: int | None = None  # the most that a tile may have since memory ran out
         self._layouts: dict[Size, Layout] = {}

@@ -31,7 +31,7 @@ from .shuffle import Shuffle, take_out
 __all__ = ["Engine", "EngineKey", "Stream", "acquire", "cpu_threads", "sessions"]
 
 KEEP_SECONDS = 30.0
-KEEP_BYTES = 1 << 30
+KEEP_BYTES = memory.COMFORTABLE  # what an engine takes at most unless told otherwise: it must be found again
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 _UNKNOWN = 1024  # bytes per pixel between input and output
