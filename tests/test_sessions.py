@@ -71,8 +71,8 @@ def test_a_picture_alone_has_all_processors(small_model: Path) -> None:
             assert again is alone
     with engine.stream() as first, engine.stream() as second, engine.stream() as third:
         assert first is alone and len({id(first), id(second), id(third)}) == 3
-    for output in outputs[1:]:
-        np.testing.assert_allclose(output, outputs[0], atol=1e-6)
+    for output in outputs[1:]:  # which stream takes a frame depends on time, what it gives must not
+        np.testing.assert_array_equal(output, outputs[0])
     with engine.stream() as stream, pytest.raises(ZeroDivisionError), engine.stream():
         assert stream is alone
         1 / 0  # noqa: B018
