@@ -1,4 +1,4 @@
-"""Whether the adversarial stage earned its place: a model against its pixel-loss twin made as sharp.
+"""Whether the adversarial stage earned its place: a model against its twin without an adversary, made as sharp.
 
     scripts/twin general-2x general-2x-psnr
     scripts/twin runs/a.onnx runs/b.onnx --recipe general-2x --steps 800
@@ -145,7 +145,7 @@ def main() -> int:
         prog="scripts/twin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="name in models/ or .onnx file")
-    parser.add_argument("twin", help="the same, trained with pixel losses only")
+    parser.add_argument("twin", help="the same, trained without an adversary")
     parser.add_argument("--recipe", help="whose pool and discriminator are used; default: the model's name")
     parser.add_argument("--steps", type=int, default=800, help="each discriminator's (%(default)s)")
     parser.add_argument("--seeds", type=int, default=2, help="discriminators per network (%(default)s)")

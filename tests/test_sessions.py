@@ -97,6 +97,16 @@ def test_processors_are_shared_out(
     assert (chosen.streams, chosen.threads, chosen.alone) == found
 
 
+def test_networks_that_see_everything_run_one_picture_at_a_time(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vs_gansr import pipeline
+
+    monkeypatch.setattr(session, "cpu_threads", lambda: 4)
+    for name, found in (("realcugan-se-2x-conservative", (1, 4, 0)), ("realesr-animevideov3-x4", (2, 2, 4))):
+        settings = pipeline.Settings(model=str(shared / "anchors" / f"{name}.onnx"), provider="CPU")
+        chosen = pipeline.choose(vs.core.core, settings).key
+        assert (chosen.streams, chosen.threads, chosen.alone) == found
+
+
 def test_auto_picks_what_works_and_says_so(clip: vs.VideoNode, small_model: Path, core: vs.Core) -> None:
     from vs_gansr import pipeline
 

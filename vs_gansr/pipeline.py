@@ -148,7 +148,9 @@ def choose(core: vs.Core, settings: Settings) -> Chosen:
         f"Upscale: {network.spec.name} in {precision} on {providers.short_name(provider)}{why}",
     )
     processors = session.cpu_threads()
-    paired = settings.num_streams is None and provider == providers.CPU and processors > 1
+    # Two at once need more memory, so smaller tiles: not for networks that look further than a tile's margin.
+    exact = network.spec.radius is not None
+    paired = settings.num_streams is None and provider == providers.CPU and processors > 1 and exact
     streams = settings.num_streams or 1 + paired
     key = EngineKey(
         digest=network.spec.digest,
