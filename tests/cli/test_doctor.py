@@ -179,9 +179,11 @@ needs_cuda_build = pytest.mark.skipif(
 
 @needs_cuda_build
 def test_cuda_libraries_hidden(gansr: Gansr, before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ONNX Runtime looks for pip's CUDA libraries beside itself; beside the copy there are none."""
+    """pip's CUDA libraries are looked for beside ONNX Runtime, where the copy has none, and in the package `nvidia`."""
     plant_gpu(tmp_path, monkeypatch)
     overlay(before, Path(onnxruntime.__file__).parent)
+    (before / "nvidia").mkdir()
+    (before / "nvidia" / "__init__.py").touch()  # before the one that PyTorch brings
     _, findings = doctor(gansr)
     found = fault(findings, "missing:", "libcublas.so.13", "libcudnn.so.9")
     assert found["fix"] == 'pip install "vs-gansr[cuda]"'
