@@ -98,33 +98,6 @@ def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float) -> 
         export.from_onnx(foreign)
 
 
-def test_weights_can_be_mixed(trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path) -> None:
-    trainer(small_recipe).train()
-    checkpoint_file, first = tmp_path / "run" / CHECKPOINT, tmp_path / "first.onnx"
-    generator = shaken(small_recipe.generator)
-    onnx.save(export.to_onnx(generator.plain(), {}), str(first))
-    ends = {
-        share: export.export(checkpoint_file, tmp_path / f"{share}.onnx", "", (first, share)) for share in (0, 0.25, 1)
-    }
-    a, b = export.load_generator(checkpoint_file)[0].plain(), generator.plain()
-    for share, made in ends.items():
-        for (kernel, _), (x, _), (y, _) in zip(
-            (*made.plain.convolutions, made.plain.skip),
-            (*a.convolutions, a.skip),
-            (*b.convolutions, b.skip),
-            strict=True,
-        ):
-            assert np.allclose(kernel, (1 - share) * x + share * y, atol=1e-5)
-    said = {p.key: p.value for p in onnx.load(str(ends[0.25].path)).metadata_props}["gansr.training"]
-    assert "0.75 of its weights and 0.25 of those of first.onnx, SHA-256 " in said
-    assert "0.25 of those of first.onnx" in export.card(ends[0.25], "")
-    with pytest.raises(ExportError, match=r"mixed: share 1\.5 must be from 0 to 1"):
-        export.export(checkpoint_file, tmp_path / "x.onnx", "", (first, 1.5))
-    with pytest.raises(ExportError, match="both generators of the same shape"):
-        export.mixed(a, shaken(GeneratorConfig(width=32)).plain(), 0.5)
-    assert not (tmp_path / "x.onnx").exists()
-
-
 def test_unfinished_activations_are_refused(
     trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
 ) -> None:

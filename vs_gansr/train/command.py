@@ -159,16 +159,9 @@ def export_main(arguments: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("model", type=Path, help="models/NAME.onnx; the card goes beside it as NAME.md")
     parser.add_argument("--hardware", default="a CPU", help="what it was trained on, for the card")
-    parser.add_argument(
-        "--mix",
-        nargs=2,
-        metavar=("MODEL", "SHARE"),
-        help="mix in an exported network that this one was trained on from: so much of the weights are its",
-    )
     options = parser.parse_args(arguments)
     try:
-        mix = (Path(options.mix[0]), float(options.mix[1])) if options.mix else None
-        made = exporting.export(options.checkpoint, options.model, options.hardware, mix)
+        made = exporting.export(options.checkpoint, options.model, options.hardware)
         card = options.model.with_suffix(".md")
         if card.exists():
             _say(f"export: {card} is there already and left alone")

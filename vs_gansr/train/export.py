@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import hashlib
 from dataclasses import dataclass
@@ -153,38 +152,16 @@ def training_line(settings: recipe.Recipe, state: dict[str, Any], hardware: str)
         f"recipe {settings.name} {settings.digest()}, {state['step']} steps ({adversarial} adversarial), "
         f"{float(state['elapsed']) / 60:.0f} minutes on {hardware}, {date}"
         + (f"; started from {state['origin']}" if state.get("origin") else "")
-        + str(state.get("mixed", ""))
     )
 
 
-def mixed(a: Plain, b: Plain, share: float) -> Plain:
-    """The generator whose weights are `1 - share` times those of `a` plus `share` times those of `b`.
-
-    Means something only where one was trained on from the other: X. Wang et al., arXiv 1809.00219, section 3.4.
-
-    Raises:
-        ExportError: they differ in shape, or the share is not from 0 to 1.
-    """
-    pairs = [(a.skip, b.skip), *zip(a.convolutions, b.convolutions, strict=False)]
-    same = len(a.convolutions) == len(b.convolutions) and all(p[0].shape == q[0].shape for p, q in pairs)
-    if not same or a.slope != b.slope or not 0 <= share <= 1:
-        raise ExportError(f"mixed: share {share} must be from 0 to 1, and both generators of the same shape")
-
-    def each(p: Any, q: Any) -> Any:
-        return tuple(((1 - share) * x + share * y).astype(np.float32) for x, y in zip(p, q, strict=True))
-
-    skip, *convolutions = (each(p, q) for p, q in pairs)
-    return dataclasses.replace(a, convolutions=tuple(convolutions), skip=skip)
-
-
-def export(source: Path, target: Path, hardware: str, mix: tuple[Path, float] | None = None) -> Export:
-    """Write `target` (.onnx) from the checkpoint `source`, after comparing both; `mix` is an exported network and its
-    share of the weights (see `mixed`).
+def export(source: Path, target: Path, hardware: str) -> Export:
+    """Write `target` (.onnx) from the checkpoint `source`, after comparing both.
 
     Raises:
         CheckpointError: no such checkpoint.
         ExportError: ONNX Runtime differs from PyTorch by more than 1e-4, or the activation is still on its way to
-            its end value, or what is to be mixed does not fit.
+            its end value.
     """
     generator, settings, state = load_generator(source)
     if generator.slope != settings.generator.slope:
@@ -192,11 +169,6 @@ def export(source: Path, target: Path, hardware: str, mix: tuple[Path, float] | 
             f"export: {source} has slope {generator.slope:.3f} on its way to {settings.generator.slope}; "
             "train on to the end of the pixel-loss stage"
         )
-    if mix:
-        other, share = mix
-        generator.adopt(mixed(generator.plain(), from_onnx(other)[0], share))
-        digest = hashlib.sha256(other.read_bytes()).hexdigest()
-        state["mixed"] = f"; {1 - share:g} of its weights and {share:g} of those of {other.name}, SHA-256 {digest}"
     plain = generator.plain()
     model = to_onnx(
         plain,
