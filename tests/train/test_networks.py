@@ -124,6 +124,18 @@ def test_a_body_of_luma_can_be_adopted() -> None:
         assert torch.allclose(luma(picture), again(picture), atol=1e-5)
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_the_resize_leaves_flat_colours_alone(scale: int) -> None:
+    generator = Generator(GeneratorConfig(width=16, convolutions=3, scale=scale))
+    with torch.no_grad():
+        generator.skip.add_(0.1 * torch.randn(generator.skip.shape, generator=torch.Generator().manual_seed(1)))
+        for weights in generator.body.parameters():
+            weights.zero_()
+        for colour in torch.eye(3).reshape(3, 3, 1, 1):
+            flat = colour[None].expand(1, 3, 9, 7)
+            assert torch.allclose(generator(flat), colour[None].expand(1, 3, 9 * scale, 7 * scale), atol=1e-5)
+
+
 def test_discriminator_sees_of_colour_what_420_keeps() -> None:
     judge = Discriminator(DiscriminatorConfig(width=16))
     x = torch.rand(1, 3, 32, 32)

@@ -111,8 +111,9 @@ class Generator(nn.Module):
     """Convolutions, activations and depth-to-space beside a learnable 5x5 resize that starts as Catmull-Rom.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
-    of at least 1. At initialisation the output is Catmull-Rom resizing exactly. With `config.luma` the body sees BT.709
-    luma and adds the same to R, G and B, which leaves the colour differences to the resize.
+    of at least 1. At initialisation the output is Catmull-Rom resizing exactly. Whatever the resize learns, it leaves a
+    flat picture as it is. With `config.luma` the body sees BT.709 luma and adds the same to R, G and B, which leaves
+    the colour differences to the resize.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
@@ -128,7 +129,11 @@ class Generator(nn.Module):
         nn.init.normal_(last.direct, std=1e-4)
         nn.init.zeros_(last.squeeze)
         self.skip = nn.Parameter(catmull_rom(config.scale))
-        self.skip_bias = nn.Parameter(torch.zeros(out))
+
+    def resize(self) -> Tensor:
+        """The kernel beside the body, (3 * S**2, 3, 5, 5): `skip` moved evenly so that flat colours pass unchanged."""
+        wanted = torch.eye(3, device=self.skip.device).repeat_interleave(self.config.scale**2, 0)
+        return self.skip + (wanted - self.skip.sum((2, 3)))[:, :, None, None] / self.skip[0, 0].numel()
 
     def hidden(self, x: Tensor) -> Tensor:
         """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
@@ -146,7 +151,7 @@ class Generator(nn.Module):
         if self.config.luma:
             added = added.repeat(1, 3, 1, 1)
         with torch.autocast(x.device.type, enabled=False):  # bf16 has too few digits for the picture itself
-            base = F.conv2d(F.pad(x.float(), (2, 2, 2, 2), mode="replicate"), self.skip, self.skip_bias)
+            base = F.conv2d(F.pad(x.float(), (2, 2, 2, 2), mode="replicate"), self.resize())
             return F.pixel_shuffle(base + added.float(), self.config.scale), hidden, added
 
     def forward(self, x: Tensor) -> Tensor:
@@ -155,7 +160,8 @@ class Generator(nn.Module):
     def adopt(self, plain: Plain) -> None:
         """Become a folded generator of the same shape: `plain` backwards. Raises ValueError if the shapes differ.
 
-        With `config.luma` the body becomes what the folded one does to the luma of a gray picture.
+        A resize that changed flat colours no longer does. With `config.luma` the body becomes what the folded one does
+        to the luma of a gray picture.
         """
         plain = dataclasses.replace(plain, convolutions=self._of_luma(plain)) if self.config.luma else plain
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
@@ -167,7 +173,6 @@ class Generator(nn.Module):
             layer.adopt(kernel, bias)
         with torch.no_grad():
             self.skip.copy_(torch.from_numpy(plain.skip[0]))
-            self.skip_bias.copy_(torch.from_numpy(plain.skip[1]))
         self.slope = plain.slope
 
     def _of_luma(self, plain: Plain) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
@@ -197,7 +202,7 @@ class Generator(nn.Module):
             convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
         return Plain(
             tuple(convolutions),
-            (numbers(self.skip), numbers(self.skip_bias)),
+            (numbers(self.resize()), np.zeros(len(self.skip), np.float32)),
             float(self.slope),
             self.config.scale,
         )
