@@ -12,6 +12,8 @@ import clips
 import pytest
 import vapoursynth as vs
 
+from vs_gansr import model
+
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 TOLERANCE = {vs.INTEGER: 1.0, vs.FLOAT: 1e-3}
 
@@ -136,6 +138,22 @@ def test_flat_colour_keeps_colour_and_tags_exactly(fmt: int, shade: float, core:
             assert b.min() == b.max() == a[0, 0]
         else:
             assert abs(b - a[0, 0]).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", model.shipped())
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_shipped_models_keep_flat_colours(name: str, precision: str, core: vs.Core) -> None:
+    """To half an 8-bit code; at the picture's edge, where a network sees nothing beyond, to two."""
+    shades = [(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0.2, 0.7, 0.4), (0.1, 0.1, 0)]
+    flat = core.std.Splice([core.std.BlankClip(None, 48, 40, vs.RGBS, 1, color=list(shade)) for shade in shades])
+    large = flat.gansr.Upscale(name, provider="CPU", precision=precision)
+    for shade, frame in zip(shades, large.frames(), strict=True):
+        scale = frame.width // flat.width
+        for value, plane in zip(shade, clips.planes(frame), strict=True):
+            error = 255 * abs(plane - value)
+            edge = 12 * scale
+            assert error[edge:-edge, edge:-edge].max() <= 0.5, shade
+            assert error.max() <= 2, shade
 
 
 def test_variable_size_clip(core: vs.Core, point_model: Path) -> None:
