@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import queue
 import resource
 import shutil
 import signal
@@ -17,6 +19,9 @@ import networks
 import psutil
 import pytest
 from conftest import Gansr, Running, named, one_line
+
+from vs_gansr.cli import chain
+from vs_gansr.cli.progress import Progress
 
 type Start = Callable[..., Running]
 
@@ -233,6 +238,24 @@ def test_an_encoder_that_stops_in_the_middle(gansr: Gansr, tmp_path: Path, point
     assert done.returncode == 1
     assert one_line(done.stderr) == "gansr: ffmpeg failed: out of luck"
     nothing_left(tmp_path)
+
+
+def test_the_last_count_may_come_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine the thread that reads ffmpeg's progress comes last: that is no lost frame."""
+    events: queue.SimpleQueue[chain.Event] = queue.SimpleQueue()
+    said = chain.RECORD + json.dumps({"command": [], "frames": 2, "size": [64, 32]})
+    for event in (
+        ("renderer", said),
+        ("encoder ended", None),
+        ("renderer ended", None),
+        ("progress", "frame=2"),
+        ("progress ended", None),
+    ):
+        events.put(event)
+    running = chain.Chain(events, verbose=False)
+    monkeypatch.setattr(running, "start_encoder", lambda command: None)
+    monkeypatch.setattr(chain, "check", lambda *ended: None)
+    assert chain.watch(running, Progress(quiet=True)) == chain.Outcome(2, (64, 32))
 
 
 def test_an_encoder_that_loses_frames_without_a_word(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:

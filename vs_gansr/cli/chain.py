@@ -203,7 +203,7 @@ def watch(chain: Chain, progress: Progress) -> Outcome:
                 ready = message
                 progress.total = ready["frames"]
                 chain.start_encoder(ready["command"])
-                waiting.add("encoder")
+                waiting |= {"encoder", "progress"}  # the last count may come after the end of everything else
             follow(progress, message)
         elif kind in ("renderer", "encoder") and value:
             (chain.last_words if kind == "renderer" else chain.complaints).append(value)
@@ -212,6 +212,8 @@ def watch(chain: Chain, progress: Progress) -> Outcome:
                 say(value)
         elif kind == "progress" and value.startswith("frame="):
             encoded = int(value.removeprefix("frame="))
+        elif kind == "progress ended":
+            waiting.discard("progress")
         elif kind in ("renderer ended", "encoder ended"):
             waiting.discard(kind.removesuffix(" ended"))
             check(chain, kind.removesuffix(" ended"), refused)
