@@ -130,22 +130,6 @@ def test_batches_are_pure_and_paired(ready: pool.Pool) -> None:
     assert home > metrics.psnr_y(large, high.transpose(0, 2, 3, 1)[::-1]) + 3
 
 
-def test_filmed_clips_are_drawn_as_often_as_asked() -> None:
-    labels = [f"{n}: catrom, h264 20{', filmed (blur 0.4)' * (n % 5 == 0)}" for n in range(20)]
-    shades = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1, 1)
-    high, low = (np.broadcast_to(shades, (20, 3, side, side, 3)) for side in (16, 8))
-    made = pool.Pool(high, low, labels, {})
-    shares = {
-        share: np.mean([made.batch(1, step, 12, 16, 1, share)[1] % 5 == 0 for step in range(50)])
-        for share in (0.0, 0.5, 1.0)
-    }
-    assert shares[1.0] == 1
-    assert shares[0.0] == pytest.approx(0.2, abs=0.06)
-    assert shares[0.5] == pytest.approx(0.5, abs=0.08)
-    with pytest.raises(ValueError, match="20 of 20 crops are of filmed clips"):
-        pool.Pool(high, low, labels[:1] * 20, {}).batch(1, 0, 12, 16, 1, 0.5)
-
-
 def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> None:  # type: ignore[no-untyped-def]
     """Processor time of drawing 12 crops of 96 from the pool, against that of the pixel-loss step it feeds."""
     recipe = smoke.recipe(material)

@@ -43,7 +43,6 @@ def test_there_are_recipes() -> None:
         ("[run]\nsteps = 1\n[adversary]\npenalty = 'r1'", "use 'noise' or 'exact'"),
         ("[run]\nsteps = 1\n[pixel]\npixel = -1", "must not be negative"),
         ("[run]\nsteps = 1", "set run.pixel_part = 1"),
-        ("[run]\nsteps = 1\nfilmed = 0.5", r"run\.filmed 0\.5: no clip is filmed"),
         ("[run\n", "recipe .*x.toml"),
     ],
 )

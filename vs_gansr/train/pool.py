@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -37,25 +36,11 @@ class Pool:
     def __len__(self) -> int:
         return len(self.high)
 
-    @cached_property
-    def _by_filmed(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Entries that were not filmed, and those that were. Raises ValueError where one kind is missing."""
-        filmed = np.array(["filmed" in label for label in self.labels])
-        if filmed.all() or not filmed.any():
-            raise ValueError(
-                f"Pool.batch: {filmed.sum()} of {len(filmed)} crops are of filmed clips, so run.filmed has no choice; "
-                "make the pool larger or leave run.filmed out"
-            )
-        return np.flatnonzero(~filmed), np.flatnonzero(filmed)
-
-    def batch(
-        self, seed: int, step: int, batch: int, crop: int, clip: int, filmed: float = 0.0
-    ) -> tuple[Frames, Frames]:
+    def batch(self, seed: int, step: int, batch: int, crop: int, clip: int) -> tuple[Frames, Frames]:
         """Batch number `step`: a pure function of its arguments, so a resumed run needs no saved position.
 
         Returns (low, high): (batch, 3, crop / scale, crop / scale) and (batch, 3, crop, crop) uint8, contiguous.
-        `clip` neighbouring frames of one place follow each other; flips and transposition are drawn per place. With
-        `filmed` above 0 it is the chance of a place to be of a filmed clip.
+        `clip` neighbouring frames of one place follow each other; flips and transposition are drawn per place.
         """
         rng = np.random.default_rng([seed, step])
         scale = self.high.shape[2] // self.low.shape[2]
@@ -63,8 +48,7 @@ class Pool:
         low = np.empty((batch, 3, small, small), np.uint8)
         high = np.empty((batch, 3, crop, crop), np.uint8)
         for place in range(batch // clip):
-            entries = self._by_filmed[int(rng.random() < filmed)] if filmed else range(len(self.high))
-            entry = int(entries[rng.integers(len(entries))])
+            entry = int(rng.integers(len(self.high)))
             first = int(rng.integers(self.high.shape[1] - clip + 1))
             y, x = (int(v) for v in rng.integers(self.low.shape[2] - small + 1, size=2))
             turn = rng.integers(2, size=3)

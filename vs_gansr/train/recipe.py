@@ -146,8 +146,7 @@ class GuardConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Length and pace. A recipe states `steps` (repeatable to the step) or `minutes` (as many steps as fit). With
-    `filmed` that share of the crops is of clips that `degrade.camera_chance` filmed, instead of the pool's share."""
+    """Length and pace. A recipe states `steps` (repeatable to the step) or `minutes` (as many steps as fit)."""
 
     steps: int = 0
     minutes: float = 0.0
@@ -165,7 +164,6 @@ class RunConfig:
     checkpoint_every: int = 400
     sample_every: int = 2000
     init: str = ""
-    filmed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -244,8 +242,6 @@ def check(recipe: Recipe) -> Recipe:
         raise RecipeError(
             f"run.clip {run.clip} must divide run.batch {run.batch} and be at most pool.frames {pool.frames}"
         )
-    if run.filmed and not recipe.degrade.camera_chance:
-        raise RecipeError(f"run.filmed {run.filmed}: no clip is filmed with degrade.camera_chance 0; raise that, too")
     if recipe.adversary.penalty not in ("noise", "exact"):
         raise RecipeError(f"adversary.penalty {recipe.adversary.penalty!r}: use 'noise' or 'exact'")
     losses = (*dataclasses.astuple(recipe.pixel), *dataclasses.astuple(recipe.adversarial))

@@ -173,7 +173,7 @@ class Trainer:
     def fetch(self, step: int) -> tuple[Tensor, Tensor]:
         """Batch number `step` as uint8 tensors (low, high)."""
         run = self.recipe.run
-        low, high = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip, run.filmed)
+        low, high = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip)
         return torch.from_numpy(low), torch.from_numpy(high)
 
     def train(self, minutes: float = math.inf, stop_at: int | None = None) -> bool:
