@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,7 @@ YUV = {"_Matrix": 1}
 @pytest.fixture(autouse=True)
 def graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GANSR_COLOUR", "graph")
+    gc.collect()  # an earlier test's clip may still hold its session
     graphflow.flows.clear()
 
 
