@@ -69,7 +69,7 @@ def reference(clip: vs.VideoNode) -> vs.VideoNode:
 
     YUV420P8, BT.709 limited, both sides multiples of 8. Raises ValueError for a clip smaller than 16 pixels.
     """
-    width = min(MAX_WIDTH, clip.width)
+    width = min(MAX_WIDTH, clip.width) // 2 * 2
     height = max(round(clip.height * width / clip.width / 2) * 2, 2)
     start = FIRST_FRAME if clip.num_frames > FIRST_FRAME else 0
     clip = clip[start : start + FRAMES].resize.Bicubic(

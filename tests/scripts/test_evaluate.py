@@ -102,6 +102,8 @@ def test_reference_is_cropped_cut_and_at_most_1280_wide() -> None:
     assert prepare.reference(moving(length=50)).num_frames == 20
     wide = prepare.reference(vs.core.std.BlankClip(format=vs.YUV420P8, width=1920, height=1090, length=1))
     assert (wide.width, wide.height) == (1280, 720)
+    odd = prepare.reference(vs.core.std.BlankClip(format=vs.RGB24, width=101, height=67, length=1))
+    assert (odd.width, odd.height) == (96, 64)
     with pytest.raises(ValueError, match="too small"):
         prepare.reference(moving(96, 10))
 
