@@ -212,11 +212,11 @@ def watch(chain: Chain, progress: Progress) -> Outcome:
                 say(value)
         elif kind == "progress" and value.startswith("frame="):
             encoded = int(value.removeprefix("frame="))
-        elif kind == "progress ended":
-            waiting.discard("progress")
-        elif kind in ("renderer ended", "encoder ended"):
-            waiting.discard(kind.removesuffix(" ended"))
-            check(chain, kind.removesuffix(" ended"), refused)
+        elif kind.endswith(" ended"):
+            name = kind.removesuffix(" ended")
+            waiting.discard(name)
+            if name != "progress":  # that is a pipe of the encoder's, no process of its own
+                check(chain, name, refused)
     if encoded != ready["frames"]:
         raise CommandError(f"ffmpeg wrote {encoded} of {ready['frames']} frames without saying why; try --verbose")
     return Outcome(ready["frames"], tuple(ready["size"]))
