@@ -148,3 +148,10 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the developer's own settings reaches the command."""
     for name in [name for name in os.environ if name.startswith("GANSR_") and name != "GANSR_PYTHON"]:
         monkeypatch.delenv(name)
+
+
+def nothing_left(folder: Path, output: str = "out.mkv") -> None:
+    """No result, no half result, no process."""
+    assert not (folder / output).exists()
+    assert not list(folder.rglob(".gansr-*"))
+    assert not named(folder)

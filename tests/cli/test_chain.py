@@ -18,7 +18,7 @@ import footage
 import networks
 import psutil
 import pytest
-from conftest import Gansr, Running, named, one_line
+from conftest import Gansr, Running, named, nothing_left, one_line
 
 from vs_gansr.cli import chain
 from vs_gansr.cli.progress import Progress
@@ -47,13 +47,6 @@ def late_ffmpeg(tmp_path: Path) -> Path:
     )
     script.chmod(0o755)
     return script
-
-
-def nothing_left(folder: Path, output: str = "out.mkv") -> None:
-    """No result, no half result, no process."""
-    assert not (folder / output).exists()
-    assert not list(folder.rglob(".gansr-*"))
-    assert not named(folder)
 
 
 def encoders(running: Running) -> list[psutil.Process]:
@@ -265,149 +258,6 @@ def test_an_encoder_that_loses_frames_without_a_word(gansr: Gansr, tmp_path: Pat
     assert done.returncode == 1
     assert "4 of 10 frames" in one_line(done.stderr)
     nothing_left(tmp_path)
-
-
-def cut(source: Path, output: Path, share: float) -> Path:
-    """The first part of a file."""
-    output.write_bytes(source.read_bytes()[: int(source.stat().st_size * share)])
-    return output
-
-
-def blank(source: Path, output: Path, start: float, end: float) -> Path:
-    """A file with a hole of zeros."""
-    data = bytearray(source.read_bytes())
-    a, b = int(len(data) * start), int(len(data) * end)
-    data[a:b] = bytes(b - a)
-    output.write_bytes(data)
-    return output
-
-
-def corrupt(kind: str, folder: Path) -> Path:
-    """An input that is damaged in one way."""
-    if kind == "empty":
-        (folder / "in.mkv").touch()
-    elif kind == "text":
-        (folder / "in.mkv").write_text("This is not a film.\n" * 50)
-    elif kind == "sound only":
-        footage.ffmpeg(*footage.tone(1), "-c:a", "aac", folder / "in.mkv")
-    elif kind == "mkv cut":
-        cut(footage.plain(folder / "whole.mkv", frames=60), folder / "in.mkv", 0.5)
-    elif kind == "mp4 without its index":
-        cut(footage.plain(folder / "whole.mp4", frames=60), folder / "in.mkv", 0.8)
-    elif kind == "mp4 cut behind its index":
-        footage.plain(folder / "whole.mp4", frames=60)
-        footage.ffmpeg("-i", folder / "whole.mp4", "-c", "copy", "-movflags", "faststart", folder / "fast.mp4")
-        cut(folder / "fast.mp4", folder / "in.mkv", 0.6)
-    elif kind == "hole in mkv":
-        blank(footage.plain(folder / "whole.mkv", frames=60), folder / "in.mkv", 0.3, 0.7)
-    elif kind == "hole in mp4":
-        footage.plain(folder / "whole.mp4", frames=60)
-        blank(folder / "whole.mp4", folder / "in.mkv", 0.3, 0.7)
-    return folder / "in.mkv"
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("empty", "cannot be read as video"),
-        ("text", "cannot be read as video"),
-        ("sound only", "has no video track"),
-        ("mkv cut", "is damaged"),
-        ("mp4 without its index", "cannot be read as video"),
-        ("mp4 cut behind its index", "is damaged"),
-        ("hole in mkv", "is damaged"),
-        ("hole in mp4", "is damaged"),
-    ],
-)
-def test_corrupt_input(gansr: Gansr, tmp_path: Path, point_model: Path, kind: str, said: str) -> None:
-    source = corrupt(kind, tmp_path)
-    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "-q")
-    assert done.returncode == 1, done.stderr
-    line = one_line(done.stderr)
-    assert str(source) in line and said in line
-    nothing_left(tmp_path)
-
-
-def test_damage_can_be_accepted(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
-    source = corrupt("mkv cut", tmp_path)
-    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "--accept-damage")
-    assert done.returncode == 0, done.stderr
-    assert "note: it ends after" in done.stderr
-    assert 20 < footage.facts(tmp_path / "out.mkv").picture["frames"] < 50
-
-
-def refused_source(kind: str, folder: Path) -> Path:
-    """A sound file that must be refused, because the result would be wrong."""
-    source = folder / "in.mkv"
-    tff = ["-vf", "format=yuv420p,setfield=tff", "-flags", "+ilme+ildct", "-c:v", "mpeg2video"]
-    if kind == "interlaced":
-        footage.ffmpeg(*footage.picture("96x96"), *tff, source)
-    elif kind == "no times":
-        source = folder / "in.h264"
-        footage.ffmpeg(*footage.picture(), *footage.H264, source)
-    elif kind == "two sizes":
-        parts = []
-        for size in ("96x64", "128x96"):
-            footage.ffmpeg(*footage.picture(size), *footage.H264, "-pix_fmt", "yuv420p", folder / f"{size}.ts")
-            parts.append((folder / f"{size}.ts").read_bytes())
-        source = folder / "in.ts"
-        source.write_bytes(b"".join(parts))
-    elif kind == "times run backwards":
-        for place in ("a", "b"):
-            footage.ffmpeg(*footage.picture(), *footage.H264, "-pix_fmt", "yuv420p", folder / f"{place}.ts")
-        source = folder / "in.ts"
-        source.write_bytes((folder / "a.ts").read_bytes() + (folder / "b.ts").read_bytes())
-    elif kind == "dolby":
-        source = footage.dolby(folder / "in.mp4", profile=5, compatible=0)
-    return source
-
-
-@pytest.mark.parametrize(
-    ("kind", "said"),
-    [
-        ("dolby", "Dolby Vision of profile 5"),
-        ("interlaced", "deinterlace it first"),
-        ("no times", "carries no timestamps"),
-        ("two sizes", "changes its size or format"),
-        ("times run backwards", "sound and picture could drift apart"),
-    ],
-)
-def test_refused_with_the_reason(gansr: Gansr, tmp_path: Path, point_model: Path, kind: str, said: str) -> None:
-    source = refused_source(kind, tmp_path)
-    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "-q")
-    assert done.returncode == 1, done.stderr
-    assert said in one_line(done.stderr)
-    nothing_left(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("output", "said"),
-    [
-        ("missing/out.mkv", "does not exist; create it first"),
-        ("in.mp4", "is the source itself"),
-        ("folder.mkv", "is a folder"),
-        ("in.mp4/out.mkv", "does not exist; create it first"),
-        ("out.avi", "does not end in one of .mkv, .mp4, .mov, .webm"),
-        ("out.webm", "use --encoder svt-av1"),
-        ("there.mkv", "exists; give -y"),
-    ],
-)
-def test_targets_that_cannot_be(gansr: Gansr, tmp_path: Path, point_model: Path, output: str, said: str) -> None:
-    source = footage.plain(tmp_path / "in.mp4", frames=3)
-    (tmp_path / "folder.mkv").mkdir()
-    (tmp_path / "there.mkv").write_text("mine")
-    before = source.read_bytes()
-    done = gansr("upscale", source, tmp_path / output, "--model", point_model)
-    assert done.returncode == 1
-    assert said in one_line(done.stderr)
-    assert (tmp_path / "there.mkv").read_text() == "mine" and source.read_bytes() == before
-    assert not (tmp_path / "missing").exists() and not list(tmp_path.rglob(".gansr-*"))
-
-
-def test_missing_source(gansr: Gansr, tmp_path: Path) -> None:
-    done = gansr("upscale", tmp_path / "none.mkv", tmp_path / "out.mkv")
-    assert done.returncode == 1
-    assert "none.mkv does not exist" in one_line(done.stderr)
 
 
 def test_overwriting_happens_at_the_end_or_not_at_all(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
