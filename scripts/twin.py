@@ -33,7 +33,7 @@ from evaluation.store import Store  # noqa: E402
 
 from vs_gansr import model as models  # noqa: E402
 from vs_gansr import session  # noqa: E402
-from vs_gansr.train import pool, recipe  # noqa: E402
+from vs_gansr.train import losses, pool, recipe  # noqa: E402
 from vs_gansr.train.adversary import Adversary, accuracies  # noqa: E402
 from vs_gansr.train.metrics import LUMA, detail  # noqa: E402
 
@@ -84,23 +84,22 @@ def compare(case: Case, ours: methods.Method, twin: methods.Method) -> tuple[flo
 
 
 def network(model: Path) -> Callable[[npt.NDArray[np.uint8]], Pictures]:
-    """(n, 3, h, w) uint8 to (n, 3, S * h, S * w) float32, not clamped."""
+    """RGB (n, 3, h, w) uint8 to luma (n, S * h, S * w) float32, not clamped."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     runner = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
     def enlarge(low: npt.NDArray[np.uint8]) -> Pictures:
         ready = low.astype(np.float32) / 255  # the file takes one picture at a time
-        return np.concatenate([np.asarray(runner.run(None, {"input": each[None]})[0]) for each in ready])
+        made = (np.asarray(runner.run(None, {"input": each[None]})[0])[0] for each in ready)
+        return np.stack([np.einsum("chw,c->hw", each, LUMA) for each in made])
 
     return enlarge
 
 
-def with_luma(pictures: Pictures, strength: float) -> Pictures:
-    """RGB with its luma sharpened, clamped."""
-    luma = np.einsum("nchw,c->nhw", pictures, LUMA)
-    mask = strength * (luma - blurred(luma))
-    return np.asarray(np.clip(pictures + mask[:, None], 0, 1), np.float32)
+def sharpened(luma: Pictures, strength: float) -> Pictures:
+    """(N, H, W) in [0, 1] with the mask of that strength, clamped."""
+    return np.asarray(np.clip(luma + strength * (luma - blurred(luma)), 0, 1), np.float32)
 
 
 def told_apart(
@@ -113,7 +112,10 @@ def told_apart(
     crop = settings.run.crop
     for step in range(steps):
         low, high = training.batch(seed, step, 12, crop, 1)
-        made, real = torch.from_numpy(enlarge(low)), torch.from_numpy(high.astype(np.float32) / 255)
+        made, real = (
+            torch.from_numpy(enlarge(low))[:, None],
+            losses.luma(torch.from_numpy(high.astype(np.float32) / 255)),
+        )
         numbers = judge.learn(real, made, step, settings.adversary.rate, seed)
         if step % 50 == 0:
             say(f"step {step} of {steps}: accuracy {numbers['accuracy']:.2f}")
@@ -121,7 +123,8 @@ def told_apart(
     with torch.no_grad():
         for step in range(24):
             low, high = held_out.batch(seed, step, 12, crop, 1)
-            both = torch.from_numpy(np.concatenate([high.astype(np.float32) / 255, enlarge(low)]))
+            real = losses.luma(torch.from_numpy(high.astype(np.float32) / 255))
+            both = torch.cat([real, torch.from_numpy(enlarge(low))[:, None]])
             right.append(accuracies(judge.network(both)[0], len(high))["accuracy"])
     return float(np.mean(right))
 
@@ -161,14 +164,13 @@ def main() -> int:
         pool.build(settings, held_out, say=say)
     big, plain = (network(file) for file in files)
     sample = pool.load(pool.folder(settings, True)).batch(1, 0, 96, settings.run.crop, 1)[0]
-    lumas = [np.einsum("nchw,c->nhw", enlarge(sample), LUMA) for enlarge in (big, plain)]
-    strength = amount(lumas[1], detail(lumas[0]))
+    strength = amount(plain(sample), detail(big(sample)))
     said = {
         ours.name: [
             told_apart(settings, lambda low: np.clip(big(low), 0, 1), args.steps, s) for s in range(args.seeds)
         ],
         f"{twin.name}, sharpened by {strength:.2f}": [
-            told_apart(settings, lambda low: with_luma(plain(low), strength), args.steps, s) for s in range(args.seeds)
+            told_apart(settings, lambda low: sharpened(plain(low), strength), args.steps, s) for s in range(args.seeds)
         ],
     }
     for name, shares in said.items():

@@ -156,6 +156,22 @@ def test_shipped_models_keep_flat_colours(name: str, precision: str, core: vs.Co
             assert error.max() <= 2, shade
 
 
+@pytest.mark.parametrize("name", model.shipped())
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_shipped_models_change_luma_alone(name: str, precision: str, core: vs.Core) -> None:
+    """Colour differences are those of a Catmull-Rom resize, away from the edge, which each continues its own way."""
+    clip = clips.noise(vs.RGBS, 48, 40, length=1)
+    large = clip.gansr.Upscale(name, provider="CPU", precision=precision)
+    resized = clip.resize.Bicubic(large.width, large.height, **CATMULL_ROM)
+    inside = (slice(12, -12),) * 2
+    with large.get_frame(0) as a, resized.get_frame(0) as b:
+        made, plain = (clips.planes(frame) for frame in (a, b))
+        assert abs(made[1] - plain[1])[inside].max() > 0.05
+        for plane in (0, 2):
+            error = (made[plane] - made[1]) - (plain[plane] - plain[1])
+            assert abs(error[inside]).max() < 1e-4
+
+
 def test_variable_size_clip(core: vs.Core, point_model: Path) -> None:
     parts = [
         clips.noise(vs.YUV420P8, w, h, length=1, seed=w, props={"_Matrix": 1}) for w, h in ((32, 16), (18, 30), (8, 8))

@@ -50,7 +50,6 @@ ONE = [picture(1, 1, 2, 2)]
 CASES = [
     Case("charbonnier", losses.charbonnier, PICTURES, odd(losses.charbonnier, (1, 3, 4, 4), (1, 3, 4, 5)), 0, same),
     Case("structure", losses.structure, (2, 3, 45, 48), odd(losses.structure, (1, 3, 43, 64), (1, 3, 43, 64)), 0, same),
-    Case("colour", losses.colour, (2, 3, 45, 48), odd(losses.colour, (1, 3, 43, 64), (1, 3, 43, 64)), 0, same),
     Case("gradient", losses.gradient, PICTURES, odd(losses.gradient, (3, 4, 4), (3, 4, 4)), 0, lambda x: (x + 0.25, x)),
     Case("frequency", losses.frequency, PICTURES, odd(losses.frequency, (1, 3, 4, 4), (2, 3, 4, 4)), 0, same),
     Case(
@@ -113,14 +112,6 @@ class TestLoss:
     def test_perfect_prediction(self, case: Case) -> None:
         value = case.loss(*case.perfect(picture(*case.shape)))
         assert float(value.detach()) == pytest.approx(case.least, abs=1e-6)
-
-
-def test_colour_sees_colour_alone() -> None:
-    real = picture(1, 3, 64, 64)
-    assert float(losses.colour(real + 0.1 * picture(1, 1, 64, 64), real)) == pytest.approx(0, abs=1e-9)
-    tinted = real + torch.tensor([0.02, 0.0, -0.02]).reshape(1, 3, 1, 1)
-    blurred = torch.nn.functional.avg_pool2d(real, 5, 1, 2)
-    assert 0 < float(losses.colour(tinted, real)) < float(losses.colour(blurred, real))
 
 
 def test_relativistic_at_even_odds_is_log_2() -> None:

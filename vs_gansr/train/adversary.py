@@ -15,7 +15,7 @@ from .recipe import AdversaryConfig, DiscriminatorConfig
 class Adversary:
     """A discriminator that learns from real and made crops and lends its judgement as two losses.
 
-    Crops are (N, 3, H, W) in [0, 1], real and made paired place for place.
+    Crops are (N, 1, H, W) luma in [0, 1], real and made paired place for place.
     """
 
     def __init__(self, network: DiscriminatorConfig, config: AdversaryConfig, device: torch.device, bf16: bool) -> None:

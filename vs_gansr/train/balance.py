@@ -57,7 +57,6 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
     table = {
         "pixel": config.pixel,
         "structure": config.structure,
-        "colour": config.colour,
         "gradient": config.gradient,
         "frequency": config.frequency,
         "temporal": config.temporal,

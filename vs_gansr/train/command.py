@@ -41,6 +41,7 @@ def write_report(folder: Path) -> Path:
     scale = settings.generator.scale
     methods = {"Lanczos": metrics.lanczos(low, scale)}
     for name, enlarge in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
+        _say(f"report: {name} enlarges {len(low)} held-out crops")
         methods[name] = enlarge(low)
     with torch.no_grad():
         made = [generator(torch.from_numpy(f.transpose(2, 0, 1)[None] / np.float32(255))).numpy() for f in low]

@@ -6,17 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .losses import LUMA
 from .recipe import DiscriminatorConfig
 
 
 class Discriminator(nn.Module):
     """A small U-shaped judge: realness at three scales, from texture patches up to whole objects.
 
-    Tensor contract: (N, 3, H, W) RGB in [0, 1] with H and W multiples of 8 -> (logits, features), logits three
+    Tensor contract: (N, 1, H, W) luma in [0, 1] with H and W multiples of 8 -> (logits, features), logits three
     tensors (N, 1, H/8, W/8), (N, 1, H/4, W/4), (N, 1, H/2, W/2), features the maps that feature matching compares
-    (the full-size ones cost more time than they say). Of colour it sees what 4:2:0 keeps, the mean of 2x2 pixels: finer
-    colour is in no video, and a generator that has to invent it upsamples the rest worse than a resize.
+    (the full-size ones cost more time than they say). It sees no colour, because generators change none.
     U-shape after E. Schoenfeld et al., arXiv 2002.12655; no normalisation, which gradient penalties make unnecessary
     (Y. Huang et al., arXiv 2501.05441).
     """
@@ -24,7 +22,7 @@ class Discriminator(nn.Module):
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         w = config.width
-        self.enter = nn.Conv2d(24, w, 3, padding=1)
+        self.enter = nn.Conv2d(8, w, 3, padding=1)
         self.down1 = nn.Conv2d(w, 2 * w, 4, 2, 1)
         self.down2 = nn.Conv2d(2 * w, 3 * w, 4, 2, 1)
         self.deep = nn.Conv2d(3 * w, 3 * w, 3, padding=1)
@@ -45,8 +43,6 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         if x.shape[-1] % 8 or x.shape[-2] % 8:
             raise ValueError(f"Discriminator: {x.shape[-1]}x{x.shape[-2]} is not a multiple of 8; crop first")
-        luma = (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        x = luma + _double(F.avg_pool2d(x - luma, 2))
         # what upscalers differ in is fine and faint: the detail above a 3x3 mean is shown apart, made louder
         fine = x - F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
         shown = F.pixel_unshuffle(torch.cat([2 * x - 1, 8 * fine], 1), 2)

@@ -45,11 +45,15 @@ def to_onnx(plain: Plain, properties: dict[str, str]) -> onnx.ModelProto:
         weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def conv(name: str, source: str, kernel: Any, bias: Any, pad: int) -> str:
+    def conv(name: str, source: str, kernel: Any, bias: Any = None, pad: int = 0) -> str:
         nodes.append(
             helper.make_node(
                 "Conv",
-                [source, constant(f"{name}.weight", kernel), constant(f"{name}.bias", bias)],
+                [
+                    source,
+                    constant(f"{name}.weight", kernel),
+                    *([] if bias is None else [constant(f"{name}.bias", bias)]),
+                ],
                 [name],
                 name=name,
                 kernel_shape=list(kernel.shape[2:]),
@@ -67,11 +71,10 @@ def to_onnx(plain: Plain, properties: dict[str, str]) -> onnx.ModelProto:
             kind, slope = ("LeakyRelu", {"alpha": plain.slope}) if plain.slope else ("Relu", {})
             nodes.append(helper.make_node(kind, [flow], [f"active{index}"], name=f"active{index}", **slope))
             flow = f"active{index}"
-    kernel, bias = plain.skip
-    edge = kernel.shape[-1] // 2
+    edge = plain.resize.shape[-1] // 2
     pads = constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
     nodes.append(helper.make_node("Pad", ["input", pads], ["padded"], name="pad", mode="edge"))
-    skip = conv("skip", "padded", kernel, bias, 0)
+    skip = conv("skip", "padded", plain.resize)
     nodes.append(helper.make_node("Add", [flow, skip], ["sum"], name="add"))
     nodes.append(
         helper.make_node("DepthToSpace", ["sum"], ["output"], name="shuffle", blocksize=plain.scale, mode="CRD")
@@ -109,7 +112,7 @@ def from_onnx(path: Path) -> tuple[Plain, dict[str, str]]:
         shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
         plain = Plain(
             tuple((values[f"conv{n}.weight"], values[f"conv{n}.bias"]) for n in range(depth)),
-            (values["skip.weight"], values["skip.bias"]),
+            values["skip.weight"],
             float(slopes.pop()),
             int(helper.get_node_attr_value(shuffle, "blocksize")),
         )
@@ -206,10 +209,9 @@ def card(made: Export, hardware: str) -> str:
         "| | |",
         "|---|---|",
         f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}"
-        f"{', of luma and for luma alone' if generator.luma else ''}, beside a 5x5 resize; "
-        f"depth-to-space x{generator.scale} |",
+        f", of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
         f"| multiply-adds per input pixel | {made.plain.multiply_adds:,} |",
-        f"| parameters | {sum(w.size + b.size for w, b in (*made.plain.convolutions, made.plain.skip)):,} |",
+        f"| parameters | {made.plain.resize.size + sum(w.size + b.size for w, b in made.plain.convolutions):,} |",
         "| licence | MIT |",
         f"| training | {training_line(settings, state, hardware)} |",
         f"| recipe | `scripts/recipes/{settings.name}.toml`, seed {settings.run.seed}; {_repeat(settings, state)} |",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,40 +11,39 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .losses import LUMA, luma
 from .recipe import GeneratorConfig
-
-_LUMA = (0.2126, 0.7152, 0.0722)  # BT.709
 
 
 @dataclass(frozen=True)
 class Plain:
-    """A folded generator: `convolutions` are (weight, bias) float32 pairs of 3x3, `skip` is the 5x5 pair, `slope` the
-    activation's between them (0 = ReLU). The function is
+    """A folded generator: `convolutions` are (weight, bias) float32 pairs of 3x3, `resize` is the 5x5 kernel, `slope`
+    the activation's between them (0 = ReLU). The function is
 
-        depth_to_space(chain(clamp(x)) + skip(edge_pad(x, 2)), scale)
+        depth_to_space(chain(clamp(x)) + resize(edge_pad(x, 2)), scale)
 
-    What lies outside [0, 1] (over- and undershoot of limited-range video) passes by the skip alone: training has
+    What lies outside [0, 1] (over- and undershoot of limited-range video) passes by the resize alone: training has
     none of it, and a body that meets it answers with false colours.
     """
 
     convolutions: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
-    skip: tuple[NDArray[np.float32], NDArray[np.float32]]
+    resize: NDArray[np.float32]
     slope: float
     scale: int
 
     @property
     def radius(self) -> int:
         """Input pixels to each side that an output pixel depends on."""
-        return max(len(self.convolutions), int(self.skip[0].shape[-1]) // 2)
+        return max(len(self.convolutions), int(self.resize.shape[-1]) // 2)
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds per input pixel."""
-        return sum(int(math.prod(weight.shape)) for weight, _ in (*self.convolutions, self.skip))
+        return self.resize.size + sum(weight.size for weight, _ in self.convolutions)
 
 
 def catmull_rom(scale: int) -> Tensor:
-    """Resizing by `scale` as a 5x5 convolution before depth-to-space: weights (3 * scale**2, 3, 5, 5).
+    """Resizing by `scale` as a 5x5 convolution of one plane before depth-to-space: weights (scale**2, 1, 5, 5).
 
     Catmull-Rom (R. Keys, 1981, a = -1/2) sampled at the centres of the scale x scale parts of a pixel.
     """
@@ -60,10 +57,7 @@ def catmull_rom(scale: int) -> Tensor:
     offsets = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
     taps = torch.tensor([[kernel(tap - offset) for tap in range(-2, 3)] for offset in offsets], dtype=torch.float64)
     both = torch.einsum("py,qx->pqyx", taps / taps.sum(1, True), taps / taps.sum(1, True)).flatten(0, 1)
-    weight = torch.zeros(3 * scale * scale, 3, 5, 5, dtype=torch.float64)
-    for channel in range(3):
-        weight[channel * scale * scale : (channel + 1) * scale * scale, channel] = both
-    return weight.float()
+    return both[:, None].float()
 
 
 class Branched(nn.Module):
@@ -108,85 +102,77 @@ class Branched(nn.Module):
 
 
 class Generator(nn.Module):
-    """Convolutions, activations and depth-to-space beside a learnable 5x5 resize that starts as Catmull-Rom.
+    """Convolutions, activations and depth-to-space that change luma alone, beside Catmull-Rom for all three planes.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
-    of at least 1. At initialisation the output is Catmull-Rom resizing exactly. Whatever the resize learns, it leaves a
-    flat picture as it is. With `config.luma` the body sees BT.709 luma and adds the same to R, G and B, which leaves
-    the colour differences to the resize.
+    of at least 1. At initialisation the output is Catmull-Rom resizing exactly. Body and a learnable 5x5 kernel see
+    BT.709 luma and add the same to R, G and B: colour differences are those of the resize, and a flat picture passes
+    the kernel unchanged.
     """
+
+    cubic: Tensor
 
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
         self.slope = config.start_slope
-        out = 3 * config.scale**2
-        ends = (1, config.scale**2) if config.luma else (3, out)
-        widths = [ends[0]] + [config.width] * (config.convolutions - 1) + [ends[1]]
+        widths = [1] + [config.width] * (config.convolutions - 1) + [config.scale**2]
         self.body = nn.ModuleList(Branched(a, b, 0.7) for a, b in itertools.pairwise(widths))
         last = self.body[-1]
         assert isinstance(last, Branched)
         nn.init.normal_(last.direct, std=1e-4)
-        nn.init.zeros_(last.squeeze)
-        self.skip = nn.Parameter(catmull_rom(config.scale))
+        for silent in (last.squeeze, last.identity):
+            nn.init.zeros_(silent)
+        self.register_buffer("cubic", catmull_rom(config.scale), persistent=False)
+        self.skip = nn.Parameter(torch.zeros(config.scale**2, 1, 5, 5))
 
-    def resize(self) -> Tensor:
-        """The kernel beside the body, (3 * S**2, 3, 5, 5): `skip` moved evenly so that flat colours pass unchanged."""
-        wanted = torch.eye(3, device=self.skip.device).repeat_interleave(self.config.scale**2, 0)
-        return self.skip + (wanted - self.skip.sum((2, 3)))[:, :, None, None] / self.skip[0, 0].numel()
+    def sharpener(self) -> Tensor:
+        """What the learned kernel adds to Catmull-Rom for luma, (S**2, 1, 5, 5): `skip` moved evenly to sums of 0."""
+        return self.skip - self.skip.mean((1, 2, 3), keepdim=True)
 
     def hidden(self, x: Tensor) -> Tensor:
         """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
-        x = x.clamp(0, 1)
-        if self.config.luma:
-            x = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        x = luma(x.clamp(0, 1))
         for layer in self.body[:-1]:
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
 
     def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(output, last hidden activations, what the body adds before depth-to-space)."""
+        """(luma of the output, last hidden activations, what the body adds before depth-to-space)."""
         hidden = self.hidden(x)
         added = self.body[-1](hidden)
-        if self.config.luma:
-            added = added.repeat(1, 3, 1, 1)
         with torch.autocast(x.device.type, enabled=False):  # bf16 has too few digits for the picture itself
-            base = F.conv2d(F.pad(x.float(), (2, 2, 2, 2), mode="replicate"), self.resize())
-            return F.pixel_shuffle(base + added.float(), self.config.scale), hidden, added
+            return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.parts(x)[0]
+        large = self.parts(x)[0]
+        colour = (x - luma(x)).float().flatten(0, 1)[:, None]
+        return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])
+
+    def _resized(self, plane: Tensor, kernel: Tensor, added: Tensor | int) -> Tensor:
+        base = F.conv2d(F.pad(plane, (2, 2, 2, 2), mode="replicate"), kernel)
+        return F.pixel_shuffle(base + added, self.config.scale)
 
     def adopt(self, plain: Plain) -> None:
         """Become a folded generator of the same shape: `plain` backwards. Raises ValueError if the shapes differ.
 
-        A resize that changed flat colours no longer does. With `config.luma` the body becomes what the folded one does
-        to the luma of a gray picture.
+        One that changes colour, too, becomes what it does to the luma of a gray picture.
         """
-        plain = dataclasses.replace(plain, convolutions=self._of_luma(plain)) if self.config.luma else plain
+        convolutions = _of_luma(plain)
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
-        mine = [tuple(layer.direct.shape) for layer in layers] + [tuple(self.skip.shape)]
-        theirs = [kernel.shape for kernel, _ in (*plain.convolutions, plain.skip)]
-        if mine != theirs:
-            raise ValueError(f"adopt: its kernels are {theirs}, this generator's {mine}")
-        for layer, (kernel, bias) in zip(layers, plain.convolutions, strict=True):
+        mine = [tuple(layer.direct.shape) for layer in layers]
+        theirs = [kernel.shape for kernel, _ in convolutions]
+        if mine != theirs or plain.scale != self.config.scale:
+            raise ValueError(
+                f"adopt: its kernels are {theirs} at {plain.scale}x, this generator's {mine} at {self.config.scale}x"
+            )
+        for layer, (kernel, bias) in zip(layers, convolutions, strict=True):
             layer.adopt(kernel, bias)
+        resize = plain.resize.reshape(3, -1, *plain.resize.shape[1:])
+        kernel = np.einsum("c,cpiyx->pyx", np.array(LUMA, np.float32), resize)[:, None]
         with torch.no_grad():
-            self.skip.copy_(torch.from_numpy(plain.skip[0]))
+            self.skip.copy_(torch.from_numpy(kernel) - self.cubic)
         self.slope = plain.slope
-
-    def _of_luma(self, plain: Plain) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
-        """The convolutions of a folded generator as a body has them that knows luma only."""
-        (first, first_bias), *middle, (last, last_bias) = plain.convolutions
-        luma, cells = np.array(_LUMA, np.float32), plain.scale**2
-        if first.shape[1] != 3 or len(last) != 3 * cells:
-            return plain.convolutions
-        kernel = np.einsum("c,cpiyx->piyx", luma, last.reshape(3, cells, *last.shape[1:]))
-        return (
-            (first.sum(1, keepdims=True), first_bias),
-            *middle,
-            (kernel, np.einsum("c,cp->p", luma, last_bias.reshape(3, cells))),
-        )
 
     def plain(self) -> Plain:
         """Fold every branch, and luma's way from and to RGB: the network that ships."""
@@ -196,13 +182,24 @@ class Generator(nn.Module):
 
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         convolutions = [(numbers(layer.folded()), numbers(layer.bias)) for layer in layers]
-        if self.config.luma:
-            (first, first_bias), (last, last_bias) = convolutions[0], convolutions[-1]
-            convolutions[0] = (first * np.array(_LUMA, np.float32).reshape(1, 3, 1, 1), first_bias)
-            convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
-        return Plain(
-            tuple(convolutions),
-            (numbers(self.resize()), np.zeros(len(self.skip), np.float32)),
-            float(self.slope),
-            self.config.scale,
+        (first, first_bias), (last, last_bias) = convolutions[0], convolutions[-1]
+        weights = np.array(LUMA, np.float32).reshape(1, 3, 1, 1)
+        convolutions[0] = (first * weights, first_bias)
+        convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
+        colour = np.eye(3, dtype=np.float32).repeat(self.config.scale**2, 0)[:, :, None, None]
+        resize = colour * np.tile(numbers(self.cubic), (3, 1, 1, 1)) + np.tile(
+            weights * numbers(self.sharpener()), (3, 1, 1, 1)
         )
+        return Plain(tuple(convolutions), resize, float(self.slope), self.config.scale)
+
+
+def _of_luma(plain: Plain) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
+    """The convolutions of a folded generator as a body has them that knows luma only."""
+    (first, first_bias), *middle, (last, last_bias) = plain.convolutions
+    weights, cells = np.array(LUMA, np.float32), plain.scale**2
+    kernel = np.einsum("c,cpiyx->piyx", weights, last.reshape(3, cells, *last.shape[1:]))
+    return (
+        (first.sum(1, keepdims=True), first_bias),
+        *middle,
+        (kernel, np.einsum("c,cp->p", weights, last_bias.reshape(3, cells))),
+    )

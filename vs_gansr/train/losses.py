@@ -8,8 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMA = (0.299, 0.587, 0.114)
-"""Of R, G and B, as BT.601 weighs them."""
+LUMA = (0.2126, 0.7152, 0.0722)
+"""Of R, G and B, as BT.709 weighs them."""
+
+
+def luma(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) RGB to (N, 1, H, W): all that a generator changes, and so all that losses and judges see.
+
+    >>> round(float(luma(torch.full((1, 3, 1, 1), 0.5))), 4)
+    0.5
+    """
+    return (pictures * pictures.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def _same(name: str, made: Tensor, real: Tensor, dims: int = 4) -> None:
@@ -58,50 +67,19 @@ def frequency(made: Tensor, real: Tensor) -> Tensor:
 
 
 def structure(made: Tensor, real: Tensor, scales: int = 3) -> Tensor:
-    """Loss of structure: 1 - SSIM of luma, mean over pixels and over `scales` sizes, each half the one before.
+    """Loss of structure: 1 - SSIM, mean over planes, pixels and over `scales` sizes, each half the one before.
 
-    (N, 3, H, W) RGB in [0, 1], H and W of at least 11 * 2^(scales - 1) -> scalar, 0 for equal pictures, 2 at most.
+    (N, C, H, W) in [0, 1], H and W of at least 11 * 2^(scales - 1) -> scalar, 0 for equal pictures, 2 at most.
     Gaussian window of 11 pixels, sigma 1.5, inside the picture only. Z. Wang et al., 2003 and 2004; as a loss beside
     an absolute difference after H. Zhao et al., arXiv 1511.08861.
 
-    >>> float(structure(torch.ones(1, 3, 44, 44), torch.ones(1, 3, 44, 44)))
+    >>> float(structure(torch.ones(1, 1, 44, 44), torch.ones(1, 1, 44, 44)))
     0.0
     """
     _same("structure", made, real)
     if min(made.shape[2:]) < 11 << scales - 1:
         raise ValueError(f"structure: {scales} scales need at least {11 << scales - 1} pixels, got {tuple(made.shape)}")
-    luma = made.new_tensor(LUMA, dtype=torch.promote_types(made.dtype, torch.float32))
-    a, b = (torch.einsum("nchw,c->nhw", x.to(luma.dtype), luma) for x in (made, real))
-    return _dissimilarity(a, b, scales)
-
-
-def colour(made: Tensor, real: Tensor, scales: int = 2) -> Tensor:
-    """Loss of structure in colour: 1 - SSIM of B - Y and R - Y at half size, where 4:2:0 keeps them, and at `scales`
-    sizes in all, each half the one before.
-
-    (N, 3, H, W) RGB in [0, 1], H and W of at least 11 * 2^scales -> scalar, 0 for equal pictures, 2 at most.
-    Luma's losses hardly see colour, and a network that only follows them upsamples it worse than a resize. SSIM's
-    constants are made for luma's contrast and for means above 0: colour differences are multiplied by 3 and put around
-    one half.
-
-    >>> float(colour(torch.ones(1, 3, 44, 44), torch.ones(1, 3, 44, 44)))
-    0.0
-    """
-    _same("colour", made, real)
-    if min(made.shape[2:]) < 11 << scales:
-        raise ValueError(f"colour: {scales} scales need at least {11 << scales} pixels, got {tuple(made.shape)}")
-    luma = torch.tensor(LUMA)
-    rows = torch.stack([torch.tensor([0.0, 0.0, 1.0]) - luma, torch.tensor([1.0, 0.0, 0.0]) - luma])
-    matrix = (3 * rows).to(made.device, torch.promote_types(made.dtype, torch.float32))
-    a, b = (
-        F.avg_pool2d(0.5 + torch.einsum("nchw,kc->nkhw", x.to(matrix.dtype), matrix), 2).flatten(0, 1)
-        for x in (made, real)
-    )
-    return _dissimilarity(a, b, scales)
-
-
-def _dissimilarity(a: Tensor, b: Tensor, scales: int) -> Tensor:
-    """1 - SSIM of planes (N, H, W), mean over pixels and over `scales` sizes."""
+    a, b = (x.to(torch.promote_types(x.dtype, torch.float32)).flatten(0, 1) for x in (made, real))
     terms = []
     for _ in range(scales):
         down, along = (_window(side, a) for side in a.shape[1:])

@@ -90,14 +90,12 @@ class PoolConfig:
 @dataclass(frozen=True)
 class GeneratorConfig:
     """A chain of `convolutions` 3x3 convolutions of `width` features; `slope` is where LeakyReLU's slope ends
-    (0 = ReLU) after starting at `start_slope`. With `luma` the chain sees luma and changes luma alone:
-    colour is resized.
+    (0 = ReLU) after starting at `start_slope`.
     """
 
     scale: int = 2
     width: int = 32
     convolutions: int = 8
-    luma: bool = False
     slope: float = 0.0
     start_slope: float = 0.1
 
@@ -115,7 +113,6 @@ class LossConfig:
 
     pixel: float = 1.0
     structure: float = 0.0
-    colour: float = 0.0
     gradient: float = 0.0
     frequency: float = 0.0
     temporal: float = 0.0

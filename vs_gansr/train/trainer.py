@@ -100,7 +100,7 @@ class Trainer:
             self.balancer = balance.Balancer()
         rate, adversary_rate = self.rates(progress)
         self.generator.slope = self.mean.slope = self.slope(progress)
-        small, real = self._tensor(low), self._tensor(high)
+        small, real = self._tensor(low), losses.luma(self._tensor(high))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
             made, hidden, added = self.generator.parts(small)
         numbers: dict[str, float] = {}
@@ -143,8 +143,6 @@ class Trainer:
             table["pixel"] = losses.charbonnier(made, real)
         if "structure" in shares:
             table["structure"] = losses.structure(made, real)
-        if "colour" in shares:
-            table["colour"] = losses.colour(made, real)
         if "gradient" in shares:
             table["gradient"] = losses.gradient(made, real)
         if "frequency" in shares:
