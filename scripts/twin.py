@@ -152,6 +152,7 @@ def main() -> int:
     parser.add_argument("--recipe", help="whose pool and discriminator are used; default: the model's name")
     parser.add_argument("--steps", type=int, default=800, help="each discriminator's (%(default)s)")
     parser.add_argument("--seeds", type=int, default=2, help="discriminators per network (%(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first of them, each counts on (%(default)s)")
     parser.add_argument("--only-judges", action="store_true", help="leave out the comparison clip by clip")
     args = parser.parse_args()
     torch.set_num_threads(session.cpu_threads())
@@ -165,12 +166,11 @@ def main() -> int:
     big, plain = (network(file) for file in files)
     sample = pool.load(pool.folder(settings, True)).batch(1, 0, 96, settings.run.crop, 1)[0]
     strength = amount(plain(sample), detail(big(sample)))
+    seeds = range(args.first, args.first + args.seeds)
     said = {
-        ours.name: [
-            told_apart(settings, lambda low: np.clip(big(low), 0, 1), args.steps, s) for s in range(args.seeds)
-        ],
+        ours.name: [told_apart(settings, lambda low: np.clip(big(low), 0, 1), args.steps, s) for s in seeds],
         f"{twin.name}, sharpened by {strength:.2f}": [
-            told_apart(settings, lambda low: sharpened(plain(low), strength), args.steps, s) for s in range(args.seeds)
+            told_apart(settings, lambda low: sharpened(plain(low), strength), args.steps, s) for s in seeds
         ],
     }
     for name, shares in said.items():
