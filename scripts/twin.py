@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("twin", help="the same, trained without an adversary")
     parser.add_argument("--recipe", help="whose pool and discriminator are used; default: the model's name")
     parser.add_argument("--steps", type=int, default=800, help="each discriminator's (%(default)s)")
-    parser.add_argument("--seeds", type=int, default=6, help="discriminators per network; two are too few (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=6, help="discriminators for each; two are too few (%(default)s)")
     parser.add_argument("--first", type=int, default=0, help="seed of the first of them, each counts on (%(default)s)")
     parser.add_argument("--only-judges", action="store_true", help="leave out the comparison clip by clip")
     args = parser.parse_args()
