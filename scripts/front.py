@@ -64,9 +64,7 @@ class Candidate(nn.Module):
         nn.init.zeros_(last.squeeze)
         self.skip = nn.Conv2d(3, 12, 5, padding=0)
         with torch.no_grad():
-            self.skip.weight.copy_(
-                torch.eye(3).repeat_interleave(4, 0)[:, :, None, None] * catmull_rom(2).repeat(3, 1, 1, 1)
-            )
+            self.skip.weight.copy_(catmull_rom(2, 3))
             self.skip.bias.zero_()  # type: ignore[union-attr]
         self.multiply_adds = sum(9 * a * b for a, b in itertools.pairwise(widths)) // self.fold**2 + 25 * 3 * 12
 

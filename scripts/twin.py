@@ -109,23 +109,21 @@ def told_apart(
     torch.manual_seed(seed)
     training, held_out = (pool.load(pool.folder(settings, part)) for part in (False, True))
     judge = Adversary(settings.discriminator, settings.adversary, torch.device("cpu"), settings.run.bf16)
-    crop = settings.run.crop
+
+    def pair(crops: pool.Pool, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        low, high = crops.batch(seed, step, 12, settings.run.crop, 1)
+        return losses.luma(torch.from_numpy(high.astype(np.float32) / 255)), torch.from_numpy(enlarge(low))[:, None]
+
     for step in range(steps):
-        low, high = training.batch(seed, step, 12, crop, 1)
-        made, real = (
-            torch.from_numpy(enlarge(low))[:, None],
-            losses.luma(torch.from_numpy(high.astype(np.float32) / 255)),
-        )
+        real, made = pair(training, step)
         numbers = judge.learn(real, made, step, settings.adversary.rate, seed)
         if step % 50 == 0:
             say(f"step {step} of {steps}: accuracy {numbers['accuracy']:.2f}")
     right = []
     with torch.no_grad():
         for step in range(24):
-            low, high = held_out.batch(seed, step, 12, crop, 1)
-            real = losses.luma(torch.from_numpy(high.astype(np.float32) / 255))
-            both = torch.cat([real, torch.from_numpy(enlarge(low))[:, None]])
-            right.append(accuracies(judge.network(both)[0], len(high))["accuracy"])
+            real, made = pair(held_out, step)
+            right.append(accuracies(judge.network(torch.cat([real, made]))[0], len(real))["accuracy"])
     return float(np.mean(right))
 
 

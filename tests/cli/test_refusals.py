@@ -48,6 +48,14 @@ def corrupt(kind: str, folder: Path) -> Path:
     return folder / "in.mkv"
 
 
+def refusal(gansr: Gansr, source: Path, model: Path) -> str:
+    """The one line that `gansr upscale` refuses the source with; nothing is left of the try."""
+    done = gansr("upscale", source, source.parent / "out.mkv", "--model", model, "-q")
+    assert done.returncode == 1, done.stderr
+    nothing_left(source.parent)
+    return one_line(done.stderr)
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -63,11 +71,8 @@ def corrupt(kind: str, folder: Path) -> Path:
 )
 def test_corrupt_input(gansr: Gansr, tmp_path: Path, point_model: Path, kind: str, said: str) -> None:
     source = corrupt(kind, tmp_path)
-    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "-q")
-    assert done.returncode == 1, done.stderr
-    line = one_line(done.stderr)
+    line = refusal(gansr, source, point_model)
     assert str(source) in line and said in line
-    nothing_left(tmp_path)
 
 
 def test_damage_can_be_accepted(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
@@ -115,11 +120,7 @@ def refused_source(kind: str, folder: Path) -> Path:
     ],
 )
 def test_refused_with_the_reason(gansr: Gansr, tmp_path: Path, point_model: Path, kind: str, said: str) -> None:
-    source = refused_source(kind, tmp_path)
-    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "-q")
-    assert done.returncode == 1, done.stderr
-    assert said in one_line(done.stderr)
-    nothing_left(tmp_path)
+    assert said in refusal(gansr, refused_source(kind, tmp_path), point_model)
 
 
 @pytest.mark.parametrize(

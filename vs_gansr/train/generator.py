@@ -42,8 +42,8 @@ class Plain:
         return self.resize.size + sum(weight.size for weight, _ in self.convolutions)
 
 
-def catmull_rom(scale: int) -> Tensor:
-    """Resizing by `scale` as a 5x5 convolution of one plane before depth-to-space: weights (scale**2, 1, 5, 5).
+def catmull_rom(scale: int, planes: int = 1) -> Tensor:
+    """Resizing each plane by `scale` as a 5x5 convolution before depth-to-space: (planes * scale**2, planes, 5, 5).
 
     Catmull-Rom (R. Keys, 1981, a = -1/2) sampled at the centres of the scale x scale parts of a pixel.
     """
@@ -57,7 +57,7 @@ def catmull_rom(scale: int) -> Tensor:
     offsets = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
     taps = torch.tensor([[kernel(tap - offset) for tap in range(-2, 3)] for offset in offsets], dtype=torch.float64)
     both = torch.einsum("py,qx->pqyx", taps / taps.sum(1, True), taps / taps.sum(1, True)).flatten(0, 1)
-    return both[:, None].float()
+    return torch.einsum("oi,pyx->opiyx", torch.eye(planes, dtype=torch.float64), both).flatten(0, 1).float()
 
 
 class Branched(nn.Module):
@@ -141,17 +141,17 @@ class Generator(nn.Module):
         """(luma of the output, last hidden activations, what the body adds before depth-to-space)."""
         hidden = self.hidden(x)
         added = self.body[-1](hidden)
-        with torch.autocast(x.device.type, enabled=False):  # bf16 has too few digits for the picture itself
-            return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
+        return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
 
     def forward(self, x: Tensor) -> Tensor:
         large = self.parts(x)[0]
-        colour = (x - luma(x)).float().flatten(0, 1)[:, None]
+        colour = (x - luma(x)).flatten(0, 1)[:, None]
         return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])
 
     def _resized(self, plane: Tensor, kernel: Tensor, added: Tensor | int) -> Tensor:
-        base = F.conv2d(F.pad(plane, (2, 2, 2, 2), mode="replicate"), kernel)
-        return F.pixel_shuffle(base + added, self.config.scale)
+        with torch.autocast(plane.device.type, enabled=False):  # bf16 has too few digits for the picture itself
+            base = F.conv2d(F.pad(plane.float(), (2, 2, 2, 2), mode="replicate"), kernel)
+            return F.pixel_shuffle(base + added, self.config.scale)
 
     def adopt(self, plain: Plain) -> None:
         """Become a folded generator of the same shape: `plain` backwards. Raises ValueError if the shapes differ.
@@ -186,10 +186,8 @@ class Generator(nn.Module):
         weights = np.array(LUMA, np.float32).reshape(1, 3, 1, 1)
         convolutions[0] = (first * weights, first_bias)
         convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
-        colour = np.eye(3, dtype=np.float32).repeat(self.config.scale**2, 0)[:, :, None, None]
-        resize = colour * np.tile(numbers(self.cubic), (3, 1, 1, 1)) + np.tile(
-            weights * numbers(self.sharpener()), (3, 1, 1, 1)
-        )
+        sharpener = np.tile(weights * numbers(self.sharpener()), (3, 1, 1, 1))
+        resize = catmull_rom(self.config.scale, 3).numpy() + sharpener
         return Plain(tuple(convolutions), resize, float(self.slope), self.config.scale)
 
 
