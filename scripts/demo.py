@@ -21,7 +21,7 @@ from PIL import Image
 from showcase import clip as film
 from showcase import picture
 
-from vs_gansr import colour
+from vs_gansr.colour import tags
 from vs_gansr.model import default_model
 
 core = vs.core
@@ -182,7 +182,7 @@ def open_video(path: Path) -> vs.VideoNode:
             unset = frame.format.color_family == vs.YUV and int(frame.props.get("_Matrix", 2)) == 2
     except vs.Error as error:
         sys.exit(f"demo: {path} cannot be read: {error}")
-    return clip.std.SetFrameProps(_Matrix=colour.guess_matrix(clip.width, clip.height)) if unset else clip
+    return clip.std.SetFrameProps(_Matrix=tags.guess_matrix(clip.width, clip.height)) if unset else clip
 
 
 def side_by_side(small: vs.VideoNode, large: vs.VideoNode, looks: list[Look], model: str) -> Image.Image:

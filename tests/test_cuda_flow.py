@@ -17,7 +17,7 @@ import onnxruntime as ort
 import pytest
 
 from vs_gansr import cuda, flow, graphcolour, graphflow, model, providers, session
-from vs_gansr.conversion import Side
+from vs_gansr.colour.conversion import Side
 from vs_gansr.cuda import Host, Switches
 from vs_gansr.errors import GansrError, ModelError, ProviderError, RenderError
 from vs_gansr.flow import Flow, Gate, Layout, Shape

@@ -19,7 +19,7 @@ import pytest
 import vapoursynth as vs
 
 from vs_gansr import cuda, graphcolour, graphflow, half, model, providers
-from vs_gansr.conversion import Side
+from vs_gansr.colour.conversion import Side
 from vs_gansr.cuda import Switches
 from vs_gansr.errors import ProviderError, RenderError
 from vs_gansr.flow import Shape

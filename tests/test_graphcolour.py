@@ -15,8 +15,9 @@ import onnxruntime as ort
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import colour, graphcolour
-from vs_gansr.conversion import PRIMARIES, Side, downsampler, ends, upsampler
+from vs_gansr import graphcolour
+from vs_gansr.colour import tags
+from vs_gansr.colour.conversion import PRIMARIES, Side, downsampler, ends, upsampler
 from vs_gansr.errors import ModelError
 from vs_gansr.graphcolour import INPUTS, WATCH, Generator
 
@@ -42,21 +43,21 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Generator:
     return Generator(onnx.load(path), scale=2)
 
 
-def described(fmt: vs.VideoFormat) -> colour.Format:
-    return colour.Format(
+def described(fmt: vs.VideoFormat) -> tags.Format:
+    return tags.Format(
         fmt.id, fmt.name, int(fmt.color_family), fmt.sample_type == vs.FLOAT, fmt.bits_per_sample,
         fmt.subsampling_w, fmt.subsampling_h,
     )  # fmt: skip
 
 
-def sides(clip: vs.VideoNode, target: int | None = None) -> tuple[Side, Side, colour.ColourKey]:
+def sides(clip: vs.VideoNode, target: int | None = None) -> tuple[Side, Side, tags.ColourKey]:
     """What the plugin derives from a clip's format and its first frame's tags."""
     source = described(clip.format)
     to = described(vs.core.get_video_format(target)) if target else source
     with clip.get_frame(0) as frame:
         props = dict(frame.props)
     here, there = ends(source, to, props, clip.width, clip.height)
-    return here, there, colour.way_back(source, to, props, clip.width, clip.height)
+    return here, there, tags.way_back(source, to, props, clip.width, clip.height)
 
 
 def run(proto: onnx.ModelProto, *planes: np.ndarray) -> list[np.ndarray]:
@@ -83,7 +84,7 @@ def by_zimg(generator: Generator, clip: vs.VideoNode, target: int | None = None)
     _, _, key = sides(clip, target)
     if clip.format.color_family == vs.GRAY:
         clip = clip.std.RemoveFrameProps("_Matrix")
-    rgb = clip.resize.Bicubic(format=vs.RGBS, **colour.CATMULL_ROM)
+    rgb = clip.resize.Bicubic(format=vs.RGBS, **tags.CATMULL_ROM)
     with rgb.get_frame(0) as frame:
         picture = np.stack(stored(frame))[None]
         props = dict(frame.props)
@@ -104,7 +105,7 @@ def by_zimg(generator: Generator, clip: vs.VideoNode, target: int | None = None)
         arguments["matrix"] = key.matrix
     if key.chroma_location is not None:
         arguments["chromaloc"] = key.chroma_location
-    back = blank.std.ModifyFrame(blank, fill).resize.Bicubic(**arguments, **colour.CATMULL_ROM)
+    back = blank.std.ModifyFrame(blank, fill).resize.Bicubic(**arguments, **tags.CATMULL_ROM)
     with back.get_frame(0) as frame:
         return stored(frame)
 
@@ -200,7 +201,7 @@ def test_values_beyond_black_and_white_pass_through(point: Generator) -> None:
     """Codes below 16 and above 235, and colours outside RGB, come back as they went in."""
     y = np.tile(np.linspace(0, 255, 16).round().astype(np.uint8), (16, 1))
     u, v = y.T.copy(), 255 - y.T
-    side = Side(colour.Family.YUV, False, 8, matrix=1)
+    side = Side(tags.Family.YUV, False, 8, matrix=1)
     planes = run(graphcolour.wrap(point, side, side, 16, 16), y, u, v)
     for plane, before in zip(planes, (y, u, v), strict=False):
         assert np.abs(plane[0, 0, ::2, ::2].astype(int) - before).max() <= 1
@@ -222,7 +223,7 @@ def test_half_network_keeps_its_ends_in_float(tmp_path: Path) -> None:
     y = helper.make_tensor_value_info("output", TensorProto.FLOAT16, [1, 3, "h", "w"])
     graph = helper.make_graph([helper.make_node("Identity", ["input"], ["output"])], "same", [x], [y])
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    side = Side(colour.Family.YUV, False, 12, matrix=1, full_range=True)
+    side = Side(tags.Family.YUV, False, 12, matrix=1, full_range=True)
     wrapped = graphcolour.wrap(Generator(proto, 1, half=True), side, side, 64, 16)
     kinds = {t.name: t.data_type for t in wrapped.graph.initializer}
     assert TensorProto.FLOAT16 not in kinds.values()
@@ -236,8 +237,8 @@ def test_half_network_keeps_its_ends_in_float(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("plane", range(3))
 def test_watch_tells_of_a_number_that_is_none(bad: float, plane: int, point: Generator) -> None:
-    side = Side(colour.Family.RGB, True, 32)
-    to = Side(colour.Family.YUV, False, 8, 1, 1, matrix=1)
+    side = Side(tags.Family.RGB, True, 32)
+    to = Side(tags.Family.YUV, False, 8, 1, 1, matrix=1)
     planes = [np.full((8, 8), 0.5, np.float32) for _ in range(3)]
     proto = graphcolour.wrap(point, side, to, 8, 8)
     assert np.isfinite(run(proto, *planes)[-1]).all()
@@ -247,7 +248,7 @@ def test_watch_tells_of_a_number_that_is_none(bad: float, plane: int, point: Gen
 
 @pytest.mark.parametrize("matrix", [0, 2, 3, 10, 11, 13, 14, 15, None])
 def test_matrices_it_cannot_do_are_refused_with_a_reason(matrix: int | None, point: Generator) -> None:
-    fine = Side(colour.Family.YUV, False, 8, matrix=1)
+    fine = Side(tags.Family.YUV, False, 8, matrix=1)
     for pair in ((replace(fine, matrix=matrix), fine), (fine, replace(fine, matrix=matrix))):
         assert f"matrix {matrix}" in (graphcolour.obstacle(point, *pair) or "")
         with pytest.raises(ModelError, match="colour cannot go into the graph"):
@@ -255,10 +256,10 @@ def test_matrices_it_cannot_do_are_refused_with_a_reason(matrix: int | None, poi
 
 
 def test_unknown_primaries_siting_and_old_opsets_are_refused(point: Generator) -> None:
-    fine = Side(colour.Family.YUV, False, 8, 1, 1, matrix=1)
+    fine = Side(tags.Family.YUV, False, 8, 1, 1, matrix=1)
     assert graphcolour.obstacle(point, fine, fine) is None
     assert "primaries 2" in (graphcolour.obstacle(point, replace(fine, matrix=12, primaries=2), fine) or "")
-    assert "gray" in (graphcolour.obstacle(point, fine, Side(colour.Family.GRAY, False, 8)) or "")
+    assert "gray" in (graphcolour.obstacle(point, fine, Side(tags.Family.GRAY, False, 8)) or "")
     assert "location 7" in (graphcolour.obstacle(point, replace(fine, chroma_location=7), fine) or "")
     old = onnx.ModelProto()
     old.CopyFrom(point.proto)
@@ -268,7 +269,7 @@ def test_unknown_primaries_siting_and_old_opsets_are_refused(point: Generator) -
 
 def test_graph_is_valid_static_and_leaves_the_generator_alone(small: Generator) -> None:
     before = small.proto.SerializeToString()
-    side = Side(colour.Family.YUV, False, 10, 1, 1, matrix=1)
+    side = Side(tags.Family.YUV, False, 10, 1, 1, matrix=1)
     wrapped = graphcolour.wrap(small, side, side, 32, 16)
     onnx.checker.check_model(wrapped, full_check=True)
     for value, shape in zip([*wrapped.graph.input, *wrapped.graph.output],

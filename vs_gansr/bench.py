@@ -278,7 +278,8 @@ def beside(job: Job) -> dict[str, float]:
     """Milliseconds a frame of the source and of both colour conversions, each alone, one frame at a time."""
     import vapoursynth as vs
 
-    from . import colour, model, probe
+    from . import model, probe
+    from .colour import tags
 
     source = moving_clip(job)
     scale = probe.describe(model.load(job.model)).spec.scale or 1
@@ -293,8 +294,8 @@ def beside(job: Job) -> dict[str, float]:
         return 1000 / timed(short, lambda: clip.get_frame(next(count)).close())
 
     fetch = alone(source)
-    there = alone(source.resize.Bicubic(format=vs.RGBS, **colour.CATMULL_ROM)) - fetch
-    back = alone(result.resize.Bicubic(format=source.format.id, matrix=1, **colour.CATMULL_ROM))
+    there = alone(source.resize.Bicubic(format=vs.RGBS, **tags.CATMULL_ROM)) - fetch
+    back = alone(result.resize.Bicubic(format=source.format.id, matrix=1, **tags.CATMULL_ROM))
     return {"fetch": fetch, "convert": max(0.0, there) + back}
 
 

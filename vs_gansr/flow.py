@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from .conversion import Side
+from .colour.conversion import Side
 from .cuda import Bytes, Device, Switches
 from .errors import RenderError, one_line
 from .graphcolour import INPUTS, OUTPUTS, WATCH

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime as ort
 
 from . import graphcolour, half, providers, rewrite
-from .colour import Family
+from .colour.tags import Family
 from .cuda import Device, Host, Switches, device
 from .errors import GansrError, ModelError, ProviderError, one_line
 from .flow import Flow, MakeSession, Shape

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from . import colour, conversion, graphflow, heap, keepalive, providers
-from .colour import Family, Format
+from . import graphflow, heap, keepalive, providers
+from .colour import conversion, tags
+from .colour.tags import Family, Format
 from .cuda import Switches
 from .errors import GansrError, RenderError, one_line
 from .flow import Flow, Shape
@@ -113,7 +114,7 @@ class GraphWay:
         if source is None:
             return None
         target = self.plan.target or source
-        if colour.needs_dither(source, target):
+        if tags.needs_dither(source, target):
             self.say(f"depth goes from {source.name} to {target.name} and is dithered")
             return None
         sides = conversion.ends(source, target, frame.props, frame.width, frame.height)
@@ -131,7 +132,7 @@ class GraphWay:
         side, scale = shape.target, shape.scale
         fmt = self.core.get_video_format(self.plan.target.id) if self.plan.target else frame.format
         out = self.core.create_video_frame(fmt, frame.width * scale, frame.height * scale)
-        out.props["_Matrix"] = colour.MATRIX_RGB if side.family == Family.RGB else side.matrix
+        out.props["_Matrix"] = tags.MATRIX_RGB if side.family == Family.RGB else side.matrix
         out.props["_Range"] = int(side.full_range)
         if side.subsampling_w or side.subsampling_h:
             out.props["_ChromaLocation"] = side.chroma_location

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 import vapoursynth as vs
 
-from . import colour, graphway, memory, model, planes, probe, providers, session
-from .colour import Family, Format
+from . import graphway, memory, model, planes, probe, providers, session
+from .colour import tags
+from .colour.tags import Family, Format
 from .cuda import Switches
 from .errors import ArgumentError, one_line
 from .network import Limits, Network
@@ -81,7 +82,7 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
     else:
         whole = with_luma(plain, source, target) if luma else plain
         working = vs.GRAYS if spec.channels == 1 else vs.RGBS
-        picture = whole.resize.Bicubic(format=working, **colour.CATMULL_ROM)
+        picture = whole.resize.Bicubic(format=working, **tags.CATMULL_ROM)
         probe_conversion(picture)
         network = Network(core, chosen.model, chosen.key, chosen.limits)
         result = core.gansr.FrameFilter([picture], guarded(network), **large, before=around, after=around)
@@ -212,7 +213,7 @@ def first_frame(clip: vs.VideoNode) -> vs.VideoFrame:
 
 
 def check_first_frame(frame: vs.VideoFrame) -> None:
-    if colour.is_interlaced(frame.props):
+    if tags.is_interlaced(frame.props):
         raise ArgumentError(
             f"the clip is interlaced (_FieldBased is {frame.props['_FieldBased']} on frame 0); "
             "deinterlace it first, or std.SetFieldBased(0) if it is progressive after all"
@@ -250,8 +251,8 @@ def with_luma(clip: vs.VideoNode, source: Format | None, target: Format | None) 
         return clip
     matrix = {}
     if source and source.family == Family.RGB:  # the one that a result in YUV has
-        matrix = {"matrix": colour.guess_matrix(clip.width, clip.height)}
-    return clip.resize.Bicubic(format=vs.YUV444PS, **colour.CATMULL_ROM, **matrix)
+        matrix = {"matrix": tags.guess_matrix(clip.width, clip.height)}
+    return clip.resize.Bicubic(format=vs.YUV444PS, **tags.CATMULL_ROM, **matrix)
 
 
 def with_chroma(
@@ -311,7 +312,7 @@ class Tag:
         if fmt is None:
             return f
         damaged = [i for i in range(f.format.num_planes) if fmt.is_float and not planes.finite(np.asarray(f[i]))]
-        untagged = colour.needs_matrix(fmt, f.props)
+        untagged = tags.needs_matrix(fmt, f.props)
         if not damaged and not untagged:
             return f
         copy = f.copy()
@@ -329,7 +330,7 @@ class Tag:
         return copy
 
     def note_interlaced(self, n: int, f: vs.VideoFrame) -> None:
-        if not self.interlaced and colour.is_interlaced(f.props):
+        if not self.interlaced and tags.is_interlaced(f.props):
             self.interlaced = True
             self.core.log_message(
                 vs.MESSAGE_TYPE_WARNING,
@@ -337,12 +338,12 @@ class Tag:
             )
 
     def guess(self, n: int, f: vs.VideoFrame) -> int:
-        guess = colour.guess_matrix(f.width, f.height)
+        guess = tags.guess_matrix(f.width, f.height)
         if guess not in self.guessed:
             self.guessed.add(guess)
             self.core.log_message(
                 vs.MESSAGE_TYPE_WARNING,
-                f"Upscale: frame {n} does not say its matrix; {colour.MATRIX_NAMES[guess]} is assumed "
+                f"Upscale: frame {n} does not say its matrix; {tags.MATRIX_NAMES[guess]} is assumed "
                 f"from {f.width}x{f.height} and written to the output; set _Matrix to choose yourself",
             )
         return guess

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from . import colour
-from .colour import ColourKey, Format
+from .colour import tags
+from .colour.tags import ColourKey, Format
 from .errors import GansrError, RenderError, one_line
 
 __all__ = ["Back", "Join", "blended", "conversion", "describe_format", "guarded"]
@@ -38,7 +38,7 @@ def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
         subsampling_w=fmt.subsampling_w,
         subsampling_h=fmt.subsampling_h,
     )
-    colour.check_format(described)
+    tags.check_format(described)
     return described
 
 
@@ -76,8 +76,8 @@ class Back:
         source = describe_format(f.format)
         if source is None:
             raise RenderError("the frame has no format")
-        key = colour.way_back(source, self.target or source, f.props, f.width, f.height)
-        arguments: dict[str, Any] = dict(colour.CATMULL_ROM)
+        key = tags.way_back(source, self.target or source, f.props, f.width, f.height)
+        arguments: dict[str, Any] = dict(tags.CATMULL_ROM)
         if self.scale is not None:
             arguments |= {"width": f.width * self.scale, "height": f.height * self.scale}
         if self.scale is None or key.format != source.id:

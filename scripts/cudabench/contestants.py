@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from vs_gansr import bench, colour, cuda, flow, graphflow, model, probe, providers
-from vs_gansr.conversion import Side
+from vs_gansr import bench, cuda, flow, graphflow, model, probe, providers
+from vs_gansr.colour import tags
+from vs_gansr.colour.conversion import Side
 from vs_gansr.cuda import Switches
 from vs_gansr.flow import Shape
 from vs_gansr.graphflow import FlowKey
@@ -120,9 +121,9 @@ def mlrt(job: Job) -> Result:
         more |= {"provider": "CUDA", "use_cuda_graph": int(graph), "prefer_nhwc": int(graph)}
 
     def evaluate(clip: Any) -> Any:
-        rgb = clip.resize.Bicubic(format=vs.RGBH if half else vs.RGBS, **colour.CATMULL_ROM)
+        rgb = clip.resize.Bicubic(format=vs.RGBH if half else vs.RGBS, **tags.CATMULL_ROM)
         large = vs.core.ort.Model(rgb, job.model, **more)
-        return large.resize.Bicubic(format=clip.format.id, matrix=1, **colour.CATMULL_ROM)
+        return large.resize.Bicubic(format=clip.format.id, matrix=1, **tags.CATMULL_ROM)
 
     return rendered(job, evaluate)
 
@@ -161,7 +162,7 @@ def side_of(name: str) -> Side:
 
     fmt = vs.core.get_video_format(getattr(vs, name).value)
     return Side(
-        colour.Family.YUV, fmt.sample_type == vs.FLOAT, fmt.bits_per_sample, fmt.subsampling_w, fmt.subsampling_h,
+        tags.Family.YUV, fmt.sample_type == vs.FLOAT, fmt.bits_per_sample, fmt.subsampling_w, fmt.subsampling_h,
         matrix=1,
     )  # fmt: skip
 

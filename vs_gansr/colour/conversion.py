@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .colour import Family, Format, full_range, way_back
+from .tags import Family, Format, full_range, way_back
 
 __all__ = ["Resampler", "Side", "downsampler", "ends", "mirrored", "upsampler"]
 
