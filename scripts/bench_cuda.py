@@ -22,8 +22,9 @@ import onnxruntime as ort
 from cudabench import report
 from cudabench.job import ROOT, Job, Result, measure
 
-from vs_gansr import model, providers, session
+from vs_gansr import providers, session
 from vs_gansr.cuda import Switches
+from vs_gansr.model import library
 
 STAGES = ("agreement", "formats", "speed", "switches", "soak")
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov")
@@ -60,7 +61,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=model.shipped(), help="names or files (default: all shipped)")
+    parser.add_argument("--models", nargs="+", default=library.shipped(), help="names or files (default: all shipped)")
     parser.add_argument("--sizes", nargs="+", default=["1280x720", "1920x1080"], help="of the input, WxH")
     parser.add_argument("--provider", default="auto", help="auto, CUDA or CPU")
     parser.add_argument("--device-id", type=int, default=0)
@@ -104,7 +105,7 @@ def machine(provider: str, device_id: int) -> dict[str, Any]:
 def job(arguments: argparse.Namespace, provider: str, kind: str, name: str, size: str, **options: Any) -> Job:
     width, height = map(int, size.split("x"))
     precision = arguments.precision or ("fp16" if provider == "CUDA" else "fp32")
-    path = str(model.find(name).resolve())
+    path = str(library.find(name).resolve())
     return Job(kind, path, width, height, provider, precision, arguments.seconds, arguments.device_id, options=options)
 
 

@@ -22,7 +22,7 @@ from showcase import clip as film
 from showcase import picture
 
 from vs_gansr.colour import tags
-from vs_gansr.model import default_model
+from vs_gansr.model.library import default_model
 
 core = vs.core
 ROOT = Path(__file__).resolve().parent.parent

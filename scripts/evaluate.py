@@ -23,8 +23,8 @@ from evaluation.prepare import PREPARATIONS, material, prepare  # noqa: E402
 from evaluation.score import best_unsharp, say, score  # noqa: E402
 from evaluation.store import Store  # noqa: E402
 
-from vs_gansr import model as models  # noqa: E402
 from vs_gansr.errors import ModelError  # noqa: E402
+from vs_gansr.model import library as models  # noqa: E402
 
 SHARED = ROOT.parent / "shared"
 QUICK_CLIPS = ("blocks", "juggle")

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vs_gansr.quantise import quantise
+from vs_gansr.model.rewrite.int8 import quantise
 from vs_gansr.train import balance, losses, metrics, pool, recipe
 from vs_gansr.train.codec import Frames
 from vs_gansr.train.generator import Branched, catmull_rom

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from vs_gansr import model
-from vs_gansr.quantise import quantise
+from vs_gansr.model import library
+from vs_gansr.model.rewrite.int8 import quantise
 from vs_gansr.train import pool, recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,7 +50,7 @@ def check(name: str) -> str:
 
     store, rows = Store(ROOT / ".cache" / "evaluate"), []
     files = prepare.material(ROOT.parent / "shared/data/eval/clips")
-    factor = model.load(name).spec.scale or 1
+    factor = library.load(name).spec.scale or 1
     for preparation in prepare.PREPARATIONS.values():
         for case in prepare.prepare(store, files, preparation, factor):
             clip = case.load_source()[:: case.frames // 3]

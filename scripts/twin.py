@@ -31,8 +31,8 @@ from evaluation.prepare import PREPARATIONS, Case, material, prepare  # noqa: E4
 from evaluation.score import say  # noqa: E402
 from evaluation.store import Store  # noqa: E402
 
-from vs_gansr import model as models  # noqa: E402
 from vs_gansr import session  # noqa: E402
+from vs_gansr.model import library as models  # noqa: E402
 from vs_gansr.train import losses, pool, recipe  # noqa: E402
 from vs_gansr.train.adversary import Adversary, accuracies  # noqa: E402
 from vs_gansr.train.metrics import LUMA, detail  # noqa: E402

@@ -19,8 +19,9 @@ import spandrel
 import torch
 import vapoursynth as vs
 
-from vs_gansr import convert, model, pictures, probe, torchfile
+from vs_gansr import convert, pictures, probe, torchfile
 from vs_gansr.errors import ArgumentError, GansrError, ModelError
+from vs_gansr.model import library
 
 SIZE = (53, 41)  # odd
 
@@ -51,7 +52,7 @@ def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, t
     clip = clips.noise(vs.RGBS, *SIZE, length=1)
     with clip.gansr.Upscale(str(tmp_path / "made.onnx")).get_frame(0) as f:
         got = np.stack([np.asarray(f[i]) for i in range(3)])
-    spec = probe.describe(model.load(str(tmp_path / "made.onnx"))).spec
+    spec = probe.describe(library.load(str(tmp_path / "made.onnx"))).spec
     assert report.fixed is None and spec.fixed is None
     picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)
     sides = [-(-max(side, spec.minimum) // spec.multiple) * spec.multiple - side for side in (SIZE[1], SIZE[0])]
@@ -224,7 +225,7 @@ def test_networks_of_several_frames_are_described_and_halved(tmp_path: Path) -> 
     onnx.save(proto, str(tmp_path / "three.onnx"))
     report = convert.convert(convert.Job(tmp_path / "three.onnx", tmp_path / "made.onnx", precision="fp16"))
     assert (report.channels, report.frames) == (3, 3) and report.files[0].psnr > 50
-    spec = probe.describe(model.load(str(tmp_path / "made.onnx"))).spec
+    spec = probe.describe(library.load(str(tmp_path / "made.onnx"))).spec
     assert (spec.channels, spec.frames, spec.scale) == (3, 3, 2)
 
 

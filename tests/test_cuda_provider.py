@@ -18,12 +18,14 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import cuda, graphcolour, graphflow, half, model, providers
+from vs_gansr import cuda, graphcolour, graphflow, providers
 from vs_gansr.colour.conversion import Side
 from vs_gansr.cuda import Switches
 from vs_gansr.errors import ProviderError, RenderError
 from vs_gansr.flow import Shape
 from vs_gansr.graphcolour import Generator
+from vs_gansr.model import library
+from vs_gansr.model.rewrite import float16
 
 pytestmark = pytest.mark.skipif(fakegpu.missing() is not None, reason=str(fakegpu.missing()))
 
@@ -118,8 +120,8 @@ def test_every_node_is_the_gpus(libraries: list[Path], tmp_path: Path) -> None:
     plain = onnx.load(networks.compact(tmp_path / "m.onnx", features=16, convs=3, slope=0.1))
     generators = {
         "fp32": Generator(plain, 2),
-        "fp16": Generator(half.convert(plain), 2),
-        "padded": Generator(half.convert(plain), 2, multiple=8, peak=255.0),
+        "fp16": Generator(float16.convert(plain), 2),
+        "padded": Generator(float16.convert(plain), 2, multiple=8, peak=255.0),
         "point": Generator(onnx.load(networks.point(tmp_path / "p.onnx")), 2),
     }
     calls, names = [], []
@@ -235,7 +237,7 @@ def test_frames_through_the_driver(
     assert (gpu.title, gpu.memory()) == ("Fake", (1 << 30, 1 << 31))
     monkeypatch.setattr(gpu, "name", "cpu")  # device memory is the processor's here, so its provider can compute
     monkeypatch.setattr(graphflow, "Host", lambda: gpu)
-    loaded = model.load(str(networks.compact(tmp_path / "m.onnx", features=8, convs=3)))
+    loaded = library.load(str(networks.compact(tmp_path / "m.onnx", features=8, convs=3)))
     side = SIDES["YUV420P10"]
     shape = Shape(side, side, 32, 16, 2)
     monkeypatch.setattr(

@@ -16,7 +16,8 @@ import vapoursynth as vs
 from graphs import Graph
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr import half, providers, session
+from vs_gansr import providers, session
+from vs_gansr.model.rewrite import float16
 
 MESSAGES = {"memory": "Failed to allocate memory for requested buffer of size 99", "random": "the bus fell off"}
 
@@ -219,7 +220,7 @@ class RealHalf:
 @pytest.fixture
 def real_half(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Half precision in earnest, and as if the tiny run beforehand had missed the pictures that overflow."""
-    monkeypatch.setattr(half, "overflowing", lambda *_: frozenset())
+    monkeypatch.setattr(float16, "overflowing", lambda *_: frozenset())
     session.sessions.clear()
     create, init = providers.create, session.Stream.__init__
     made: dict[int, bytes] = {}

@@ -13,8 +13,9 @@ import pytest
 import vapoursynth as vs
 from onnx import TensorProto, helper, numpy_helper
 
-from vs_gansr import model, probe, userdata
+from vs_gansr import probe
 from vs_gansr.errors import ModelError
+from vs_gansr.model import library, user_folders
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 
@@ -76,8 +77,8 @@ def mixing_net(path: Path, weights: tuple[float, ...], scale: int = 1) -> Path:
     return build(path, nodes, {"kernel": kernel, "sizes": sizes}, [1, 3 * len(weights), "h", "w"])
 
 
-def spec_of(path: Path) -> model.ModelSpec:
-    return probe.describe(model.load(str(path))).spec
+def spec_of(path: Path) -> library.ModelSpec:
+    return probe.describe(library.load(str(path))).spec
 
 
 # ---- Shapes, names, precision -------------------------------------------------------------------
@@ -126,7 +127,7 @@ def test_size_rule_is_found_by_trying(rule: int, tmp_path: Path) -> None:
     ]
     rules = np.array([1, 1, rule, rule], np.int64)
     path = build(tmp_path / "m.onnx", nodes, {"rules": rules}, [1, 3, "h", "w"])
-    found = probe.find(model.load(str(path)))
+    found = probe.find(library.load(str(path)))
     assert (found.scale, found.multiple) == (1, rule)
     assert found.minimum <= max(12, rule)
     clip = clips.noise(vs.RGB24, 37, 19, length=1)
@@ -384,7 +385,7 @@ def test_damaged_cache_is_made_anew(content: str, tmp_path: Path) -> None:
 
 def test_cache_that_lies_or_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
-    digest = model.load(str(path)).spec.digest
+    digest = library.load(str(path)).spec.digest
     probe.file().parent.mkdir(parents=True)
     lie = {"scale": -2, "multiple": 1, "minimum": 1, "peak": 1}
     probe.file().write_text(json.dumps({"version": 1, "models": {digest: lie}}))
@@ -396,8 +397,8 @@ def test_cache_that_lies_or_cannot_be_written_is_done_without(tmp_path: Path, mo
 
 
 def test_own_models_by_name_and_near_names(tmp_path: Path) -> None:
-    userdata.models_folder().mkdir(parents=True)
-    repeat(userdata.models_folder() / "anime-sharp-4x.onnx", [1, 3, "h", "w"], 4)
+    user_folders.models_folder().mkdir(parents=True)
+    repeat(user_folders.models_folder() / "anime-sharp-4x.onnx", [1, 3, "h", "w"], 4)
     clip = clips.noise(vs.RGB24, 16, 16, length=1)
     assert clip.gansr.Upscale("anime-sharp-4x").width == 64
     for typo, message in (
@@ -408,7 +409,7 @@ def test_own_models_by_name_and_near_names(tmp_path: Path) -> None:
         ("Anime-Sharp-4X", r"; did you mean anime-sharp-4x\?"),
         ("fast2x", r"; did you mean fast-2x\?"),
         (
-            str(userdata.models_folder() / "anime-shrap-4x.onnx"),
+            str(user_folders.models_folder() / "anime-shrap-4x.onnx"),
             r"does not exist; .*; did you mean anime-sharp-4x.onnx\?",
         ),
     ):
@@ -428,9 +429,9 @@ def test_own_models_by_name_and_near_names(tmp_path: Path) -> None:
 def test_what_is_no_image_network_is_refused(tmp_path: Path) -> None:
     for channels in (2, 4, 6, 12):
         with pytest.raises(ModelError, match=f"has {channels} input channels, 1 or 3 are supported, and 3 for each"):
-            model.load(str(repeat(tmp_path / "m.onnx", [1, channels, "h", "w"])))
+            library.load(str(repeat(tmp_path / "m.onnx", [1, channels, "h", "w"])))
     with pytest.raises(ModelError, match="a free number of input channels"):
-        model.load(str(repeat(tmp_path / "m.onnx", [1, "c", "h", "w"])))
+        library.load(str(repeat(tmp_path / "m.onnx", [1, "c", "h", "w"])))
     with pytest.raises(
         ModelError, match=r"with 3 channels for each of 3 frames into a tensor of shape \[1, 9, 130, 128\]"
     ):

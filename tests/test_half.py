@@ -12,7 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr import graphflow, half, model, probe, providers, session
+from vs_gansr import graphflow, probe, providers, session
+from vs_gansr.model import library
+from vs_gansr.model.rewrite import float16
 
 
 def run(proto: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
@@ -49,7 +51,7 @@ def loud(path: Path, gain: float) -> onnx.ModelProto:
 
 def test_half_copy_is_close_to_the_original(tmp_path: Path) -> None:
     proto = onnx.load(networks.compact(tmp_path / "m.onnx", features=16, convs=6, slope=0.1))
-    halved = half.convert(proto)
+    halved = float16.convert(proto)
     onnx.checker.check_model(halved)
     kinds = {t.data_type for t in halved.graph.initializer}
     assert kinds == {TensorProto.FLOAT16}
@@ -62,18 +64,18 @@ def test_half_copy_is_close_to_the_original(tmp_path: Path) -> None:
 
 def test_activations_that_overflow_stay_in_float(tmp_path: Path) -> None:
     proto = loud(tmp_path, 1e6)
-    named = half.named(proto)
-    blocked = half.overflowing(named)
+    named = float16.named(proto)
+    blocked = float16.overflowing(named)
     assert blocked == {named.graph.node[1].name, named.graph.node[2].name}  # they make and read the large value
-    naive = half.convert(proto, keep=frozenset())
+    naive = float16.convert(proto, keep=frozenset())
     assert not np.isfinite(run_in_half(naive, picture(8))).all()
-    assert psnr(run_in_half(half.convert(proto), picture(8)), picture(8)) > 55
+    assert psnr(run_in_half(float16.convert(proto), picture(8)), picture(8)) > 55
 
 
 def test_sessions_of_both_ways_spare_what_overflows(tmp_path: Path) -> None:
     """With zimg around the network and with colour in its graph."""
     loud(tmp_path, 1e6)
-    loaded = probe.describe(model.load(str(tmp_path / "loud.onnx")))
+    loaded = probe.describe(library.load(str(tmp_path / "loud.onnx")))
     key = session.EngineKey(loaded.spec.digest, providers.CPU, 0, "fp16", 8, 8, 1, 1)
     around = session.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
     for proto in (around, graphflow.generator(loaded, "fp16").proto):
@@ -83,16 +85,16 @@ def test_sessions_of_both_ways_spare_what_overflows(tmp_path: Path) -> None:
 
 def test_weights_that_overflow_stay_in_float(tmp_path: Path) -> None:
     proto = loud(tmp_path, 1e11)
-    assert psnr(run_in_half(half.convert(proto), picture(8)), picture(8)) > 55
+    assert psnr(run_in_half(float16.convert(proto), picture(8)), picture(8)) > 55
 
 
 def test_range_of_the_network_counts(tmp_path: Path) -> None:
-    proto = half.named(loud(tmp_path, 2000.0))
-    assert not half.overflowing(proto)
-    assert half.overflowing(proto, peak=255.0)
+    proto = float16.named(loud(tmp_path, 2000.0))
+    assert not float16.overflowing(proto)
+    assert float16.overflowing(proto, peak=255.0)
 
 
 @pytest.mark.parametrize("name", ["realesr-animevideov3-x4", "realcugan-se-2x-conservative"])
 def test_networks_people_use(name: str, shared: Path) -> None:
     proto = onnx.load(shared / "anchors" / f"{name}.onnx")
-    assert psnr(run(half.convert(proto), picture(48)), run(proto, picture(48))) > 50
+    assert psnr(run(float16.convert(proto), picture(48)), run(proto, picture(48))) > 50

@@ -13,7 +13,8 @@ import pytest
 import vapoursynth as vs
 from graphs import Graph
 
-from vs_gansr import memory, model, probe, providers, session
+from vs_gansr import memory, probe, providers, session
+from vs_gansr.model import library
 from vs_gansr.network import Limits, Network
 from vs_gansr.session import EngineKey
 
@@ -38,7 +39,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def network_for(core: vs.Core, path: Path, limits: Limits, streams: int = 1) -> Network:
-    loaded = probe.describe(model.load(str(path)))
+    loaded = probe.describe(library.load(str(path)))
     key = EngineKey(loaded.spec.digest, providers.CPU, 0, "fp32", 0, 0, streams, 1)
     return Network(core, loaded, key, limits)
 
@@ -245,6 +246,6 @@ def test_other_words() -> None:
 def test_an_unknown_graph_counts_as_a_wide_one(tmp_path: Path) -> None:
     g = Graph()
     path = g.save(tmp_path / "u.onnx", g.op("Einsum", g.conv("input", 3), equation="nchw->nchw"), {"scale": "1"})
-    spec = model.load(str(path)).spec
+    spec = library.load(str(path)).spec
     assert spec.study.bytes(100, 100) is None
     assert session.need(spec, EngineKey("", providers.CPU, 0, "fp32", 1000, 1000, 1, 1)) > 1000 * 1000 * 1024

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 
 from vs_gansr.errors import ModelError
-from vs_gansr.quantise import align_channels, quantise
+from vs_gansr.model.rewrite.int8 import align_channels, quantise
 
 
 def run(data: bytes, picture: np.ndarray) -> np.ndarray:

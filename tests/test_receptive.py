@@ -14,10 +14,10 @@ import pytest
 from graphs import Graph
 from onnx import TensorProto, helper
 
-from vs_gansr import model
-from vs_gansr.receptive import Study, study
+from vs_gansr.model import library
+from vs_gansr.model.analysis import Study, study
 
-SHIPPED = model.shipped()
+SHIPPED = library.shipped()
 
 
 def read(proto: onnx.ModelProto) -> Study:
@@ -213,9 +213,9 @@ def test_the_anchor_with_global_pooling_is_unknown(shared: Path) -> None:
 @pytest.mark.parametrize("name", SHIPPED or [pytest.param("", marks=pytest.mark.skip("no model is shipped yet"))])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_shipped_models(name: str, precision: str) -> None:
-    if precision == "int8" and not model.has_twin(name):
+    if precision == "int8" and not library.has_twin(name):
         precision = "fp32"
-    loaded = model.load(name, precision)
+    loaded = library.load(name, precision)
     proto = onnx.load_model_from_string(loaded.data)
     found = read(proto)
     said = {p.key: p.value for p in proto.metadata_props}

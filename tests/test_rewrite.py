@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from vs_gansr import rewrite
+from vs_gansr.model.rewrite import cpu_layout
 
 CPU = ["CPUExecutionProvider"]
 
@@ -49,7 +49,7 @@ def check_equal(proto: onnx.ModelProto, tmp_path: Path) -> tuple[Counter[str], C
     """Asserts that the rewritten network gives the same; the operators before and after."""
     want, before = run(proto, tmp_path)
     copy = onnx.ModelProto.FromString(proto.SerializeToString())
-    got, after = run(rewrite.for_cpu(copy), tmp_path)
+    got, after = run(cpu_layout.for_cpu(copy), tmp_path)
     onnx.checker.check_model(copy)
     assert np.abs(want).max() > 0.1
     np.testing.assert_allclose(got, want, atol=2e-6 * np.abs(want).max())
@@ -139,7 +139,7 @@ def test_tidy_leaves_outputs_and_values_alone(tmp_path: Path) -> None:
     ]
     proto = network(nodes, {})
     want, _ = run(proto, tmp_path)
-    tidied = rewrite.tidy(proto)
+    tidied = cpu_layout.tidy(proto)
     assert [node.op_type for node in tidied.graph.node] == ["Mul", "Identity"]
     np.testing.assert_array_equal(run(tidied, tmp_path)[0], want)
 
@@ -170,7 +170,7 @@ def test_old_networks_become_modern(opset: int) -> None:
         proto.graph.input.add().CopyFrom(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.dims))
     picture = np.random.default_rng(0).normal(size=(1, 3, 20, 28)).astype(np.float32)
     [want] = ort.InferenceSession(proto.SerializeToString(), providers=CPU).run(None, {"input": picture})
-    made = rewrite.modern(proto)
+    made = cpu_layout.modern(proto)
     [got] = ort.InferenceSession(made.SerializeToString(), providers=CPU).run(None, {"input": picture})
     np.testing.assert_array_equal(got, want)
     assert max(o.version for o in made.opset_import) >= 13
@@ -186,5 +186,5 @@ def test_what_the_opset_converter_would_change_or_refuses_is_left_alone() -> Non
     unknown = network([helper.make_node("Unheard", ["input"], ["output"])], {})
     unknown.opset_import[0].version = 12
     for proto in (enlarged, unknown):
-        assert rewrite.modern(proto) is proto
+        assert cpu_layout.modern(proto) is proto
         assert proto.opset_import[0].version < 13

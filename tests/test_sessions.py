@@ -16,8 +16,9 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import model, probe, providers, session
+from vs_gansr import probe, providers, session
 from vs_gansr.keepalive import KeepAlive
+from vs_gansr.model import library
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def clip() -> vs.VideoNode:
     return clips.noise(vs.YUV420P8, 64, 48, length=4, props={"_Matrix": 1})
 
 
-def key(loaded: model.Model, width: int = 64, height: int = 48, **changes: object) -> session.EngineKey:
+def key(loaded: library.Model, width: int = 64, height: int = 48, **changes: object) -> session.EngineKey:
     values = {"provider": providers.CPU, "device_id": 0, "precision": "fp32", "streams": 1, "threads": 1} | changes
     return session.EngineKey(loaded.spec.digest, width=width, height=height, **values)
 
@@ -33,7 +34,7 @@ def key(loaded: model.Model, width: int = 64, height: int = 48, **changes: objec
 def test_engine_equals_a_bare_session(small_model: Path) -> None:
     import onnxruntime as ort
 
-    loaded = probe.describe(model.load(str(small_model)))
+    loaded = probe.describe(library.load(str(small_model)))
     rng = np.random.default_rng(1)
     engine = session.Engine(loaded, key(loaded))
     bare = ort.InferenceSession(str(small_model), providers=[providers.CPU])
@@ -51,7 +52,7 @@ def test_engine_equals_a_bare_session(small_model: Path) -> None:
 
 
 def test_a_picture_alone_has_all_processors(small_model: Path) -> None:
-    loaded = probe.describe(model.load(str(small_model)))
+    loaded = probe.describe(library.load(str(small_model)))
     engine = session.Engine(loaded, key(loaded, streams=2, alone=2))
     x = np.random.default_rng(1).random((1, 3, 48, 64), np.float32)
     outputs = []
@@ -140,7 +141,7 @@ def test_a_session_that_fell_back_is_an_error(small_model: Path, monkeypatch: py
             return ["SomethingElseExecutionProvider"]
 
     monkeypatch.setattr(ort, "InferenceSession", FallenBack)
-    loaded = probe.describe(model.load(str(small_model)))
+    loaded = probe.describe(library.load(str(small_model)))
     with pytest.raises(providers.ProviderError, match=r'provider "CPU" fell back to SomethingElse'):
         session.Engine(loaded, key(loaded))
 
@@ -170,8 +171,8 @@ def test_auto_takes_int8_where_it_is_fast(clip: vs.VideoNode, tmp_path: Path, mo
 
 
 def test_shipped_twins_stay_close(core: vs.Core) -> None:
-    for name in model.shipped():
-        if model.has_twin(name):
+    for name in library.shipped():
+        if library.has_twin(name):
             smooth = clips.noise(vs.RGBS, 24, 16, 1).resize.Bicubic(96, 64)
             pair = [smooth.gansr.Upscale(name, provider="CPU", precision=p).get_frame(0) for p in ("int8", "fp32")]
             apart = [a - b for a, b in zip(*map(clips.planes, pair), strict=True)]

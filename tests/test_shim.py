@@ -14,7 +14,7 @@ import clips
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import model
+from vs_gansr.model import library
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "vs_gansr" / "native" / "gansr.c"
@@ -71,7 +71,7 @@ def test_models_and_version(core: vs.Core) -> None:
     assert version["vapoursynth"] == f"R{core.core_version.release_major}"
     providers = version["providers"]
     assert "CPU" in ([providers] if isinstance(providers, str) else providers)
-    if model.shipped():
+    if library.shipped():
         assert set(core.gansr.Models()) == {"name", "scale", "licence", "summary"}
 
 

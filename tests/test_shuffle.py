@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from vs_gansr import quantise, shuffle
+from vs_gansr.model.rewrite import depth_to_space, int8
 
 
 def run(proto: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
@@ -35,7 +35,7 @@ def test_equals_the_operator(mode: str, block: int) -> None:
     )
     picture = np.random.default_rng(0).random((1, channels, 5, 7), np.float32)
     want = run(proto, picture)[0]
-    taken = shuffle.take_out(proto)
+    taken = depth_to_space.take_out(proto)
     assert taken is not None
     cells = run(proto, picture)[0]
     assert cells.shape == (channels, 5, 7)
@@ -48,11 +48,11 @@ def test_equals_the_operator(mode: str, block: int) -> None:
 
 def test_surplus_channels_are_cut_with_it(tmp_path: Path) -> None:
     proto = onnx.load(str(networks.compact(tmp_path / "a.onnx", 8, 3, skip=True)))
-    quantise.align_channels(proto)
+    int8.align_channels(proto)
     picture = np.random.default_rng(0).random((1, 3, 6, 8), np.float32)
     want = run(proto, picture)[0]
-    taken = shuffle.take_out(proto)
-    assert taken == shuffle.Shuffle(2, True, 12)
+    taken = depth_to_space.take_out(proto)
+    assert taken == depth_to_space.Shuffle(2, True, 12)
     cells = run(proto, picture)[0]
     assert cells.shape == (16, 6, 8)
     place = np.empty((12, 16), np.float32)
@@ -64,5 +64,5 @@ def test_surplus_channels_are_cut_with_it(tmp_path: Path) -> None:
 def test_other_endings_are_left_alone(tmp_path: Path) -> None:
     proto = onnx.load(str(networks.point(tmp_path / "p.onnx")))
     before = proto.SerializeToString(deterministic=True)
-    assert shuffle.take_out(proto) is None
+    assert depth_to_space.take_out(proto) is None
     assert proto.SerializeToString(deterministic=True) == before

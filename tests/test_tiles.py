@@ -14,7 +14,8 @@ import test_receptive
 import vapoursynth as vs
 from graphs import Graph
 
-from vs_gansr import model, tiles
+from vs_gansr import tiles
+from vs_gansr.model import library
 
 TOLERANCE = {vs.RGBS: 1e-5, vs.YUV420P8: 1, vs.RGB48: 1, vs.YUV444P16: 1}
 SIZES = [(61, 47), (97, 41)]
@@ -99,13 +100,13 @@ def five_tiles(radius: int) -> list[tuple[int, int]]:
     return [(least, least + 3), (least + 8, least), (least + 3, 47), (2 * least, least + 5), (least + 1, 2 * least)]
 
 
-@pytest.mark.parametrize("name", model.shipped() or [pytest.param("", marks=pytest.mark.skip("no model is shipped"))])
+@pytest.mark.parametrize("name", library.shipped() or [pytest.param("", marks=pytest.mark.skip("no model is shipped"))])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("fmt", [vs.RGBS, vs.YUV420P8, vs.RGB48], ids=str)
 def test_shipped_models_join_without_a_seam(name: str, precision: str, fmt: int) -> None:
-    if precision == "int8" and not model.has_twin(name):
+    if precision == "int8" and not library.has_twin(name):
         precision = "fp32"
-    radius = model.load(name).spec.radius
+    radius = library.load(name).spec.radius
     assert radius is not None
     for size, tile in itertools.product(SIZES, five_tiles(radius)):
         assert compare(name, fmt, size, tile, precision) <= TOLERANCE[fmt], (size, tile)
@@ -196,7 +197,7 @@ def run(path: Path, picture: np.ndarray) -> np.ndarray:
 def test_size_rules_are_met_by_reflecting_and_cropping(make, size: tuple[int, int], tmp_path: Path) -> None:
     g = Graph()
     path = g.save(tmp_path / "m.onnx", make(g))
-    spec = model.load(str(path)).spec
+    spec = library.load(str(path)).spec
     clip = clips.noise(vs.RGBS, *size, length=1)
     frame = clip.gansr.Upscale(str(path)).get_frame(0)
     picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)
@@ -223,7 +224,7 @@ def test_a_size_rule_that_no_graph_tells_is_found_by_trying(tmp_path: Path) -> N
     low = g.op("MaxPool", same, kernel_shape=[4, 4], strides=[4, 4])
     back = g.resize(low, 4, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
     path = g.save(tmp_path / "m.onnx", g.conv(g.op("Add", same, back), 3))
-    assert model.load(str(path)).spec.multiple is None
+    assert library.load(str(path)).spec.multiple is None
     for size in ((64, 64), (71, 66), (5, 130)):
         frame = clips.noise(vs.RGBS, *size, length=1).gansr.Upscale(str(path)).get_frame(0)
         assert (frame.width, frame.height) == size

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vs_gansr import userdata
+from vs_gansr.model import user_folders
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ def test_folders(
         monkeypatch.delenv(name, raising=False)
     for name, place in variables.items():
         monkeypatch.setenv(name, str(tmp_path / place))
-    assert userdata.models_folder() == tmp_path / models
-    assert userdata.cache_folder() == tmp_path / cache
+    assert user_folders.models_folder() == tmp_path / models
+    assert user_folders.cache_folder() == tmp_path / cache
 
 
 def test_a_relative_xdg_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,15 +38,15 @@ def test_a_relative_xdg_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", "somewhere")
-    assert userdata.models_folder() == tmp_path / ".local/share/gansr/models"
+    assert user_folders.models_folder() == tmp_path / ".local/share/gansr/models"
 
 
 def test_own_models_by_name_without_their_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert userdata.user_models() == {}
+    assert user_folders.user_models() == {}
     folder = tmp_path / "gansr" / "models"
     folder.mkdir(parents=True)
     for name in ("b.onnx", "a.v2.onnx", "b.int8.onnx", "notes.txt"):
         (folder / name).touch()
-    assert userdata.user_models() == {"a.v2": folder / "a.v2.onnx", "b": folder / "b.onnx"}
+    assert user_folders.user_models() == {"a.v2": folder / "a.v2.onnx", "b": folder / "b.onnx"}

@@ -192,9 +192,10 @@ def time_bare(job: Job) -> Result:
     import onnx
     import onnxruntime as ort
 
-    from . import model, probe, providers, session
+    from . import probe, providers, session
+    from .model import library
 
-    loaded = probe.describe(model.load(job.model, job.precision))
+    loaded = probe.describe(library.load(job.model, job.precision))
     key = session.EngineKey(
         loaded.spec.digest,
         providers.full_name(job.provider),
@@ -278,11 +279,12 @@ def beside(job: Job) -> dict[str, float]:
     """Milliseconds a frame of the source and of both colour conversions, each alone, one frame at a time."""
     import vapoursynth as vs
 
-    from . import model, probe
+    from . import probe
     from .colour import tags
+    from .model import library
 
     source = moving_clip(job)
-    scale = probe.describe(model.load(job.model)).spec.scale or 1
+    scale = probe.describe(library.load(job.model)).spec.scale or 1
     large = {"width": scale * source.width, "height": scale * source.height}
     result = source.std.BlankClip(format=vs.RGBS, keep=True, color=[0.3, 0.5, 0.7], **large)
 

@@ -22,9 +22,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from . import half, pictures, providers, rewrite
+from . import pictures, providers
 from .errors import ArgumentError, GansrError, ModelError, one_line
-from .quantise import quantise
+from .model.rewrite import cpu_layout, float16
+from .model.rewrite.int8 import quantise
 
 __all__ = ["Checked", "Job", "Report", "convert"]
 
@@ -199,9 +200,10 @@ def open_torch(job: Job, say: Callable[[str], None]) -> Network:
 
 def open_onnx(job: Job) -> Network:
     """A network that is ONNX already, to be described, halved or quantised."""
-    from . import model, probe
+    from . import probe
+    from .model import library
 
-    found = probe.describe(model.load(str(job.source)))
+    found = probe.describe(library.load(str(job.source)))
     spec = found.spec
     session = providers.create(found.data, ort.SessionOptions(), providers.CPU, 0)
     kind = np.float16 if spec.half_input else np.float32
@@ -211,7 +213,7 @@ def open_onnx(job: Job) -> Network:
         return result
 
     licence = "" if spec.licence == "unknown" else spec.licence
-    data = rewrite.modern(onnx.load_model_from_string(found.data)).SerializeToString()
+    data = cpu_layout.modern(onnx.load_model_from_string(found.data)).SerializeToString()
     return Network(
         "ONNX", data, run, spec.channels, spec.scale or 1, spec.multiple or 1, spec.minimum, spec.fixed, licence,
         spec.peak, spec.frames,
@@ -250,7 +252,7 @@ def describe(job: Job, network: Network) -> dict[str, str]:
 
 def halved(data: bytes, peak: float) -> bytes:
     """The network with weights in half precision, but for those it needs in float32; input and output float32."""
-    return bytes(half.convert(onnx.load_model_from_string(data), peak).SerializeToString())
+    return bytes(float16.convert(onnx.load_model_from_string(data), peak).SerializeToString())
 
 
 def quantised(data: bytes, crops: list[Picture], name: str) -> bytes:

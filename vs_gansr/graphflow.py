@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 import onnx
 import onnxruntime as ort
 
-from . import graphcolour, half, providers, rewrite
+from . import graphcolour, providers
 from .colour.tags import Family
 from .cuda import Device, Host, Switches, device
 from .errors import GansrError, ModelError, ProviderError, one_line
 from .flow import Flow, MakeSession, Shape
 from .graphcolour import Generator
 from .keepalive import KeepAlive, Lease
-from .model import Model
+from .model.library import Model
+from .model.rewrite import cpu_layout, float16
 from .session import KEEP_BYTES, KEEP_SECONDS, cpu_threads
 
 __all__ = ["FlowKey", "acquire", "flows", "generator", "make", "obstacle", "place", "session_maker"]
@@ -117,9 +118,9 @@ _lock = threading.Lock()
 
 def _generator(model: Model, precision: str) -> Generator:
     spec = model.spec
-    proto = rewrite.modern(onnx.load_model_from_string(model.data))
-    if precision == "fp16" and not spec.half_input and not half.is_half(proto):
-        proto = half.convert(proto, spec.peak)
+    proto = cpu_layout.modern(onnx.load_model_from_string(model.data))
+    if precision == "fp16" and not spec.half_input and not float16.is_half(proto):
+        proto = float16.convert(proto, spec.peak)
     return Generator(
         proto,
         scale=spec.scale or 1,

@@ -24,7 +24,7 @@ from .cuda import Switches
 from .errors import GansrError, RenderError, one_line
 from .flow import Flow, Shape
 from .graphflow import FlowKey
-from .model import Model
+from .model.library import Model
 
 __all__ = ["GraphWay", "Plan", "wanted"]
 

@@ -15,7 +15,8 @@ import vapoursynth as vs
 from vskernels import Catrom, KernelLike, ScalerLike
 from vsscale import BaseGenericScaler
 
-from . import model, probe, upscale
+from . import probe, upscale
+from .model import library
 
 __all__ = ["Gansr"]
 
@@ -91,5 +92,5 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
     @property
     def kernel_radius(self) -> int:
         """How far the network looks, in pixels; RADIUS where that is unknown."""
-        found = probe.describe(model.load(self.model or model.default_model())).spec.radius
+        found = probe.describe(library.load(self.model or library.default_model())).spec.radius
         return RADIUS if found is None else found

@@ -17,7 +17,7 @@ import vapoursynth as vs
 
 from . import cuda, heap, keepalive, memory, planes, providers, scenes, session, tiles
 from .errors import ArgumentError, RenderError, ShortageError, one_line
-from .model import Model
+from .model.library import Model
 from .session import EngineKey
 from .tiles import Tile
 

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import vapoursynth as vs
 
-from . import graphway, memory, model, planes, probe, providers, session
+from . import graphway, memory, planes, probe, providers, session
 from .colour import tags
 from .colour.tags import Family, Format
 from .cuda import Switches
 from .errors import ArgumentError, one_line
+from .model import library
 from .network import Limits, Network
 from .reuse import Reuse
 from .session import EngineKey
@@ -123,7 +124,7 @@ def target_format(core: vs.Core, source: Format | None, wanted: int | None) -> F
 class Chosen:
     """What the settings amount to: the model, where and how it runs, and what it may take."""
 
-    model: model.Model
+    model: library.Model
     key: EngineKey
     limits: Limits
 
@@ -134,12 +135,12 @@ def choose(core: vs.Core, settings: Settings) -> Chosen:
         raise ArgumentError(f'precision "{settings.precision}" is unknown; use one of: {", ".join(session.PRECISIONS)}')
     check_numbers(settings)
     check_tiles(settings)
-    name = settings.model if settings.model is not None else model.default_model()
+    name = settings.model if settings.model is not None else library.default_model()
     provider, passed = providers.pick(settings.provider, settings.device_id)
     precision = settings.precision
-    if precision == "auto" and provider == providers.CPU and providers.fast_int8() and model.has_twin(name):
+    if precision == "auto" and provider == providers.CPU and providers.fast_int8() and library.has_twin(name):
         precision = "int8"
-    network = probe.describe(model.load(name, precision))
+    network = probe.describe(library.load(name, precision))
     if precision == "auto":
         precision = "fp16" if provider == providers.CUDA else network.spec.precision
     why = f" ({'; '.join(passed)})" if passed else ""

@@ -65,9 +65,9 @@ def pair(name: str, value: int | Sequence[int] | None) -> tuple[int, int] | None
 
 
 def models() -> Answer:
-    from . import model
+    from .model import library
 
-    loaded = [model.load(name).spec for name in model.shipped()]
+    loaded = [library.load(name).spec for name in library.shipped()]
     return {
         "name": [spec.name for spec in loaded],
         "scale": [spec.scale or 0 for spec in loaded],

@@ -16,9 +16,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from . import memory, pictures, providers, userdata
+from . import memory, pictures, providers
 from .errors import ModelError, ShortageError, one_line
-from .model import LARGEST_SCALE, Model, ModelSpec
+from .model import user_folders
+from .model.library import LARGEST_SCALE, Model, ModelSpec
 from .session import EngineKey, create_session, fix
 
 __all__ = ["Findings", "describe", "find"]
@@ -182,7 +183,7 @@ def run(model: Model, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float3
 
 def file() -> Path:
     """Where findings are kept."""
-    return userdata.cache_folder() / "probes.json"
+    return user_folders.cache_folder() / "probes.json"
 
 
 def recall(digest: str) -> Findings | None:

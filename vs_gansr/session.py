@@ -21,12 +21,13 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from . import half, memory, providers, rewrite
+from . import memory, providers
 from .errors import GansrError, ModelError, ProviderError, RenderError, ShortageError, one_line
 from .keepalive import KeepAlive, Lease
-from .model import Model, ModelSpec
+from .model.library import Model, ModelSpec
+from .model.rewrite import cpu_layout, float16
+from .model.rewrite.depth_to_space import Shuffle, take_out
 from .planes import Tensor
-from .shuffle import Shuffle, take_out
 
 __all__ = ["Engine", "EngineKey", "Stream", "acquire", "cpu_threads", "sessions"]
 
@@ -198,9 +199,9 @@ def create_session(proto: onnx.ModelProto, key: EngineKey) -> ort.InferenceSessi
     if key.provider == providers.CPU:
         # A pattern is planned after the first run, beside what that run holds: twice the memory, no faster.
         settings.enable_mem_pattern = False
-        if rewrite.BLOCKED:
+        if cpu_layout.BLOCKED:
             with rewriting():
-                proto = rewrite.for_cpu(proto)
+                proto = cpu_layout.for_cpu(proto)
     try:
         session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id)
     except Exception as error:
@@ -234,9 +235,9 @@ def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelPr
     if spec.fixed and spec.fixed != (key.width, key.height):
         w, h = spec.fixed
         raise ModelError(f'model "{spec.name}" takes {w}x{h} pictures only, not {key.width}x{key.height}')
-    if key.precision == "fp16" and not spec.half_input and not half.is_half(proto):
+    if key.precision == "fp16" and not spec.half_input and not float16.is_half(proto):
         with rewriting():
-            proto = half.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
+            proto = float16.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
     value = next(v for v in proto.graph.input if v.name == spec.input)
     for dim, size in zip(value.type.tensor_type.shape.dim, (1, spec.inputs, key.height, key.width), strict=True):
         dim.dim_value = size

@@ -31,7 +31,7 @@ import torch
 
 from . import providers
 from .errors import ModelError, one_line
-from .model import PYTORCH
+from .model.library import PYTORCH
 
 __all__ = ["CLOSE", "Export", "Source", "difference", "export", "load"]
 

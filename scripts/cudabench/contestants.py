@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from vs_gansr import bench, cuda, flow, graphflow, model, probe, providers
+from vs_gansr import bench, cuda, flow, graphflow, probe, providers
 from vs_gansr.colour import tags
 from vs_gansr.colour.conversion import Side
 from vs_gansr.cuda import Switches
 from vs_gansr.flow import Shape
 from vs_gansr.graphflow import FlowKey
+from vs_gansr.model import library
 
 from .job import Job, Result
 
@@ -145,9 +146,9 @@ def soak(job: Job) -> Result:
 # ---- without it -------------------------------------------------------------------------------------
 
 
-def chosen(job: Job) -> tuple[model.Model, FlowKey]:
+def chosen(job: Job) -> tuple[library.Model, FlowKey]:
     """The model and its flow, with the job's switches."""
-    loaded = probe.describe(model.load(job.model))
+    loaded = probe.describe(library.load(job.model))
     known = {f.name for f in fields(Switches)}
     switches = replace(Switches(), **{k: v for k, v in job.options.items() if k in known})
     side = side_of(job.format)

@@ -11,7 +11,7 @@ import networks
 import pytest
 from conftest import Gansr
 
-from vs_gansr.model import shipped
+from vs_gansr.model.library import shipped
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from .. import bench, model
+from .. import bench
+from ..model import library
 from .common import FAILED, CommandError, say
 from .ffmpeg import choose
 
@@ -60,14 +61,14 @@ def peers() -> list[str]:
 
 def jobs(args: argparse.Namespace, width: int, height: int) -> list[bench.Job]:
     """Every contestant at one size, ours first."""
-    names = args.model or [model.default_model()]
+    names = args.model or [library.default_model()]
     precisions = args.precision or ["auto"]
     common = {"width": width, "height": height, "format": args.format, "provider": args.provider}
     common |= {"seconds": args.seconds, "num_streams": args.streams, "profile": args.profile}
     common["encoder"] = choose("x265").path if args.encode else ""
     made = []
     for name in names:
-        path = model.find(name)
+        path = library.find(name)
         made += [bench.Job("gansr", name, precision=p, **common) for p in precisions]
         if args.bare:
             settled = ["fp32" if p == "auto" else p for p in precisions]

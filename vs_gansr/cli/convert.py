@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..userdata import models_folder
+from ..model.user_folders import models_folder
 from .common import CommandError, note, say
 from .show import channels
 

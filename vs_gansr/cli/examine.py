@@ -259,7 +259,7 @@ def providers_tried() -> Iterator[Finding]:
 
 def models() -> Iterator[Finding]:
     """Every shipped and own model, each run on a tiny clip where the plugin is there to do it."""
-    from ..userdata import models_folder
+    from ..model.user_folders import models_folder
     from .models import rows
 
     count = 0

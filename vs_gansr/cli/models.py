@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 
 from ..errors import GansrError, one_line
-from ..userdata import cache_folder, models_folder, user_models
+from ..model.user_folders import cache_folder, models_folder, user_models
 from . import show
 from .common import FAILED, CommandError, say
 
@@ -80,12 +80,12 @@ def run(args: argparse.Namespace) -> int:
 
 def rows(names: list[str]) -> list[Row]:
     """What is known of the models `names`, or of every shipped and own one, without their speed."""
-    from .. import model
+    from ..model import library
 
     own = user_models()
     listed = []
-    for name in names or [*model.shipped(), *(n for n in own if n not in model.shipped())]:
-        origin = "shipped" if name in model.shipped() else "own"
+    for name in names or [*library.shipped(), *(n for n in own if n not in library.shipped())]:
+        origin = "shipped" if name in library.shipped() else "own"
         try:
             listed.append(describe(name, origin))
         except GansrError as error:
@@ -95,9 +95,10 @@ def rows(names: list[str]) -> list[Row]:
 
 def describe(name: str, origin: str) -> Row:
     """The model's own words about itself. Raises ModelError where it cannot be used."""
-    from .. import model, probe
+    from .. import probe
+    from ..model import library
 
-    found = probe.describe(model.load(name))
+    found = probe.describe(library.load(name))
     spec = found.spec
     kind = show.channels(spec.channels, spec.frames)
     return Row(name, origin, str(found.path), spec.digest, spec.scale, kind, spec.licence, spec.summary)

@@ -9,11 +9,12 @@ __all__ = ["channels", "lines"]
 
 def lines(name: str) -> list[str]:
     """A description of the model `name` (a name or a path), line by line. Raises ModelError for a bad one."""
-    from .. import model, probe
+    from .. import probe
+    from ..model import library
 
-    said = model.load(name)
+    said = library.load(name)
     spec = probe.describe(said).spec
-    twin = "beside it" if model.has_twin(name) else "none"
+    twin = "beside it" if library.has_twin(name) else "none"
     found = "said by the file" if said.spec.scale else "found by trying"
     ranges = "said by the file" if spec.peak_said else "found by trying"
     sizes = "any"

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from .errors import ModelError
+from ...errors import ModelError
 
 __all__ = ["align_channels", "quantise"]
 

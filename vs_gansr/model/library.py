@@ -15,9 +15,9 @@ from pathlib import Path
 
 import onnx
 
-from .errors import ModelError
-from .receptive import Study, study
-from .userdata import user_models
+from ..errors import ModelError
+from .analysis import Study, study
+from .user_folders import user_models
 
 __all__ = ["Model", "ModelSpec", "default_model", "load", "models_folder", "shipped"]
 
@@ -85,7 +85,7 @@ class Model:
 
 def models_folder() -> Path:
     """Where shipped models lie: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parent.parent
     installed = package / "models"
     return installed if installed.is_dir() else package.parent / "models"
 

@@ -19,7 +19,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from .errors import ModelError, one_line
+from ...errors import ModelError, one_line
 
 __all__ = ["convert", "is_half", "overflowing"]
 
