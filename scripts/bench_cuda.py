@@ -22,8 +22,8 @@ import onnxruntime as ort
 from cudabench import report
 from cudabench.job import ROOT, Job, Result, measure
 
-from vs_gansr import providers, session
-from vs_gansr.cuda import Switches
+from vs_gansr.engine import providers, session
+from vs_gansr.engine.cuda_driver import Switches
 from vs_gansr.model import library
 
 STAGES = ("agreement", "formats", "speed", "switches", "soak")
@@ -91,9 +91,9 @@ def machine(provider: str, device_id: int) -> dict[str, Any]:
     """What the figures were taken on."""
     told: dict[str, Any] = {"provider": provider, "device": platform.processor() or platform.machine()}
     if provider == "CUDA":
-        from vs_gansr import cuda
+        from vs_gansr.engine import cuda_driver
 
-        gpu = cuda.device(device_id)
+        gpu = cuda_driver.device(device_id)
         told["device"] = f"{gpu.title}, {gpu.memory()[1] / (1 << 30):.0f} GiB"
     told["processors"] = session.cpu_threads()
     told["ONNX Runtime"] = f"{ort.__version__} (CUDA {getattr(ort, 'cuda_version', 'none')})"

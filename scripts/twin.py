@@ -31,7 +31,7 @@ from evaluation.prepare import PREPARATIONS, Case, material, prepare  # noqa: E4
 from evaluation.score import say  # noqa: E402
 from evaluation.store import Store  # noqa: E402
 
-from vs_gansr import session  # noqa: E402
+from vs_gansr.engine import session  # noqa: E402
 from vs_gansr.model import library as models  # noqa: E402
 from vs_gansr.train import losses, pool, recipe  # noqa: E402
 from vs_gansr.train.adversary import Adversary, accuracies  # noqa: E402

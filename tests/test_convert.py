@@ -19,7 +19,8 @@ import spandrel
 import torch
 import vapoursynth as vs
 
-from vs_gansr import convert, pictures, probe, torchfile
+from vs_gansr import convert, torchfile
+from vs_gansr.engine import pictures, probe
 from vs_gansr.errors import ArgumentError, GansrError, ModelError
 from vs_gansr.model import library
 

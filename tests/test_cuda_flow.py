@@ -16,12 +16,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from vs_gansr import cuda, flow, graphcolour, graphflow, providers, session
 from vs_gansr.colour.conversion import Side
-from vs_gansr.cuda import Host, Switches
+from vs_gansr.engine import cuda_driver, flow, graphcolour, graphflow, providers, session
+from vs_gansr.engine.cuda_driver import Host, Switches
+from vs_gansr.engine.flow import Flow, Gate, Layout, Shape
+from vs_gansr.engine.graphflow import FlowKey
 from vs_gansr.errors import GansrError, ModelError, ProviderError, RenderError
-from vs_gansr.flow import Flow, Gate, Layout, Shape
-from vs_gansr.graphflow import FlowKey
 from vs_gansr.model import library
 
 YUV420P10 = Side(3, False, 10, 1, 1, matrix=1)
@@ -184,11 +184,11 @@ def test_threads_and_memory_go_with_the_flow(small: library.Model) -> None:
     class Counting(Host):
         taken = 0
 
-        def allocate_host(self, size: int, pinned: bool) -> cuda.Bytes:
+        def allocate_host(self, size: int, pinned: bool) -> cuda_driver.Bytes:
             self.taken += 1
             return super().allocate_host(size, pinned)
 
-        def free_host(self, memory: cuda.Bytes) -> None:
+        def free_host(self, memory: cuda_driver.Bytes) -> None:
             self.taken -= 1
 
     def streams_left() -> int:
@@ -334,5 +334,5 @@ def test_stdout_comes_back_however_threads_overlap() -> None:
 
 def test_a_machine_without_a_driver_is_told() -> None:
     with pytest.raises(ProviderError, match="no NVIDIA driver"):
-        cuda.Cuda(library="libcuda-that-is-not-there.so.1")
+        cuda_driver.Cuda(library="libcuda-that-is-not-there.so.1")
     assert issubclass(ProviderError, GansrError)

@@ -18,12 +18,12 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import cuda, graphcolour, graphflow, providers
 from vs_gansr.colour.conversion import Side
-from vs_gansr.cuda import Switches
+from vs_gansr.engine import cuda_driver, graphcolour, graphflow, providers
+from vs_gansr.engine.cuda_driver import Switches
+from vs_gansr.engine.flow import Shape
+from vs_gansr.engine.graphcolour import Generator
 from vs_gansr.errors import ProviderError, RenderError
-from vs_gansr.flow import Shape
-from vs_gansr.graphcolour import Generator
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import float16
 
@@ -233,7 +233,7 @@ def test_frames_through_the_driver(
     switches: Switches, driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contexts, streams, events, pinned and device memory are used as the driver wants them, and all given back."""
-    gpu = cuda.Cuda(0, str(driver))
+    gpu = cuda_driver.Cuda(0, str(driver))
     assert (gpu.title, gpu.memory()) == ("Fake", (1 << 30, 1 << 31))
     monkeypatch.setattr(gpu, "name", "cpu")  # device memory is the processor's here, so its provider can compute
     monkeypatch.setattr(graphflow, "Host", lambda: gpu)
@@ -268,10 +268,10 @@ def plain_session(data: bytes, settings: Any = None) -> Any:
 
 
 def test_driver_errors_carry_its_words(driver: Path) -> None:
-    gpu = cuda.Cuda(0, str(driver))
+    gpu = cuda_driver.Cuda(0, str(driver))
     with gpu.current(), pytest.raises(RenderError, match="cuMemAlloc_v2 says 2, out of memory"):
         gpu.allocate(1 << 40)
     with pytest.raises(RenderError, match="201"):
         gpu.allocate(16)  # outside its context
     with pytest.raises(ProviderError, match="device_id 3 cannot be opened"):
-        cuda.Cuda(3, str(driver))
+        cuda_driver.Cuda(3, str(driver))

@@ -16,7 +16,7 @@ import vapoursynth as vs
 from graphs import Graph
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr import providers, session
+from vs_gansr.engine import providers, session
 from vs_gansr.model.rewrite import float16
 
 MESSAGES = {"memory": "Failed to allocate memory for requested buffer of size 99", "random": "the bus fell off"}

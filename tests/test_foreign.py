@@ -13,7 +13,7 @@ import pytest
 import vapoursynth as vs
 from onnx import TensorProto, helper, numpy_helper
 
-from vs_gansr import probe
+from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library, user_folders
 

@@ -15,11 +15,11 @@ import onnxruntime as ort
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import graphcolour
 from vs_gansr.colour import tags
 from vs_gansr.colour.conversion import PRIMARIES, Side, downsampler, ends, upsampler
+from vs_gansr.engine import graphcolour
+from vs_gansr.engine.graphcolour import INPUTS, WATCH, Generator
 from vs_gansr.errors import ModelError
-from vs_gansr.graphcolour import INPUTS, WATCH, Generator
 
 TOLERANCE = {vs.INTEGER: 1.0, vs.FLOAT: 2e-6}  # code values; of full scale, half floats one unit in the last place
 HALF_TOLERANCE = 2.0**-11

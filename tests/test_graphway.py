@@ -15,9 +15,10 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import graphflow, graphway, providers
+from vs_gansr import graphway
+from vs_gansr.engine import graphflow, providers
+from vs_gansr.engine.flow import Flow
 from vs_gansr.errors import ModelError, RenderError
-from vs_gansr.flow import Flow
 
 YUV = {"_Matrix": 1}
 

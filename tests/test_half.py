@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr import graphflow, probe, providers, session
+from vs_gansr.engine import graphflow, probe, providers, session
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import float16
 

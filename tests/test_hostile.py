@@ -19,7 +19,7 @@ import vapoursynth as vs
 from graphs import Graph
 from onnx import TensorProto, helper, numpy_helper
 
-from vs_gansr import probe
+from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
 
 ROOT = Path(__file__).resolve().parent.parent

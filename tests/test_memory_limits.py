@@ -13,10 +13,10 @@ import pytest
 import vapoursynth as vs
 from graphs import Graph
 
-from vs_gansr import memory, probe, providers, session
+from vs_gansr.engine import memory, probe, providers, session
+from vs_gansr.engine.session import EngineKey
 from vs_gansr.model import library
 from vs_gansr.network import Limits, Network
-from vs_gansr.session import EngineKey
 
 MIB = 1 << 20
 TESTS = Path(__file__).parent

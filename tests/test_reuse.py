@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import session
+from vs_gansr.engine import session
 from vs_gansr.network import Network
 
 

@@ -16,8 +16,8 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import probe, providers, session
-from vs_gansr.keepalive import KeepAlive
+from vs_gansr.engine import probe, providers, session
+from vs_gansr.engine.session_cache import KeepAlive
 from vs_gansr.model import library
 
 

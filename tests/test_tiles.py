@@ -14,7 +14,7 @@ import test_receptive
 import vapoursynth as vs
 from graphs import Graph
 
-from vs_gansr import tiles
+from vs_gansr.engine import tiles
 from vs_gansr.model import library
 
 TOLERANCE = {vs.RGBS: 1e-5, vs.YUV420P8: 1, vs.RGB48: 1, vs.YUV444P16: 1}

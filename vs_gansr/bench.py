@@ -192,7 +192,7 @@ def time_bare(job: Job) -> Result:
     import onnx
     import onnxruntime as ort
 
-    from . import probe, providers, session
+    from .engine import probe, providers, session
     from .model import library
 
     loaded = probe.describe(library.load(job.model, job.precision))
@@ -243,7 +243,7 @@ def profiling(job: Job) -> Iterator[dict[str, float]]:
     if not job.profile or job.contestant != "gansr":
         yield parts
         return
-    from . import planes, session
+    from .engine import planes, session
 
     spent: dict[str, list[float]] = {}
 
@@ -279,8 +279,8 @@ def beside(job: Job) -> dict[str, float]:
     """Milliseconds a frame of the source and of both colour conversions, each alone, one frame at a time."""
     import vapoursynth as vs
 
-    from . import probe
     from .colour import tags
+    from .engine import probe
     from .model import library
 
     source = moving_clip(job)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from . import pictures, providers
+from .engine import pictures, providers
 from .errors import ArgumentError, GansrError, ModelError, one_line
 from .model.rewrite import cpu_layout, float16
 from .model.rewrite.int8 import quantise
@@ -200,7 +200,7 @@ def open_torch(job: Job, say: Callable[[str], None]) -> Network:
 
 def open_onnx(job: Job) -> Network:
     """A network that is ONNX already, to be described, halved or quantised."""
-    from . import probe
+    from .engine import probe
     from .model import library
 
     found = probe.describe(library.load(str(job.source)))

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from . import graphflow, heap, keepalive, providers
 from .colour import conversion, tags
 from .colour.tags import Family, Format
-from .cuda import Switches
+from .engine import graphflow, malloc_trim, providers, session_cache
+from .engine.cuda_driver import Switches
+from .engine.flow import Flow, Shape
+from .engine.graphflow import FlowKey
 from .errors import GansrError, RenderError, one_line
-from .flow import Flow, Shape
-from .graphflow import FlowKey
 from .model.library import Model
 
 __all__ = ["GraphWay", "Plan", "wanted"]
@@ -71,7 +71,7 @@ class GraphWay:
         self.precision = plan.precision
         self.overflows = 0
         self._refused: set[Shape] = set()
-        self._leases: dict[FlowKey, keepalive.Lease[Flow]] = {}
+        self._leases: dict[FlowKey, session_cache.Lease[Flow]] = {}
         self._said: set[str] = set()
         self._lock = threading.RLock()
         weakref.finalize(self, release_all, self._leases).atexit = False
@@ -100,7 +100,7 @@ class GraphWay:
             done = self.flow(shape, precision).run(inputs, outputs)
             if not done and precision == "fp16":
                 done = self.flow(shape, self.leave_half(n)).run(inputs, outputs)
-            heap.breathe()
+            malloc_trim.breathe()
             if done:
                 return out
             raise RenderError("the network gives values that are not finite, even in float32")
@@ -178,7 +178,7 @@ class GraphWay:
         self.core.log_message(kind, f"Upscale: {message}")
 
 
-def release_all(leases: dict[FlowKey, keepalive.Lease[Flow]]) -> None:
+def release_all(leases: dict[FlowKey, session_cache.Lease[Flow]]) -> None:
     for lease in leases.values():
         lease.release()
     leases.clear()

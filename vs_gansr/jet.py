@@ -15,7 +15,8 @@ import vapoursynth as vs
 from vskernels import Catrom, KernelLike, ScalerLike
 from vsscale import BaseGenericScaler
 
-from . import probe, upscale
+from . import upscale
+from .engine import probe
 from .model import library
 
 __all__ = ["Gansr"]

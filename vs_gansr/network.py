@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 
 import vapoursynth as vs
 
-from . import cuda, heap, keepalive, memory, planes, providers, scenes, session, tiles
+from . import scenes
+from .engine import cuda_driver, malloc_trim, memory, planes, providers, session, session_cache, tiles
+from .engine.session import EngineKey
+from .engine.tiles import Tile
 from .errors import ArgumentError, RenderError, ShortageError, one_line
 from .model.library import Model
-from .session import EngineKey
-from .tiles import Tile
 
 __all__ = ["Limits", "Network"]
 
@@ -69,7 +70,7 @@ class Network:
         self.overflows = 0
         self._pixels: int | None = None  # the most that a tile may have since memory ran out
         self._layouts: dict[Size, Layout] = {}
-        self._leases: dict[EngineKey, keepalive.Lease[session.Engine]] = {}
+        self._leases: dict[EngineKey, session_cache.Lease[session.Engine]] = {}
         self._said: set[str] = set()
         self._lock = threading.RLock()
         weakref.finalize(self, release_all, self._leases).atexit = False
@@ -93,7 +94,7 @@ class Network:
             if name in picture.props:
                 out.props[name] = picture.props[name]
         self.render(n, [plane for frame in seen for plane in planes.views(frame)], planes.views(out))
-        heap.breathe()
+        malloc_trim.breathe()
         return out
 
     # ---- One frame
@@ -252,7 +253,7 @@ class Network:
 
     def device_memory(self) -> int | None:
         """Bytes free on a device with memory of its own, None where pictures live in the machine's."""
-        return cuda.device(self.key.device_id).memory()[0] if self.key.provider == providers.CUDA else None
+        return cuda_driver.device(self.key.device_id).memory()[0] if self.key.provider == providers.CUDA else None
 
     def need(self, width: int, height: int) -> int:
         return session.need(self.model.spec, self.sized((width, height), self.key.precision))
@@ -305,7 +306,7 @@ class Network:
         self.core.log_message(vs.MESSAGE_TYPE_WARNING, message)
 
 
-def release_all(leases: dict[EngineKey, keepalive.Lease[session.Engine]]) -> None:
+def release_all(leases: dict[EngineKey, session_cache.Lease[session.Engine]]) -> None:
     for lease in leases.values():
         lease.release()
     leases.clear()

@@ -18,15 +18,16 @@ from dataclasses import dataclass
 import numpy as np
 import vapoursynth as vs
 
-from . import graphway, memory, planes, probe, providers, session
+from . import graphway
 from .colour import tags
 from .colour.tags import Family, Format
-from .cuda import Switches
+from .engine import memory, planes, probe, providers, session
+from .engine.cuda_driver import Switches
+from .engine.session import EngineKey
 from .errors import ArgumentError, one_line
 from .model import library
 from .network import Limits, Network
 from .reuse import Reuse
-from .session import EngineKey
 from .ways import Back, Join, blended, describe_format, guarded
 
 __all__ = ["Settings", "build"]

@@ -80,7 +80,7 @@ def version_info() -> Answer:
     """Versions of the plugin, VapourSynth and ONNX Runtime, and the providers that really run here."""
     import onnxruntime
 
-    from . import providers
+    from .engine import providers
 
     return {
         "gansr": version("vs-gansr"),

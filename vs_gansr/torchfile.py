@@ -29,7 +29,7 @@ import onnxruntime as ort
 import spandrel
 import torch
 
-from . import providers
+from .engine import providers
 from .errors import ModelError, one_line
 from .model.library import PYTORCH
 

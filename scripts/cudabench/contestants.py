@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 
-from vs_gansr import bench, cuda, flow, graphflow, probe, providers
+from vs_gansr import bench
 from vs_gansr.colour import tags
 from vs_gansr.colour.conversion import Side
-from vs_gansr.cuda import Switches
-from vs_gansr.flow import Shape
-from vs_gansr.graphflow import FlowKey
+from vs_gansr.engine import cuda_driver, flow, graphflow, probe, providers
+from vs_gansr.engine.cuda_driver import Switches
+from vs_gansr.engine.flow import Shape
+from vs_gansr.engine.graphflow import FlowKey
 from vs_gansr.model import library
 
 from .job import Job, Result
@@ -41,7 +42,7 @@ type Caller = Generator[None]
 def used(job: Job) -> int:
     """Bytes in use: of the whole GPU, or of this process where the CPU stands in."""
     if job.provider == "CUDA":
-        free, total = cuda.device(job.device_id).memory()
+        free, total = cuda_driver.device(job.device_id).memory()
         return total - free
     import psutil  # type: ignore[import-untyped]
 

@@ -160,7 +160,7 @@ def test_alternatives_change_one_switch_each() -> None:
     assert len(seen) == len({json.dumps(given) for given in seen})
     from dataclasses import asdict
 
-    from vs_gansr.cuda import Switches
+    from vs_gansr.engine.cuda_driver import Switches
 
     assert {name for given in seen for name in given} == set(asdict(Switches()))
     assert all(asdict(Switches())[name] != value for given in seen for name, value in given.items())

@@ -215,7 +215,7 @@ def fit(found: Driver | None, major: int) -> Iterator[Finding]:
 
 def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
     """The CUDA libraries that the provider needs: a fault where one is missing beside a GPU."""
-    from .. import providers
+    from ..engine import providers
 
     with contextlib.redirect_stderr(io.StringIO()):  # it says less well what is said below
         providers.preload_cuda()

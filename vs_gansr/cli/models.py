@@ -95,7 +95,7 @@ def rows(names: list[str]) -> list[Row]:
 
 def describe(name: str, origin: str) -> Row:
     """The model's own words about itself. Raises ModelError where it cannot be used."""
-    from .. import probe
+    from ..engine import probe
     from ..model import library
 
     found = probe.describe(library.load(name))

@@ -9,7 +9,7 @@ __all__ = ["channels", "lines"]
 
 def lines(name: str) -> list[str]:
     """A description of the model `name` (a name or a path), line by line. Raises ModelError for a bad one."""
-    from .. import probe
+    from ..engine import probe
     from ..model import library
 
     said = library.load(name)

@@ -39,7 +39,7 @@ def attempt(provider: str) -> str | None:
     import onnxruntime as ort
     from onnx import TensorProto, helper, numpy_helper
 
-    from .. import providers
+    from ..engine import providers
     from ..errors import one_line
 
     reason = providers.trouble(provider, 0)

@@ -21,13 +21,13 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from ..errors import GansrError, ModelError, ProviderError, RenderError, ShortageError, one_line
+from ..model.library import Model, ModelSpec
+from ..model.rewrite import cpu_layout, float16
+from ..model.rewrite.depth_to_space import Shuffle, take_out
 from . import memory, providers
-from .errors import GansrError, ModelError, ProviderError, RenderError, ShortageError, one_line
-from .keepalive import KeepAlive, Lease
-from .model.library import Model, ModelSpec
-from .model.rewrite import cpu_layout, float16
-from .model.rewrite.depth_to_space import Shuffle, take_out
 from .planes import Tensor
+from .session_cache import KeepAlive, Lease
 
 __all__ = ["Engine", "EngineKey", "Stream", "acquire", "cpu_threads", "sessions"]
 

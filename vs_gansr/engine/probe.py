@@ -16,10 +16,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from ..errors import ModelError, ShortageError, one_line
+from ..model import user_folders
+from ..model.library import LARGEST_SCALE, Model, ModelSpec
 from . import memory, pictures, providers
-from .errors import ModelError, ShortageError, one_line
-from .model import user_folders
-from .model.library import LARGEST_SCALE, Model, ModelSpec
 from .session import EngineKey, create_session, fix
 
 __all__ = ["Findings", "describe", "find"]

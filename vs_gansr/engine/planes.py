@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .model.rewrite.depth_to_space import Shuffle
+from ..model.rewrite.depth_to_space import Shuffle
 from .tiles import Tile
 
 __all__ = ["HALF_MAX", "Plane", "Tensor", "add", "clear", "equal", "finite", "read", "tame", "views", "write"]

@@ -21,8 +21,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-from .cuda import Switches
-from .errors import ProviderError, one_line
+from ..errors import ProviderError, one_line
+from .cuda_driver import Switches
 
 __all__ = [
     "AUTO_ORDER",

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 import onnx
 import onnxruntime as ort
 
+from ..colour.tags import Family
+from ..errors import GansrError, ModelError, ProviderError, one_line
+from ..model.library import Model
+from ..model.rewrite import cpu_layout, float16
 from . import graphcolour, providers
-from .colour.tags import Family
-from .cuda import Device, Host, Switches, device
-from .errors import GansrError, ModelError, ProviderError, one_line
+from .cuda_driver import Device, Host, Switches, device
 from .flow import Flow, MakeSession, Shape
 from .graphcolour import Generator
-from .keepalive import KeepAlive, Lease
-from .model.library import Model
-from .model.rewrite import cpu_layout, float16
 from .session import KEEP_BYTES, KEEP_SECONDS, cpu_threads
+from .session_cache import KeepAlive, Lease
 
 __all__ = ["FlowKey", "acquire", "flows", "generator", "make", "obstacle", "place", "session_maker"]
 

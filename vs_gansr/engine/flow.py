@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from .colour.conversion import Side
-from .cuda import Bytes, Device, Switches
-from .errors import RenderError, one_line
+from ..colour.conversion import Side
+from ..errors import RenderError, one_line
+from .cuda_driver import Bytes, Device, Switches
 from .graphcolour import INPUTS, OUTPUTS, WATCH
 
 __all__ = ["Flow", "Layout", "MakeSession", "Shape", "Slot", "Stream"]

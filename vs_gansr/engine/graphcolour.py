@@ -24,9 +24,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .colour.conversion import Matrix, Resampler, Side, downsampler, mirrored, upsampler
-from .colour.tags import Family
-from .errors import ModelError
+from ..colour.conversion import Matrix, Resampler, Side, downsampler, mirrored, upsampler
+from ..colour.tags import Family
+from ..errors import ModelError
 
 __all__ = ["INPUTS", "OUTPUTS", "WATCH", "Generator", "obstacle", "wrap"]
 

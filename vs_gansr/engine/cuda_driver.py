@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ProviderError, RenderError
+from ..errors import ProviderError, RenderError
 
 __all__ = ["Bytes", "Cuda", "Device", "Host", "Switches", "device"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ArgumentError, one_line
+from ..errors import ArgumentError, one_line
 
 __all__ = ["crops", "luma", "made_up", "photographs"]
 
