@@ -15,10 +15,10 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr import graphway
 from vs_gansr.engine import graphflow, providers
 from vs_gansr.engine.flow import Flow
 from vs_gansr.errors import ModelError, RenderError
+from vs_gansr.filter import graphway
 
 YUV = {"_Matrix": 1}
 

@@ -15,8 +15,8 @@ from graphs import Graph
 
 from vs_gansr.engine import memory, probe, providers, session
 from vs_gansr.engine.session import EngineKey
+from vs_gansr.filter.render import Limits, Network
 from vs_gansr.model import library
-from vs_gansr.network import Limits, Network
 
 MIB = 1 << 20
 TESTS = Path(__file__).parent

@@ -15,7 +15,7 @@ import pytest
 import vapoursynth as vs
 
 from vs_gansr.engine import session
-from vs_gansr.network import Network
+from vs_gansr.filter.render import Network
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_a_neighbour_that_cannot_be_read_spoils_nothing(core: vs.Core, small_mod
 
 
 def test_long_runs_hold_few_frames(computed: list[int], small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vs_gansr.reuse import Reuse
+    from vs_gansr.filter.duplicates import Reuse
 
     monkeypatch.setattr(Reuse, "KEPT_BYTES", 0)
     seen: list[Reuse] = []

@@ -90,28 +90,28 @@ def test_a_picture_alone_has_all_processors(small_model: Path) -> None:
 def test_processors_are_shared_out(
     processors: int, asked: int | None, found: tuple[int, int, int], small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vs_gansr import pipeline
+    from vs_gansr.filter import graph
 
     monkeypatch.setattr(session, "cpu_threads", lambda: processors)
-    settings = pipeline.Settings(model=str(small_model), provider="CPU", num_streams=asked)
-    chosen = pipeline.choose(vs.core.core, settings).key
+    settings = graph.Settings(model=str(small_model), provider="CPU", num_streams=asked)
+    chosen = graph.choose(vs.core.core, settings).key
     assert (chosen.streams, chosen.threads, chosen.alone) == found
 
 
 def test_networks_that_see_everything_run_one_picture_at_a_time(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vs_gansr import pipeline
+    from vs_gansr.filter import graph
 
     monkeypatch.setattr(session, "cpu_threads", lambda: 4)
     for name, found in (("realcugan-se-2x-conservative", (1, 4, 0)), ("realesr-animevideov3-x4", (2, 2, 4))):
-        settings = pipeline.Settings(model=str(shared / "anchors" / f"{name}.onnx"), provider="CPU")
-        chosen = pipeline.choose(vs.core.core, settings).key
+        settings = graph.Settings(model=str(shared / "anchors" / f"{name}.onnx"), provider="CPU")
+        chosen = graph.choose(vs.core.core, settings).key
         assert (chosen.streams, chosen.threads, chosen.alone) == found
 
 
 def test_auto_picks_what_works_and_says_so(clip: vs.VideoNode, small_model: Path, core: vs.Core) -> None:
-    from vs_gansr import pipeline
+    from vs_gansr.filter import graph
 
-    pipeline._said.clear()
+    graph._said.clear()
     said: list[str] = []
     handle = core.add_log_handler(lambda kind, message: said.append(message))
     try:
@@ -313,11 +313,11 @@ def test_keep_alive_from_many_threads() -> None:
 @pytest.mark.parametrize("size", [(640, 360), (1280, 720), (1920, 1080), (3840, 2160)])
 def test_what_is_chosen_for_any_size_is_kept(core: vs.Core, small_model: Path, size: tuple[int, int]) -> None:
     """A preview's next evaluation finds its session again: by default none is larger than what the cache keeps."""
-    from vs_gansr import pipeline
-    from vs_gansr.network import Network
+    from vs_gansr.filter import graph
+    from vs_gansr.filter.render import Network
 
     for name in ("general-2x", str(small_model)):
-        chosen = pipeline.choose(core, pipeline.Settings(model=name, provider="CPU"))
+        chosen = graph.choose(core, graph.Settings(model=name, provider="CPU"))
         net = Network(core, chosen.model, chosen.key, chosen.limits)
         tile = net.layout(*size).size
         assert net.need(*tile) <= session.KEEP_BYTES

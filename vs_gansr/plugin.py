@@ -45,7 +45,7 @@ def upscale(
     overlap: int | Sequence[int] | None = None,
     **rest: Any,
 ) -> Answer:
-    from .pipeline import Settings, build
+    from .filter.graph import Settings, build
 
     for name in ("model", "provider", "precision"):
         if isinstance(rest.get(name), bytes):

@@ -251,7 +251,7 @@ if __name__ == "__main__":
     given = parser.parse_args()
     import onnxruntime  # noqa: F401  # in the children it is there already
 
-    import vs_gansr.pipeline  # noqa: F401
+    import vs_gansr.filter.graph  # noqa: F401
 
     with tempfile.TemporaryDirectory() as name:
         os.environ["XDG_CACHE_HOME"] = name  # what is found of damaged networks is not to be remembered

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from .colour import conversion, tags
-from .colour.tags import Family, Format
-from .engine import graphflow, malloc_trim, providers, session_cache
-from .engine.cuda_driver import Switches
-from .engine.flow import Flow, Shape
-from .engine.graphflow import FlowKey
-from .errors import GansrError, RenderError, one_line
-from .model.library import Model
+from ..colour import conversion, tags
+from ..colour.tags import Family, Format
+from ..engine import graphflow, malloc_trim, providers, session_cache
+from ..engine.cuda_driver import Switches
+from ..engine.flow import Flow, Shape
+from ..engine.graphflow import FlowKey
+from ..errors import GansrError, RenderError, one_line
+from ..model.library import Model
 
 __all__ = ["GraphWay", "Plan", "wanted"]
 

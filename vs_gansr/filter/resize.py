@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from .colour import tags
-from .colour.tags import ColourKey, Format
-from .errors import GansrError, RenderError, one_line
+from ..colour import tags
+from ..colour.tags import ColourKey, Format
+from ..errors import GansrError, RenderError, one_line
 
 __all__ = ["Back", "Join", "blended", "conversion", "describe_format", "guarded"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import vapoursynth as vs
 
-from .engine import planes
+from ..engine import planes
 
 __all__ = ["Reuse", "same"]
 

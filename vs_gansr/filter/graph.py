@@ -18,17 +18,17 @@ from dataclasses import dataclass
 import numpy as np
 import vapoursynth as vs
 
+from ..colour import tags
+from ..colour.tags import Family, Format
+from ..engine import memory, planes, probe, providers, session
+from ..engine.cuda_driver import Switches
+from ..engine.session import EngineKey
+from ..errors import ArgumentError, one_line
+from ..model import library
 from . import graphway
-from .colour import tags
-from .colour.tags import Family, Format
-from .engine import memory, planes, probe, providers, session
-from .engine.cuda_driver import Switches
-from .engine.session import EngineKey
-from .errors import ArgumentError, one_line
-from .model import library
-from .network import Limits, Network
-from .reuse import Reuse
-from .ways import Back, Join, blended, describe_format, guarded
+from .duplicates import Reuse
+from .render import Limits, Network
+from .resize import Back, Join, blended, describe_format, guarded
 
 __all__ = ["Settings", "build"]
 

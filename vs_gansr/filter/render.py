@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 
 import vapoursynth as vs
 
-from . import scenes
-from .engine import cuda_driver, malloc_trim, memory, planes, providers, session, session_cache, tiles
-from .engine.session import EngineKey
-from .engine.tiles import Tile
-from .errors import ArgumentError, RenderError, ShortageError, one_line
-from .model.library import Model
+from ..engine import cuda_driver, malloc_trim, memory, planes, providers, session, session_cache, tiles
+from ..engine.session import EngineKey
+from ..engine.tiles import Tile
+from ..errors import ArgumentError, RenderError, ShortageError, one_line
+from ..model.library import Model
+from . import temporal
 
 __all__ = ["Limits", "Network"]
 
@@ -86,7 +86,7 @@ class Network:
                 self.shrink((width, height), layout, error)
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
-        seen = scenes.window([f] if isinstance(f, vs.VideoFrame) else f)
+        seen = temporal.window([f] if isinstance(f, vs.VideoFrame) else f)
         picture = seen[len(seen) // 2]
         scale = self.model.spec.scale or 1
         out = self.core.create_video_frame(picture.format, picture.width * scale, picture.height * scale)
