@@ -19,7 +19,7 @@ import spandrel
 import torch
 import vapoursynth as vs
 
-from vs_gansr import convert, torchfile
+from vs_gansr.cli.convert import converter, torch_file
 from vs_gansr.engine import pictures, probe
 from vs_gansr.errors import ArgumentError, GansrError, ModelError
 from vs_gansr.model import library
@@ -43,8 +43,8 @@ def frames(shared: Path) -> tuple[Path, ...]:
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, tmp_path: Path) -> None:
     source = families.save(tmp_path, family)
-    job = convert.Job(source, tmp_path / "made.onnx", frames=frames(shared), tile=32, licence="MIT", origin="a test")
-    report = convert.convert(job)
+    job = converter.Job(source, tmp_path / "made.onnx", frames=frames(shared), tile=32, licence="MIT", origin="a test")
+    report = converter.convert(job)
     assert report.files[0].difference <= 2e-4
     said = metadata(tmp_path / "made.onnx")
     assert (said["gansr.licence"], said["gansr.precision"]) == ("MIT", "fp32")
@@ -67,14 +67,14 @@ def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, t
     np.testing.assert_allclose(got, want, atol=2e-4 * max(1, np.abs(want).max()))
 
 
-def source_of(module: torch.nn.Module) -> torchfile.Source:
+def source_of(module: torch.nn.Module) -> torch_file.Source:
     """A 1x network for RGB, as if read from a file."""
 
     def run(picture: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return module(torch.from_numpy(picture)).numpy()
 
-    return torchfile.Source(type(module).__name__, 3, 1, 1, 1, 0, "", module.eval(), run)
+    return torch_file.Source(type(module).__name__, 3, 1, 1, 1, 0, "", module.eval(), run)
 
 
 def test_what_exporters_cannot_do_is_named(tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ def test_what_exporters_cannot_do_is_named(tmp_path: Path) -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.sort(x, dim=-1, stable=False)[0]
 
-    with pytest.raises(Exception, match="ONNX export of operator Sort"), torchfile.hushed():
-        torchfile.trace(torchfile.load(families.save(tmp_path, "ATD")), (64, 64), True)
+    with pytest.raises(Exception, match="ONNX export of operator Sort"), torch_file.hushed():
+        torch_file.trace(torch_file.load(families.save(tmp_path, "ATD")), (64, 64), True)
     with pytest.raises(ModelError, match=r"^Sorting cannot be made ONNX; traced .*; exported .*aten.sort") as why:
-        torchfile.export(source_of(Sorting()), 32)
+        torch_file.export(source_of(Sorting()), 32)
     assert "fixed" not in str(why.value)  # an operator that is missing is missing at any size
     assert "[96m" not in str(why.value)
 
@@ -106,7 +106,7 @@ def test_fixed_tile_where_sizes_cannot_be_free(tmp_path: Path) -> None:
             return windows.reshape(1, 3, height, width)
 
     module = Stubborn()
-    made = torchfile.export(source_of(module), 32)
+    made = torch_file.export(source_of(module), 32)
     assert made.fixed == (32, 32)
     path = tmp_path / "stubborn.onnx"
     path.write_bytes(made.data)
@@ -122,7 +122,7 @@ def test_fixed_tile_where_sizes_cannot_be_free(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("suffix", "wrap"), [(".safetensors", ""), (".ckpt", "state_dict"), (".pt", "params_ema")])
 def test_files_people_have(suffix: str, wrap: str, tmp_path: Path) -> None:
     source = families.save(tmp_path, "Compact", suffix, wrap)
-    report = convert.convert(convert.Job(source, tmp_path / "made.onnx"))
+    report = converter.convert(converter.Job(source, tmp_path / "made.onnx"))
     assert report.architecture.endswith("Compact")
     licence = "CC0-1.0" if suffix == ".safetensors" else "unknown"
     assert report.licence == licence == metadata(tmp_path / "made.onnx")["gansr.licence"]
@@ -130,8 +130,8 @@ def test_files_people_have(suffix: str, wrap: str, tmp_path: Path) -> None:
 
 def test_half_and_int8(shared: Path, tmp_path: Path) -> None:
     source = families.save(tmp_path, "Compact")
-    job = convert.Job(source, tmp_path / "made.onnx", precision="fp16", int8=True, frames=frames(shared))
-    report = convert.convert(job)
+    job = converter.Job(source, tmp_path / "made.onnx", precision="fp16", int8=True, frames=frames(shared))
+    report = converter.convert(job)
     assert [checked.precision for checked in report.files] == ["fp16", "int8"]
     assert all(checked.psnr > least for checked, least in zip(report.files, (50, 35), strict=True))
     assert 0 < report.files[0].difference < report.files[1].difference
@@ -145,8 +145,8 @@ def test_half_and_int8(shared: Path, tmp_path: Path) -> None:
 
 def test_onnx_becomes_described_half_and_int8(shared: Path, tmp_path: Path) -> None:
     source = networks.compact(tmp_path / "plain.onnx", 16, 4, metadata={"licence": "MIT"})
-    job = convert.Job(source, tmp_path / "made.onnx", name="other", int8=True, frames=frames(shared))
-    report = convert.convert(job)
+    job = converter.Job(source, tmp_path / "made.onnx", name="other", int8=True, frames=frames(shared))
+    report = converter.convert(job)
     assert (report.architecture, report.scale, report.licence) == ("ONNX", 2, "MIT")
     assert report.files[0].difference == 0
     said = metadata(tmp_path / "made.int8.onnx")
@@ -158,25 +158,25 @@ def test_what_is_verified_on(shared: Path, tmp_path: Path, monkeypatch: pytest.M
     video = next((shared / "data" / "eval" / "clips").glob("*.mp4"))
     source = families.save(tmp_path, "Compact")
     used: list[np.ndarray] = []
-    right = convert.verify
+    right = converter.verify
 
-    def watched(part: Path, target: Path, precision: str, network: convert.Network, tests: list) -> convert.Checked:
+    def watched(part: Path, target: Path, precision: str, network: converter.Network, tests: list) -> converter.Checked:
         used.extend(tests)
         return right(part, target, precision, network, tests)
 
-    monkeypatch.setattr(convert, "verify", watched)
+    monkeypatch.setattr(converter, "verify", watched)
     monkeypatch.setattr(pictures, "made_up", lambda *_: pytest.fail("made up"))
     for given in ((video,), frames(shared), ()):
         used.clear()
-        convert.convert(convert.Job(source, tmp_path / "made.onnx", frames=given, overwrite=True))
+        converter.convert(converter.Job(source, tmp_path / "made.onnx", frames=given, overwrite=True))
         whole = [picture for path in pictures.files(given or pictures.photographs()) for picture in pictures.read(path)]
-        assert len(used) == convert.CHECKS
+        assert len(used) == converter.CHECKS
         assert all(any(is_part(crop[0], picture) for picture in whole) for crop in used)
     monkeypatch.setattr(pictures, "PHOTOGRAPHS", ("gone.png",))
     with pytest.raises(
         ArgumentError, match=r'real pictures are needed: .*--frames, or pip install "vs-gansr\[convert\]"'
     ):
-        convert.convert(convert.Job(source, tmp_path / "other.onnx"))
+        converter.convert(converter.Job(source, tmp_path / "other.onnx"))
     assert not list(tmp_path.glob("*other*"))
 
 
@@ -196,8 +196,8 @@ def test_old_networks_get_a_twin_too(shared: Path, tmp_path: Path) -> None:
     for tensor in proto.graph.initializer:
         proto.graph.input.add().CopyFrom(onnx.helper.make_tensor_value_info(tensor.name, 1, tensor.dims))
     onnx.save(proto, str(tmp_path / "old.onnx"))
-    job = convert.Job(tmp_path / "old.onnx", tmp_path / "made.onnx", int8=True, frames=frames(shared))
-    report = convert.convert(job)
+    job = converter.Job(tmp_path / "old.onnx", tmp_path / "made.onnx", int8=True, frames=frames(shared))
+    report = converter.convert(job)
     assert report.files[0].difference == 0 and report.files[1].psnr > 35
     clip = clips.noise(vs.RGBS, *SIZE, length=1)
     (tmp_path / "new.onnx").write_bytes(want)
@@ -208,12 +208,12 @@ def test_old_networks_get_a_twin_too(shared: Path, tmp_path: Path) -> None:
 def test_twin_of_another_network_does_not_stay(shared: Path, tmp_path: Path) -> None:
     """Upscale would take it for this one's: it is refused like the file itself, and goes with what it belongs to."""
     source, target = families.save(tmp_path, "Compact"), tmp_path / "made.onnx"
-    convert.convert(convert.Job(source, target, int8=True, frames=frames(shared)))
+    converter.convert(converter.Job(source, target, int8=True, frames=frames(shared)))
     target.unlink()
     with pytest.raises(ArgumentError, match=r'made.int8.onnx" exists'):
-        convert.convert(convert.Job(source, target))
+        converter.convert(converter.Job(source, target))
     assert not target.exists()
-    convert.convert(convert.Job(source, target, overwrite=True))
+    converter.convert(converter.Job(source, target, overwrite=True))
     assert [path.name for path in tmp_path.glob("made*")] == ["made.onnx"]
 
 
@@ -224,7 +224,7 @@ def test_networks_of_several_frames_are_described_and_halved(tmp_path: Path) -> 
     first = next(tensor for tensor in proto.graph.initializer if tensor.name == "w0")
     first.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(first).repeat(3, 1) / 3, "w0"))
     onnx.save(proto, str(tmp_path / "three.onnx"))
-    report = convert.convert(convert.Job(tmp_path / "three.onnx", tmp_path / "made.onnx", precision="fp16"))
+    report = converter.convert(converter.Job(tmp_path / "three.onnx", tmp_path / "made.onnx", precision="fp16"))
     assert (report.channels, report.frames) == (3, 3) and report.files[0].psnr > 50
     spec = probe.describe(library.load(str(tmp_path / "made.onnx"))).spec
     assert (spec.channels, spec.frames, spec.scale) == (3, 3, 2)
@@ -250,10 +250,10 @@ def test_files_that_would_run_code_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bare.pth").write_bytes(pickle.dumps({"params": Evil(mark)}))
     for name in ("evil.pth", "bare.pth"):
         with pytest.raises(ModelError, match=rf'"{name}" is refused.*safetensors'):
-            convert.convert(convert.Job(tmp_path / name, tmp_path / "made.onnx"))
+            converter.convert(converter.Job(tmp_path / name, tmp_path / "made.onnx"))
     torch.jit.script(torch.nn.Conv2d(3, 3, 1)).save(str(tmp_path / "script.pt"))
     with pytest.raises(ModelError, match="TorchScript is code"):
-        convert.convert(convert.Job(tmp_path / "script.pt", tmp_path / "made.onnx"))
+        converter.convert(converter.Job(tmp_path / "script.pt", tmp_path / "made.onnx"))
     assert not mark.exists()
     assert not list(tmp_path.glob("*made*"))
 
@@ -276,7 +276,7 @@ def test_bad_files_leave_nothing(tmp_path: Path) -> None:
         ("four.pth", "turns 4 channels into 4; 1 to 1 and 3 to 3"),
     ):
         with pytest.raises(ModelError, match=reason):
-            convert.convert(convert.Job(tmp_path / name, tmp_path / "made.onnx"))
+            converter.convert(converter.Job(tmp_path / name, tmp_path / "made.onnx"))
     assert not list(tmp_path.glob("*made*"))
 
 
@@ -298,36 +298,36 @@ def test_requests_without_sense(changes: dict, message: str | None, tmp_path: Pa
     if message is None:
         (tmp_path / "there.onnx").write_bytes(b"mine")
         with pytest.raises(ArgumentError, match="exists"):
-            convert.convert(convert.Job(source, tmp_path / "there.onnx"))
+            converter.convert(converter.Job(source, tmp_path / "there.onnx"))
         assert (tmp_path / "there.onnx").read_bytes() == b"mine"
-        convert.convert(convert.Job(source, tmp_path / "there.onnx", overwrite=True))
+        converter.convert(converter.Job(source, tmp_path / "there.onnx", overwrite=True))
         assert metadata(tmp_path / "there.onnx")["gansr.scale"] == "2"
         return
     with pytest.raises(ArgumentError, match=message):
-        convert.convert(convert.Job(**{"source": source, "target": tmp_path / "made.onnx"} | changes))
+        converter.convert(converter.Job(**{"source": source, "target": tmp_path / "made.onnx"} | changes))
     assert not list(tmp_path.glob("*made*"))
 
 
 def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every stage's failure, after files were begun: nothing under the final name, nothing half-written."""
     source = families.save(tmp_path, "Compact")
-    right = torchfile.export
+    right = torch_file.export
 
-    def wrong(network: torchfile.Source, tile: int) -> torchfile.Export:
+    def wrong(network: torch_file.Source, tile: int) -> torch_file.Export:
         made = right(network, tile)
         proto = onnx.load_model_from_string(made.data)
         weight = next(t for t in proto.graph.initializer if len(t.dims) == 4)
         values = onnx.numpy_helper.to_array(weight) * np.float32(1.01)
         weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
-        return torchfile.Export(proto.SerializeToString(), made.multiple, made.fixed)
+        return torch_file.Export(proto.SerializeToString(), made.multiple, made.fixed)
 
     with monkeypatch.context() as patch:
-        patch.setattr(torchfile, "export", wrong)
+        patch.setattr(torch_file, "export", wrong)
         with pytest.raises(ModelError, match="differs from the original by"):
-            convert.convert(convert.Job(source, tmp_path / "made.onnx"))
+            converter.convert(converter.Job(source, tmp_path / "made.onnx"))
     assert not list(tmp_path.glob("*made*"))
 
-    twin = convert.Job(source, tmp_path / "made.onnx", int8=True, frames=pictures.photographs())
+    twin = converter.Job(source, tmp_path / "made.onnx", int8=True, frames=pictures.photographs())
     for made, message in (
         (ModelError("no"), r"^no$"),
         (RuntimeError("no"), r"^Compact.pth cannot be quantised: no$"),
@@ -340,10 +340,10 @@ def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp
             return made
 
         with monkeypatch.context() as patch:
-            patch.setattr(convert, "quantise", fail)
-            patch.setattr(convert, "with_metadata", lambda data, said: data)
+            patch.setattr(converter, "quantise", fail)
+            patch.setattr(converter, "with_metadata", lambda data, said: data)
             with pytest.raises(ModelError, match=message):
-                convert.convert(twin)
+                converter.convert(twin)
         assert not list(tmp_path.glob("*made*"))
 
 
@@ -381,14 +381,14 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 def test_conversion_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     told: list[str] = []
-    convert.convert(convert.Job(families.save(tmp_path, "SAFMN"), tmp_path / "made.onnx"), told.append)
+    converter.convert(converter.Job(families.save(tmp_path, "SAFMN"), tmp_path / "made.onnx"), told.append)
     assert capfd.readouterr().out == ""
     assert told[0] == "reading SAFMN.pth" and "SAFMN, 2x" in told[1]
 
 
 def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     source = families.save(tmp_path, "Compact")
-    monkeypatch.setitem(sys.modules, "vs_gansr.torchfile", None)
-    monkeypatch.delattr("vs_gansr.torchfile", raising=False)
+    monkeypatch.setitem(sys.modules, "vs_gansr.cli.convert.torch_file", None)
+    monkeypatch.delattr("vs_gansr.cli.convert.torch_file", raising=False)
     with pytest.raises(GansrError, match=r'pip install "vs-gansr\[convert\]"'):
-        convert.convert(convert.Job(source, tmp_path / "made.onnx"))
+        converter.convert(converter.Job(source, tmp_path / "made.onnx"))

@@ -14,7 +14,7 @@ vsscale = pytest.importorskip("vsscale", reason="needs vsjetpack (extra [peers])
 
 from vskernels import BicubicAuto, Bilinear, Catrom, Scaler  # noqa: E402
 
-from vs_gansr.jet import Gansr  # noqa: E402
+from vs_gansr.vsjetpack import Gansr  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_import_is_light_and_the_runtime_never_imports_it(small_model: Path) -> 
         "import sys, vapoursynth as vs\n"
         "c = vs.core.std.BlankClip(format=vs.GRAY8, width=8, height=8, length=1)\n"
         "c.gansr.Upscale(sys.argv[1]).get_frame(0)\n"
-        "print([m for m in ('vsscale', 'vskernels', 'vs_gansr.jet') if m in sys.modules])\n"
+        "print([m for m in ('vsscale', 'vskernels', 'vs_gansr.vsjetpack') if m in sys.modules])\n"
         "import vs_gansr.jet\n"
         "print('torch' in sys.modules)\n"
     )

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from vs_gansr import bench
+from vs_gansr.cli.bench import harness
 from vs_gansr.colour import tags
 from vs_gansr.colour.conversion import Side
 from vs_gansr.engine import cuda_driver, flow, graphflow, probe, providers
@@ -69,14 +69,14 @@ def timed(job: Job, step: Callable[[], object], settle: Callable[[], object] = l
 
 def source(job: Job) -> Any:
     """Moving noise, every frame other than the one before, costing nothing once each was made."""
-    few = bench.moving_clip(bench.Job("gansr", job.model, job.width, job.height, job.format))[: bench.DISTINCT]
-    few.std.SetVideoCache(mode=1, fixedsize=1, maxsize=2 * bench.DISTINCT)
+    few = harness.moving_clip(harness.Job("gansr", job.model, job.width, job.height, job.format))[: harness.DISTINCT]
+    few.std.SetVideoCache(mode=1, fixedsize=1, maxsize=2 * harness.DISTINCT)
     return few.std.Loop(1 << 20)
 
 
 def rendered(job: Job, evaluate: Callable[[Any], Any]) -> Result:
     clip = source(job)
-    for frame in clip[: bench.DISTINCT].frames(close=True):
+    for frame in clip[: harness.DISTINCT].frames(close=True):
         assert frame.width == job.width
     before = used(job)
     begin = time.perf_counter()

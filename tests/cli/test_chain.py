@@ -20,8 +20,8 @@ import psutil
 import pytest
 from conftest import Gansr, Running, named, nothing_left, one_line
 
-from vs_gansr.cli import chain
-from vs_gansr.cli.progress import Progress
+from vs_gansr.cli.upscale import chain
+from vs_gansr.cli.upscale.progress import Progress
 
 type Start = Callable[..., Running]
 
@@ -62,7 +62,7 @@ def encoders(running: Running) -> list[psutil.Process]:
 
 
 def renderer(running: Running) -> psutil.Process:
-    return next(child for child in running.children() if "vs_gansr.cli.render" in child.cmdline())
+    return next(child for child in running.children() if "vs_gansr.cli.upscale.render" in child.cmdline())
 
 
 def midway(running: Running) -> bool:

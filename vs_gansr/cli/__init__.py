@@ -1,7 +1,7 @@
 """The `gansr` command: finds the command asked for, runs it, and turns what goes wrong into one line.
 
-A command is a module of this package with `HELP` (one line), `add_arguments(parser)` and `run(args) -> int`, named
-in COMMANDS. Heavy imports belong inside `run`.
+A command is a folder of this package whose module `command` has `HELP` (one line), `add_arguments(parser)` and
+`run(args) -> int`; it is named in COMMANDS. Heavy imports belong inside `run`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"gansr {version('vs-gansr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     for name in names:
-        module = import_module(f".{name}", __package__)
+        module = import_module(f".{name}.command", __package__)
         sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)

@@ -29,9 +29,9 @@ import onnxruntime as ort
 import spandrel
 import torch
 
-from .engine import providers
-from .errors import ModelError, one_line
-from .model.library import PYTORCH
+from ...engine import providers
+from ...errors import ModelError, one_line
+from ...model.library import PYTORCH
 
 __all__ = ["CLOSE", "Export", "Source", "difference", "export", "load"]
 

@@ -18,7 +18,7 @@ SECONDS = 60.0
 
 def trouble(provider: str) -> str | None:
     """Why `provider` (ONNX Runtime's full name) does not work on device 0, in one line; None if it does."""
-    words = [sys.executable, "-m", "vs_gansr.cli.trial", provider]
+    words = [sys.executable, "-m", "vs_gansr.cli.doctor.trial", provider]
     try:
         done = subprocess.run(
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS
@@ -39,8 +39,8 @@ def attempt(provider: str) -> str | None:
     import onnxruntime as ort
     from onnx import TensorProto, helper, numpy_helper
 
-    from ..engine import providers
-    from ..errors import one_line
+    from ...engine import providers
+    from ...errors import one_line
 
     reason = providers.trouble(provider, 0)
     if reason:

@@ -22,10 +22,10 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from .engine import pictures, providers
-from .errors import ArgumentError, GansrError, ModelError, one_line
-from .model.rewrite import cpu_layout, float16
-from .model.rewrite.int8 import quantise
+from ...engine import pictures, providers
+from ...errors import ArgumentError, GansrError, ModelError, one_line
+from ...model.rewrite import cpu_layout, float16
+from ...model.rewrite.int8 import quantise
 
 __all__ = ["Checked", "Job", "Report", "convert"]
 
@@ -175,16 +175,16 @@ def refuse_existing(target: Path, overwrite: bool) -> None:
 def open_torch(job: Job, say: Callable[[str], None]) -> Network:
     """A network out of a PyTorch file."""
     try:
-        from . import torchfile
+        from . import torch_file
     except ImportError as error:
         raise ArgumentError(
             f'converting "{job.source.name}" needs PyTorch and spandrel ({one_line(error)}): '
             'pip install "vs-gansr[convert]"'
         ) from error
-    source = torchfile.load(job.source)
+    source = torch_file.load(job.source)
     say(f"{source.architecture}, {source.scale}x: exporting to ONNX")
-    made = torchfile.export(source, job.tile)
-    least = torchfile.ceil_to(max(1, source.least), made.multiple)
+    made = torch_file.export(source, job.tile)
+    least = torch_file.ceil_to(max(1, source.least), made.multiple)
     return Network(
         source.architecture,
         made.data,
@@ -200,8 +200,8 @@ def open_torch(job: Job, say: Callable[[str], None]) -> Network:
 
 def open_onnx(job: Job) -> Network:
     """A network that is ONNX already, to be described, halved or quantised."""
-    from .engine import probe
-    from .model import library
+    from ...engine import probe
+    from ...model import library
 
     found = probe.describe(library.load(str(job.source)))
     spec = found.spec

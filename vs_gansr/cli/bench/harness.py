@@ -8,7 +8,8 @@ encoder requests them: in order, several under way. A contestant is one of
     ort     core.ort.Model (vs-mlrt) between two core.resize calls
     ov      core.ov.Model (vs-mlrt, OpenVINO) between two core.resize calls
 
-This module is also the program that each of those processes runs: `python -m vs_gansr.bench '<Job as JSON>'`.
+This module is also the program that each of those processes runs:
+`python -m vs_gansr.cli.bench.harness '<Job as JSON>'`.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Result:
 
 def measure(job: Job, timeout: float = 900.0) -> Result:
     """Runs `job` in a fresh process. Raises RuntimeError with its last line of output where it fails."""
-    command = [sys.executable, "-m", "vs_gansr.bench", json.dumps(dataclasses.asdict(job))]
+    command = [sys.executable, "-m", "vs_gansr.cli.bench.harness", json.dumps(dataclasses.asdict(job))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
     if done.returncode:
         last = (done.stderr.strip() or "no output").splitlines()[-1]
@@ -192,8 +193,8 @@ def time_bare(job: Job) -> Result:
     import onnx
     import onnxruntime as ort
 
-    from .engine import probe, providers, session
-    from .model import library
+    from ...engine import probe, providers, session
+    from ...model import library
 
     loaded = probe.describe(library.load(job.model, job.precision))
     key = session.EngineKey(
@@ -243,7 +244,7 @@ def profiling(job: Job) -> Iterator[dict[str, float]]:
     if not job.profile or job.contestant != "gansr":
         yield parts
         return
-    from .engine import planes, session
+    from ...engine import planes, session
 
     spent: dict[str, list[float]] = {}
 
@@ -279,9 +280,9 @@ def beside(job: Job) -> dict[str, float]:
     """Milliseconds a frame of the source and of both colour conversions, each alone, one frame at a time."""
     import vapoursynth as vs
 
-    from .colour import tags
-    from .engine import probe
-    from .model import library
+    from ...colour import tags
+    from ...engine import probe
+    from ...model import library
 
     source = moving_clip(job)
     scale = probe.describe(library.load(job.model)).spec.scale or 1
@@ -312,7 +313,7 @@ CONTESTANTS = {"gansr": time_clip, "bare": time_bare, "ort": time_clip, "ov": ti
 def main(argument: str) -> None:
     """Runs the job in `argument` and prints its result as the last line of stdout."""
     job = Job(**json.loads(argument))
-    print(json.dumps(dataclasses.asdict(CONTESTANTS[job.contestant](job))))  # noqa: T201
+    print(json.dumps(dataclasses.asdict(CONTESTANTS[job.contestant](job))))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 import time
 from pathlib import Path
 
-from .common import CommandError, say
+from ..common import CommandError, say
 from .encode import CONTAINERS, container
 from .job import ENCODERS, Job
 

@@ -13,10 +13,10 @@ import platform
 import time
 from dataclasses import asdict, dataclass, replace
 
-from ..errors import GansrError, one_line
-from ..model.user_folders import cache_folder, models_folder, user_models
-from . import show
-from .common import FAILED, CommandError, say
+from ...errors import GansrError, one_line
+from ...model.user_folders import cache_folder, models_folder, user_models
+from .. import show
+from ..common import FAILED, CommandError, say
 
 __all__ = ["HELP", "Row", "add_arguments", "measure", "rows", "run"]
 
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 def rows(names: list[str]) -> list[Row]:
     """What is known of the models `names`, or of every shipped and own one, without their speed."""
-    from ..model import library
+    from ...model import library
 
     own = user_models()
     listed = []
@@ -95,8 +95,8 @@ def rows(names: list[str]) -> list[Row]:
 
 def describe(name: str, origin: str) -> Row:
     """The model's own words about itself. Raises ModelError where it cannot be used."""
-    from ..engine import probe
-    from ..model import library
+    from ...engine import probe
+    from ...model import library
 
     found = probe.describe(library.load(name))
     spec = found.spec

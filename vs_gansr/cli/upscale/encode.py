@@ -12,8 +12,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .common import CommandError
-from .ffmpeg import Ffmpeg
+from ..common import CommandError
+from ..ffmpeg import Ffmpeg
 from .job import ENCODERS, Job
 from .media import Source, Track
 

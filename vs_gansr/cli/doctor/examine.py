@@ -20,8 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ..errors import one_line
-from . import ffmpeg, nvidia, trial
+from ...errors import one_line
+from .. import ffmpeg
+from . import nvidia, trial
 from .nvidia import Driver
 
 __all__ = ["FAULT", "NOTE", "OK", "Finding", "examine"]
@@ -100,7 +101,7 @@ def plugin(core: Any, home: Path) -> Iterator[Finding]:
         why = why_not(core, libraries[0]) if libraries else f"its library is not in {folder}"
         yield Finding("plugin", FAULT, f"core.gansr is missing: {why}", REINSTALL)
         return
-    ours = Path(__file__).resolve().parent.parent
+    ours = Path(__file__).resolve().parents[2]
     yield Finding("plugin", OK, f"{metadata.version('vs-gansr')}, {loaded.plugin_path}, Python side {ours}")
     if home not in Path(loaded.plugin_path).parents:
         yield Finding(
@@ -215,7 +216,7 @@ def fit(found: Driver | None, major: int) -> Iterator[Finding]:
 
 def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
     """The CUDA libraries that the provider needs: a fault where one is missing beside a GPU."""
-    from ..engine import providers
+    from ...engine import providers
 
     with contextlib.redirect_stderr(io.StringIO()):  # it says less well what is said below
         providers.preload_cuda()
@@ -259,8 +260,8 @@ def providers_tried() -> Iterator[Finding]:
 
 def models() -> Iterator[Finding]:
     """Every shipped and own model, each run on a tiny clip where the plugin is there to do it."""
-    from ..model.user_folders import models_folder
-    from .models import rows
+    from ...model.user_folders import models_folder
+    from ..models.command import rows
 
     count = 0
     for row in rows([]):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..model.user_folders import models_folder
-from .common import CommandError, note, say
-from .show import channels
+from ...model.user_folders import models_folder
+from ..common import CommandError, note, say
+from ..show import channels
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Converts and says how near the result is; 0."""
-    from .. import convert
+    from . import converter
 
     target = args.output
     if target is None:
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise CommandError(f"{folder} cannot be made: {error.strerror}; give --output") from error
         target = folder / f"{args.source.stem}.onnx"
-    job = convert.Job(
+    job = converter.Job(
         source=args.source,
         target=target,
         name=args.name,
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
     )
     try:
-        report = convert.convert(job, say)
+        report = converter.convert(job, say)
     except OSError as error:
         raise CommandError(f"{error.filename or target}: {error.strerror}; nothing was written") from error
     sizes = f"tiles of {report.fixed[0]}x{report.fixed[1]}" if report.fixed else "any size"

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from .common import FAILED, say
+from ..common import FAILED, say
 from .examine import FAULT, Finding, examine
 
 __all__ = ["HELP", "add_arguments", "run"]

@@ -13,10 +13,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from .. import bench
-from ..model import library
-from .common import FAILED, CommandError, say
-from .ffmpeg import choose
+from ...model import library
+from ..common import FAILED, CommandError, say
+from ..ffmpeg import choose
+from . import harness
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -59,7 +59,7 @@ def peers() -> list[str]:
     return [name for name in ("ort", "ov") if name in present]
 
 
-def jobs(args: argparse.Namespace, width: int, height: int) -> list[bench.Job]:
+def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Job]:
     """Every contestant at one size, ours first."""
     names = args.model or [library.default_model()]
     precisions = args.precision or ["auto"]
@@ -69,13 +69,13 @@ def jobs(args: argparse.Namespace, width: int, height: int) -> list[bench.Job]:
     made = []
     for name in names:
         path = library.find(name)
-        made += [bench.Job("gansr", name, precision=p, **common) for p in precisions]
+        made += [harness.Job("gansr", name, precision=p, **common) for p in precisions]
         if args.bare:
             settled = ["fp32" if p == "auto" else p for p in precisions]
-            made += [bench.Job("bare", str(path), precision=p, **common) for p in dict.fromkeys(settled)]
+            made += [harness.Job("bare", str(path), precision=p, **common) for p in dict.fromkeys(settled)]
         if args.peers:
             file = str(Path(args.peer_model) if args.peer_model else path)
-            made += [bench.Job(peer, file, precision="fp32", **common) for peer in peers()]
+            made += [harness.Job(peer, file, precision="fp32", **common) for peer in peers()]
     return made
 
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     for width, height in args.size or [(640, 360)]:
         entries = jobs(args, width, height)
         try:
-            results = bench.compare(entries, args.repeats)
+            results = harness.compare(entries, args.repeats)
         except RuntimeError as error:
             say(f"gansr: {error}")
             return FAILED
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def row(job: bench.Job, held: list[bench.Result], first: list[bench.Result]) -> dict[str, Any]:
+def row(job: harness.Job, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:
     """One contestant's medians; `ratio` is the first contestant's speed over this one's: median, least, greatest."""
 
     def median(name: str) -> float:
@@ -117,7 +117,7 @@ def row(job: bench.Job, held: list[bench.Result], first: list[bench.Result]) -> 
         "first_ms": median("first_ms"),
         "again_ms": median("again_ms"),
         "peak_mib": median("peak_mib"),
-        "ratio": bench.ratios(first, held),
+        "ratio": harness.ratios(first, held),
         "parts": held[-1].parts,
         "turns": [result.fps for result in held],
     }

@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from .common import CommandError
+from ..common import CommandError
 
 __all__ = ["Source", "Track", "damage", "probe"]
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import deque
 
-from .common import say
+from ..common import say
 
 __all__ = ["Progress", "clock"]
 

@@ -17,9 +17,10 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-from ..errors import GansrError, one_line
-from . import encode, ffmpeg, media
-from .common import CommandError
+from ...errors import GansrError, one_line
+from .. import ffmpeg
+from ..common import CommandError
+from . import encode, media
 from .encode import Picture
 from .job import BROKEN_PIPE, RECORD, Job
 from .media import Source

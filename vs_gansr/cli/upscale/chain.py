@@ -26,8 +26,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from . import ffmpeg
-from .common import CommandError, Interrupted, say
+from .. import ffmpeg
+from ..common import CommandError, Interrupted, say
 from .job import BROKEN_PIPE, RECORD, Job
 from .progress import Progress
 
@@ -84,7 +84,7 @@ class Chain:
         self._pipe, write = os.pipe()
         try:
             self.renderer = subprocess.Popen(
-                [sys.executable, "-m", "vs_gansr.cli.render"],
+                [sys.executable, "-m", "vs_gansr.cli.upscale.render"],
                 stdin=subprocess.PIPE,
                 stdout=write,
                 stderr=subprocess.PIPE,

@@ -16,7 +16,7 @@ from typing import Any
 
 import vapoursynth as vs
 
-from .common import CommandError
+from ..common import CommandError
 from .job import ENCODERS, Job
 
 __all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text"]
