@@ -133,7 +133,7 @@ def run(
 def build_host(folder: Path) -> Path:
     """The VSScript host that the tests use, compiled."""
     host = folder / "host"
-    source = ROOT / "tests" / "native" / "host.c"
+    source = ROOT / "tests" / "support" / "native" / "host.c"
     link = [f"-L{PACKAGE}", "-lvsscript", f"-Wl,-rpath,{PACKAGE}"]
     subprocess.run(["cc", "-I", vs.get_include(), str(source), "-o", str(host), *link], check=True)
     return host

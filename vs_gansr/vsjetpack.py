@@ -1,6 +1,6 @@
 """Owns `Gansr`, the generator as a scaler of vsjetpack; needs that package, and nothing else imports this.
 
-from vs_gansr.jet import Gansr
+from vs_gansr.vsjetpack import Gansr
 
 doubled = Gansr().supersample(clip, 2)
 rescaled = Rescale(clip, 720, Bilinear, upscaler=Gansr("fast-2x"))

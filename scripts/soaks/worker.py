@@ -12,7 +12,7 @@ from soak import LIMIT, MIB, ROOT, Watch
 
 __all__ = ["MIB", "Levels", "run"]
 
-PATH = [str(ROOT / "scripts"), str(ROOT / "tests"), str(ROOT)]
+PATH = [str(ROOT / "scripts"), str(ROOT / "tests" / "support"), str(ROOT)]
 
 
 def run(module: str, *arguments: object) -> bool:

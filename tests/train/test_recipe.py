@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 from vs_gansr.train import recipe
 from vs_gansr.train.recipe import Recipe, RecipeError, RunConfig
 
-SHIPPED = sorted((Path(__file__).resolve().parents[2] / "scripts" / "recipes").glob("*.toml"))
+SHIPPED = sorted((ROOT / "scripts" / "recipes").glob("*.toml"))
 MINIMAL = 'name = "x"\nsummary = "y"\n'
 
 

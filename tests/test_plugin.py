@@ -13,10 +13,10 @@ from pathlib import Path
 import clips
 import pytest
 import vapoursynth as vs
+from paths import NATIVE, ROOT
 
 from vs_gansr.model import library
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "vs_gansr" / "native" / "gansr.c"
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 
@@ -99,7 +99,7 @@ def test_error_in_vspipe_is_one_clear_line(point_model: Path, tmp_path: Path) ->
 def test_any_vsscript_host(point_model: Path, tmp_path: Path) -> None:
     library = Path(vs.__file__).parent
     host = tmp_path / "host"
-    command = ["cc", "-Wall", "-Wextra", "-I", vs.get_include(), str(ROOT / "tests/native/host.c"), "-o", str(host)]
+    command = ["cc", "-Wall", "-Wextra", "-I", vs.get_include(), str(NATIVE / "host.c"), "-o", str(host)]
     subprocess.run([*command, f"-L{library}", "-lvsscript", f"-Wl,-rpath,{library}"], check=True)
     script = tmp_path / "a.vpy"
     script.write_text(SCRIPT.format(model=str(point_model)))

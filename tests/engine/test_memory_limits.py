@@ -12,6 +12,7 @@ import networks
 import pytest
 import vapoursynth as vs
 from graphs import Graph
+from paths import SUPPORT
 
 from vs_gansr.engine import memory, probe, providers, session
 from vs_gansr.engine.session import EngineKey
@@ -19,12 +20,11 @@ from vs_gansr.filter.render import Limits, Network
 from vs_gansr.model import library
 
 MIB = 1 << 20
-TESTS = Path(__file__).parent
 
 
 def child(code: str, *arguments: str, timeout: float = 240) -> str:
     """What a Python of its own prints; its tests' helpers are importable."""
-    program = f"import sys; sys.path.insert(0, {str(TESTS)!r})\n" + textwrap.dedent(code)
+    program = f"import sys; sys.path.insert(0, {str(SUPPORT)!r})\n" + textwrap.dedent(code)
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=timeout, check=False
     )

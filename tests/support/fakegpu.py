@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 
 import onnxruntime as ort
+from paths import NATIVE
 
-NATIVE = Path(__file__).parent / "native"
 PROVIDER = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
 
 

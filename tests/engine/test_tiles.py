@@ -6,11 +6,11 @@ import itertools
 from pathlib import Path
 
 import clips
+import known_graphs
 import networks
 import numpy as np
 import onnxruntime as ort
 import pytest
-import test_receptive
 import vapoursynth as vs
 from graphs import Graph
 
@@ -132,7 +132,7 @@ def test_less_overlap_than_the_radius_shows(small_model: Path) -> None:
 
 
 OTHERS = ("lopsided", "unpadded", "cubic")
-STEPPED = [case for case in test_receptive.CASES if case[2] > 1 or case[0].__name__ in OTHERS]
+STEPPED = [case for case in known_graphs.CASES if case[2] > 1 or case[0].__name__ in OTHERS]
 
 
 @pytest.mark.parametrize(("make", "radius", "multiple"), STEPPED, ids=lambda v: getattr(v, "__name__", ""))
@@ -193,7 +193,7 @@ def run(path: Path, picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (7, 9), (31, 33), (50, 19)], ids=str)
-@pytest.mark.parametrize("make", [test_receptive.unet, test_receptive.unpadded, test_receptive.shuffled])
+@pytest.mark.parametrize("make", [known_graphs.unet, known_graphs.unpadded, known_graphs.shuffled])
 def test_size_rules_are_met_by_reflecting_and_cropping(make, size: tuple[int, int], tmp_path: Path) -> None:
     g = Graph()
     path = g.save(tmp_path / "m.onnx", make(g))

@@ -14,11 +14,11 @@ import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from soaks import reload, storm  # noqa: E402
+from soaks import reload, storm
 
 
 @pytest.fixture(scope="module")

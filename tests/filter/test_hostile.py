@@ -18,14 +18,14 @@ import pytest
 import vapoursynth as vs
 from graphs import Graph
 from onnx import TensorProto, helper, numpy_helper
+from paths import ROOT
 
 from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from soaks import hostile, mutate  # noqa: E402
+from soaks import hostile, mutate
 
 
 @pytest.fixture(scope="module")

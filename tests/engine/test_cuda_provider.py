@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 import vapoursynth as vs
+from paths import ROOT, SUPPORT
 
 from vs_gansr.colour.conversion import Side
 from vs_gansr.engine import cuda_driver, graphcolour, graphflow, providers
@@ -101,8 +102,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def in_a_process(libraries: list[Path], *calls: tuple[str, list[Any]]) -> subprocess.CompletedProcess[str]:
     job = {"libraries": [str(library) for library in libraries], "calls": calls}
-    here = Path(__file__).parent
-    environment = os.environ | {"FAKE_LOG": "1", "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    environment = os.environ | {"FAKE_LOG": "1", "PYTHONPATH": os.pathsep.join([str(SUPPORT), str(ROOT)])}
     command = [sys.executable, "-c", PROGRAM]
     return subprocess.run(command, input=json.dumps(job), env=environment, capture_output=True, text=True, timeout=300)
 
@@ -201,7 +201,7 @@ def test_libraries_of_another_folder_on_the_path_are_found(tmp_path: Path) -> No
     fakegpu.compiled(code, folder / "libcurand.so.10")
     program = "import ctypes; from vs_gansr import providers; providers.preload_cuda(); "
     program += "print(ctypes.CDLL('libcurand.so.10').fakeMark())"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parent.parent)])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.stdout == "42\n", done.stderr[-2000:]
 

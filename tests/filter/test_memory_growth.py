@@ -9,11 +9,11 @@ from pathlib import Path
 
 import networks
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import soak  # noqa: E402
+import soak
 
 
 @pytest.fixture(scope="module")
