@@ -45,7 +45,8 @@ def upscale(
     overlap: int | Sequence[int] | None = None,
     **rest: Any,
 ) -> Answer:
-    from .filter.graph import Settings, build
+    from .filter.graph import build
+    from .filter.settings import Settings
 
     for name in ("model", "provider", "precision"):
         if isinstance(rest.get(name), bytes):

@@ -19,8 +19,8 @@ import onnxruntime as ort
 from ..errors import ModelError, ShortageError, one_line
 from ..model import user_folders
 from ..model.library import LARGEST_SCALE, Model, ModelSpec
-from . import memory, pictures, providers
-from .session import EngineKey, create_session, fix
+from . import memory, pictures, sessions
+from .base import CPU, EngineKey
 
 __all__ = ["Findings", "describe", "find"]
 
@@ -168,8 +168,10 @@ def run(model: Model, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float3
     """
     spec: ModelSpec = model.spec
     height, width = picture.shape[2:]
-    key = EngineKey(spec.digest, providers.CPU, 0, "fp32", width, height, 1, 1)
-    session: ort.InferenceSession = create_session(fix(onnx.load_model_from_string(model.data), spec, key), key)
+    key = EngineKey(spec.digest, CPU, 0, "fp32", width, height, 1, 1)
+    session: ort.InferenceSession = sessions.create(
+        sessions.fix(onnx.load_model_from_string(model.data), spec, key), key
+    )
     try:
         result = session.run(None, {spec.input: picture.astype(np.float16 if spec.half_input else np.float32)})[0]
     except Exception as error:

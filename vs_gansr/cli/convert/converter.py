@@ -23,6 +23,7 @@ import onnx
 import onnxruntime as ort
 
 from ...engine import pictures, providers
+from ...engine.base import CPU
 from ...errors import ArgumentError, GansrError, ModelError, one_line
 from ...model.rewrite import cpu_layout, float16
 from ...model.rewrite.int8 import quantise
@@ -205,7 +206,7 @@ def open_onnx(job: Job) -> Network:
 
     found = probe.describe(library.load(str(job.source)))
     spec = found.spec
-    session = providers.create(found.data, ort.SessionOptions(), providers.CPU, 0)
+    session = providers.create(found.data, ort.SessionOptions(), CPU, 0)
     kind = np.float16 if spec.half_input else np.float32
 
     def run(picture: Picture) -> Picture:
@@ -317,7 +318,7 @@ def verify(part: Path, target: Path, precision: str, network: Network, tests: li
     """Runs the file at `part` against the original. Raises ModelError where it is too far off."""
     data = part.read_bytes()
     try:
-        session = providers.create(data, ort.SessionOptions(), providers.CPU, 0)
+        session = providers.create(data, ort.SessionOptions(), CPU, 0)
     except Exception as error:  # the binding raises types of its own
         raise ModelError(f"{target.name} in {precision} does not run: {one_line(error, 200)}") from error
     source, kind = session.get_inputs()[0], np.float32

@@ -30,6 +30,7 @@ import spandrel
 import torch
 
 from ...engine import providers
+from ...engine.base import CPU
 from ...errors import ModelError, one_line
 from ...model.library import PYTORCH
 
@@ -224,7 +225,7 @@ def origin(error: BaseException) -> BaseException:
 
 def prove(source: Source, data: bytes, sides: tuple[int, int], free: bool) -> Export | str:
     """The export with the sizes it is good for, or what is wrong with it."""
-    session = providers.create(data, ort.SessionOptions(), providers.CPU, 0)
+    session = providers.create(data, ort.SessionOptions(), CPU, 0)
     height, width = sides
     wrong = compare(source, session, height, width)
     if wrong or not free:
