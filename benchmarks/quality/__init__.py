@@ -1,0 +1,1 @@
+"""What the frames are worth, and whether they are still the same."""
