@@ -22,14 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from vs_gansr.engine.flow import Shape
+from vs_gansr.engine.graphflow import FlowKey
 
 from vs_gansr.cli.bench import harness
 from vs_gansr.colour import tags
 from vs_gansr.colour.conversion import Side
 from vs_gansr.engine import cuda_driver, flow, graphflow, probe, providers
 from vs_gansr.engine.cuda_driver import Switches
-from vs_gansr.engine.flow import Shape
-from vs_gansr.engine.graphflow import FlowKey
 from vs_gansr.model import library
 
 from .job import Job, Result

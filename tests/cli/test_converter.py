@@ -353,7 +353,7 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from vs_gansr import convert
+        from vs_gansr.cli.convert import converter as convert
         try:
             convert.convert(convert.Job(Path(sys.argv[1]), Path(sys.argv[2])))
         except OSError as error:
@@ -363,7 +363,8 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    script = f"import resource\nfrom vs_gansr import torchfile\nright = torchfile.export\n{textwrap.dedent(code)}"
+    head = "import resource\nfrom vs_gansr.cli.convert import torch_file as torchfile\nright = torchfile.export\n"
+    script = f"{head}{textwrap.dedent(code)}"
     # Only what convert itself writes is limited: the exporters use temporary files of their own.
     script = script.replace(
         "try:\n",

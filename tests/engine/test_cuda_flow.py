@@ -15,12 +15,12 @@ import networks
 import numpy as np
 import onnxruntime as ort
 import pytest
+from vs_gansr.engine.flow import Flow, Gate, Layout, Shape
+from vs_gansr.engine.graphflow import FlowKey
 
 from vs_gansr.colour.conversion import Side
 from vs_gansr.engine import cuda_driver, flow, graphcolour, graphflow, providers, session
 from vs_gansr.engine.cuda_driver import Host, Switches
-from vs_gansr.engine.flow import Flow, Gate, Layout, Shape
-from vs_gansr.engine.graphflow import FlowKey
 from vs_gansr.errors import GansrError, ModelError, ProviderError, RenderError
 from vs_gansr.model import library
 

@@ -18,12 +18,12 @@ import onnx
 import pytest
 import vapoursynth as vs
 from paths import ROOT, SUPPORT
+from vs_gansr.engine.flow import Shape
+from vs_gansr.engine.graphcolour import Generator
 
 from vs_gansr.colour.conversion import Side
 from vs_gansr.engine import cuda_driver, graphcolour, graphflow, providers
 from vs_gansr.engine.cuda_driver import Switches
-from vs_gansr.engine.flow import Shape
-from vs_gansr.engine.graphcolour import Generator
 from vs_gansr.errors import ProviderError, RenderError
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import float16

@@ -154,7 +154,7 @@ def test_graphs_built_while_others_run(models: list[Path]) -> None:
 
 
 def child(code: str, *arguments: object, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    program = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n" + textwrap.dedent(code)
+    program = f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'support')!r})\n" + textwrap.dedent(code)
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", program, *map(str, arguments)],
         capture_output=True,

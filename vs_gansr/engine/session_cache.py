@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -125,10 +125,15 @@ class SessionCache[K: Hashable, V: Closable]:
         """Closes every value that nobody holds."""
         self._drop(lambda idle: list(idle))
 
-    def keys(self) -> list[K]:
+    def __iter__(self) -> Iterator[K]:
         """Keys of what it holds or is making."""
         with self._lock:
-            return list(self._entries)
+            return iter(list(self._entries))
+
+    def values(self, held: bool = False) -> list[V]:
+        """What it keeps; with `held` only what somebody has leased."""
+        with self._lock:
+            return [e.value for e in self._entries.values() if e.value is not None and (e.holders or not held)]
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -36,7 +36,7 @@ ONNX_TYPES = {
 class Samples:
     """How a plane's samples are stored: black is `offset`, white `offset + span`."""
 
-    dtype: np.dtype[np.generic] = np.dtype(np.float32)
+    dtype: np.dtype[np.generic]
     """uint8, uint16, float16 or float32."""
     offset: float = 0.0
     """What stands for black."""
@@ -46,7 +46,7 @@ class Samples:
     """The largest number an integer sample may hold; without meaning for floats."""
 
 
-FLOAT32 = Samples()
+FLOAT32 = Samples(np.dtype(np.float32))
 
 
 def wrap(
@@ -67,7 +67,7 @@ def wrap(
     before: list[onnx.NodeProto] = []
     after: list[onnx.NodeProto] = []
 
-    def op(nodes: list[onnx.NodeProto], kind: str, value: str, *others: npt.NDArray[np.generic], **said: object) -> str:
+    def op(nodes: list[onnx.NodeProto], kind: str, value: str, *others: npt.ArrayLike, **said: object) -> str:
         name = f"gansr.{kind.lower()}{len(before) + len(after)}"
         for i, other in enumerate(others):
             weights.append(numpy_helper.from_array(np.asarray(other), f"{name}.{i}"))
