@@ -19,6 +19,7 @@ import vapoursynth as vs
 from vs_gansr.engine import probe, providers, session
 from vs_gansr.engine.session_cache import KeepAlive
 from vs_gansr.model import library
+from vs_gansr.model.spec import Model
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def clip() -> vs.VideoNode:
     return clips.noise(vs.YUV420P8, 64, 48, length=4, props={"_Matrix": 1})
 
 
-def key(loaded: library.Model, width: int = 64, height: int = 48, **changes: object) -> session.EngineKey:
+def key(loaded: Model, width: int = 64, height: int = 48, **changes: object) -> session.EngineKey:
     values = {"provider": providers.CPU, "device_id": 0, "precision": "fp32", "streams": 1, "threads": 1} | changes
     return session.EngineKey(loaded.spec.digest, width=width, height=height, **values)
 

@@ -13,8 +13,8 @@ import onnxruntime as ort
 
 from ..colour.tags import Family
 from ..errors import GansrError, ModelError, ProviderError, one_line
-from ..model.library import Model
 from ..model.rewrite import cpu_layout, float16
+from ..model.spec import Model
 from . import graphcolour, providers
 from .cuda_driver import Device, Host, Switches, device
 from .flow import Flow, MakeSession, Shape
@@ -48,14 +48,12 @@ def acquire(model: Model, key: FlowKey) -> Lease[Flow]:
 
 def obstacle(model: Model, shape: Shape) -> str | None:
     """Why frames of this shape cannot keep their colour inside the graph, in a few words; None if they can."""
-    if model.spec.fixed:
+    if model.spec.size_rule.fixed:
         return "the model takes pictures of one size only"
     if model.spec.frames != 1:
         return "the model takes several frames at once"
     if model.spec.channels == 1 and (shape.source.family, shape.target.family) != (Family.GRAY, Family.GRAY):
         return "the model takes luma only"
-    if model.spec.scale is None or model.spec.multiple is None:
-        return "the model's scale or size rule is unknown"
     return graphcolour.obstacle(generator(model, "fp32"), shape.source, shape.target)
 
 
@@ -123,10 +121,10 @@ def _generator(model: Model, precision: str) -> Generator:
         proto = float16.convert(proto, spec.peak)
     return Generator(
         proto,
-        scale=spec.scale or 1,
+        scale=spec.scale,
         channels=spec.channels,
         peak=spec.peak,
-        multiple=spec.multiple or 1,
-        minimum=spec.minimum,
+        multiple=spec.size_rule.multiple,
+        minimum=spec.size_rule.minimum,
         half=spec.half_input,
     )

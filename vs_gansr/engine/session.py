@@ -22,9 +22,10 @@ import onnx
 import onnxruntime as ort
 
 from ..errors import GansrError, ModelError, ProviderError, RenderError, ShortageError, one_line
-from ..model.library import Model, ModelSpec
 from ..model.rewrite import cpu_layout, float16
 from ..model.rewrite.depth_to_space import Shuffle, take_out
+from ..model.rewrite.graph_view import fixed_size
+from ..model.spec import Model, ModelSpec
 from . import memory, providers
 from .planes import Tensor
 from .session_cache import KeepAlive, Lease
@@ -74,10 +75,9 @@ class Stream:
     def __init__(
         self, session: ort.InferenceSession, spec: ModelSpec, key: EngineKey, cells: int | None = None
     ) -> None:
-        scale = spec.scale or 1
         kind = np.float16 if spec.half_input else np.float32
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), kind)
-        large = (1, spec.channels, key.height * scale, key.width * scale)
+        large = (1, spec.channels, key.height * spec.scale, key.width * spec.scale)
         self.output: Tensor = np.zeros((1, cells, key.height, key.width) if cells else large, kind)
         self._session = session
         self._binding = session.io_binding()
@@ -136,7 +136,7 @@ class Engine:
         proto = onnx.load_model_from_string(model.data)
         with rewriting():
             taken = take_out(proto)
-        scale = model.spec.scale or 1
+        scale = model.spec.scale
         if taken is None or taken.block != scale or taken.channels != model.spec.channels * scale**2:
             return None, None
         session = create_session(fix(proto, model.spec, key), key)
@@ -176,7 +176,7 @@ def need(spec: ModelSpec, key: EngineKey) -> int:
         alive = pixels * _UNKNOWN
     if key.precision == "fp16" and key.provider != providers.CPU:  # the CPU computes in float32 all the same
         alive //= 2
-    ends = pixels * 4 * (spec.inputs + spec.channels * (spec.scale or 1) ** 2)
+    ends = pixels * 4 * (spec.inputs + spec.channels * spec.scale**2)
     weights = spec.weights * (1 + bool(key.alone))
     return memory.working_set(alive, ends, weights, key.streams + bool(key.alone))
 
@@ -232,24 +232,18 @@ def rewriting() -> Iterator[None]:
 
 def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelProto:
     """The network in the key's precision, its input fixed at (1, C, height, width): memory is planned only then."""
-    if spec.fixed and spec.fixed != (key.width, key.height):
-        w, h = spec.fixed
+    fixed = spec.size_rule.fixed
+    if fixed and fixed != (key.width, key.height):
+        w, h = fixed
         raise ModelError(f'model "{spec.name}" takes {w}x{h} pictures only, not {key.width}x{key.height}')
     if key.precision == "fp16" and not spec.half_input and not float16.is_half(proto):
         with rewriting():
             proto = float16.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
-    value = next(v for v in proto.graph.input if v.name == spec.input)
-    for dim, size in zip(value.type.tensor_type.shape.dim, (1, spec.inputs, key.height, key.width), strict=True):
-        dim.dim_value = size
-    del proto.graph.value_info[:]
-    proto.graph.output[0].type.tensor_type.ClearField("shape")
-    return proto
+    return fixed_size(proto, spec.input, (1, spec.inputs, key.height, key.width))
 
 
 def check_output(session: ort.InferenceSession, spec: ModelSpec, key: EngineKey) -> None:
     """ModelError unless the network gives a picture of `scale` times the size with as many channels."""
-    if spec.scale is None:
-        return
     want = [1, spec.channels, key.height * spec.scale, key.width * spec.scale]
     shape = session.get_outputs()[0].shape
     known = shape and all(isinstance(d, int) for d in shape)

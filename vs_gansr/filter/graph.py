@@ -25,6 +25,7 @@ from ..engine.cuda_driver import Switches
 from ..engine.session import EngineKey
 from ..errors import ArgumentError, one_line
 from ..model import library
+from ..model.spec import Model
 from . import graphway
 from .duplicates import Reuse
 from .render import Limits, Network
@@ -67,7 +68,7 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
             f'model "{spec.name}" takes luma only and the format of the clip varies; '
             "give it a clip of one format, or use an RGB model"
         )
-    scale = spec.scale or 1
+    scale = spec.scale
     around = spec.frames // 2
 
     tagged = core.gansr.FrameFilter([clip], guarded(Tag(core)))
@@ -125,7 +126,7 @@ def target_format(core: vs.Core, source: Format | None, wanted: int | None) -> F
 class Chosen:
     """What the settings amount to: the model, where and how it runs, and what it may take."""
 
-    model: library.Model
+    model: Model
     key: EngineKey
     limits: Limits
 

@@ -24,7 +24,7 @@ from ..engine.cuda_driver import Switches
 from ..engine.flow import Flow, Shape
 from ..engine.graphflow import FlowKey
 from ..errors import GansrError, RenderError, one_line
-from ..model.library import Model
+from ..model.spec import Model
 
 __all__ = ["GraphWay", "Plan", "wanted"]
 
@@ -118,7 +118,7 @@ class GraphWay:
             self.say(f"depth goes from {source.name} to {target.name} and is dithered")
             return None
         sides = conversion.ends(source, target, frame.props, frame.width, frame.height)
-        shape = Shape(*sides, frame.width, frame.height, self.plan.model.spec.scale or 1)
+        shape = Shape(*sides, frame.width, frame.height, self.plan.model.spec.scale)
         if shape in self._refused:
             return None
         reason = graphflow.obstacle(self.plan.model, shape)

@@ -19,7 +19,7 @@ from ..engine import cuda_driver, malloc_trim, memory, planes, providers, sessio
 from ..engine.session import EngineKey
 from ..engine.tiles import Tile
 from ..errors import ArgumentError, RenderError, ShortageError, one_line
-from ..model.library import Model
+from ..model.spec import Model
 from . import temporal
 
 __all__ = ["Limits", "Network"]
@@ -88,7 +88,7 @@ class Network:
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         seen = temporal.window([f] if isinstance(f, vs.VideoFrame) else f)
         picture = seen[len(seen) // 2]
-        scale = self.model.spec.scale or 1
+        scale = self.model.spec.scale
         out = self.core.create_video_frame(picture.format, picture.width * scale, picture.height * scale)
         for name in KEPT_PROPS:
             if name in picture.props:
@@ -131,7 +131,7 @@ class Network:
     ) -> None:
         """Runs all tiles. Raises OverflowError at the first that half precision cannot hold, else as `run` does."""
         spec = self.model.spec
-        scale = spec.scale or 1
+        scale = spec.scale
         if layout.ramps:
             planes.clear(result)
         engine = self.engine(key)
@@ -185,9 +185,10 @@ class Network:
 
     def lay_out(self, width: int, height: int) -> Layout:
         spec = self.model.spec
-        step = spec.multiple or 1
-        if spec.fixed:
-            size, covered = spec.fixed, (max(width, spec.fixed[0]), max(height, spec.fixed[1]))
+        rule = spec.size_rule
+        covered = rule.padded(width, height)
+        if rule.fixed:
+            size = rule.fixed
             device = self.device_memory()
             free = memory.available() if device is None else device
             if self.need(*size) > free:
@@ -196,12 +197,10 @@ class Network:
                     f"{self.need(*size) // memory.MIB} MiB, and {free // memory.MIB} MiB are free"
                 )
         else:
-            least = tiles.round_up(spec.minimum, step)
-            covered = max(least, tiles.round_up(width, step)), max(least, tiles.round_up(height, step))
-            size = self.tile_size(covered, least, step)
-        overlap = self.overlap(size if spec.fixed else None)
+            size = self.tile_size(covered)
+        overlap = self.overlap(rule.fixed)
         try:
-            pieces = tiles.plan(*covered, size, overlap, step)
+            pieces = tiles.plan(*covered, size, overlap, rule.multiple)
         except ValueError as error:
             raise ArgumentError(
                 f"tilesize {list(size)} with overlap {list(overlap)} cannot cover {width}x{height} ({error}); "
@@ -209,7 +208,7 @@ class Network:
             ) from error
         if len(pieces) == 1 or not any(overlap) or (spec.radius is not None and min(overlap) >= spec.radius):
             return Layout(size, tuple(pieces))
-        scale = spec.scale or 1
+        scale = spec.scale
         columns, rows = ({t.x: None for t in pieces}, {t.y: None for t in pieces})
         across = dict(zip(columns, tiles.ramps(list(columns), scale), strict=True))
         down = dict(zip(rows, tiles.ramps(list(rows), scale), strict=True))
@@ -225,19 +224,21 @@ class Network:
             x, y = min(x, (fixed[0] - 1) // 2), min(y, (fixed[1] - 1) // 2)
         return x, y
 
-    def tile_size(self, covered: Size, least: int, step: int) -> Size:
+    def tile_size(self, covered: Size) -> Size:
         """The (w, h) of tiles for a picture of `covered`: as asked for if that fits, else as few as fit."""
+        rule = self.model.spec.size_rule
+        step = rule.multiple
         overlap = self.overlap()
         asked = self.limits.tile or covered
         sides, smallest = [], []
         for length, side, margin in zip(covered, asked, overlap, strict=True):
-            useful = min(length, max(least, tiles.round_up(2 * margin + step, step)))  # keeps one step of itself
-            rounded = min(length, max(least, tiles.round_up(side, step)))
+            useful = min(length, rule.side(2 * margin + step))  # keeps one step of itself
+            rounded = min(length, rule.side(side))
             sides.append(max(rounded, useful) if side > 2 * margin else rounded)
             smallest.append(useful)
         if self.fits(*sides):
             return sides[0], sides[1]
-        found = tiles.fit(*covered, overlap, step, least, self.fits)
+        found = tiles.fit(*covered, overlap, step, rule.least, self.fits)
         if found:
             return found
         raise ShortageError(

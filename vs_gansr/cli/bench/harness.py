@@ -285,7 +285,7 @@ def beside(job: Job) -> dict[str, float]:
     from ...model import library
 
     source = moving_clip(job)
-    scale = probe.describe(library.load(job.model)).spec.scale or 1
+    scale = probe.describe(library.load(job.model)).spec.scale
     large = {"width": scale * source.width, "height": scale * source.height}
     result = source.std.BlankClip(format=vs.RGBS, keep=True, color=[0.3, 0.5, 0.7], **large)
 
