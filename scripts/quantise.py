@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from vs_gansr.engine import probe
 from vs_gansr.model import library
 from vs_gansr.model.rewrite.int8 import quantise
 from vs_gansr.train import pool, recipe
@@ -50,7 +51,7 @@ def check(name: str) -> str:
 
     store, rows = Store(ROOT / ".cache" / "evaluate"), []
     files = prepare.material(ROOT.parent / "shared/data/eval/clips")
-    factor = library.load(name).spec.scale or 1
+    factor = probe.describe(library.load(name)).spec.scale
     for preparation in prepare.PREPARATIONS.values():
         for case in prepare.prepare(store, files, preparation, factor):
             clip = case.load_source()[:: case.frames // 3]

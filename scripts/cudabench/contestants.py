@@ -31,6 +31,7 @@ from vs_gansr.colour.conversion import Side
 from vs_gansr.engine import cuda_driver, flow, graphflow, probe, providers
 from vs_gansr.engine.cuda_driver import Switches
 from vs_gansr.model import library
+from vs_gansr.model.spec import Model
 
 from .job import Job, Result
 
@@ -147,13 +148,13 @@ def soak(job: Job) -> Result:
 # ---- without it -------------------------------------------------------------------------------------
 
 
-def chosen(job: Job) -> tuple[library.Model, FlowKey]:
+def chosen(job: Job) -> tuple[Model, FlowKey]:
     """The model and its flow, with the job's switches."""
     loaded = probe.describe(library.load(job.model))
     known = {f.name for f in fields(Switches)}
     switches = replace(Switches(), **{k: v for k, v in job.options.items() if k in known})
     side = side_of(job.format)
-    shape = Shape(side, side, job.width, job.height, loaded.spec.scale or 1)
+    shape = Shape(side, side, job.width, job.height, loaded.spec.scale)
     provider = providers.full_name(job.provider)
     return loaded, FlowKey(loaded.spec.digest, provider, job.device_id, job.precision, shape, switches)
 

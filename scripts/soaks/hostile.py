@@ -226,12 +226,12 @@ def batter(name: str, cases: Iterator[tuple[str, Case]], count: int, seconds: fl
 
 def originals(folder: Path) -> list[bytes]:
     """Sound networks of many kinds to start from."""
+    import known_graphs  # type: ignore[import-not-found]
     import networks  # type: ignore[import-not-found]  # tests/
-    import test_receptive  # type: ignore[import-not-found]
     from graphs import Graph  # type: ignore[import-not-found]
 
     made = [networks.compact(folder / "o.onnx", 16, 4).read_bytes(), networks.point(folder / "o.onnx").read_bytes()]
-    for make, *_ in test_receptive.CASES:
+    for make, *_ in known_graphs.CASES:
         graph = Graph()
         made.append(graph.proto(make(graph), {"scale": "2"} if len(made) % 2 else None).SerializeToString())
     return made

@@ -54,9 +54,9 @@ def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, t
     with clip.gansr.Upscale(str(tmp_path / "made.onnx")).get_frame(0) as f:
         got = np.stack([np.asarray(f[i]) for i in range(3)])
     spec = probe.describe(library.load(str(tmp_path / "made.onnx"))).spec
-    assert report.fixed is None and spec.fixed is None
+    assert report.fixed is None and spec.size_rule.fixed is None
     picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)
-    sides = [-(-max(side, spec.minimum) // spec.multiple) * spec.multiple - side for side in (SIZE[1], SIZE[0])]
+    sides = [spec.size_rule.side(side) - side for side in (SIZE[1], SIZE[0])]
     padded = np.pad(picture, ((0, 0), (0, sides[0]), (0, sides[1])), "reflect")[np.newaxis]
     torchs = spandrel.ModelLoader(device="cpu").load_from_file(source).model.eval()
     with torch.inference_mode():
@@ -353,9 +353,9 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from vs_gansr.cli.convert import converter as convert
+        from vs_gansr.cli.convert import converter
         try:
-            convert.convert(convert.Job(Path(sys.argv[1]), Path(sys.argv[2])))
+            converter.convert(converter.Job(Path(sys.argv[1]), Path(sys.argv[2])))
         except OSError as error:
             print("OSError")
     """
@@ -363,13 +363,13 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    head = "import resource\nfrom vs_gansr.cli.convert import torch_file as torchfile\nright = torchfile.export\n"
-    script = f"{head}{textwrap.dedent(code)}"
+    begin = "import resource\nfrom vs_gansr.cli.convert import torch_file\nright = torch_file.export\n"
+    script = begin + textwrap.dedent(code)
     # Only what convert itself writes is limited: the exporters use temporary files of their own.
     script = script.replace(
         "try:\n",
         "def tight(*a):\n    made = right(*a)\n    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "    return made\ntorchfile.export = tight\ntry:\n",
+        "    return made\ntorch_file.export = tight\ntry:\n",
         1,
     )
     done = subprocess.run(

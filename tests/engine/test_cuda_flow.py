@@ -19,10 +19,11 @@ from vs_gansr.engine.flow import Flow, Gate, Layout, Shape
 from vs_gansr.engine.graphflow import FlowKey
 
 from vs_gansr.colour.conversion import Side
-from vs_gansr.engine import cuda_driver, flow, graphcolour, graphflow, providers, session
+from vs_gansr.engine import cuda_driver, flow, graphcolour, graphflow, probe, providers, session
 from vs_gansr.engine.cuda_driver import Host, Switches
 from vs_gansr.errors import GansrError, ModelError, ProviderError, RenderError
 from vs_gansr.model import library
+from vs_gansr.model.spec import Model, SizeRule
 
 YUV420P10 = Side(3, False, 10, 1, 1, matrix=1)
 SHAPE = Shape(YUV420P10, YUV420P10, 32, 16, 2)
@@ -46,21 +47,22 @@ def blank(shape: Shape = SHAPE) -> list[np.ndarray]:
     return [np.full(side.shape(i, *size), 77, side.dtype) for i in range(side.planes)]
 
 
-def key_of(loaded: library.Model, precision: str = "fp32", **switches: object) -> FlowKey:
+def key_of(loaded: Model, precision: str = "fp32", **switches: object) -> FlowKey:
     return FlowKey(loaded.spec.digest, providers.CPU, 0, precision, SHAPE, replace(Switches(), **switches))
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> library.Model:
-    return library.load(str(networks.compact(tmp_path_factory.mktemp("m") / "small.onnx", features=8, convs=3)))
+def small(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    path = networks.compact(tmp_path_factory.mktemp("m") / "small.onnx", features=8, convs=3)
+    return probe.describe(library.load(str(path)))
 
 
-def wrapped(loaded: library.Model, precision: str = "fp32") -> bytes:
+def wrapped(loaded: Model, precision: str = "fp32") -> bytes:
     made = graphflow.generator(loaded, precision)
     return graphcolour.wrap(made, YUV420P10, YUV420P10, 32, 16).SerializeToString()
 
 
-def expected(loaded: library.Model, planes: list[np.ndarray], precision: str = "fp32") -> list[np.ndarray]:
+def expected(loaded: Model, planes: list[np.ndarray], precision: str = "fp32") -> list[np.ndarray]:
     """The wrapped graph in a plain session, nothing bound."""
     plain = ort.InferenceSession(wrapped(loaded, precision), providers=["CPUExecutionProvider"])
     *result, _ = plain.run(None, {f"in{i}": np.ascontiguousarray(p)[None, None] for i, p in enumerate(planes)})
@@ -68,7 +70,7 @@ def expected(loaded: library.Model, planes: list[np.ndarray], precision: str = "
 
 
 @pytest.mark.parametrize(("streams", "spare"), [(1, 0), (1, 2), (2, 0), (3, 2)])
-def test_many_callers_get_their_own_frames(small: library.Model, streams: int, spare: int) -> None:
+def test_many_callers_get_their_own_frames(small: Model, streams: int, spare: int) -> None:
     made = graphflow.make(small, key_of(small, streams=streams, spare=spare))
     pictures = frames(12)
     want = [expected(small, planes) for planes in pictures]
@@ -84,7 +86,7 @@ def test_many_callers_get_their_own_frames(small: library.Model, streams: int, s
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_precisions(small: library.Model, precision: str) -> None:
+def test_precisions(small: Model, precision: str) -> None:
     made = graphflow.make(small, key_of(small, precision, streams=1))
     [planes], out = frames(1), blank()
     made.run(planes, out)
@@ -94,7 +96,7 @@ def test_precisions(small: library.Model, precision: str) -> None:
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Switches)])
-def test_every_switch_alone_changes_no_pixel(small: library.Model, name: str) -> None:
+def test_every_switch_alone_changes_no_pixel(small: Model, name: str) -> None:
     default = getattr(Switches(), name)
     other = {bool: lambda: not default, str: lambda: "EXHAUSTIVE", int: lambda: default + 1}[type(default)]()
     [planes], out = frames(1), blank()
@@ -132,7 +134,7 @@ def test_layout_is_aligned_and_views_share_the_buffer() -> None:
     assert Layout.of([]).size == 0
 
 
-def test_a_failing_run_is_told_and_harms_nothing_after(small: library.Model) -> None:
+def test_a_failing_run_is_told_and_harms_nothing_after(small: Model) -> None:
     made = graphflow.make(small, key_of(small, streams=1, spare=0))
     original, failing = flow.Stream._run, threading.Event()
 
@@ -153,7 +155,7 @@ def test_a_failing_run_is_told_and_harms_nothing_after(small: library.Model) -> 
     made.close()
 
 
-def test_wrong_planes_are_refused_and_the_buffer_comes_back(small: library.Model) -> None:
+def test_wrong_planes_are_refused_and_the_buffer_comes_back(small: Model) -> None:
     made = graphflow.make(small, key_of(small, streams=1, spare=0))
     [planes] = frames(1)
     for bad in (planes[:2], [p.astype(np.uint8) for p in planes], [p[:-1] for p in planes]):
@@ -164,7 +166,7 @@ def test_wrong_planes_are_refused_and_the_buffer_comes_back(small: library.Model
 
 
 def test_what_is_not_finite_is_told(tmp_path: Path) -> None:
-    loaded = library.load(str(networks.point(tmp_path / "p.onnx", metadata={"scale": "2"})))
+    loaded = probe.describe(library.load(str(networks.point(tmp_path / "p.onnx", metadata={"scale": "2"}))))
     source, target = Side(2, True, 32), Side(2, False, 8)
     shape = Shape(source, target, 8, 8, 2)
     made = graphflow.make(loaded, FlowKey("x", providers.CPU, 0, "fp32", shape))
@@ -175,7 +177,7 @@ def test_what_is_not_finite_is_told(tmp_path: Path) -> None:
     made.close()
 
 
-def test_threads_and_memory_go_with_the_flow(small: library.Model) -> None:
+def test_threads_and_memory_go_with_the_flow(small: Model) -> None:
     graphflow.flows.clear()
     for thread in threading.enumerate():  # of other tests
         if thread.name == "gansr stream":
@@ -208,7 +210,7 @@ def test_threads_and_memory_go_with_the_flow(small: library.Model) -> None:
     assert (streams_left(), place.taken, len(place._memory)) == (0, 0, 0)
 
 
-def test_a_stream_that_cannot_be_made_leaves_nothing(small: library.Model) -> None:
+def test_a_stream_that_cannot_be_made_leaves_nothing(small: Model) -> None:
     calls = []
 
     def make(switches: Switches, stream: int) -> ort.InferenceSession:
@@ -238,7 +240,7 @@ def test_simpler_switches_where_a_network_resists(
     resists: Callable[[Switches], bool],
     tried: list[tuple[bool, bool]],
     lost: str,
-    small: library.Model,
+    small: Model,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The device says it is CUDA's, the session is the CPU's; it fails as a refused capture or layout does."""
@@ -273,7 +275,7 @@ def test_a_network_that_always_fails_tells_the_first_reason() -> None:
     assert next(reasons) == 4 and not place._memory
 
 
-def test_flows_are_shared_by_content_and_kept_for_a_while(small: library.Model) -> None:
+def test_flows_are_shared_by_content_and_kept_for_a_while(small: Model) -> None:
     a, b = graphflow.acquire(small, key_of(small)), graphflow.acquire(small, key_of(small))
     other = graphflow.acquire(small, key_of(small, "fp16"))
     assert a.value is b.value and other.value is not a.value
@@ -289,10 +291,10 @@ def test_flows_are_shared_by_content_and_kept_for_a_while(small: library.Model) 
     assert session.KEEP_SECONDS > 0
 
 
-def test_models_that_cannot_take_this_way_say_why(tmp_path: Path, small: library.Model) -> None:
+def test_models_that_cannot_take_this_way_say_why(tmp_path: Path, small: Model) -> None:
     assert graphflow.obstacle(small, SHAPE) is None
-    assert "one size" in (graphflow.obstacle(replace(small, spec=replace(small.spec, fixed=(8, 8))), SHAPE) or "")
-    assert "scale" in (graphflow.obstacle(replace(small, spec=replace(small.spec, scale=None)), SHAPE) or "")
+    fixed = replace(small, spec=replace(small.spec, size_rule=SizeRule(fixed=(8, 8))))
+    assert "one size" in (graphflow.obstacle(fixed, SHAPE) or "")
     ictcp = replace(SHAPE, source=replace(YUV420P10, matrix=14))
     assert "ICtCp" in (graphflow.obstacle(small, ictcp) or "")
 

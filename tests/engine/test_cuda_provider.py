@@ -22,7 +22,7 @@ from vs_gansr.engine.flow import Shape
 from vs_gansr.engine.graphcolour import Generator
 
 from vs_gansr.colour.conversion import Side
-from vs_gansr.engine import cuda_driver, graphcolour, graphflow, providers
+from vs_gansr.engine import cuda_driver, graphcolour, graphflow, probe, providers
 from vs_gansr.engine.cuda_driver import Switches
 from vs_gansr.errors import ProviderError, RenderError
 from vs_gansr.model import library
@@ -237,7 +237,7 @@ def test_frames_through_the_driver(
     assert (gpu.title, gpu.memory()) == ("Fake", (1 << 30, 1 << 31))
     monkeypatch.setattr(gpu, "name", "cpu")  # device memory is the processor's here, so its provider can compute
     monkeypatch.setattr(graphflow, "Host", lambda: gpu)
-    loaded = library.load(str(networks.compact(tmp_path / "m.onnx", features=8, convs=3)))
+    loaded = probe.describe(library.load(str(networks.compact(tmp_path / "m.onnx", features=8, convs=3))))
     side = SIDES["YUV420P10"]
     shape = Shape(side, side, 32, 16, 2)
     monkeypatch.setattr(

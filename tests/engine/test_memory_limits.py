@@ -253,6 +253,6 @@ def test_other_words() -> None:
 def test_an_unknown_graph_counts_as_a_wide_one(tmp_path: Path) -> None:
     g = Graph()
     path = g.save(tmp_path / "u.onnx", g.op("Einsum", g.conv("input", 3), equation="nchw->nchw"), {"scale": "1"})
-    spec = library.load(str(path)).spec
+    spec = probe.describe(library.load(str(path))).spec
     assert spec.study.bytes(100, 100) is None
     assert memory.need(spec, EngineKey("", CPU, 0, "fp32", 1000, 1000, 1, 1)) > 1000 * 1000 * 1024

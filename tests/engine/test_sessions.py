@@ -23,6 +23,7 @@ from vs_gansr.errors import NotFiniteError
 from vs_gansr.filter import choose, log
 from vs_gansr.filter.settings import Settings
 from vs_gansr.model import library
+from vs_gansr.model.spec import Model
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def clip() -> vs.VideoNode:
     return clips.noise(vs.YUV420P8, 64, 48, length=4, props={"_Matrix": 1})
 
 
-def key(loaded: library.Model, width: int = 64, height: int = 48, **changes: object) -> EngineKey:
+def key(loaded: Model, width: int = 64, height: int = 48, **changes: object) -> EngineKey:
     values = {"provider": CPU, "device_id": 0, "precision": "fp32", "streams": 1, "threads": 1} | changes
     return EngineKey(loaded.spec.digest, width=width, height=height, **values)
 

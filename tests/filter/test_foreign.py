@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library, user_folders
+from vs_gansr.model.spec import ModelSpec
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 
@@ -77,7 +78,7 @@ def mixing_net(path: Path, weights: tuple[float, ...], scale: int = 1) -> Path:
     return build(path, nodes, {"kernel": kernel, "sizes": sizes}, [1, 3 * len(weights), "h", "w"])
 
 
-def spec_of(path: Path) -> library.ModelSpec:
+def spec_of(path: Path) -> ModelSpec:
     return probe.describe(library.load(str(path))).spec
 
 
@@ -104,7 +105,7 @@ def test_shapes_and_precision_of_the_input(shape: list, kind: int, tmp_path: Pat
     want = rgb.resize.Bicubic(format=vs.YUV420P8, matrix=1, **CATMULL_ROM)
     for precision in ("fp32", "fp16"):
         assert clips.largest_difference(clip.gansr.Upscale(str(path), overlap=0, precision=precision), want) <= 1
-    assert spec_of(path).fixed == ((32, 24) if shape[2] == 24 else None)
+    assert spec_of(path).size_rule.fixed == ((32, 24) if shape[2] == 24 else None)
 
 
 def test_free_channels_are_those_of_the_first_convolution(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_shortest_side_is_found_by_trying(tmp_path: Path) -> None:
     ]
     weights = {"pads": pads, "from": np.array([18, 18]), "to": np.array([-18, -18]), "axes": np.array([2, 3])}
     path = build(tmp_path / "m.onnx", nodes, weights, [1, 3, "h", "w"])
-    assert 18 < spec_of(path).minimum <= 24
+    assert 18 < spec_of(path).size_rule.least <= 24
     clip = clips.noise(vs.RGB24, 7, 5, length=1)
     assert clips.largest_difference(clip.gansr.Upscale(str(path)), clip) == 0
 
@@ -371,7 +372,7 @@ def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(probe, "run", lambda *_: pytest.fail("it was run again"))
     (tmp_path / "renamed.onnx").write_bytes(path.read_bytes())
     again = spec_of(tmp_path / "renamed.onnx")
-    assert (again.scale, again.multiple, again.peak, again.digest) == (3, 1, 1.0, first.digest)
+    assert (again.scale, again.size_rule.multiple, again.peak, again.digest) == (3, 1, 1.0, first.digest)
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"version": 0, "models": {}}', '{"version": 1}'])

@@ -21,8 +21,8 @@ import onnx
 import onnxruntime as ort
 
 from ..errors import DeviceLostError, GansrError, ModelError, NotFiniteError, RenderError, one_line
-from ..model.library import Model
 from ..model.rewrite import cpu_layout, ends, float16
+from ..model.spec import Model
 from . import memory, sessions
 from .base import CUDA, EngineKey, cpu_threads
 from .cuda_driver import Device, Host, device
@@ -33,6 +33,8 @@ from .planes import Plane
 __all__ = ["CudaEngine"]
 
 log = logging.getLogger("vs_gansr")
+
+PLANES = ends.Samples.float32()  # what filters pass on
 
 type MakeSession = Callable[[CudaOptions, int], ort.InferenceSession]
 
@@ -202,8 +204,9 @@ def session_maker(model: Model, key: EngineKey) -> MakeSession:
     if key.precision == "fp16" and not model.spec.half_input and not float16.is_half(proto):
         with sessions.rewriting():
             proto = float16.convert(proto, model.spec.peak)
+    shape = (1, model.spec.inputs, key.height, key.width)
     with sessions.rewriting():
-        wrapped = ends.wrap(proto, model.spec, ends.FLOAT32, ends.FLOAT32, key.width, key.height)
+        wrapped = ends.wrap(proto, PLANES, PLANES, shape, model.spec.peak, watch=True)
     of_each = replace(key, threads=max(1, cpu_threads() // key.streams))
 
     def session(options: CudaOptions, stream: int) -> ort.InferenceSession:

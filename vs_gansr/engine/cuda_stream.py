@@ -12,8 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from ..errors import DeviceLostError, GansrError, RenderError, ShortageError, one_line
-from ..model.library import ModelSpec
-from ..model.rewrite.ends import INPUT, OUTPUT, WATCH
+from ..model.spec import ModelSpec
 from . import memory
 from .cuda_driver import Bytes, Device
 from .cuda_options import CudaOptions
@@ -30,7 +29,7 @@ class Transfers:
     def __init__(self, spec: ModelSpec, width: int, height: int) -> None:
         self.spec = spec
         """The network's."""
-        self.scale = spec.scale or 1
+        self.scale = spec.scale
         """Output over input size."""
         self.input = (spec.inputs, height, width)
         """Shape of what goes in: the channels of all frames that the network sees."""
@@ -153,10 +152,11 @@ class CudaStream:
             self.session = make(self.options, self.handle if self.options.own_stream else 0)
         self.binding = self.session.io_binding()
         into, out = self.memory
+        [entry], [result, watch] = self.session.get_inputs(), self.session.get_outputs()
         places = (
-            (self.binding.bind_input, INPUT, (1, *transfers.input), into),
-            (self.binding.bind_output, OUTPUT, (1, *transfers.output), out),
-            (self.binding.bind_output, WATCH, (1,), out + transfers.watch),
+            (self.binding.bind_input, entry.name, (1, *transfers.input), into),
+            (self.binding.bind_output, result.name, (1, *transfers.output), out),
+            (self.binding.bind_output, watch.name, (1,), out + transfers.watch),
         )
         for bind, name, shape, address in places:
             bind(name, device.name, device.id, np.float32, shape, address)

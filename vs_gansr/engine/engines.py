@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import GansrError, ModelError, ShortageError, one_line
-from ..model.library import Model
+from ..model.spec import Model
 from . import memory
 from .base import CUDA, Engine, EngineKey
 from .cuda_engine import CudaEngine

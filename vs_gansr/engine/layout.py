@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, replace
 
 from ..errors import ArgumentError, ShortageError, one_line
-from ..model.library import Model
+from ..model.spec import Model
 from . import cuda_driver, memory, tiles
 from .base import CUDA, EngineKey
 from .planes import Ramp
@@ -104,26 +104,22 @@ class TilePlanner:
             return f"{words}; going on with smaller ones"
 
     def _lay_out(self, width: int, height: int) -> Layout:
-        spec = self.spec
-        step = spec.multiple or 1
-        if spec.fixed:
-            size, covered = spec.fixed, (max(width, spec.fixed[0]), max(height, spec.fixed[1]))
-            self._check_fixed(size)
-        else:
-            least = tiles.round_up(spec.minimum, step)
-            covered = max(least, tiles.round_up(width, step)), max(least, tiles.round_up(height, step))
-            size = self._tile_size(covered, least, step)
-        overlap = self._overlap(size if spec.fixed else None)
+        rule = self.spec.size_rule
+        covered = rule.padded(width, height)
+        size = rule.fixed or self._tile_size(covered)
+        if rule.fixed:
+            self._check_fixed(rule.fixed)
+        overlap = self._overlap(rule.fixed)
         try:
-            pieces = tiles.plan(*covered, size, overlap, step)
+            pieces = tiles.plan(*covered, size, overlap, rule.multiple)
         except ValueError as error:
             raise ArgumentError(
                 f"tilesize {list(size)} with overlap {list(overlap)} cannot cover {width}x{height} ({error}); "
                 "give a larger tilesize or a smaller overlap"
             ) from error
-        if len(pieces) == 1 or not any(overlap) or (spec.radius is not None and min(overlap) >= spec.radius):
+        if len(pieces) == 1 or not any(overlap) or (self.spec.radius is not None and min(overlap) >= self.spec.radius):
             return Layout(size, covered, tuple(pieces))
-        return Layout(size, covered, tuple(pieces), faded(pieces, spec.scale or 1))
+        return Layout(size, covered, tuple(pieces), faded(pieces, self.spec.scale))
 
     def _check_fixed(self, size: Size) -> None:
         """Raises ShortageError where a network of one size does not fit what is free."""
@@ -145,19 +141,21 @@ class TilePlanner:
             x, y = min(x, (fixed[0] - 1) // 2), min(y, (fixed[1] - 1) // 2)
         return x, y
 
-    def _tile_size(self, covered: Size, least: int, step: int) -> Size:
+    def _tile_size(self, covered: Size) -> Size:
         """The (w, h) of tiles for a picture of `covered`: as asked for if that fits, else as few as fit."""
+        rule = self.spec.size_rule
+        step = rule.multiple
         overlap = self._overlap()
         asked = self.limits.tile or covered
         sides, smallest = [], []
         for length, side, margin in zip(covered, asked, overlap, strict=True):
-            useful = min(length, max(least, tiles.round_up(2 * margin + step, step)))  # keeps one step of itself
-            rounded = min(length, max(least, tiles.round_up(side, step)))
+            useful = min(length, rule.side(2 * margin + step))  # keeps one step of itself
+            rounded = min(length, rule.side(side))
             sides.append(max(rounded, useful) if side > 2 * margin else rounded)
             smallest.append(useful)
         if self._fits(*sides):
             return sides[0], sides[1]
-        found = tiles.fit(*covered, overlap, step, least, self._fits)
+        found = tiles.fit(*covered, overlap, step, rule.least, self._fits)
         if found:
             return found
         raise ShortageError(

@@ -11,7 +11,7 @@ import psutil
 if sys.platform == "linux":
     import resource
 
-from ..model.library import ModelSpec
+from ..model.spec import ModelSpec
 from .base import CPU, EngineKey
 
 __all__ = ["available", "budget", "is_loss", "is_shortage", "need", "working_set"]
@@ -91,6 +91,6 @@ def need(spec: ModelSpec, key: EngineKey) -> int:
         alive = pixels * UNKNOWN
     if key.precision == "fp16" and key.provider != CPU:  # the CPU computes in float32 all the same
         alive //= 2
-    ends = pixels * 4 * (spec.inputs + spec.channels * (spec.scale or 1) ** 2)
+    ends = pixels * 4 * (spec.inputs + spec.channels * spec.scale**2)
     weights = spec.weights * (1 + bool(key.alone))
     return working_set(alive, ends, weights, key.streams + bool(key.alone))

@@ -21,8 +21,8 @@ import onnx
 import onnxruntime as ort
 
 from ..errors import NotFiniteError, RenderError, ShortageError, one_line
-from ..model.library import Model, ModelSpec
 from ..model.rewrite.depth_to_space import Shuffle, take_out
+from ..model.spec import Model, ModelSpec
 from . import memory, planes, sessions
 from .base import CPU, EngineKey
 from .planes import Plane, Tensor
@@ -41,7 +41,7 @@ class Stream:
     def __init__(
         self, session: ort.InferenceSession, spec: ModelSpec, key: EngineKey, cells: int | None = None
     ) -> None:
-        scale = spec.scale or 1
+        scale = spec.scale
         kind = np.float16 if spec.half_input else np.float32
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), kind)
         large = (1, spec.channels, key.height * scale, key.width * scale)
@@ -108,7 +108,7 @@ class OnnxRuntimeEngine:
         proto = onnx.load_model_from_string(model.data)
         with sessions.rewriting():
             taken = take_out(proto)
-        scale = model.spec.scale or 1
+        scale = model.spec.scale
         if taken is None or taken.block != scale or taken.channels != model.spec.channels * scale**2:
             return None, None
         session = sessions.create(sessions.fix(proto, model.spec, key), key)
@@ -142,7 +142,7 @@ class OnnxRuntimeEngine:
             stream.run()
             if not stream.finite():
                 raise NotFiniteError("the network gives values that are not finite for this picture")
-            planes.store(stream.output, outputs, offset, spec.scale or 1, spec.peak, self.shuffle)
+            planes.store(stream.output, outputs, offset, spec.scale, spec.peak, self.shuffle)
 
     def size(self) -> int:
         return memory.need(self.spec, self.key)

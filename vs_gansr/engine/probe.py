@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ import onnxruntime as ort
 
 from ..errors import ModelError, ShortageError, one_line
 from ..model import user_folders
-from ..model.library import LARGEST_SCALE, Model, ModelSpec
+from ..model.metadata import LARGEST_SCALE
+from ..model.rewrite.graph_view import fixed_size
+from ..model.spec import Model, ModelFile, SizeRule, round_up
 from . import memory, pictures, sessions
 from .base import CPU, EngineKey
 
@@ -37,81 +39,85 @@ MOST = 1000  # models remembered
 
 @dataclass(frozen=True)
 class Findings:
-    """`scale` output over input size · `multiple` that sides must be divisible by · `minimum` the shortest side ·
-    `peak` the value that stands for white."""
+    """What was found of a network."""
 
-    scale: int
-    multiple: int
-    minimum: int
-    peak: float
+    scale: int  # output over input size
+    multiple: int  # pixels that sides are divisible by
+    minimum: int  # pixels of the shortest side
+    peak: float  # the value that stands for white
 
 
-def describe(model: Model) -> Model:
-    """`model` with scale, size rule and range filled in: said by the file, read off its graph, or found.
+def describe(file: ModelFile) -> Model:
+    """`file` with scale, size rule and range filled in: said by the file, read off its graph, or found.
 
     Raises ModelError where a run fails or gives no picture, ShortageError where memory does not suffice for one.
     """
-    spec = model.spec
+    spec = file.spec
     if spec.scale is not None and spec.multiple is not None:  # it describes itself, and 1 is the usual white
-        return model
+        found = Findings(spec.scale, spec.multiple, spec.minimum, 1.0)
+    else:
+        found = findings(file)
+    rule = SizeRule(found.minimum, found.multiple, spec.fixed)
+    peak = found.peak if spec.peak is None else spec.peak
+    scale = found.scale if spec.scale is None else spec.scale
+    return Model(spec.resolved(scale, rule, peak), file.path, file.data)
+
+
+def findings(file: ModelFile) -> Findings:
+    """What `find` gives, once for a file's content."""
+    digest = file.spec.digest
     with _lock:
-        found = _found.get(spec.digest) or recall(spec.digest)
+        found = _found.get(digest) or recall(digest)
         if found is None:
-            found = find(model)
-            remember(spec.digest, found)
-        _found[spec.digest] = found
-    known = replace(spec, scale=spec.scale or found.scale, multiple=found.multiple, minimum=found.minimum)
-    return replace(model, spec=known if spec.peak_said else replace(known, peak=found.peak))
+            found = find(file)
+            remember(digest, found)
+        _found[digest] = found
+        return found
 
 
 _found: dict[str, Findings] = {}
 _lock = threading.RLock()
 
 
-def find(model: Model) -> Findings:
+def find(file: ModelFile) -> Findings:
     """Runs the network on small pictures. Raises ModelError where it fails on all of them or gives no picture."""
-    spec = model.spec
+    spec = file.spec
     if spec.fixed:
         width, height = spec.fixed
         if width * height > LARGEST:
             raise ModelError(f'model "{spec.name}" takes {width}x{height} pictures only, too large to run')
-        return Findings(scale_of(model, width, height), spec.multiple or 1, 1, white(model, width, height))
-    side, multiple, scale = rule(model)
+        return Findings(scale_of(file, width, height), spec.multiple or 1, 1, white(file, width, height))
+    side, multiple, scale = rule(file)
     minimum = spec.minimum if multiple == spec.multiple else side
     if multiple != spec.multiple:
-        tried = sorted({ceil_to(least, multiple) for least in LEAST if least < side})
-        minimum = next((least for least in tried if accepts(model, least, least, scale)), side)
-    return Findings(scale, multiple, minimum, white(model, side, side))
+        tried = sorted({round_up(least, multiple) for least in LEAST if least < side})
+        minimum = next((least for least in tried if accepts(file, least, least, scale)), side)
+    return Findings(scale, multiple, minimum, white(file, side, side))
 
 
-def rule(model: Model) -> tuple[int, int, int]:
+def rule(file: ModelFile) -> tuple[int, int, int]:
     """A side that works, the size rule and the scale. What the graph's reader says of the rule is tried first.
 
     Raises ModelError, with what went wrong first, where no size works, or none that is found in PATIENCE.
     """
-    said = model.spec.multiple
+    said = file.spec.multiple
     begin = time.thread_time()  # the runs have no threads of their own
     failure: ModelError | None = None
     for shortest in BASES:
         for step in (said, *STEPS) if said else STEPS:
             if failure and time.thread_time() - begin > PATIENCE:
                 raise failure
-            side = ceil_to(max(shortest, model.spec.minimum), step)
+            side = round_up(max(shortest, file.spec.minimum), step)
             try:
-                scales = {scale_of(model, *size) for size in sizes(side, step)[: 1 if step == said else 2]}
+                scales = {scale_of(file, *size) for size in sizes(side, step)[: 1 if step == said else 2]}
             except ModelError as error:
                 failure = failure or error
                 continue
             if len(scales) == 1:
                 return side, step, scales.pop()
-            failure = failure or ModelError(f'model "{model.spec.name}" has another scale at every size')
+            failure = failure or ModelError(f'model "{file.spec.name}" has another scale at every size')
     assert failure
     raise failure
-
-
-def ceil_to(number: int, step: int) -> int:
-    """The least multiple of `step` that is not below `number`."""
-    return -(-number // step) * step
 
 
 def sizes(side: int, step: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -119,10 +125,10 @@ def sizes(side: int, step: int) -> tuple[tuple[int, int], tuple[int, int]]:
     return (side, side + step), (side + 3 * step, side + 2 * step)
 
 
-def scale_of(model: Model, width: int, height: int) -> int:
+def scale_of(file: ModelFile, width: int, height: int) -> int:
     """The scale of a network, by running it once on a width x height picture."""
-    spec = model.spec
-    shape = np.shape(run(model, np.full((1, spec.inputs, height, width), 0.5, np.float32)))
+    spec = file.spec
+    shape = np.shape(run(file, np.full((1, spec.inputs, height, width), 0.5, np.float32)))
     scale = shape[2] // height if len(shape) == 4 else 0
     if not 1 <= scale <= LARGEST_SCALE or tuple(shape) != (1, spec.channels, height * scale, width * scale):
         several = f" for each of {spec.frames} frames" if spec.frames > 1 else ""
@@ -133,45 +139,44 @@ def scale_of(model: Model, width: int, height: int) -> int:
     return scale
 
 
-def accepts(model: Model, width: int, height: int, scale: int) -> bool:
+def accepts(file: ModelFile, width: int, height: int, scale: int) -> bool:
     """True if the network takes a picture of this size as it is."""
     try:
-        return scale_of(model, width, height) == scale
+        return scale_of(file, width, height) == scale
     except ModelError:
         return False
 
 
-def white(model: Model, width: int, height: int) -> float:
+def white(file: ModelFile, width: int, height: int) -> float:
     """The value that stands for white: that at which the network gives its picture back, but for its size.
 
     1 where it is so at no value.
     """
     [picture] = pictures.made_up(width, height, 1)
-    if model.spec.channels == 1:
+    if file.spec.channels == 1:
         picture = pictures.luma(picture)
     for peak in WHITES:
         try:
-            large = run(model, np.tile(picture, (model.spec.frames, 1, 1))[np.newaxis] * np.float32(peak))
+            large = run(file, np.tile(picture, (file.spec.frames, 1, 1))[np.newaxis] * np.float32(peak))
         except ModelError:
             continue
         scale = large.shape[2] // height
-        cells = large[0].reshape(model.spec.channels, height, scale, width, scale)
+        cells = large[0].reshape(file.spec.channels, height, scale, width, scale)
         if np.abs(cells.mean((2, 4)) / peak - picture).mean() < FAITHFUL:
             return peak
     return 1.0
 
 
-def run(model: Model, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def run(file: ModelFile, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The network's output for `picture`, (1, C, H, W), on the CPU.
 
     Raises ModelError where it fails, ShortageError where that is for want of memory: no other size needs trying.
     """
-    spec: ModelSpec = model.spec
+    spec = file.spec
     height, width = picture.shape[2:]
     key = EngineKey(spec.digest, CPU, 0, "fp32", width, height, 1, 1)
-    session: ort.InferenceSession = sessions.create(
-        sessions.fix(onnx.load_model_from_string(model.data), spec, key), key
-    )
+    proto = fixed_size(onnx.load_model_from_string(file.data), spec.input, picture.shape)
+    session: ort.InferenceSession = sessions.create(proto, key)
     try:
         result = session.run(None, {spec.input: picture.astype(np.float16 if spec.half_input else np.float32)})[0]
     except Exception as error:

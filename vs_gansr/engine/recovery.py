@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import DeviceLostError, GansrError, NotFiniteError, RenderError, ShortageError, one_line
-from ..model.library import Model
+from ..model.spec import Model
 from . import engines, planes, providers
 from .base import Engine, EngineKey
 from .layout import Layout, Limits, TilePlanner
@@ -120,7 +120,7 @@ class Recovery:
             engine: Engine | None = None
             try:
                 with self._engine(planner.model, key) as engine:
-                    self._compute(n, layout, engine, planner.spec.scale or 1, picture, result)
+                    self._compute(n, layout, engine, planner.spec.scale, picture, result)
                 return
             except ShortageError as error:
                 self._drop(key, engine)  # and with it the memory it holds, which may be enough

@@ -9,8 +9,9 @@ import onnx
 import onnxruntime as ort
 
 from ..errors import GansrError, ModelError, ProviderError, ShortageError, one_line
-from ..model.library import ModelSpec
 from ..model.rewrite import cpu_layout, float16
+from ..model.rewrite.graph_view import fixed_size
+from ..model.spec import ModelSpec
 from . import memory, providers
 from .base import CPU, EngineKey
 
@@ -62,24 +63,18 @@ def rewriting() -> Iterator[None]:
 
 def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelProto:
     """The network in the key's precision, its input fixed at (1, C, height, width): memory is planned only then."""
-    if spec.fixed and spec.fixed != (key.width, key.height):
-        w, h = spec.fixed
+    fixed = spec.size_rule.fixed
+    if fixed and fixed != (key.width, key.height):
+        w, h = fixed
         raise ModelError(f'model "{spec.name}" takes {w}x{h} pictures only, not {key.width}x{key.height}')
     if key.precision == "fp16" and not spec.half_input and not float16.is_half(proto):
         with rewriting():
             proto = float16.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
-    value = next(v for v in proto.graph.input if v.name == spec.input)
-    for dim, size in zip(value.type.tensor_type.shape.dim, (1, spec.inputs, key.height, key.width), strict=True):
-        dim.dim_value = size
-    del proto.graph.value_info[:]
-    proto.graph.output[0].type.tensor_type.ClearField("shape")
-    return proto
+    return fixed_size(proto, spec.input, (1, spec.inputs, key.height, key.width))
 
 
 def check_output(session: ort.InferenceSession, spec: ModelSpec, key: EngineKey) -> None:
     """ModelError unless the network gives a picture of `scale` times the size with as many channels."""
-    if spec.scale is None:
-        return
     want = [1, spec.channels, key.height * spec.scale, key.width * spec.scale]
     shape = session.get_outputs()[0].shape
     known = shape and all(isinstance(d, int) for d in shape)

@@ -48,7 +48,7 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
             f'model "{spec.name}" takes luma only and the format of the clip varies; '
             "give it a clip of one format, or use an RGB model"
         )
-    scale = spec.scale or 1
+    scale = spec.scale
     around = spec.frames // 2
 
     tagged = core.gansr.FrameFilter([clip], guarded(Tag(core)))
@@ -80,7 +80,7 @@ def network(
     core = vs.core.core
     source = describe_format(clip.format)
     spec = chosen.choice.model.spec
-    scale = spec.scale or 1
+    scale = spec.scale
     luma = spec.channels == 1 and source is not None and source.family != Family.GRAY
     whole = with_luma(plain, source, target) if luma else plain
     picture = whole.resize.Bicubic(format=vs.GRAYS if spec.channels == 1 else vs.RGBS, **tags.CATMULL_ROM)

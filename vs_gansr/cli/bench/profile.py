@@ -34,7 +34,7 @@ def inside(job: Job) -> dict[str, float]:
     spec = model.spec
     key = EngineKey(spec.digest, CPU, 0, job.precision, job.width, job.height, 1, cpu_threads())
     engine = OnnxRuntimeEngine(model, key)
-    scale = spec.scale or 1
+    scale = spec.scale
     source = moving_clip(job)
     working = source.resize.Bicubic(format=vs.RGBS if spec.channels == 3 else vs.GRAYS, **tags.CATMULL_ROM)
     with working.get_frame(0) as frame:
@@ -57,7 +57,7 @@ def short(job: Job) -> Job:
 def around(job: Job) -> dict[str, float]:
     """Milliseconds a frame of the source and of both colour conversions, each alone, one frame at a time."""
     source = moving_clip(job)
-    scale = probe.describe(library.load(job.model)).spec.scale or 1
+    scale = probe.describe(library.load(job.model)).spec.scale
     large = {"width": scale * source.width, "height": scale * source.height}
     result = source.std.BlankClip(format=vs.RGBS, keep=True, color=[0.3, 0.5, 0.7], **large)
 

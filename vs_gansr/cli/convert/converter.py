@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,11 @@ import onnxruntime as ort
 from ...engine import pictures, providers
 from ...engine.base import CPU
 from ...errors import ArgumentError, GansrError, ModelError, one_line
+from ...model import metadata
+from ...model.metadata import Metadata
 from ...model.rewrite import cpu_layout, float16
 from ...model.rewrite.int8 import quantise
+from ...model.spec import SizeRule
 
 __all__ = ["Checked", "Job", "Report", "convert"]
 
@@ -94,9 +97,7 @@ class Network:
     run: Run
     channels: int
     scale: int
-    multiple: int
-    least: int
-    fixed: tuple[int, int] | None
+    size_rule: SizeRule
     licence: str
     peak: float = 1.0
     frames: int = 1
@@ -119,7 +120,7 @@ def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
         def keep(target: Path, data: bytes, precision: str) -> None:
             say(f"writing and verifying {target.name}")
             part = undo.enter_context(partial(target))
-            write(part, with_metadata(data, said | {"gansr.precision": precision}))
+            write(part, with_metadata(data, replace(said, precision=precision)))
             written.append((part, verify(part, target, precision, network, tests)))
 
         keep(job.target, halved(network.data, network.peak) if job.precision == "fp16" else network.data, job.precision)
@@ -135,9 +136,9 @@ def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
         network.architecture,
         network.scale,
         network.channels,
-        network.multiple,
-        network.fixed,
-        said["gansr.licence"],
+        network.size_rule.multiple,
+        network.size_rule.fixed,
+        said.licence or "unknown",
         network.frames,
         tuple(checked for _, checked in written),
     )
@@ -185,16 +186,13 @@ def open_torch(job: Job, say: Callable[[str], None]) -> Network:
     source = torch_file.load(job.source)
     say(f"{source.architecture}, {source.scale}x: exporting to ONNX")
     made = torch_file.export(source, job.tile)
-    least = torch_file.ceil_to(max(1, source.least), made.multiple)
     return Network(
         source.architecture,
         made.data,
         source.run,
         source.channels,
         source.scale,
-        made.multiple,
-        least,
-        made.fixed,
+        SizeRule(max(1, source.least), made.multiple, made.fixed),
         source.licence,
     )
 
@@ -216,39 +214,37 @@ def open_onnx(job: Job) -> Network:
     licence = "" if spec.licence == "unknown" else spec.licence
     data = cpu_layout.modern(onnx.load_model_from_string(found.data)).SerializeToString()
     return Network(
-        "ONNX", data, run, spec.channels, spec.scale or 1, spec.multiple or 1, spec.minimum, spec.fixed, licence,
-        spec.peak, spec.frames,
+        "ONNX", data, run, spec.channels, spec.scale, spec.size_rule, licence, spec.peak, spec.frames
     )  # fmt: skip
 
 
 def sample(job: Job, network: Network, count: int) -> list[Picture]:
     """Pictures of a size that the network takes, as it takes them but for its peak: (1, C, H, W) in [0, 1]."""
-    side = -(-max(SIDE, network.least) // network.multiple) * network.multiple
-    width, height = network.fixed or (side + network.multiple, side)
+    rule = network.size_rule
+    width, height = rule.fixed or (rule.side(SIDE) + rule.multiple, rule.side(SIDE))
     made = pictures.crops(job.frames or pictures.photographs(), width, height, count)
     if network.channels == 1:
         made = [pictures.luma(picture) for picture in made]
     return [np.tile(picture, (1, network.frames, 1, 1)) for picture in made]
 
 
-def describe(job: Job, network: Network) -> dict[str, str]:
+def describe(job: Job, network: Network) -> Metadata:
     """The metadata of the result."""
     digest = hashlib.sha256(job.source.read_bytes()).hexdigest()
     origin = f"{job.origin}, " if job.origin else ""
     name = job.name or job.target.stem
-    said = {
-        "gansr.name": name,
-        "gansr.summary": job.summary or f"{network.architecture}, converted from {job.source.name}",
-        "gansr.scale": str(network.scale),
-        "gansr.colour": "luma" if network.channels == 1 else "rgb",
-        "gansr.range": f"{network.peak:g}",
-        "gansr.multiple": str(network.multiple),
-        "gansr.licence": job.licence or network.licence or "unknown",
-        "gansr.source": f"{origin}{job.source.name}, sha256 {digest}",
-    }
-    if network.least > network.multiple:
-        said["gansr.minimum"] = str(network.least)
-    return said
+    rule = network.size_rule
+    return Metadata(
+        name=name,
+        summary=job.summary or f"{network.architecture}, converted from {job.source.name}",
+        scale=network.scale,
+        colour="luma" if network.channels == 1 else "rgb",
+        range=network.peak,
+        multiple=rule.multiple,
+        minimum=rule.least if rule.least > rule.multiple else None,
+        licence=job.licence or network.licence or "unknown",
+        source=f"{origin}{job.source.name}, sha256 {digest}",
+    )
 
 
 def halved(data: bytes, peak: float) -> bytes:
@@ -267,13 +263,10 @@ def quantised(data: bytes, crops: list[Picture], name: str) -> bytes:
         raise ModelError(f"{name} cannot be quantised: {one_line(error, 200)}") from error
 
 
-def with_metadata(data: bytes, said: dict[str, str]) -> bytes:
+def with_metadata(data: bytes, said: Metadata) -> bytes:
     """The network with `said` as its own description; what it said before under other names stays."""
     proto = onnx.load_model_from_string(data)
-    merged = {p.key: p.value for p in proto.metadata_props} | said
-    del proto.metadata_props[:]
-    for key, value in merged.items():
-        proto.metadata_props.add(key=key, value=value)
+    metadata.write(proto, said)
     return bytes(proto.SerializeToString())
 
 

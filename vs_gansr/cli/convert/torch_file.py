@@ -33,6 +33,7 @@ from ...engine import providers
 from ...engine.base import CPU
 from ...errors import ModelError, one_line
 from ...model.library import PYTORCH
+from ...model.spec import round_up
 
 __all__ = ["CLOSE", "Export", "Source", "difference", "export", "load"]
 
@@ -185,8 +186,8 @@ def export(source: Source, tile: int) -> Export:
 
     Raises ModelError, naming each attempt, where no way of exporting gives the network.
     """
-    side = ceil_to(max(TRACED, source.least), source.unit)
-    fixed = ceil_to(max(tile, source.least), source.unit)
+    side = round_up(max(TRACED, source.least), source.unit)
+    fixed = round_up(max(tile, source.least), source.unit)
     failures: dict[str, str] = {}
     lacking: set[str] = set()
     for label, sides, free in (
@@ -231,9 +232,9 @@ def prove(source: Source, data: bytes, sides: tuple[int, int], free: bool) -> Ex
     if wrong or not free:
         return wrong or Export(data, 1, (width, height))
     for multiple in sorted({source.step, source.unit, *(m for m in MULTIPLES if m % source.step == 0)}):
-        least = ceil_to(max(source.least, 24), multiple)
+        least = round_up(max(source.least, 24), multiple)
         tries = ((least + multiple, least + 3 * multiple), (height + 3 * multiple, width + multiple))
-        if not any(compare(source, session, ceil_to(h, multiple), ceil_to(w, multiple)) for h, w in tries):
+        if not any(compare(source, session, round_up(h, multiple), round_up(w, multiple)) for h, w in tries):
             return Export(data, multiple, None)
     return "differs from PyTorch at sizes other than the traced one"
 
@@ -254,11 +255,6 @@ def difference(got: Picture, want: Picture) -> float:
     if got.shape != want.shape or not np.isfinite(got).all():
         return math.inf
     return float(np.abs(got - want).max() / max(1.0, float(np.abs(want).max())))
-
-
-def ceil_to(number: int, unit: int) -> int:
-    """The least multiple of `unit` that is not below `number`."""
-    return -(-number // unit) * unit
 
 
 def trace(source: Source, sides: tuple[int, int], free: bool) -> bytes:

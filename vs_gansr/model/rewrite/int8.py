@@ -23,6 +23,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...errors import ModelError
+from .. import metadata
+from ..metadata import Metadata
 
 __all__ = ["align_channels", "quantise"]
 
@@ -63,8 +65,9 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]]) -> bytes:
             calibrate_method=CalibrationMethod.MinMax,
         )
         made = onnx.load(str(target))
-    said = {prop.key: prop.value for prop in proto.metadata_props} | {"gansr.precision": "int8"}
-    helper.set_model_props(made, said)
+    del made.metadata_props[:]
+    made.metadata_props.extend(proto.metadata_props)
+    metadata.write(made, Metadata(precision="int8"))
     result: bytes = made.SerializeToString()
     return result
 
