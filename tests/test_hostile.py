@@ -18,14 +18,12 @@ import pytest
 import vapoursynth as vs
 from graphs import Graph
 from onnx import TensorProto, helper, numpy_helper
+from soak import hostile, mutate
 
 from vs_gansr import probe
 from vs_gansr.errors import ModelError
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from soaks import hostile, mutate  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,1 @@
-"""What scripts/demo shows: `clip` draws its own little film, `picture` lays crops side by side."""
+"""What scripts/demo shows: `clip` draws its own little film, `sheet` lays crops side by side."""

@@ -18,14 +18,14 @@ import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import vapoursynth as vs
 from PIL import Image
-from showcase import clip as film
-from showcase import picture
+from benchmarks.demo import film
+from benchmarks.paths import ROOT
+from benchmarks.demo import sheet as picture
 
 from vs_gansr import colour
 from vs_gansr.model import default_model
 
 core = vs.core
-ROOT = Path(__file__).resolve().parent.parent
 
 BT709 = {"_Matrix": 1, "_Primaries": 1, "_Transfer": 1, "_Range": 0, "_ChromaLocation": 0}
 TAGS = {"_Matrix": "colorspace", "_Primaries": "color_primaries", "_Transfer": "color_trc"}

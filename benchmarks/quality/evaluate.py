@@ -14,19 +14,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
+from benchmarks.paths import CACHE, CLIPS, SHARED
+from benchmarks.quality import methods, strips, table
+from benchmarks.quality.methods import Method
+from benchmarks.quality.prepare import PREPARATIONS, material, prepare
+from benchmarks.quality.score import best_unsharp, say, score
+from benchmarks.quality.store import Store
+from vs_gansr import model as models
+from vs_gansr.errors import ModelError
 
-from evaluation import methods, strips, table  # noqa: E402
-from evaluation.methods import Method  # noqa: E402
-from evaluation.prepare import PREPARATIONS, material, prepare  # noqa: E402
-from evaluation.score import best_unsharp, say, score  # noqa: E402
-from evaluation.store import Store  # noqa: E402
-
-from vs_gansr import model as models  # noqa: E402
-from vs_gansr.errors import ModelError  # noqa: E402
-
-SHARED = ROOT.parent / "shared"
 QUICK_CLIPS = ("blocks", "juggle")
 QUICK_FRAMES = 8
 
@@ -49,7 +45,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--fresh", action="store_true", help="measure the named models again, whatever is kept")
     add("--strips", type=Path, metavar="FOLDER", help="write a PNG of 300 %% crops per clip and condition")
     add("--json", type=Path, metavar="FILE", help="default: .cache/evaluate/latest.json")
-    add("--cache", type=Path, default=ROOT / ".cache" / "evaluate", metavar="FOLDER", help="where results are kept")
+    add("--cache", type=Path, default=CACHE, metavar="FOLDER", help="where results are kept")
     return parser.parse_args(argv)
 
 
@@ -75,7 +71,7 @@ def anchors(folder: Path, wanted: bool) -> list[Method]:
 
 
 def files(what: str) -> list[Path]:
-    return material(SHARED / "data" / "eval" / what if what in ("clips", "stills") else Path(what))
+    return material(CLIPS.parent / what if what in ("clips", "stills") else Path(what))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,91 +1,54 @@
-"""Make the int8 twin of a model trained here, calibrated on the frames it was trained on.
+"""Prints how far a shipped model's int8 twin lies from its float32 file on the evaluation clips.
 
-    scripts/quantise NAME [--recipe scripts/recipes/NAME.toml] [--pictures 128]
-    scripts/quantise NAME --check
+    scripts/quantise --check NAME
 
-The first reads models/NAME.onnx, writes models/NAME.int8.onnx and prints how far both are apart on held-out frames; the
-second prints how far they are apart on the evaluation clips, three frames of each under every condition.
+Three frames of each clip under every condition, luma and chroma together, in dB.
 """
 
+from __future__ import annotations
+
 import argparse
-import os
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
-import onnxruntime
 
+import vs_gansr
+from benchmarks.paths import CACHE, CLIPS
+from benchmarks.quality.metrics import decibels, planes
+from benchmarks.quality.prepare import PREPARATIONS, Case, material, prepare
+from benchmarks.quality.store import Store
 from vs_gansr import model
-from vs_gansr.quantise import quantise
-from vs_gansr.train import pool, recipe
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-def frames(folder: Path, count: int) -> list[np.ndarray]:
-    """`count` small frames of a pool, evenly spread over its entries: (1, 3, H, W) float32 in [0, 1]."""
-    low = pool.load(folder).low
-    chosen = np.linspace(0, len(low) - 1, count).astype(int)
-    middle = low.shape[1] // 2
-    return [low[i, middle].transpose(2, 0, 1)[None].astype(np.float32) / 255 for i in chosen]
+FRAMES = 3
+"""Frames of each clip that are compared, evenly spread."""
 
 
-def psnr(first: bytes, second: bytes, pictures: list[np.ndarray]) -> list[float]:
-    """Decibels between two networks' clamped results, by picture."""
-    a, b = (onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]) for data in (first, second))
-    found = []
-    for picture in pictures:
-        x, y = (np.clip(s.run(None, {"input": picture})[0], 0, 1) for s in (a, b))
-        found.append(float(-10 * np.log10(np.mean((x - y) ** 2))))
-    return found
+def apart(name: str, case: Case) -> float:
+    """PSNR in dB (peak 255, all samples of all planes and frames alike) between both files' results."""
+    clip = case.load_source()[:: max(1, case.frames // FRAMES)]
+    plain, twin = (vs_gansr.upscale(clip, model=name, precision=p, provider="CPU") for p in ("fp32", "int8"))
+    errors = [np.mean((planes(a) - planes(b)) ** 2) for a, b in zip(plain.frames(), twin.frames(), strict=True)]
+    return decibels(float(np.mean(errors)))
 
 
-def check(name: str) -> str:
-    """Markdown: decibels between both files on the luma and chroma that the evaluation's clips come out with."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    from evaluation import prepare
-    from evaluation.store import Store
-
-    import vs_gansr
-
-    store, rows = Store(ROOT / ".cache" / "evaluate"), []
-    files = prepare.material(ROOT.parent / "shared/data/eval/clips")
-    factor = model.load(name).spec.scale or 1
-    for preparation in prepare.PREPARATIONS.values():
-        for case in prepare.prepare(store, files, preparation, factor):
-            clip = case.load_source()[:: case.frames // 3]
-            pair = [vs_gansr.upscale(clip, model=name, precision=p, provider="CPU") for p in ("fp32", "int8")]
-            errors = []
-            for frames in zip(*(each.frames() for each in pair), strict=True):
-                planes = [np.concatenate([np.asarray(f[i], np.float64).ravel() for i in range(3)]) for f in frames]
-                errors.append(np.mean((planes[0] - planes[1]) ** 2))
-            decibels = 10 * np.log10(255**2 / max(float(np.mean(errors)), 1e-9))
-            rows.append((decibels, f"| {case.clip} | {preparation.name} {case.condition} | {decibels:.1f} |"))
-    lines = [f"| {name}: clip | condition | int8 against float32, dB |", "|---|---|---:|", *(row for _, row in rows)]
-    return "\n".join([*lines, f"\nLeast: {min(value for value, _ in rows):.1f} dB."])
+def report(name: str) -> str:
+    """Markdown: a row for each clip and condition, and the least."""
+    rows, values = [], []
+    for preparation in PREPARATIONS.values():
+        for case in prepare(Store(CACHE), material(CLIPS), preparation, model.load(name).spec.scale or 1):
+            values.append(apart(name, case))
+            rows.append(f"| {case.clip} | {preparation.name} {case.condition} | {values[-1]:.1f} |")
+    lines = [f"| {name}: clip | condition | int8 against float32, dB |", "|---|---|---:|", *rows]
+    return "\n".join([*lines, f"\nLeast: {min(values):.1f} dB."])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name")
-    parser.add_argument("--recipe", type=Path)
-    parser.add_argument("--pictures", type=int, default=128)
-    parser.add_argument("--check", action="store_true", help="measure the twin that is there on the evaluation clips")
-    args = parser.parse_args()
-    if args.check:
-        print(check(args.name))
-        return 0
-    settings = recipe.load(args.recipe or Path(f"scripts/recipes/{args.name}.toml"))
-    source = Path("models") / f"{args.name}.onnx"
-    target = source.with_name(f"{args.name}.int8.onnx")
-    data = source.read_bytes()
-    twin = quantise(data, frames(pool.build(settings, say=print), args.pictures))
-    part = target.with_suffix(f".part{os.getpid()}")
-    part.write_bytes(twin)
-    part.replace(target)
-    apart = psnr(data, twin, frames(pool.build(settings, held_out=True, say=print), 48))
-    print(f"{target}: {len(twin):,} bytes; against float32 on 48 held-out frames:")
-    print(f"PSNR median {np.median(apart):.1f} dB, least {min(apart):.1f} dB")
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="scripts/quantise --check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="of a model in models/ that has a twin")
+    print(report(parser.parse_args(argv).name))
     return 0
 
 

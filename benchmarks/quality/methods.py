@@ -13,13 +13,16 @@ import numpy as np
 import vapoursynth as vs
 
 import vs_gansr
-from evaluation import media
-from evaluation.store import content, source
+from benchmarks.quality import media
+from benchmarks.quality.store import content, source
 
 core = vs.core
 
 ANCHOR_VERSION = 1
 """Raise when a change alters what an anchor gives: otherwise anchors are kept across changes of the code."""
+
+UNUSED = frozenset({"cli", "train"})
+"""Rooms of the plugin that no frame goes through."""
 
 LANCZOS = "Lanczos"
 MEMORY = 16384
@@ -108,7 +111,13 @@ def colourless(method: Method) -> Method:
 @cache
 def _plugin() -> dict[str, str]:
     """The content of the plugin's own code."""
-    return {path.name: content(path) for path in sorted(Path(vs_gansr.__file__).parent.glob("*.py"))}
+    return sources(Path(vs_gansr.__file__).parent)
+
+
+def sources(package: Path) -> dict[str, str]:
+    """The content of every module of a package by its path inside it; training and native code have no say."""
+    files = (path.relative_to(package) for path in sorted(package.rglob("*.py")))
+    return {path.as_posix(): content(package / path) for path in files if path.parts[0] not in UNUSED}
 
 
 def ours(name: str, model: Path) -> Method:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import vapoursynth as vs
 
-from evaluation import media
+from benchmarks.quality import media
 
 core = vs.core
 
@@ -51,7 +51,17 @@ def luma(clip: vs.VideoNode) -> npt.NDArray[np.float32]:
 def psnr(reference: npt.NDArray[np.float32], output: npt.NDArray[np.float32]) -> float:
     """Mean over frames of 10 log10(255^2 / MSE), identical frames at 100; (frames, height, width) each."""
     errors = np.mean((reference - output) ** 2, axis=(1, 2), dtype=np.float64)
-    return _mean(min(CAP, 10 * math.log10(255**2 / error)) if error else CAP for error in errors)
+    return _mean(decibels(float(error)) for error in errors)
+
+
+def decibels(error: float, peak: float = 255) -> float:
+    """PSNR in dB of a mean squared error, at most CAP."""
+    return min(CAP, 10 * math.log10(peak**2 / error)) if error else CAP
+
+
+def planes(frame: vs.VideoFrame) -> npt.NDArray[np.float64]:
+    """All samples of all planes of a frame, one after another."""
+    return np.concatenate([np.asarray(frame[i], np.float64).ravel() for i in range(frame.format.num_planes)])
 
 
 def temporal_delta(reference: npt.NDArray[np.float32], output: npt.NDArray[np.float32]) -> float | None:

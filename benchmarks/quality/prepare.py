@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import vapoursynth as vs
 
-from evaluation import media
-from evaluation.store import Store, content, source
+from benchmarks.quality import media
+from benchmarks.quality.store import Store, content, source
 
 core = vs.core
 

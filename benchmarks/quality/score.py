@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from evaluation import media, methods, metrics
-from evaluation.methods import Method, Unsharp
-from evaluation.prepare import Case
-from evaluation.store import Store, content, source, stored
+from benchmarks.quality import media, methods, metrics
+from benchmarks.quality.methods import Method, Unsharp
+from benchmarks.quality.prepare import Case
+from benchmarks.quality.store import Store, content, source, stored
 
 AMOUNTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 SIGMAS = (0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 1.8, 2.2)

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import vapoursynth as vs
 from PIL import Image, ImageDraw, ImageFont
 
-from evaluation.methods import Method
-from evaluation.metrics import luma
-from evaluation.prepare import Case
+from benchmarks.quality.methods import Method
+from benchmarks.quality.metrics import luma
+from benchmarks.quality.prepare import Case
 
 ZOOM = 3
 CROP = (128, 96)

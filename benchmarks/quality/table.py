@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from evaluation.methods import LANCZOS
-from evaluation.metrics import NAMES
-from evaluation.prepare import Preparation
-from evaluation.score import Row
+from benchmarks.quality.methods import LANCZOS
+from benchmarks.quality.metrics import NAMES
+from benchmarks.quality.prepare import Preparation
+from benchmarks.quality.score import Row
 
 Values = dict[str, float | None]
 

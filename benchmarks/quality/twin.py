@@ -23,19 +23,16 @@ import onnxruntime
 import torch
 import vapoursynth as vs
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from evaluation import methods, metrics  # noqa: E402
-from evaluation.prepare import PREPARATIONS, Case, material, prepare  # noqa: E402
-from evaluation.score import say  # noqa: E402
-from evaluation.store import Store  # noqa: E402
-
-from vs_gansr import model as models  # noqa: E402
-from vs_gansr import session  # noqa: E402
-from vs_gansr.train import losses, pool, recipe  # noqa: E402
-from vs_gansr.train.adversary import Adversary, accuracies  # noqa: E402
-from vs_gansr.train.metrics import LUMA, detail  # noqa: E402
+from benchmarks.paths import CACHE, CLIPS, RECIPES
+from benchmarks.quality import methods, metrics
+from benchmarks.quality.prepare import PREPARATIONS, Case, material, prepare
+from benchmarks.quality.score import say
+from benchmarks.quality.store import Store
+from vs_gansr import model as models
+from vs_gansr import session
+from vs_gansr.train import losses, pool, recipe
+from vs_gansr.train.adversary import Adversary, accuracies
+from vs_gansr.train.metrics import LUMA, detail
 
 SIGMA = 0.8
 """Of the mask that sharpens the twin, output pixels: about what a factor of 2 leaves blurred."""
@@ -129,8 +126,8 @@ def told_apart(
 
 def by_clips(ours: methods.Method, twin: methods.Method) -> None:
     """Prints the first comparison."""
-    store = Store(ROOT / ".cache" / "evaluate")
-    cases = prepare(store, material(ROOT.parent / "shared/data/eval/clips"), PREPARATIONS["A"], 2)
+    store = Store(CACHE)
+    cases = prepare(store, material(CLIPS), PREPARATIONS["A"], 2)
     print(f"| clip | {ours.name} | {twin.name}, sharpened | amount |\n|---|---|---|---|")
     by_clip: dict[str, list[float]] = {}
     for case in cases:
@@ -158,7 +155,7 @@ def main() -> int:
     ours, twin = (methods.ours(file.stem, file) for file in files)
     if not args.only_judges:
         by_clips(ours, twin)
-    settings = recipe.load(ROOT / "scripts/recipes" / f"{args.recipe or args.model}.toml")
+    settings = recipe.load(RECIPES / f"{args.recipe or args.model}.toml")
     for held_out in (False, True):
         pool.build(settings, held_out, say=say)
     big, plain = (network(file) for file in files)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .job import Job, Result
+from benchmarks.speed.job import Job, Result
 
 # Every kind of format once: depths, subsamplings, families, floats.
 FORMATS = (

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-from cudabench import report
-from cudabench.job import ROOT, Job, Result, measure
 
+from benchmarks.paths import CLIPS, ROOT
+from benchmarks.speed import report
+from benchmarks.speed.job import Job, Result, measure
 from vs_gansr import model, providers, session
 from vs_gansr.cuda import Switches
 
@@ -68,7 +69,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=5.0, help="of each timing")
     parser.add_argument("--frames", type=int, default=8, help="of each clip, for the agreement")
     parser.add_argument("--soak", type=int, default=5000, help="frames of the long run")
-    parser.add_argument("--clips", type=Path, default=ROOT.parent / "shared" / "data" / "eval" / "clips")
+    parser.add_argument("--clips", type=Path, default=CLIPS)
     parser.add_argument("--crop", default="0x0", help="of the clips, WxH (default: whole frames)")
     parser.add_argument("--only", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
@@ -201,8 +202,8 @@ RUN = {"agreement": agreement, "formats": formats, "speed": speed, "switches": s
 
 def measured(argument: str) -> None:
     """The other end of `measure`: runs the job and prints its result as the last line."""
-    from cudabench.agreement import AGREEMENTS
-    from cudabench.contestants import CONTESTANTS
+    from benchmarks.speed.agreement import AGREEMENTS
+    from benchmarks.speed.contestants import CONTESTANTS
 
     made = Job(**json.loads(argument))
     result = (CONTESTANTS | AGREEMENTS)[made.kind](made)

@@ -23,13 +23,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.job import Job, Result
 from vs_gansr import bench, colour, cuda, flow, graphflow, model, probe, providers
 from vs_gansr.conversion import Side
 from vs_gansr.cuda import Switches
 from vs_gansr.flow import Shape
 from vs_gansr.graphflow import FlowKey
-
-from .job import Job, Result
 
 MIB = 1 << 20
 
@@ -278,7 +277,7 @@ def at_once(job: Job, callers: list[Caller]) -> float:
 def pytorch(job: Job) -> Result:
     import torch
 
-    from .torchnet import OnnxModule
+    from benchmarks.speed.torchnet import OnnxModule
 
     gpu = job.provider == "CUDA"
     if gpu and not torch.cuda.is_available():

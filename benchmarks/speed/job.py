@@ -7,11 +7,11 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
-PROGRAM = ROOT / "scripts" / "bench_cuda.py"
+from benchmarks.paths import ROOT
+
+PROGRAM = "benchmarks.speed.bench_cuda"
 
 type Result = dict[str, Any]
 
@@ -36,7 +36,7 @@ def measure(job: Job, timeout: float = 1800.0) -> Result:
     """The result of `job`; `{"missing": why}` where it cannot be had."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), "--job", json.dumps(asdict(job))],
+        [sys.executable, "-m", PROGRAM, "--job", json.dumps(asdict(job))],
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -16,11 +16,9 @@ import pytest
 import vapoursynth as vs
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from showcase import clip as film  # noqa: E402
-from showcase import picture  # noqa: E402
+from benchmarks.demo import film
+from benchmarks.demo import sheet as picture
+from benchmarks.paths import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +27,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def demo(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts/demo.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, "-m", "benchmarks.demo", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
 
 
 def probe(path: Path) -> str:

@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from soaks import worker
-from soaks.mutate import Rng, mutated, pick
+from soak import worker
+from soak.mutate import Rng, mutated, pick
 
 MODELS = 2000
 ARGUMENTS = 500
@@ -226,9 +226,9 @@ def batter(name: str, cases: Iterator[tuple[str, Case]], count: int, seconds: fl
 
 def originals(folder: Path) -> list[bytes]:
     """Sound networks of many kinds to start from."""
-    import networks  # type: ignore[import-not-found]  # tests/
-    import test_receptive  # type: ignore[import-not-found]
-    from graphs import Graph  # type: ignore[import-not-found]
+    import networks
+    import test_receptive
+    from graphs import Graph
 
     made = [networks.compact(folder / "o.onnx", 16, 4).read_bytes(), networks.point(folder / "o.onnx").read_bytes()]
     for make, *_ in test_receptive.CASES:

@@ -18,8 +18,8 @@ from typing import Any
 
 import vapoursynth as vs
 
-from soaks import worker
-from soaks.clips import windows
+from soak import worker
+from soak.clips import windows
 
 EVALUATIONS = 300
 LIMIT = 0.05
@@ -108,7 +108,7 @@ def main(minutes: float | None = None, evaluations: int = EVALUATIONS) -> bool:
 
 
 if __name__ == "__main__":
-    import networks  # type: ignore[import-not-found]  # tests/
+    import networks
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)

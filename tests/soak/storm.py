@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import vapoursynth as vs
 
-from soaks import worker
-from soaks.clips import DISTINCT, digest, windows
+from soak import worker
+from soak.clips import DISTINCT, digest, windows
 
 FRAMES = 20_000
 AT_ONCE = 8
@@ -72,7 +72,7 @@ def main(minutes: float | None = None, frames: int = FRAMES) -> bool:
 
 
 if __name__ == "__main__":
-    import networks  # type: ignore[import-not-found]  # tests/
+    import networks
 
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=FRAMES)

@@ -6,19 +6,22 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
-from soak import LIMIT, MIB, ROOT, Watch
+
+from soak.watch import LIMIT, MIB, Watch
 
 __all__ = ["MIB", "Levels", "run"]
 
-PATH = [str(ROOT / "scripts"), str(ROOT / "tests"), str(ROOT)]
+TESTS = Path(__file__).resolve().parents[1]
+PATH = [str(TESTS), str(TESTS.parent)]
 
 
 def run(module: str, *arguments: object) -> bool:
     """Runs a module of this folder as a program; True if it ended well. What it prints goes where ours goes."""
     path = os.pathsep.join([*PATH, *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-m", f"soaks.{module}", *map(str, arguments)]
+    command = [sys.executable, "-m", f"soak.{module}", *map(str, arguments)]
     more = {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"}  # no threads of numpy's before a fork
     return subprocess.run(command, env=os.environ | more, check=False).returncode == 0
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rings
-from evaluation import media, prepare
-from evaluation.store import Store
 from PIL import Image
+
+from benchmarks.quality import media, prepare
+from benchmarks.quality.store import Store
 
 
 @pytest.fixture(scope="module")

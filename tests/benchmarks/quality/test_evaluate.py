@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import evaluate
 import networks
 import pytest
-import rings
-from evaluation import methods, prepare, score, table
-from evaluation.store import Store
+
+from benchmarks.paths import ROOT
+from benchmarks.quality import evaluate, methods, prepare, score, table
+from benchmarks.quality.store import Store
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_wrapper_runs_from_another_folder(folder: Path, store: Store, tmp_path: 
     networks.point(tmp_path / "named-from-here.onnx")
     options = ("--preparations", "A", "--quick", "--no-anchors", "--json", "out.json", "--cache", str(store.root))
     done = subprocess.run(
-        [str(rings.ROOT / "scripts" / "evaluate"), "named-from-here.onnx", "--material", str(folder), *options],
+        [str(ROOT / "scripts" / "evaluate"), "named-from-here.onnx", "--material", str(folder), *options],
         cwd=tmp_path, env={**os.environ, "GANSR_PYTHON": sys.executable}, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -8,8 +8,9 @@ import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
-from evaluation import media, methods, metrics, prepare, score
-from evaluation.store import Store
+
+from benchmarks.quality import media, methods, metrics, prepare, score
+from benchmarks.quality.store import Store
 
 
 def test_unsharp_of_nothing_is_lanczos_and_of_more_is_sharper(case: prepare.Case) -> None:

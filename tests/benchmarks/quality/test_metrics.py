@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rings
-from evaluation import media, methods, metrics, prepare, score, table
-from evaluation.store import Store
+
+from benchmarks.quality import media, methods, metrics, prepare, score, table
+from benchmarks.quality.store import Store
 
 
 def test_identical_clips_score_the_best_there_is(case: prepare.Case) -> None:

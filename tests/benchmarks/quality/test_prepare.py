@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import rings
 import vapoursynth as vs
-from evaluation import media, methods, metrics, prepare
-from evaluation.store import Store
+
+from benchmarks.quality import media, methods, metrics, prepare
+from benchmarks.quality.store import Store
 
 
 def test_lossless_file_gives_back_every_sample(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
-from evaluation import methods, metrics, prepare, score, strips, table
-from evaluation.store import Store, content, stored
 from PIL import Image
+
+from benchmarks.quality import methods, metrics, prepare, score, strips, table
+from benchmarks.quality.store import Store, content, stored
 
 
 def test_store_keeps_what_was_computed(tmp_path: Path) -> None:
@@ -65,6 +66,23 @@ def test_key_follows_the_content_of_the_model(tmp_path: Path) -> None:
     copy.write_bytes(other.read_bytes())
     content.cache_clear()
     assert methods.ours("y", copy).identity == methods.ours("x", other).identity
+
+
+def test_key_follows_every_module_that_a_frame_goes_through(tmp_path: Path) -> None:
+    for name in ("top.py", "engine/deep.py", "engine/below/deeper.py", "train/trainer.py", "native/shim.c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    before = methods.sources(tmp_path)
+    assert set(before) == {"top.py", "engine/deep.py", "engine/below/deeper.py"}
+    for name in before:
+        (tmp_path / name).write_text("after")
+        content.cache_clear()
+        changed = methods.sources(tmp_path)
+        assert {other for other in before if changed[other] != before[other]} == {name}
+        (tmp_path / name).write_text("before")
+    content.cache_clear()
+    (tmp_path / "train" / "trainer.py").write_text("after")
+    assert methods.sources(tmp_path) == before
 
 
 def row(method: str, clip: str, value: float, temporal: float | None = 1.0) -> score.Row:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import networks
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import twin  # noqa: E402
-
-from vs_gansr.train.metrics import detail  # noqa: E402
+from benchmarks.quality import twin
+from vs_gansr.train.metrics import detail
 
 
 @pytest.fixture(scope="module")

@@ -16,13 +16,10 @@ import onnxruntime as ort
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import bench_cuda  # noqa: E402
-from cudabench import report  # noqa: E402
-from cudabench.job import Job, measure  # noqa: E402
-from cudabench.torchnet import OnnxModule  # noqa: E402
+from benchmarks.paths import ROOT
+from benchmarks.speed import bench_cuda, report
+from benchmarks.speed.job import Job, measure
+from benchmarks.speed.torchnet import OnnxModule
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,7 @@ def results(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[
     """(JSON, Markdown, what was said) of one run of everything, short."""
     folder = tmp_path_factory.mktemp("bench")
     network = networks.compact(folder / "tiny.onnx", features=8, convs=3)
-    command = [sys.executable, str(ROOT / "scripts" / "bench_cuda.py"), "--provider", "CPU", "--quick"]
+    command = [sys.executable, "-m", "benchmarks.speed.bench_cuda", "--provider", "CPU", "--quick"]
     command += [
         "--models",
         str(network),

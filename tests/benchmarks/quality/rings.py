@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import vapoursynth as vs
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from evaluation import media  # noqa: E402
+from benchmarks.quality import media
 
 WIDTH, HEIGHT, LENGTH = 192, 132, 4
 
