@@ -27,6 +27,9 @@ NAMES = {
     "psnr_y": "PSNR-Y",
     "temporal": "temporal delta",
 }
+Values = dict[str, float | None]
+"""What was measured by name; None where it is undefined."""
+
 CAP = 100.0
 """Decibels given to identical frames, whose PSNR has no bound."""
 
@@ -92,7 +95,7 @@ def vmaf(reference: Path, output: Path, frames: int) -> tuple[float, float]:
     return float(pooled["vmaf"]["mean"]), float(pooled["vmaf_neg"]["mean"])
 
 
-def measure(reference: Path, output: Path, frames: int) -> dict[str, float | None]:
+def measure(reference: Path, output: Path, frames: int) -> Values:
     """Every measure of NAMES for the first `frames` frames of two Matroska files of equal size."""
     ours, theirs = media.load(output)[:frames], media.load(reference)[:frames]
     if (ours.width, ours.height, ours.num_frames) != (theirs.width, theirs.height, theirs.num_frames):

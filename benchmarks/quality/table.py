@@ -6,11 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.quality.methods import LANCZOS
-from benchmarks.quality.metrics import NAMES
+from benchmarks.quality.metrics import NAMES, Values
 from benchmarks.quality.prepare import Preparation
 from benchmarks.quality.score import Row
-
-Values = dict[str, float | None]
 
 
 @dataclass(frozen=True)
