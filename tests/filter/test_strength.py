@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
+from vs_gansr.engine import engines
+
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 FORMATS = [vs.GRAY8, vs.GRAYS, vs.YUV420P8, vs.YUV420P10, vs.YUV422P16, vs.YUV444PS, vs.RGB24, vs.RGBS, vs.RGBH]
 ids = {"ids": lambda f: vs.core.get_video_format(f).name}

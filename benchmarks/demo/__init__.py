@@ -1,0 +1,1 @@
+"""What scripts/demo shows: `clip` draws its own little film, `sheet` lays crops side by side."""
