@@ -1,8 +1,8 @@
 """Measures whether texture is like the reference's, aligned or not; knows nothing of how either picture was made.
 
-All of it works on luma in 8-bit code values, (frames, height, width) float32, and is relative to the reference: a picture
-that is its reference has SWD 0, energies 1 and coherence 1. docs/measures.md says what each figure tells and how it was
-checked against rankings by eye.
+All of it works on luma in 8-bit code values, (frames, height, width) float32, and is relative to the reference: a
+picture that is its reference has SWD 0, energies 1 and coherence 1. docs/measures.md says what each figure tells and
+how it was checked against rankings by eye.
 """
 
 from __future__ import annotations
