@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..model.rewrite.ends import Samples
 from .cuda_options import CudaOptions
 from .planes import Plane
 
-__all__ = ["CPU", "CUDA", "PRECISIONS", "Engine", "EngineKey", "cpu_threads"]
+__all__ = ["CPU", "CUDA", "FLOAT32", "PRECISIONS", "Engine", "EngineKey", "cpu_threads"]
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"  # as ONNX Runtime calls them
+FLOAT32 = Samples.float32()  # black at 0, white at 1
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
@@ -40,6 +42,10 @@ class EngineKey:
     """Processors for a picture while there is no other, on a stream of its own; 0: no such stream."""
     limit: int = 0
     """Bytes of device memory for each stream; 0: as many as there are."""
+    source: Samples = FLOAT32
+    """How the input planes store their samples."""
+    target: Samples = FLOAT32
+    """How the output planes store theirs."""
     cuda: CudaOptions = field(default_factory=CudaOptions)
     """Choices of sessions on CUDA; without meaning elsewhere."""
 
@@ -52,11 +58,11 @@ class Engine(Protocol):
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         """Computes `outputs` from `inputs`.
 
-        `inputs` are float planes of `key.height` x `key.width`, black at 0 and white at 1: the channels of all frames
-        that the network sees, in order. `outputs` are the planes of one frame, float32, `scale` times as large, or
-        any part of that: the one that begins at `offset`, (x, y) in input pixels. Rows may lie further apart than
-        they are long. Raises ShortageError where memory runs out, NotFiniteError where the network gives numbers
-        that are not finite, DeviceLostError where its device is gone, RenderError for whatever else fails.
+        `inputs` are planes of `key.height` x `key.width` as `key.source` stores them: the channels of all frames that
+        the network sees, in order. `outputs` are the planes of one frame as `key.target` stores them, `scale` times
+        as large, or any part of that: the one that begins at `offset`, (x, y) in input pixels. Rows may lie further
+        apart than they are long. Raises ShortageError where memory runs out, NotFiniteError where the network gives
+        numbers that are not finite, DeviceLostError where its device is gone, RenderError for whatever else fails.
         """
 
     def size(self) -> int:

@@ -14,45 +14,44 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
 from ..errors import NotFiniteError, RenderError, ShortageError, one_line
+from ..model.rewrite import cpu_layout, ends
 from ..model.rewrite.depth_to_space import Shuffle, take_out
 from ..model.spec import Model, ModelSpec
 from . import memory, planes, sessions
-from .base import CPU, EngineKey
+from .base import CPU, FLOAT32, EngineKey
 from .planes import Plane, Tensor
 
 __all__ = ["OnnxRuntimeEngine", "Stream"]
 
 
 class Stream:
-    """One picture's way through an Engine: fill `input`, call `run`, read `output`.
+    """One picture's way through an engine: fill `input`, call `run`, read `output`."""
 
-    Both are float32 NCHW arrays, (1, C, H, W) with the channels of all frames the network sees, and
-    (1, C, S*H, S*W) with those of one, values as the network wants and gives them; with a `shuffle` left
-    to whoever reads it the output is (1, C * S**2 or more, H, W).
-    """
-
-    def __init__(
-        self, session: ort.InferenceSession, spec: ModelSpec, key: EngineKey, cells: int | None = None
-    ) -> None:
-        scale = spec.scale
-        kind = np.float16 if spec.half_input else np.float32
-        self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), kind)
-        large = (1, spec.channels, key.height * scale, key.width * scale)
-        self.output: Tensor = np.zeros((1, cells, key.height, key.width) if cells else large, kind)
+    def __init__(self, session: ort.InferenceSession, spec: ModelSpec, key: EngineKey, network: Prepared) -> None:
+        self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
+        """Shape (1, C, H, W), the channels of all frames that the network sees, values as it takes them."""
+        large = (1, spec.channels, key.height * spec.scale, key.width * spec.scale)
+        small = (1, network.cells, key.height, key.width)
+        self.output: Tensor = np.zeros(small if network.cells else large, network.gives)
+        """Shape (1, C, S*H, S*W); (1, C * S**2 or more, H, W) where the depth-to-space is left to its reader."""
+        self.watch: Tensor = np.zeros(1, np.float32)
+        """The sum of what the network gave, where `output` cannot tell whether that was finite."""
         self._session = session
         self._binding = session.io_binding()
-        for bind, name, array in (
-            (self._binding.bind_input, spec.input, self.input),
-            (self._binding.bind_output, session.get_outputs()[0].name, self.output),
-        ):
-            bind(name, "cpu", 0, kind, array.shape, array.ctypes.data)
+        [entry], [result, *watch] = session.get_inputs(), session.get_outputs()
+        into, out = self._binding.bind_input, self._binding.bind_output
+        bound = [(into, entry.name, self.input), (out, result.name, self.output)]
+        bound += [(out, each.name, self.watch) for each in watch]
+        for bind, name, array in bound:
+            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
     def run(self) -> None:
         """Computes `output` from `input`. Raises ShortageError or RenderError with ONNX Runtime's reason."""
@@ -62,8 +61,27 @@ class Stream:
             raise failure(error) from error
 
     def finite(self) -> bool:
-        """True if `output` holds neither NaN nor infinity."""
-        return bool(np.isfinite(self.output.sum(dtype=np.float32)))  # one such value is enough to spoil a sum
+        """True if the network gave neither NaN nor infinity: one such value is enough to spoil a sum."""
+        seen = self.output if self.output.dtype.kind == "f" else self.watch
+        return bool(np.isfinite(seen.sum(dtype=np.float32)))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network ready to become sessions."""
+
+    proto: onnx.ModelProto
+    """Of static shape, in the precision asked for, between the ends of its key."""
+    takes: np.dtype[Any]
+    """What its input holds."""
+    gives: np.dtype[Any]
+    """What its output holds."""
+    peak: float
+    """The value that stands for white in both, where the graph does not see to it."""
+    shuffle: Shuffle | None = None
+    """The depth-to-space that was taken out of its end."""
+    cells: int = 0
+    """Channels before that; 0 where nothing was taken out."""
 
 
 def failure(error: Exception) -> RenderError:
@@ -77,46 +95,21 @@ class OnnxRuntimeEngine:
 
     def __init__(self, model: Model, key: EngineKey) -> None:
         self.spec = model.spec
+        """The network's."""
         self.key = key
-        self.shuffle: Shuffle | None = None
+        """What it was made for."""
         self._streams: queue.LifoQueue[Stream] = queue.LifoQueue()
         self._alone: Stream | None = None
         self._wanted = 0  # how many callers have a stream or wait for one
         self._lock = threading.Lock()
-        try:
-            session, cells = self._session(model, key)
-            for _ in range(key.streams):
-                self._streams.put(Stream(session, model.spec, key, cells))
-            if key.alone:
-                session, cells = self._session(model, replace(key, threads=key.alone))
-                self._alone = Stream(session, model.spec, key, cells)
-        except MemoryError as error:
-            raise ShortageError(f"no memory for pictures of {key.width}x{key.height}") from error
-
-    def _session(self, model: Model, key: EngineKey) -> tuple[ort.InferenceSession, int | None]:
-        """A session and, if it leaves the last depth-to-space to `shuffle`, its channels."""
-        session, cells = self._without_shuffle(model, key)
-        if session is None:
-            session = sessions.create(sessions.fix(onnx.load_model_from_string(model.data), model.spec, key), key)
-            sessions.check_output(session, model.spec, key)
-        return session, cells
-
-    def _without_shuffle(self, model: Model, key: EngineKey) -> tuple[ort.InferenceSession | None, int | None]:
-        """A session that leaves the last depth-to-space to `shuffle`, and its channels; on the CPU, where it pays."""
-        if key.provider != CPU:
-            return None, None
-        proto = onnx.load_model_from_string(model.data)
-        with sessions.rewriting():
-            taken = take_out(proto)
-        scale = model.spec.scale
-        if taken is None or taken.block != scale or taken.channels != model.spec.channels * scale**2:
-            return None, None
-        session = sessions.create(sessions.fix(proto, model.spec, key), key)
-        shape = session.get_outputs()[0].shape
-        if shape[2:] != [key.height, key.width] or not isinstance(shape[1], int):
-            return None, None
-        self.shuffle = taken
-        return session, shape[1]
+        self._network, session = prepared(model, key)
+        self.shuffle = self._network.shuffle
+        """What is left to whoever reads a stream's output."""
+        for _ in range(key.streams):
+            self._streams.put(Stream(session, model.spec, key, self._network))
+        if key.alone:
+            session = sessions.create(self._network.proto, replace(key, threads=key.alone))
+            self._alone = Stream(session, model.spec, key, self._network)
 
     @contextmanager
     def stream(self) -> Iterator[Stream]:
@@ -138,11 +131,11 @@ class OnnxRuntimeEngine:
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         spec = self.spec
         with self.stream() as stream:
-            planes.load(inputs, stream.input, spec.peak)
+            planes.load(inputs, stream.input, self._network.peak)
             stream.run()
             if not stream.finite():
                 raise NotFiniteError("the network gives values that are not finite for this picture")
-            planes.store(stream.output, outputs, offset, spec.scale, spec.peak, self.shuffle)
+            planes.store(stream.output, outputs, offset, spec.scale, self._network.peak, self.shuffle)
 
     def size(self) -> int:
         return memory.need(self.spec, self.key)
@@ -151,3 +144,33 @@ class OnnxRuntimeEngine:
         self._alone = None
         while not self._streams.empty():
             self._streams.get()
+
+
+def prepared(model: Model, key: EngineKey) -> tuple[Prepared, ort.InferenceSession]:
+    """The network for `key`, and its first session; on the CPU without its last depth-to-space, where that pays."""
+    spec = model.spec
+    if key.provider == CPU:
+        proto = onnx.load_model_from_string(model.data)
+        with sessions.rewriting():
+            taken = take_out(proto)
+        if taken and taken.block == spec.scale and taken.channels == spec.channels * spec.scale**2:
+            network = with_ends(sessions.fix(proto, spec, key), spec, key)
+            session = sessions.create(network.proto, key)
+            shape = session.get_outputs()[0].shape
+            if shape[2:] == [key.height, key.width] and isinstance(shape[1], int):
+                return replace(network, shuffle=taken, cells=shape[1]), session
+    network = with_ends(sessions.fix(onnx.load_model_from_string(model.data), spec, key), spec, key)
+    session = sessions.create(network.proto, key)
+    sessions.check_output(session, spec, key)
+    return network, session
+
+
+def with_ends(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> Prepared:
+    """The network between samples as the key stores them; as it is where they are plain floats."""
+    if key.source == key.target == FLOAT32:
+        kind: np.dtype[Any] = np.dtype(np.float16 if spec.half_input else np.float32)
+        return Prepared(proto, kind, kind, spec.peak)
+    shape = (1, spec.inputs, key.height, key.width)
+    with sessions.rewriting():
+        wrapped = ends.wrap(cpu_layout.modern(proto), key.source, key.target, shape, spec.peak, watch=True)
+    return Prepared(wrapped, key.source.dtype, key.target.dtype, 1.0)

@@ -1,6 +1,6 @@
 """Owns the way between frame planes and tensors; knows no colours and no sessions.
 
-A tensor is a C-contiguous array of shape (1, C, H, W); planes are 2-D float32 arrays (H, W) whose rows may be
+A tensor is a C-contiguous array of shape (1, C, H, W); planes are 2-D arrays (H, W) whose rows may be
 further apart than W values, as VapourSynth aligns them.
 """
 
@@ -13,12 +13,27 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.rewrite.depth_to_space import Shuffle
+from ..model.rewrite.ends import Samples
 
-__all__ = ["HALF_MAX", "Plane", "Tensor", "Ramp", "add", "equal", "finite", "load", "padded", "store", "tame", "views"]
+__all__ = [
+    "HALF_MAX",
+    "Plane",
+    "Ramp",
+    "Tensor",
+    "add",
+    "equal",
+    "finite",
+    "load",
+    "padded",
+    "quantise",
+    "store",
+    "tame",
+    "views",
+]
 
-type Plane = npt.NDArray[np.float32]
+type Plane = npt.NDArray[Any]
 type Ramp = npt.NDArray[np.float32]
-type Tensor = npt.NDArray[np.floating[Any]]
+type Tensor = npt.NDArray[Any]
 
 HALF_MAX = np.float32(65504)  # the largest number a half float holds
 HALF_EXPONENT = np.uint16(0x7C00)  # all its bits are set in what is not finite
@@ -83,6 +98,14 @@ def store(
             np.copyto(place, part, casting="same_kind")
         if peak != 1.0:
             place /= peak
+
+
+def quantise(values: Plane, place: Plane, samples: Samples) -> None:
+    """Writes float values, black at 0 and white at 1, as `samples` stores them."""
+    codes = values * np.float32(samples.scale) + np.float32(samples.offset)
+    if samples.is_integer:
+        codes = np.rint(np.clip(codes, 0, samples.peak))
+    np.copyto(place, codes, casting="unsafe" if samples.is_integer else "same_kind")
 
 
 def add(result: Plane, place: Plane, columns: Ramp, rows: Ramp) -> None:

@@ -18,20 +18,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import DeviceLostError, GansrError, NotFiniteError, RenderError, ShortageError, one_line
+from ..model.rewrite.ends import Samples
 from ..model.spec import Model
 from . import engines, planes, providers
-from .base import Engine, EngineKey
+from .base import FLOAT32, Engine, EngineKey
 from .layout import Layout, Limits, TilePlanner
 from .planes import Plane
 from .session_cache import Lease
 
-__all__ = ["Choice", "Recovery"]
+__all__ = ["PLAIN", "Choice", "Recovery", "Stored"]
 
 TRIES = 4  # at one tile, before its engine is held to be broken
 SESSIONS = 3  # engines at one picture, before its choice is given up
 PAUSE = 0.1  # seconds before a new engine, for whatever else needs to recover
 OVERFLOWS = 3  # pictures that half precision could not hold, until it is given up
 MOST_SIZES = 4  # engines held at once for a clip whose size varies
+
+
+type Stored = tuple[Samples, Samples]  # how the planes of a picture and of its result store their samples
+PLAIN: Stored = (FLOAT32, FLOAT32)
 
 
 @dataclass(frozen=True)
@@ -71,22 +76,22 @@ class Recovery:
         self.planner = TilePlanner(choice.model, choice.key, self.limits)
         """The network that runs now, where, and in which tiles."""
 
-    def prepare(self, width: int, height: int) -> None:
+    def prepare(self, width: int, height: int, stored: Stored = PLAIN) -> None:
         """Makes the engine for pictures of width x height before the first one arrives."""
         while True:
             planner = self.planner
             try:
-                self._prepare(planner, width, height)
+                self._prepare(planner, width, height, stored)
                 return
             except GansrError as error:
                 self._next(planner, error)
 
-    def _prepare(self, planner: TilePlanner, width: int, height: int) -> None:
+    def _prepare(self, planner: TilePlanner, width: int, height: int, stored: Stored) -> None:
         """The same with one choice."""
         while True:
             layout = planner.layout(width, height)
             try:
-                with self._engine(planner.model, replace(planner.key, width=layout.size[0], height=layout.size[1])):
+                with self._engine(planner.model, sized(planner.key, layout, planner.key.precision, stored)):
                     return
             except ShortageError as error:
                 self._warn_of_shortage(planner.shrink((width, height), layout, error))
@@ -95,20 +100,22 @@ class Recovery:
         if words:
             self.say(words, "out of memory")
 
-    def render(self, n: int, picture: Sequence[Plane], result: Sequence[Plane]) -> None:
+    def render(self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: Stored = PLAIN) -> None:
         """Fills `result`, frame n, from `picture`, the planes of all frames seen.
 
-        Both as Engine.run has them, at any size. Raises RenderError where nothing helps.
+        Both as Engine.run has them, at any size; `stored` says how. Raises RenderError where nothing helps.
         """
         while True:
             planner = self.planner
             try:
-                self._render(n, planner, picture, result)
+                self._render(n, planner, picture, result, stored)
                 return
             except GansrError as error:
                 self._next(planner, error)
 
-    def _render(self, n: int, planner: TilePlanner, picture: Sequence[Plane], result: Sequence[Plane]) -> None:
+    def _render(
+        self, n: int, planner: TilePlanner, picture: Sequence[Plane], result: Sequence[Plane], stored: Stored
+    ) -> None:
         """The same with one choice."""
         height, width = picture[0].shape
         precision = planner.key.precision
@@ -116,11 +123,11 @@ class Recovery:
         broken = 0
         while True:
             layout = planner.layout(width, height)
-            key = replace(planner.key, width=layout.size[0], height=layout.size[1], precision=precision)
+            key = sized(planner.key, layout, precision, stored)
             engine: Engine | None = None
             try:
                 with self._engine(planner.model, key) as engine:
-                    self._compute(n, layout, engine, planner.spec.scale, picture, result)
+                    self._compute(n, layout, engine, planner.spec.scale, picture, result, stored)
                 return
             except ShortageError as error:
                 self._drop(key, engine)  # and with it the memory it holds, which may be enough
@@ -147,25 +154,26 @@ class Recovery:
         scale: int,
         picture: Sequence[Plane],
         result: Sequence[Plane],
+        stored: Stored,
     ) -> None:
         """Runs all tiles. Raises as Engine.run does."""
         seen = planes.padded(picture, *layout.covered)
-        if layout.ramps:
-            for plane in result:
-                plane[...] = 0
+        sums = [np.zeros(plane.shape, np.float32) for plane in result] if layout.ramps else []
         for i, tile in enumerate(layout.tiles):
             x, y = tile.x, tile.y
             part = [plane[y.start : y.start + y.size, x.start : x.start + x.size] for plane in seen]
             if layout.ramps:
                 whole = [np.empty((scale * y.size, scale * x.size), np.float32) for _ in result]
                 self._run(n, engine, part, whole, (0, 0))
-                for plane, computed in zip(result, whole, strict=True):
+                for plane, computed in zip(sums, whole, strict=True):
                     there = plane[scale * y.start : scale * (y.start + y.size), scale * x.start :]
                     planes.add(computed, there[:, : scale * x.size], *layout.ramps[i])
             else:
                 rows, columns = slice(scale * y.keep, scale * y.keep_end), slice(scale * x.keep, scale * x.keep_end)
                 kept = [plane[rows, columns] for plane in result]
                 self._run(n, engine, part, kept, (x.keep - x.start, y.keep - y.start))
+        for values, plane in zip(sums, result, strict=bool(sums)):
+            planes.quantise(values, plane, stored[1])
 
     def _run(
         self, n: int, engine: Engine, part: Sequence[Plane], kept: Sequence[Plane], offset: tuple[int, int]
@@ -250,6 +258,19 @@ class Recovery:
                 return
             self._said.add(once or message)
         self._say(message)
+
+
+def sized(key: EngineKey, layout: Layout, precision: str, stored: Stored) -> EngineKey:
+    """The engine's key for a layout; tiles that fade into each other are summed up as floats."""
+    source, target = stored
+    return replace(
+        key,
+        width=layout.size[0],
+        height=layout.size[1],
+        precision=precision,
+        source=source,
+        target=FLOAT32 if layout.ramps else target,
+    )
 
 
 def release_all(leases: dict[EngineKey, Lease[Engine]]) -> None:

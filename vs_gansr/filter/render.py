@@ -2,40 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import vapoursynth as vs
 
+from ..colour import tags
 from ..engine import malloc_trim, planes
-from ..engine.recovery import Recovery
+from ..engine.recovery import Recovery, Stored
+from ..model.rewrite.ends import Samples
 from . import temporal
 
-__all__ = ["NetworkFilter"]
+__all__ = ["NetworkFilter", "samples_of"]
 
-KEPT_PROPS = ("_Matrix", "_Range", "_Transfer", "_Primaries")  # what the conversion back needs to know of RGB
+KEPT_PROPS = ("_Matrix", "_Range", "_Transfer", "_Primaries")  # what the conversion back needs to know
 
 
 class NetworkFilter:
-    """Turns frames of 32 bit float RGB (or Gray) of any size into frames `scale` times larger.
+    """Turns frames of any size into frames `scale` times larger: RGB of 32 bit float, or the first plane of others.
 
     Called with a frame, in the middle of its neighbours where the network takes several.
     """
 
-    def __init__(self, core: vs.Core, network: Recovery, scale: int) -> None:
+    def __init__(self, core: vs.Core, network: Recovery, scale: int, target: vs.VideoFormat) -> None:
         self.core = core
         """Makes the frames."""
         self.network = network
         """Computes them."""
         self.scale = scale
         """Output over input size."""
+        self.target = target
+        """What comes out: RGBS, or Gray of any depth, in the range that the frame has."""
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         seen = temporal.window([f] if isinstance(f, vs.VideoFrame) else f)
         picture = seen[len(seen) // 2]
-        out = self.core.create_video_frame(picture.format, picture.width * self.scale, picture.height * self.scale)
+        out = self.core.create_video_frame(self.target, picture.width * self.scale, picture.height * self.scale)
         for name in KEPT_PROPS:
             if name in picture.props:
                 out.props[name] = picture.props[name]
-        self.network.render(n, [plane for frame in seen for plane in planes.views(frame)], planes.views(out))
+        count = self.target.num_planes
+        self.network.render(
+            n,
+            [plane for frame in seen for plane in planes.views(frame)[:count]],
+            planes.views(out),
+            self.stored(picture),
+        )
         malloc_trim.breathe()
         return out
+
+    def stored(self, frame: vs.VideoFrame) -> Stored:
+        """How the frame stores what the network sees, and how the result is to store what it gives."""
+        return samples_of(frame.format, frame.props), samples_of(self.target, frame.props)
+
+
+def samples_of(fmt: vs.VideoFormat, props: Mapping[str, Any]) -> Samples:
+    """How a frame of this format stores its first plane."""
+    if fmt.sample_type == vs.FLOAT:
+        return Samples(np.dtype(np.float16 if fmt.bits_per_sample == 16 else np.float32))
+    return Samples.integer(fmt.bits_per_sample, bool(tags.full_range(int(fmt.color_family), props)))

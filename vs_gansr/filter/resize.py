@@ -13,11 +13,11 @@ import numpy as np
 import vapoursynth as vs
 
 from ..colour import tags
-from ..colour.tags import ColourKey, Family, Format
+from ..colour.tags import ColourKey, Format
 from ..errors import RenderError
 from .log import guarded
 
-__all__ = ["Back", "Join", "blended", "conversion", "describe_format", "with_chroma", "with_luma"]
+__all__ = ["Back", "Join", "blended", "conversion", "describe_format"]
 
 
 def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
@@ -122,35 +122,3 @@ class Join:
         for name, value in chroma.props.items():
             out.props[name] = value
         return out
-
-
-def with_luma(clip: vs.VideoNode, source: Format | None, target: Format | None) -> vs.VideoNode:
-    """`clip`, YUV or RGB, as YUV: as it is where the result will be of its family, else at full chroma size."""
-    if source and target and source.family == Family.YUV and target.family != Family.RGB:
-        return clip
-    matrix = {}
-    if source and source.family == Family.RGB:  # the one that a result in YUV has
-        matrix = {"matrix": tags.guess_matrix(clip.width, clip.height)}
-    return clip.resize.Bicubic(format=vs.YUV444PS, **tags.CATMULL_ROM, **matrix)
-
-
-def with_chroma(
-    luma: vs.VideoNode, tagged: vs.VideoNode, whole: vs.VideoNode, target: Format | None, scale: int
-) -> vs.VideoNode:
-    """The network's `luma` with the chroma of `whole`, enlarged by zimg at its siting.
-
-    In the format of `target` where `whole` is of its family, so that chroma is resampled only once.
-    """
-    core = vs.core.core
-    size = {"width": luma.width, "height": luma.height}
-    final = target if target and whole.format.id != vs.YUV444PS else None
-    if target and target.family == Family.GRAY:
-        return luma
-    if final:
-        gray = core.query_video_format(vs.GRAY, vs.FLOAT if final.is_float else vs.INTEGER, final.bits)
-        luma = core.gansr.FrameFilter([tagged], guarded(Back(luma, describe_format(gray))), **size, format=gray.id)
-    format = final.id if final else vs.YUV444PS
-    chroma = core.gansr.FrameFilter(
-        [tagged if final else whole], guarded(Back(whole, final, scale)), **size, format=format
-    )
-    return core.gansr.FrameFilter([chroma, luma], guarded(Join(core)))
