@@ -91,9 +91,15 @@ def test_a_run_starts_from_an_exported_network(trainer: Make, small_recipe: Reci
         before = export.load_generator(tmp_path / "first" / CHECKPOINT)[0](picture)
         assert float((more.generator(picture) - before).abs().max()) < 1e-5
     assert more.origin.startswith(f"first.onnx (recipe smoke {small_recipe.digest()}, 10 steps")
-    wider = dataclasses.replace(small_recipe, generator=dataclasses.replace(small_recipe.generator, width=32))
-    with pytest.raises(RecipeError, match=r"run\.init .*first\.onnx: adopt: its kernels are"):
-        trainer(wider, "wider", init=str(tmp_path / "first.onnx"))
+    wider = dataclasses.replace(
+        small_recipe, generator=dataclasses.replace(small_recipe.generator, width=32, convolutions=5)
+    )
+    with torch.no_grad():
+        grown = trainer(wider, "wider", init=str(tmp_path / "first.onnx")).generator(picture)
+    assert float((grown - before).abs().mean()) < 0.01
+    smaller = dataclasses.replace(small_recipe, generator=dataclasses.replace(small_recipe.generator, convolutions=2))
+    with pytest.raises(RecipeError, match=r"run\.init .*first\.onnx: grow: 16 features x 3 convolutions do not fit"):
+        trainer(smaller, "smaller", init=str(tmp_path / "first.onnx"))
 
 
 def test_a_generator_dead_before_its_last_layer_stops_the_run(trainer: Make, small_recipe: Recipe) -> None:
@@ -149,9 +155,9 @@ def test_a_stage_of_playing_only(trainer: Make, small_recipe: Recipe, tmp_path: 
     rows = smoke.losses_logged(tmp_path / "second")
     assert all("accuracy" in row and row["slope"] == 0 for row in rows)
     assert load(tmp_path / "second" / CHECKPOINT)["origin"].startswith("smoke at step 10, file SHA-256 ")
-    wider = dataclasses.replace(recipe, generator=dataclasses.replace(recipe.generator, width=32))
-    with pytest.raises(RecipeError, match=r"run\.init .* does not fit"):
-        trainer(wider, "third", init=str(tmp_path / "first" / CHECKPOINT))
+    smaller = dataclasses.replace(recipe, generator=dataclasses.replace(recipe.generator, convolutions=2))
+    with pytest.raises(RecipeError, match=r"run\.init .* do not fit into 16 x 2"):
+        trainer(smaller, "third", init=str(tmp_path / "first" / CHECKPOINT))
 
 
 def test_a_stop_asked_for_is_clean(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:

@@ -55,7 +55,12 @@ def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
     """Draw a fate: the same generator state and config give the same answer."""
 
     chosen = _choose(rng, config.codecs)
-    bounds = {"h264": config.h264_crf, "h265": config.h265_crf, "mpeg2": config.mpeg2_q}.get(chosen, (0.0, 0.0))
+    bounds = {
+        "h264": config.h264_crf,
+        "h265": config.h265_crf,
+        "mpeg2": config.mpeg2_q,
+        "mpeg4": config.mpeg4_q,
+    }.get(chosen, (0.0, 0.0))
     return Degradation(
         kernel=_choose(rng, config.kernels),
         codec=chosen,

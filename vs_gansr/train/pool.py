@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from . import data, degrade, titles
 from .codec import Frames
-from .recipe import Recipe
+from .recipe import PoolConfig, Recipe
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,12 @@ def folder(recipe: Recipe, held_out: bool = False, base: str | Path = ".pool") -
     return Path(base) / (recipe.digest("data", "degrade", "pool") + ("-held-out" if held_out else ""))
 
 
-def cut(
-    high: Frames, low: Frames, rng: np.random.Generator, crops: int, crop: int, frames: int
-) -> tuple[Frames, Frames]:
-    """`crops` squares of `frames` neighbouring frames from a pair of clips, the detailed ones likelier.
+def cut(high: Frames, low: Frames, rng: np.random.Generator, config: PoolConfig) -> tuple[Frames, Frames]:
+    """`config.crops` squares of `config.frames` neighbouring frames from a pair of clips, the detailed ones likelier.
 
     Returns (crops, frames, crop, crop, 3) and the matching small ones.
     """
+    crops, crop, frames = config.crops, config.crop, config.frames
     length, height = high.shape[:2]
     scale = height // low.shape[1]
     small = crop // scale
@@ -100,7 +99,7 @@ def cut(
         scores.append(float(activity[y * scale : y * scale + crop, x * scale : x * scale + crop].mean()))
     highs, lows = [], []
     for _ in range(crops):
-        chosen = data.pick(rng, scores)
+        chosen = data.pick(rng, scores, config.detail_power)
         (y, x), first = places.pop(chosen), int(rng.integers(length - frames + 1))
         scores.pop(chosen)
         lows.append(low[first : first + frames, y : y + small, x : x + small])
@@ -112,7 +111,7 @@ def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -
     """Clip number `index` of the pool: crops as `cut` returns them, and a label."""
     config = recipe.pool
     rng = np.random.default_rng([config.seed, index, int(held_out)])
-    sharp, source = data.clip(recipe.data, files, rng, config.length, config.field)
+    sharp, source = data.clip(recipe.data, files, rng, config)
     also = ""
     # Drawn only where asked for: a recipe without them makes the pool it always made.
     if recipe.degrade.soft_chance:
@@ -125,7 +124,7 @@ def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -
         sharp = titles.lettering(sharp, rng)
         also += ", titles"
     low, fate = degrade.degrade(sharp, rng, recipe.degrade)
-    high, small = cut(sharp, low, rng, config.crops, config.crop, config.frames)
+    high, small = cut(sharp, low, rng, config)
     return high, small, f"{Path(source.name).stem}: {fate}{also}"
 
 

@@ -22,7 +22,8 @@ class DataConfig:
 
     `weights` pairs a glob on the file name with a factor, the first match counts, 1 where none matches and 0 leaves
     a file out. `exclude_licences` drops stills whose manifest licence contains one of the strings. `holdout` stills
-    (every n-th of the sorted list) are never trained on: they measure the run. Lettering is drawn over `titles` of the
+    (every n-th of the sorted list) are never trained on: they measure the run, as do files, videos included, whose
+    names match a glob of `held_out`. Lettering is drawn over `titles` of the
     clips. Videos are made `video_scale` times as large, drawn anew for each clip.
     """
 
@@ -31,6 +32,7 @@ class DataConfig:
     exclude_licences: tuple[str, ...] = ()
     video_share: float = 0.2
     holdout: int = 12
+    held_out: tuple[str, ...] = ()
     titles: float = 0.0
     video_scale: tuple[float, float] = (0.5, 0.67)
 
@@ -58,6 +60,7 @@ class DegradeConfig:
     h264_crf: tuple[float, float] = (15, 29)
     h265_crf: tuple[float, float] = (21, 31)
     mpeg2_q: tuple[float, float] = (2, 6)
+    mpeg4_q: tuple[float, float] = (2, 8)
     soft_chance: float = 0.0
     soft_sigma: tuple[float, float] = (0.4, 1.3)
     camera_chance: float = 0.0
@@ -76,7 +79,8 @@ class DegradeConfig:
 @dataclass(frozen=True)
 class PoolConfig:
     """Size of the pool of degraded clips: `clips` encodes of `length` frames of `field` (width, height), from each of
-    which `crops` squares of `crop` large-picture pixels and `frames` neighbouring frames are kept."""
+    which `crops` squares of `crop` large-picture pixels and `frames` neighbouring frames are kept. A place's chance
+    to be kept is its detail to the power of `detail_power`."""
 
     clips: int = 700
     length: int = 9
@@ -84,6 +88,7 @@ class PoolConfig:
     crops: int = 6
     crop: int = 192
     frames: int = 3
+    detail_power: float = 1.0
     seed: int = 1
 
 

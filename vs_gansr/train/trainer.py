@@ -21,7 +21,8 @@ from torch.utils.tensorboard import SummaryWriter
 from . import balance, checkpoint, export, losses, metrics
 from .adversary import Adversary
 from .codec import Frames
-from .generator import Generator
+from .generator import Generator, Plain
+from .grow import grow
 from .pool import Pool
 from .recipe import Recipe, RecipeError
 
@@ -352,17 +353,26 @@ class Trainer:
         digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         if path.suffix == ".onnx":
             plain, properties = export.from_onnx(path)
-            try:
-                self.generator.adopt(plain)
-            except ValueError as error:
-                raise RecipeError(f"run.init {path}: {error}") from error
+            self._become(plain, path)
             return f"{path.name} ({properties.get('gansr.training', 'no record')}), file SHA-256 {digest}"
-        state = checkpoint.load(path, self.device)
-        if state["recipe"]["generator"]["width"] != self.recipe.generator.width:
-            raise RecipeError(f"run.init {path}: {state['recipe']['generator']} does not fit {self.recipe.generator}")
-        self.generator.load_state_dict(state["mean"])
-        self.generator.slope = float(state["slope"])
-        return f"{state['recipe']['name']} at step {state['step']}, file SHA-256 {digest}"
+        start, settings, state = export.load_generator(path)
+        mine, theirs = (dataclasses.replace(g, start_slope=0.0) for g in (self.recipe.generator, settings.generator))
+        if mine == theirs:
+            self.generator.load_state_dict(state["mean"])
+            self.generator.slope = float(state["slope"])
+        else:
+            self._become(start.plain(), path)
+        return f"{settings.name} at step {state['step']}, file SHA-256 {digest}"
+
+    def _become(self, plain: Plain, path: Path) -> None:
+        """Take over a folded generator, grown to this recipe's width and depth where it is smaller."""
+        run, config = self.recipe.run, self.recipe.generator
+        try:
+            if (int(plain.convolutions[0][0].shape[0]), len(plain.convolutions)) != (config.width, config.convolutions):
+                plain = grow(plain, config.width, config.convolutions, run.seed)
+            self.generator.adopt(plain)
+        except ValueError as error:
+            raise RecipeError(f"run.init {path}: {error}") from error
 
 
 def _logged_step(line: str) -> float:
