@@ -72,7 +72,9 @@ def test_filming_takes_the_chosen_share_and_repeats(sharp: Frames) -> None:
     assert a.std() > b.std()
 
 
-@pytest.mark.parametrize(("name", "mild", "harsh"), [("h264", 16, 38), ("h265", 18, 40), ("mpeg2", 2, 20)])
+@pytest.mark.parametrize(
+    ("name", "mild", "harsh"), [("h264", 16, 38), ("h265", 18, 40), ("mpeg2", 2, 20), ("mpeg4", 2, 20)]
+)
 def test_codecs_lose_more_at_harsher_settings(sharp: Frames, name: str, mild: float, harsh: float) -> None:
     clean = degrade.apply(sharp, CLEAN, np.random.default_rng(0), 2)
     losses = []

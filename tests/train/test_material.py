@@ -7,6 +7,7 @@ import hashlib
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -68,6 +69,72 @@ def test_detailed_places_are_likelier() -> None:
     rng = np.random.default_rng(0)
     counts = np.bincount([data.pick(rng, [0.0, 2.0, 6.0]) for _ in range(3000)], minlength=3) / 3000
     assert counts[0] < 0.02 < counts[1] < counts[2]
+
+
+def test_power_makes_them_likelier_still() -> None:
+    counts = [
+        np.bincount([data.pick(np.random.default_rng(n), [2.0, 6.0], power) for n in range(1000)], minlength=2)[1]
+        for power in (0.0, 1.0, 2.0)
+    ]
+    assert counts[0] == pytest.approx(500, abs=60)
+    assert counts[1] == pytest.approx(750, abs=60)
+    assert counts[2] == pytest.approx(900, abs=60)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/ with 20 frames of H.264, 320x192, as .mp4 and as a raw stream: flat on the left, grain on the right, and
+    brighter by 8 in each frame."""
+    root = tmp_path_factory.mktemp("video")
+    (root / "train").mkdir()
+    grain = np.random.default_rng(0).integers(0, 60, (192, 160, 3))
+    for name, kind in (("shot.mp4", "mp4"), ("raw.264", "h264")):
+        with av.open(str(root / "train" / name), "w", format=kind) as container:
+            stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
+            stream.width, stream.height, stream.pix_fmt = 320, 192, "yuv420p"
+            for n in range(20):
+                picture = np.full((192, 320, 3), 8 * n)
+                picture[:, 160:] += grain
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24")))
+            container.mux(stream.encode())
+    return root
+
+
+@pytest.mark.parametrize("name", ["shot.mp4", "raw.264"])
+def test_excerpts_are_consecutive_halved_and_start_anywhere(video: Path, name: str) -> None:
+    starts = set()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        frames = data.excerpt(video / "train" / name, rng, 4, (640, 384), (0.5, 0.5))
+        assert frames.shape == (4, 96, 160, 3)
+        levels = frames[:, :, :70].mean((1, 2, 3))
+        assert np.abs(np.diff(levels) - 8).max() < 1.5, "not one frame after the other"
+        starts.add(round(float(levels[0]) / 8))
+    assert min(starts) <= 4 and max(starts) >= 12 and max(starts) <= 16
+
+
+def test_excerpts_prefer_detailed_places(video: Path) -> None:
+    textured = [
+        float(
+            data.excerpt(video / "train" / "shot.mp4", np.random.default_rng(seed), 1, (64, 64), (0.5, 0.5), 2.0)[
+                0
+            ].std()
+        )
+        for seed in range(12)
+    ]
+    assert np.median(textured) > 5
+
+
+def test_short_videos_are_named(video: Path) -> None:
+    with pytest.raises(ValueError, match=r"excerpt: .*shot\.mp4 has 20 frames, fewer than 21; shorten pool\.length"):
+        data.excerpt(video / "train" / "shot.mp4", np.random.default_rng(0), 21, (64, 64), (0.5, 0.5))
+
+
+def test_videos_named_as_held_out_only_measure(video: Path) -> None:
+    found = data.sources(DataConfig(root=str(video), held_out=("raw*",), holdout=2))
+    assert [(source.name, source.video, source.held_out) for source in found] == [
+        ("train/raw.264", True, True), ("train/shot.mp4", True, False),
+    ]  # fmt: skip
 
 
 def test_a_pan_moves_smoothly() -> None:
