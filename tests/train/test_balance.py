@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vs_gansr.train.balance import BalanceError, Balancer, Guard, shares
-from vs_gansr.train.recipe import GuardConfig, LossConfig
+from vs_gansr.train.config import GuardConfig, LossConfig
 
 
 def test_each_loss_pulls_with_its_share() -> None:

@@ -7,26 +7,27 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
-from vs_gansr.train.generator import Generator
+from vs_gansr.train.config import GeneratorConfig
+from vs_gansr.train.generator import LumaGenerator
 from vs_gansr.train.grow import grow
-from vs_gansr.train.recipe import GeneratorConfig
 
 SMALL = GeneratorConfig(width=16, convolutions=4, start_slope=0.0)
 
 
-def trained() -> Generator:
+def trained() -> LumaGenerator:
     """A generator whose weights are all at work."""
     torch.manual_seed(3)
-    generator = Generator(SMALL)
+    generator = LumaGenerator(SMALL)
     with torch.no_grad():
         for parameter in generator.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
     return generator
 
 
-def grown(width: int, convolutions: int, noise: float) -> Generator:
-    generator = Generator(dataclasses.replace(SMALL, width=width, convolutions=convolutions))
+def grown(width: int, convolutions: int, noise: float) -> LumaGenerator:
+    generator = LumaGenerator(replace(SMALL, width=width, convolutions=convolutions))
     generator.adopt(grow(trained().plain(), width, convolutions, 7, noise))
     return generator
 
@@ -44,7 +45,7 @@ def test_noise_is_small_and_repeats() -> None:
     picture = torch.rand(1, 3, 24, 20)
     with torch.no_grad():
         expected, made, again = trained()(picture), grown(32, 8, 0.02)(picture), grown(32, 8, 0.02)(picture)
-        plain = Generator(SMALL)(picture)
+        plain = LumaGenerator(SMALL)(picture)
     error = float((made - expected).abs().mean())
     assert 0 < error < 0.1 * float((expected - plain).abs().mean())
     assert torch.equal(made, again)

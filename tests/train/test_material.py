@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import time
 from pathlib import Path
@@ -10,10 +9,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from vs_gansr.train import data, metrics, pool, smoke
-from vs_gansr.train.recipe import DataConfig, Recipe, RecipeError
+from vs_gansr.train.config import DataConfig
+from vs_gansr.train.recipe import Recipe, RecipeError
 
 
 @pytest.fixture
@@ -61,8 +62,8 @@ def test_detail_is_capped_and_zero_on_flats() -> None:
     flat = np.full((16, 16, 3), 90, np.uint8)
     edge = flat.copy()
     edge[:, 8:] = 255
-    assert data.detail(flat).max() == 0
-    assert data.detail(edge).max() == 24
+    assert data.activity(flat).max() == 0
+    assert data.activity(edge).max() == 24
 
 
 def test_detailed_places_are_likelier() -> None:
@@ -174,8 +175,8 @@ def test_pool_is_repeatable_and_says_what_it_cost(small_recipe: Recipe, ready: p
 
 
 def test_pool_settings_name_the_folder(small_recipe: Recipe) -> None:
-    other = dataclasses.replace(small_recipe, degrade=dataclasses.replace(small_recipe.degrade, blur_chance=0.9))
-    longer = dataclasses.replace(small_recipe, run=dataclasses.replace(small_recipe.run, steps=99))
+    other = replace(small_recipe, degrade=replace(small_recipe.degrade, blur_chance=0.9))
+    longer = replace(small_recipe, run=replace(small_recipe.run, steps=99))
     assert pool.folder(other) != pool.folder(small_recipe) == pool.folder(longer)
 
 
@@ -200,7 +201,7 @@ def test_batches_are_pure_and_paired(ready: pool.Pool) -> None:
 def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> None:  # type: ignore[no-untyped-def]
     """Processor time of drawing 12 crops of 96 from the pool, against that of the pixel-loss step it feeds."""
     recipe = smoke.recipe(material)
-    recipe = dataclasses.replace(recipe, generator=dataclasses.replace(recipe.generator, width=32, convolutions=8))
+    recipe = replace(recipe, generator=replace(recipe.generator, width=32, convolutions=8))
     run = trainer(recipe, batch=12, crop=64, clip=1, bf16=True, steps=100, pixel_part=1.0)
 
     def cost(work, times: int) -> float:  # type: ignore[no-untyped-def]
@@ -222,5 +223,5 @@ def test_telling_crops_are_detailed_and_from_different_files(ready: pool.Pool) -
     names = [ready.labels[index].split(":")[0] for index in chosen]
     assert len(set(names)) == len(names) <= 3
     frame = ready.high.shape[1] // 2
-    scores = [float(data.detail(np.asarray(ready.high[i, frame])).mean()) for i in range(len(ready))]
+    scores = [float(data.activity(np.asarray(ready.high[i, frame])).mean()) for i in range(len(ready))]
     assert scores[chosen[0]] == max(scores)

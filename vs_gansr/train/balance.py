@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .recipe import GuardConfig, LossConfig
+from .config import GuardConfig, LossConfig
 
 
 class BalanceError(RuntimeError):

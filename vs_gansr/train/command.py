@@ -17,6 +17,7 @@ from . import data, metrics, pool, recipe, report, smoke
 from . import export as exporting
 from .balance import BalanceError
 from .checkpoint import CheckpointError
+from .files import write_whole
 from .trainer import CHECKPOINT, Trainer
 
 _ERRORS = (recipe.RecipeError, BalanceError, CheckpointError, exporting.ExportError, ValueError, OSError)
@@ -60,7 +61,7 @@ def write_report(folder: Path) -> Path:
         "recipe": json.dumps(state["recipe"]),
     }
     target = folder / "report.html"
-    target.write_text(report.render(folder, facts, scores), encoding="utf-8")
+    write_whole(target, report.render(folder, facts, scores))
     return target
 
 
@@ -77,12 +78,12 @@ def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:
     columns = []
     for part in np.array_split(chosen, 8):
         columns += [np.asarray(ready.low[part, 0]), np.asarray(ready.high[part, 0])]
-    metrics.sheet(columns).save(target)
+    metrics.save_sheet(metrics.sheet(columns), target)
     labels = [
         f"column {n // -(-pairs // 8) + 1}, row {n % -(-pairs // 8) + 1}: {ready.labels[i]}"
         for n, i in enumerate(chosen)
     ]
-    target.with_suffix(".txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    write_whole(target.with_suffix(".txt"), "\n".join(labels) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -167,7 +168,7 @@ def export_main(arguments: list[str] | None = None) -> int:
         if card.exists():
             _say(f"export: {card} is there already and left alone")
         else:
-            card.write_text(exporting.card(made, options.hardware), encoding="utf-8")
+            write_whole(card, exporting.card(made, options.hardware))
     except _ERRORS as error:
         _say(f"export: {error}")
         return 1

@@ -16,14 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .codec import Frames
-from .recipe import DataConfig, PoolConfig, RecipeError
+from .config import DataConfig, PoolConfig
+from .luma import luma_of
+from .recipe import RecipeError
 
 _STILLS = (".webp", ".png", ".jpg", ".jpeg")
 _VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".264")
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingFile:
     """One file: name below the root, hash of its bytes, how often it is drawn, and whether it only measures."""
 
     name: str
@@ -45,7 +47,7 @@ def manifest(config: DataConfig) -> dict[str, dict[str, str]]:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
-def sources(config: DataConfig) -> list[Source]:
+def sources(config: DataConfig) -> list[TrainingFile]:
     """All files of `root`/train that the recipe draws from, sorted by name.
 
     Raises:
@@ -54,7 +56,7 @@ def sources(config: DataConfig) -> list[Source]:
     root = Path(config.root)
     rows = manifest(config)
     found = sorted(p for p in (root / "train").rglob("*") if p.suffix.lower() in _STILLS + _VIDEOS)
-    kept: list[Source] = []
+    kept: list[TrainingFile] = []
     for path in found:
         name = path.relative_to(root).as_posix()
         licence = rows[name]["licence"] if name in rows else ""
@@ -66,22 +68,22 @@ def sources(config: DataConfig) -> list[Source]:
         turn = bool(config.holdout) and len(kept) % config.holdout == config.holdout // 2
         held_out = turn and path.suffix.lower() in _STILLS
         held_out = held_out or any(fnmatch(path.name, pattern) for pattern in config.held_out)
-        kept.append(Source(name, hashlib.sha256(path.read_bytes()).hexdigest(), weight, held_out))
+        kept.append(TrainingFile(name, hashlib.sha256(path.read_bytes()).hexdigest(), weight, held_out))
     if not any(not source.held_out for source in kept):
         raise RecipeError(f"data.root {config.root!r}: no training files in {root / 'train'} after the exclusions")
     return kept
 
 
-def list_digest(files: list[Source]) -> str:
+def list_digest(files: list[TrainingFile]) -> str:
     """SHA-256 of the data list, one `hash  name` line per file."""
     lines = "".join(f"{source.sha256}  {source.name}\n" for source in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def detail(picture: Frames) -> NDArray[np.float32]:
+def activity(picture: Frames) -> NDArray[np.float32]:
     """How much there is to learn at each pixel: luma gradient, capped so that hard edges of text and flat art do not
     outweigh texture. (height, width, 3) uint8 to (height, width) float32 in code values, at most 24."""
-    luma = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = luma_of(picture)
     down = np.abs(np.diff(luma, axis=0, append=luma[-1:]))
     right = np.abs(np.diff(luma, axis=1, append=luma[:, -1:]))
     gradient: NDArray[np.float32] = np.minimum(down + right, 24)
@@ -98,13 +100,13 @@ def pick(rng: np.random.Generator, scores: list[float], power: float = 1.0) -> i
 def _still(path: Path) -> tuple[Image.Image, NDArray[np.float32]]:
     with Image.open(path) as image:
         picture = image.convert("RGB")
-    return picture, detail_of_half(picture)
+    return picture, activity_of_half(picture)
 
 
-def detail_of_half(picture: Image.Image) -> NDArray[np.float32]:
-    """`detail` of the picture at half size, (height / 2, width / 2)."""
+def activity_of_half(picture: Image.Image) -> NDArray[np.float32]:
+    """`activity` of the picture at half size, (height / 2, width / 2)."""
     small = picture.resize((max(1, picture.width // 2), max(1, picture.height // 2)), Image.Resampling.BOX)
-    return detail(np.asarray(small))
+    return activity(np.asarray(small))
 
 
 def _fit(size: tuple[int, int], field: tuple[int, int], least: float) -> tuple[int, int]:
@@ -133,7 +135,7 @@ def _window(
 ) -> Window:
     """One of six drawn windows that become `made` pixels, of a picture of `size`; the more detailed are likelier.
 
-    `activity` is `detail` of the picture at half size, `reduce` the bounds of how much smaller it is made.
+    `activity` is `activity` of the picture at half size, `reduce` the bounds of how much smaller it is made.
     """
     windows, scores = [], []
     for _ in range(6):
@@ -157,7 +159,7 @@ def pan(
     """A camera move over a still: `length` frames of a sub-pixel pan and zoom, (length, height, width, 3) uint8.
 
     The picture is always made smaller (by 1.1 or more where its size allows), so the frames are as sharp as their
-    grid. `activity` is `detail` at half size: the more detailed windows, to that `power`, are likelier.
+    grid. `activity` is `activity` at half size: the more detailed windows, to that `power`, are likelier.
     """
     least = 1.1 if min(picture.width / field[0], picture.height / field[1]) >= 1.1 else 1.0
     width, height = _fit(picture.size, field, least)
@@ -215,12 +217,14 @@ def excerpt(
     pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in shown]
     most = 1 / scale[0]
     made = _fit(pictures[0].size, field, most)
-    window = _window(detail_of_half(pictures[0]), pictures[0].size, made, (1 / scale[1], most), rng, power)
+    window = _window(activity_of_half(pictures[0]), pictures[0].size, made, (1 / scale[1], most), rng, power)
     box = (window.x, window.y, window.x + window.width, window.y + window.height)
     return np.stack([np.asarray(p.resize(made, Image.Resampling.LANCZOS, box=box)) for p in pictures])
 
 
-def clip(config: DataConfig, files: list[Source], rng: np.random.Generator, size: PoolConfig) -> tuple[Frames, Source]:
+def clip(
+    config: DataConfig, files: list[TrainingFile], rng: np.random.Generator, size: PoolConfig
+) -> tuple[Frames, TrainingFile]:
     """A sharp moving clip and the file it comes from; the same generator state gives the same clip."""
     videos = [source for source in files if source.video]
     stills = [source for source in files if not source.video]

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from . import codec
 from .codec import Frames
-from .recipe import DegradeConfig
+from .config import DegradeConfig
 
 KERNELS = {
     "catrom": Image.Resampling.BICUBIC,

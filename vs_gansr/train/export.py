@@ -15,7 +15,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from . import checkpoint, data, recipe
-from .generator import Generator, Plain
+from .files import write_whole
+from .generator import FoldedGenerator, LumaGenerator
 
 OPSET = 17
 TOLERANCE = 1e-4
@@ -26,17 +27,17 @@ class ExportError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Export:
+class ExportedModel:
     """What was written: the file, the recipe and checkpoint it came from, and the largest difference from PyTorch."""
 
     path: Path
-    plain: Plain
+    plain: FoldedGenerator
     settings: recipe.Recipe
     state: dict[str, Any]
     difference: float
 
 
-def to_onnx(plain: Plain, properties: dict[str, str]) -> onnx.ModelProto:
+def to_onnx(plain: FoldedGenerator, properties: dict[str, str]) -> onnx.ModelProto:
     """The folded generator as one graph: `input` (1, 3, height, width) float32 RGB in [0, 1] to `output`
     (1, 3, S * height, S * width), not clamped. Opset 17; `properties` become its metadata."""
     nodes, weights = [], []
@@ -98,7 +99,7 @@ def to_onnx(plain: Plain, properties: dict[str, str]) -> onnx.ModelProto:
     return model
 
 
-def from_onnx(path: Path) -> tuple[Plain, dict[str, str]]:
+def from_onnx(path: Path) -> tuple[FoldedGenerator, dict[str, str]]:
     """The folded generator in a file that `export` wrote, and the file's metadata.
 
     Raises:
@@ -110,7 +111,7 @@ def from_onnx(path: Path) -> tuple[Plain, dict[str, str]]:
         depth = sum(name.startswith("conv") and name.endswith(".weight") for name in values)
         slopes = {helper.get_node_attr_value(n, "alpha") for n in model.graph.node if n.op_type == "LeakyRelu"} or {0.0}
         shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
-        plain = Plain(
+        plain = FoldedGenerator(
             tuple((values[f"conv{n}.weight"], values[f"conv{n}.bias"]) for n in range(depth)),
             values["skip.weight"],
             float(slopes.pop()),
@@ -121,7 +122,7 @@ def from_onnx(path: Path) -> tuple[Plain, dict[str, str]]:
     return plain, {each.key: each.value for each in model.metadata_props}
 
 
-def difference(model: onnx.ModelProto, generator: Generator) -> float:
+def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     """Largest absolute difference between ONNX Runtime and PyTorch over four sizes, values in [-0.1, 1.1]."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
@@ -137,11 +138,11 @@ def difference(model: onnx.ModelProto, generator: Generator) -> float:
     return worst
 
 
-def load_generator(path: Path) -> tuple[Generator, recipe.Recipe, dict[str, Any]]:
+def load_generator(path: Path) -> tuple[LumaGenerator, recipe.Recipe, dict[str, Any]]:
     """The averaged generator of a checkpoint, its recipe and the whole state."""
     state = checkpoint.load(path)
     settings = recipe.from_dict(state["recipe"])
-    generator = Generator(settings.generator)
+    generator = LumaGenerator(settings.generator)
     generator.load_state_dict(state["mean"])
     generator.slope = float(state["slope"])
     return generator.eval(), settings, state
@@ -158,7 +159,7 @@ def training_line(settings: recipe.Recipe, state: dict[str, Any], hardware: str)
     )
 
 
-def export(source: Path, target: Path, hardware: str) -> Export:
+def export(source: Path, target: Path, hardware: str) -> ExportedModel:
     """Write `target` (.onnx) from the checkpoint `source`, after comparing both.
 
     Raises:
@@ -191,12 +192,11 @@ def export(source: Path, target: Path, hardware: str) -> Export:
     worst = difference(model, generator)
     if worst > TOLERANCE:
         raise ExportError(f"export: ONNX Runtime and PyTorch differ by {worst:.2e}, more than {TOLERANCE:.0e}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, str(target))
-    return Export(target, plain, settings, state, worst)
+    write_whole(target, model.SerializeToString())
+    return ExportedModel(target, plain, settings, state, worst)
 
 
-def card(made: Export, hardware: str) -> str:
+def card(made: ExportedModel, hardware: str) -> str:
     """The model card in Markdown: what it is, what it was trained on and how; the evaluation is appended by hand."""
     settings, state = made.settings, made.state
     generator = settings.generator

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .losses import LUMA, luma
-from .recipe import GeneratorConfig
+from .config import GeneratorConfig
+from .luma import LUMA, luma
 
 
 @dataclass(frozen=True)
-class Plain:
+class FoldedGenerator:
     """A folded generator: `convolutions` are (weight, bias) float32 pairs of 3x3, `resize` is the 5x5 kernel, `slope`
     the activation's between them (0 = ReLU). The function is
 
@@ -101,7 +101,7 @@ class Branched(nn.Module):
         return F.conv2d(x, self.folded(), self.bias, padding=1)
 
 
-class Generator(nn.Module):
+class LumaGenerator(nn.Module):
     """Convolutions, activations and depth-to-space that change luma alone, beside Catmull-Rom for all three planes.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
@@ -153,7 +153,7 @@ class Generator(nn.Module):
             base = F.conv2d(F.pad(plane.float(), (2, 2, 2, 2), mode="replicate"), kernel)
             return F.pixel_shuffle(base + added, self.config.scale)
 
-    def adopt(self, plain: Plain) -> None:
+    def adopt(self, plain: FoldedGenerator) -> None:
         """Become a folded generator of the same shape: `plain` backwards. Raises ValueError if the shapes differ.
 
         One that changes colour, too, becomes what it does to the luma of a gray picture.
@@ -169,12 +169,12 @@ class Generator(nn.Module):
         for layer, (kernel, bias) in zip(layers, convolutions, strict=True):
             layer.adopt(kernel, bias)
         resize = plain.resize.reshape(3, -1, *plain.resize.shape[1:])
-        kernel = np.einsum("c,cpiyx->pyx", np.array(LUMA, np.float32), resize)[:, None]
+        kernel = np.einsum("c,cpiyx->pyx", LUMA, resize)[:, None]
         with torch.no_grad():
             self.skip.copy_(torch.from_numpy(kernel) - self.cubic)
         self.slope = plain.slope
 
-    def plain(self) -> Plain:
+    def plain(self) -> FoldedGenerator:
         """Fold every branch, and luma's way from and to RGB: the network that ships."""
 
         def numbers(tensor: Tensor) -> NDArray[np.float32]:
@@ -183,18 +183,18 @@ class Generator(nn.Module):
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         convolutions = [(numbers(layer.folded()), numbers(layer.bias)) for layer in layers]
         (first, first_bias), (last, last_bias) = convolutions[0], convolutions[-1]
-        weights = np.array(LUMA, np.float32).reshape(1, 3, 1, 1)
+        weights = LUMA.reshape(1, 3, 1, 1)
         convolutions[0] = (first * weights, first_bias)
         convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
         sharpener = np.tile(weights * numbers(self.sharpener()), (3, 1, 1, 1))
         resize = catmull_rom(self.config.scale, 3).numpy() + sharpener
-        return Plain(tuple(convolutions), resize, float(self.slope), self.config.scale)
+        return FoldedGenerator(tuple(convolutions), resize, float(self.slope), self.config.scale)
 
 
-def _of_luma(plain: Plain) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
+def _of_luma(plain: FoldedGenerator) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
     """The convolutions of a folded generator as a body has them that knows luma only."""
     (first, first_bias), *middle, (last, last_bias) = plain.convolutions
-    weights, cells = np.array(LUMA, np.float32), plain.scale**2
+    weights, cells = LUMA, plain.scale**2
     kernel = np.einsum("c,cpiyx->piyx", weights, last.reshape(3, cells, *last.shape[1:]))
     return (
         (first.sum(1, keepdims=True), first_bias),

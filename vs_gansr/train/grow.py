@@ -7,12 +7,12 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from .generator import Plain
+from .generator import FoldedGenerator
 
 Convolution = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def grow(plain: Plain, width: int, convolutions: int, seed: int, noise: float = 0.02) -> Plain:
+def grow(plain: FoldedGenerator, width: int, convolutions: int, seed: int, noise: float = 0.02) -> FoldedGenerator:
     """`plain` with `width` features and `convolutions` convolutions, the same function but for `noise`.
 
     After T. Chen et al., Net2Net (arXiv 1511.05641): since ReLU(ReLU(x)) = ReLU(x), extra layers begin as identities,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -18,7 +17,8 @@ from numpy.typing import NDArray
 
 from . import data, degrade, titles
 from .codec import Frames
-from .recipe import PoolConfig, Recipe
+from .config import PoolConfig
+from .recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Pool:
         frame = self.high.shape[1] // 2
         best: dict[str, tuple[float, int]] = {}
         for index, label in enumerate(self.labels):
-            score = float(data.detail(np.asarray(self.high[index, frame])).mean())
+            score = float(data.activity(np.asarray(self.high[index, frame])).mean())
             name = label.split(":")[0]
             best[name] = max(best.get(name, (0.0, index)), (score, index))
         return [index for _, index in sorted(best.values(), reverse=True)[:count]]
@@ -91,7 +91,7 @@ def cut(high: Frames, low: Frames, rng: np.random.Generator, config: PoolConfig)
     length, height = high.shape[:2]
     scale = height // low.shape[1]
     small = crop // scale
-    activity = data.detail(high[length // 2])
+    activity = data.activity(high[length // 2])
     places, scores = [], []
     for _ in range(4 * crops):
         y, x = int(rng.integers(low.shape[1] - small + 1)), int(rng.integers(low.shape[2] - small + 1))
@@ -107,7 +107,7 @@ def cut(high: Frames, low: Frames, rng: np.random.Generator, config: PoolConfig)
     return np.stack(highs), np.stack(lows)
 
 
-def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -> tuple[Frames, Frames, str]:
+def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: bool) -> tuple[Frames, Frames, str]:
     """Clip number `index` of the pool: crops as `cut` returns them, and a label."""
     config = recipe.pool
     rng = np.random.default_rng([config.seed, index, int(held_out)])
@@ -177,7 +177,7 @@ def build(
     }
     (part / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
     (part / "data.list").write_text("".join(f"{s.sha256}  {s.name}\n" for s in listed), encoding="utf-8")
-    (part / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1), encoding="utf-8")
+    (part / "recipe.json").write_text(json.dumps(recipe.builtins(), indent=1), encoding="utf-8")
     (part / "pool.json").write_text(json.dumps(facts), encoding="utf-8")
     part.replace(target)
     return target
