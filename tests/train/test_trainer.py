@@ -120,8 +120,8 @@ def test_a_run_starts_from_an_exported_network(trainer: Make, small_recipe: Reci
 
 
 def test_a_generator_dead_before_its_last_layer_stops_the_run(trainer: Make, small_recipe: Recipe) -> None:
-    run = trainer(small_recipe, steps=200, pixel_part=1.0)
-    run.recipe = replace(run.recipe, generator=replace(small_recipe.generator, start_slope=0.0))
+    recipe = replace(small_recipe, generator=replace(small_recipe.generator, start_slope=0.0))
+    run = trainer(recipe, steps=200, pixel_part=1.0)
     last_hidden = run.generator.body[-2]
     assert isinstance(last_hidden, Branched)
     with torch.no_grad():

@@ -23,6 +23,11 @@ class Balancer:
     each loss, so they are measured only now and then (`measure`).
     """
 
+    decay: float
+    """Of the moving means, a measurement."""
+    norms: dict[str, float]
+    """Moving mean of the gradient norm at the output, by loss."""
+
     def __init__(self, decay: float = 0.9) -> None:
         self.decay = decay
         self.norms: dict[str, float] = {}
@@ -69,8 +74,13 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
 class Guard:
     """Watches the numbers of a run and raises `BalanceError` when the game is lost.
 
-    `strikes` counts logs in a row outside the limits; one good log clears them.
+    One good log clears the count.
     """
+
+    config: GuardConfig
+    """The limits."""
+    strikes: dict[str, int]
+    """Logs in a row outside of them, by what is watched."""
 
     def __init__(self, config: GuardConfig) -> None:
         self.config = config
@@ -114,7 +124,9 @@ class Guard:
         self.strikes[name] = 0 if fine else self.strikes[name] + 1
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
         return dict(self.strikes)
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.strikes = {key: int(value) for key, value in state.items()}

@@ -11,6 +11,7 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
+"""(frames, height, width, 3) RGB unless said otherwise."""
 
 
 def _avx512() -> bool:

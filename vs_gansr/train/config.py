@@ -7,13 +7,19 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Count = Annotated[int, Meta(ge=0)]
+"""0 or more."""
 Positive = Annotated[int, Meta(ge=1)]
+"""1 or more."""
 Amount = Annotated[float, Meta(ge=0)]
+"""0 or more."""
 Share = Annotated[float, Meta(ge=0, le=1)]
+"""0 to 1."""
 Range = tuple[Amount, Amount]
 """(least, most), both included."""
 Kernel = Literal["catrom", "area", "bilinear", "lanczos"]
+"""How a picture is made small."""
 Codec = Literal["h264", "h265", "mpeg2", "mpeg4", "none"]
+"""How it is encoded."""
 
 
 class DataConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,15 +26,20 @@ _VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".264")
 
 @dataclass(frozen=True)
 class TrainingFile:
-    """One file: name below the root, hash of its bytes, how often it is drawn, and whether it only measures."""
+    """A still or a video."""
 
     name: str
+    """Below the root, with slashes."""
     sha256: str
+    """Of its bytes, in hex."""
     weight: float
+    """How often it is drawn, beside others of its kind."""
     held_out: bool
+    """Whether it only measures."""
 
     @property
     def video(self) -> bool:
+        """Whether it is a video, by its name."""
         return self.name.endswith(_VIDEOS)
 
 
@@ -116,13 +121,18 @@ def _fit(size: tuple[int, int], field: tuple[int, int], least: float) -> tuple[i
 
 @dataclass(frozen=True)
 class Window:
-    """A part of a picture, in its pixels, that becomes 1 / `reduce` times as large."""
+    """A part of a picture that is to be made smaller."""
 
     x: float
+    """Its left edge, in the picture's pixels."""
     y: float
+    """Its upper edge."""
     width: float
+    """In the picture's pixels."""
     height: float
+    """In the picture's pixels."""
     reduce: float
+    """How many times smaller it becomes, each way."""
 
 
 def _window(

@@ -17,6 +17,7 @@ KERNELS = {
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
 }
+"""Pillow's filters by the names recipes use."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,19 @@ class Degradation:
     """One drawn fate of a clip; `str()` of it labels the sheet of pairs."""
 
     kernel: str
+    """Key of `KERNELS`."""
     codec: str
+    """As `codec.transcode` names it, or "none"."""
     quality: float
+    """CRF or quantiser."""
     preset: str
+    """Of x264 and x265."""
     blur: float
+    """Deviation in reference pixels; 0: none."""
     noise: float
+    """Deviation in code values; 0: none."""
     ringing: float
+    """Amount of the unsharp mask; 0: none."""
 
     def __str__(self) -> str:
         parts = [self.kernel, f"{self.codec} {self.quality:.0f}" if self.codec != "none" else "no codec"]

@@ -19,7 +19,9 @@ from .files import write_whole
 from .generator import FoldedGenerator, LumaGenerator
 
 OPSET = 17
+"""Of the ONNX files."""
 TOLERANCE = 1e-4
+"""Largest difference between ONNX Runtime and PyTorch, where white is 1."""
 
 
 class ExportError(RuntimeError):
@@ -28,13 +30,18 @@ class ExportError(RuntimeError):
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """What was written: the file, the recipe and checkpoint it came from, and the largest difference from PyTorch."""
+    """What was written, and what it came from."""
 
     path: Path
+    """The file."""
     plain: FoldedGenerator
+    """The network in it."""
     settings: recipe.Recipe
+    """The run's recipe."""
     state: dict[str, Any]
+    """The run's checkpoint."""
     difference: float
+    """The largest from PyTorch that was found, where white is 1."""
 
 
 def to_onnx(plain: FoldedGenerator, properties: dict[str, str]) -> onnx.ModelProto:

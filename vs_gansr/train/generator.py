@@ -17,8 +17,7 @@ from .luma import LUMA, luma
 
 @dataclass(frozen=True)
 class FoldedGenerator:
-    """A folded generator: `convolutions` are (weight, bias) float32 pairs of 3x3, `resize` is the 5x5 kernel, `slope`
-    the activation's between them (0 = ReLU). The function is
+    """A folded generator, the network that ships. The function is
 
         depth_to_space(chain(clamp(x)) + resize(edge_pad(x, 2)), scale)
 
@@ -27,9 +26,13 @@ class FoldedGenerator:
     """
 
     convolutions: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    """(weight (outputs, inputs, 3, 3), bias (outputs,)), first to last."""
     resize: NDArray[np.float32]
+    """The kernel beside them, (3 * scale**2, 3, 5, 5)."""
     slope: float
+    """Of the LeakyReLU between them; 0 is ReLU."""
     scale: int
+    """Enlargement, each way."""
 
     @property
     def radius(self) -> int:
@@ -68,7 +71,19 @@ class Branched(nn.Module):
     Branches as in X. Ding et al., RepVGG (arXiv 2101.03697), and X. Zhang et al., ECBSR (ACM MM 2021).
     """
 
+    direct: nn.Parameter
+    """The 3x3: (outputs, inputs, 3, 3)."""
+    expand: nn.Parameter
+    """The 1x1: (2 * inputs, inputs)."""
+    squeeze: nn.Parameter
+    """The 3x3 after it: (outputs, 2 * inputs, 3, 3)."""
+    bias: nn.Parameter
+    """(outputs,)."""
+    identity: nn.Parameter
+    """Weight of each input in the output of its number: (outputs,), empty where there are not as many of both."""
+
     def __init__(self, inputs: int, outputs: int, gain: float = 1.0) -> None:
+        """Random weights, `gain` times as large as K. He et al. (arXiv 1502.01852) have them."""
         super().__init__()
         self.direct = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
         self.expand = nn.Parameter(torch.empty(2 * inputs, inputs))
@@ -98,6 +113,7 @@ class Branched(nn.Module):
             self.bias.copy_(torch.from_numpy(bias))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H, W)."""
         return F.conv2d(x, self.folded(), self.bias, padding=1)
 
 
@@ -110,9 +126,19 @@ class LumaGenerator(nn.Module):
     the kernel unchanged.
     """
 
+    config: GeneratorConfig
+    """Its size."""
+    slope: float
+    """Of its LeakyReLU now; 0 is ReLU."""
+    body: nn.ModuleList
+    """`Branched` convolutions of luma, first to last."""
     cubic: Tensor
+    """Catmull-Rom, (S**2, 1, 5, 5); not trained."""
+    skip: nn.Parameter
+    """The learnable kernel beside it, (S**2, 1, 5, 5); see `sharpener`."""
 
     def __init__(self, config: GeneratorConfig) -> None:
+        """Random weights whose output is Catmull-Rom's."""
         super().__init__()
         self.config = config
         self.slope = config.start_slope
@@ -144,6 +170,7 @@ class LumaGenerator(nn.Module):
         return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
 
     def forward(self, x: Tensor) -> Tensor:
+        """The enlarged pictures; see the class for shapes and range."""
         large = self.parts(x)[0]
         colour = (x - luma(x)).flatten(0, 1)[:, None]
         return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])

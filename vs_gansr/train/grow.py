@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .generator import FoldedGenerator
 
 Convolution = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""(weight (outputs, inputs, 3, 3), bias (outputs,))."""
 
 
 def grow(plain: FoldedGenerator, width: int, convolutions: int, seed: int, noise: float = 0.02) -> FoldedGenerator:

@@ -23,15 +23,16 @@ from .recipe import Recipe
 
 @dataclass(frozen=True)
 class Pool:
-    """Memory-mapped clips: `high` (entries, frames, crop, crop, 3) and `low` (the same divided by scale), uint8 RGB.
-
-    `labels[i]` says where entry i comes from and what became of it; `facts` is `pool.json`.
-    """
+    """Pairs of short clips, memory-mapped."""
 
     high: Frames
+    """References: (entries, frames, crop, crop, 3) uint8 RGB."""
     low: Frames
+    """Inputs: (entries, frames, crop / scale, crop / scale, 3) uint8 RGB."""
     labels: list[str]
+    """Where each entry comes from and what became of it."""
     facts: dict[str, str | int | float]
+    """Its pool.json: entries, bytes, seconds it took, files and the list's hash."""
 
     def __len__(self) -> int:
         return len(self.high)

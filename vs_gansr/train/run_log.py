@@ -8,6 +8,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 LOG = "log.jsonl"
+"""Its name in the run's folder."""
 Row = dict[str, float]
 """Numbers of one step by name; `step` and `elapsed` (seconds of training) are always among them."""
 

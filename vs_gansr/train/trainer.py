@@ -16,12 +16,13 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from . import balance, checkpoint, export, losses, metrics
+from . import balance, checkpoint, export, metrics, objective
 from .adversary import Adversary
 from .codec import Frames
 from .generator import FoldedGenerator, LumaGenerator
 from .grow import grow
 from .luma import luma
+from .pace import Pace
 from .pool import Pool
 from .recipe import Recipe, RecipeError
 from .run_log import Row, RunLog, progress_line
@@ -133,7 +134,10 @@ class Trainer:
             ramp = self.schedule.ramp(self.step - self.adversarial_from)
             numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
         shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
-        table = self._losses(shares, made, real)
+        table = objective.terms(shares, made, real, run.clip)
+        if "adversarial" in shares or "feature" in shares:
+            judged = self.adversary.judge(made, real)
+            table |= {name: loss for name, loss in judged.items() if name in shares}
         logging = self.step % run.log_every == 0
         if logging or self.step % 8 == 0 or set(table) - set(self.balancer.norms):
             self.balancer.measure(table, made)
@@ -162,24 +166,6 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 100.0)
         self.optimiser.step()
         return float(norm)
-
-    def _losses(self, shares: dict[str, float], made: Tensor, real: Tensor) -> dict[str, Tensor]:
-        table: dict[str, Tensor] = {}
-        if "pixel" in shares:
-            table["pixel"] = losses.charbonnier(made, real)
-        if "structure" in shares:
-            table["structure"] = losses.structure(made, real)
-        if "gradient" in shares:
-            table["gradient"] = losses.gradient(made, real)
-        if "frequency" in shares:
-            table["frequency"] = losses.frequency(made, real)
-        if "temporal" in shares:
-            clips = (-1, self.recipe.run.clip, *made.shape[1:])
-            table["temporal"] = losses.temporal(made.reshape(clips), real.reshape(clips))
-        if "adversarial" in shares or "feature" in shares:
-            judged = self.adversary.judge(made, real)
-            table |= {name: loss for name, loss in judged.items() if name in shares}
-        return table
 
     def _tensor(self, pictures: Tensor) -> Tensor:
         moved = pictures.to(self.device, non_blocking=True)
@@ -210,7 +196,7 @@ class Trainer:
         """
         run = self.recipe.run
         began, spent = time.monotonic(), self.elapsed
-        pace = _Pace(self.step, minutes)
+        pace = Pace(self.recipe.run, self.step, minutes)
         with RunLog(self.folder, self.step) as log, ThreadPoolExecutor(1) as reader:
             ahead: Future[tuple[Tensor, Tensor]] = reader.submit(self.fetch, self.step)
             while self.progress() < 1 and not self.stopping and (stop_at is None or self.step < stop_at):
@@ -222,7 +208,7 @@ class Trainer:
                     row = pace.row(self.step)
                     log.add(self.step, self.elapsed, row)
                     if pace.due():
-                        self._say(progress_line(row, self.progress(), self.step, pace.left(self)))
+                        self._say(progress_line(row, self.progress(), self.step, pace.left(self.step, self.elapsed)))
                     self._watch(row)
                 self.step += 1
                 if run.sample_every and self.step % run.sample_every == 0:
@@ -344,43 +330,3 @@ class Trainer:
             self.generator.adopt(plain)
         except ValueError as error:
             raise RecipeError(f"run.init {path}: {error}") from error
-
-
-class _Pace:
-    """Means of what steps report between two lines of the log, and how long steps take."""
-
-    def __init__(self, step: int, minutes: float) -> None:
-        self._first = self._marked = step
-        self._minutes = minutes
-        self._began = self._mark = time.monotonic()
-        self._said = -math.inf
-        self._sums: dict[str, list[float]] = {}
-
-    def add(self, numbers: Row) -> None:
-        for key, value in numbers.items():
-            self._sums.setdefault(key, []).append(value)
-
-    def row(self, step: int) -> Row:
-        """The means since the last call."""
-        now = time.monotonic()
-        row = {key: float(np.mean(values)) for key, values in self._sums.items()}
-        if step > self._marked:
-            row["seconds_per_step"] = (now - self._mark) / (step - self._marked)
-        self._mark, self._marked, self._sums = now, step, {}
-        return row
-
-    def due(self) -> bool:
-        """Whether ten seconds are over since this was so last."""
-        due = time.monotonic() - self._said > 10
-        if due:
-            self._said = time.monotonic()
-        return due
-
-    def left(self, trainer: Trainer) -> float:
-        """Seconds until the run or its call is over."""
-        run, spent = trainer.recipe.run, time.monotonic() - self._began
-        if run.minutes:
-            rest = 60 * run.minutes - trainer.elapsed
-        else:
-            rest = spent / max(1, trainer.step - self._first) * (run.steps - trainer.step)
-        return min(rest, 60 * self._minutes - spent)
