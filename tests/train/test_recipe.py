@@ -49,6 +49,10 @@ def test_there_are_recipes() -> None:
         ("[data]\nvideo_share = nan", r"data\.video_share: .*got nan"),
         ("[data]\nweights = [['*', 1, 2]]", r"data\.weights\[0\]: .* length 2, got 3, got \['\*', 1, 2\]"),
         ("[pool]\nframes = 10", r"pool\.frames 10 must be at most pool\.length 9"),
+        (
+            "[run]\nsteps = 1\npixel_part = 1.0\ncrop = 8\n[pixel]\nsliced_flat = 1",
+            r"bands\.levels 2 with bands\.patch 7 and run\.crop 8: the crop must be .* at least 14",
+        ),
         ("", "give steps or minutes"),
         ("[run]\nsteps = 1\nminutes = 1", "give steps or minutes, not steps=1"),
         ("[run]\nsteps = 1\n[generator]\nwidth = 20", r"generator\.width: .*multiple of 16, got 20"),

@@ -6,6 +6,8 @@ schedule    rates and stages by progress          run_log     log.jsonl and Tens
 objective   which losses a stage asks for         pace        means and the clock between two logs
 adversary   the discriminator's side              balance     shares of the gradient; when to stop
 losses      formulas                              metrics     PSNR-Y, SSIMULACRA2, other networks
+bands       Laplacian bands, low pass             regions     where it is flat, edge, texture
+sliced_wasserstein   fine detail compared by what it is like
 generator, discriminator                          grow        a larger generator of a smaller one
 export      fold, ONNX, card                      checkpoint  a run's state on disk
 pool        degraded clips made ahead             degrade     what happens to a clip

@@ -37,13 +37,16 @@ class Balancer:
         for name, loss in losses.items():
             (slope,) = torch.autograd.grad(loss, made, retain_graph=True)
             norm = float(slope.float().norm())
-            if math.isfinite(norm):
-                old = self.norms.get(name, norm)
-                self.norms[name] = self.decay * old + (1 - self.decay) * norm
+            old = self.norms.get(name, 0.0)
+            # a loss that had nothing to say (no texture in the batch) is no measure of how loud it is
+            if math.isfinite(norm) and norm > 0:
+                self.norms[name] = self.decay * (old or norm) + (1 - self.decay) * norm
+            else:
+                self.norms[name] = old
         return dict(self.norms)
 
     def total(self, losses: dict[str, Tensor], shares: dict[str, float]) -> Tensor:
-        """Weighted sum; every loss must have been measured at least once.
+        """Weighted sum; every loss must have been measured at least once. One without any gradient so far is left out.
 
         Raises:
             ValueError: a loss was never measured.
@@ -52,9 +55,8 @@ class Balancer:
         if missing:
             raise ValueError(f"Balancer.total: {', '.join(missing)} never measured; call measure first")
         whole = sum(shares[name] for name in losses)
-        return torch.stack(
-            [loss * (shares[name] / whole / max(self.norms[name], 1e-12)) for name, loss in losses.items()]
-        ).sum()
+        weights = {name: shares[name] / whole / norm if (norm := self.norms[name]) else 0.0 for name in losses}
+        return torch.stack([loss * weights[name] for name, loss in losses.items()]).sum()
 
 
 def shares(config: LossConfig, ramp: float) -> dict[str, float]:
@@ -65,6 +67,9 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
         "gradient": config.gradient,
         "frequency": config.frequency,
         "temporal": config.temporal,
+        "sliced_texture": config.sliced_texture,
+        "sliced_edge": config.sliced_edge,
+        "sliced_flat": config.sliced_flat,
         "adversarial": config.adversarial * ramp,
         "feature": config.feature * ramp,
     }

@@ -148,10 +148,32 @@ class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Difference of spectra."""
     temporal: Amount = 0.0
     """Difference of changes from frame to frame; wants run.clip of at least 2."""
+    sliced_texture: Amount = 0.0
+    """What fine detail is like, wherever it lies, in the reference's textured places."""
+    sliced_edge: Amount = 0.0
+    """The same along its edges."""
+    sliced_flat: Amount = 0.0
+    """The same where it is flat."""
     adversarial: Amount = 0.0
     """What the discriminator says; grows from 0 after its head start."""
     feature: Amount = 0.0
     """Difference of the discriminator's features; grows alike."""
+
+
+class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How losses tell scales apart."""
+
+    low_sigma: Amount = 0.0
+    """The losses `pixel` and `structure` see luma blurred by a Gaussian of this deviation, in reference pixels, so that
+    fine detail need not lie where the reference has it; 0: as it is."""
+    levels: Annotated[int, Meta(ge=1, le=3)] = 2
+    """Finest Laplacian bands that the sliced losses compare."""
+    slices: Positive = 12
+    """Random directions a band and step."""
+    patch: Annotated[int, Meta(ge=3, le=15)] = 7
+    """Side of the patches compared, in the band's pixels."""
+    window: Annotated[int, Meta(ge=8)] = 48
+    """Side of the windows within which it does not matter where a patch lies, in the band's pixels."""
 
 
 class AdversaryConfig(Struct, frozen=True, forbid_unknown_fields=True):

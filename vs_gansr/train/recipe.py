@@ -16,6 +16,7 @@ from msgspec.structs import astuple, fields
 
 from .config import (
     AdversaryConfig,
+    BandConfig,
     DataConfig,
     DegradeConfig,
     DiscriminatorConfig,
@@ -54,6 +55,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """Losses of the pixel-loss stage."""
     adversarial: LossConfig = field(default_factory=LossConfig)
     """Losses of the adversarial stage."""
+    bands: BandConfig = field(default_factory=BandConfig)
+    """How losses tell scales apart."""
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     """How the discriminator learns."""
     guard: GuardConfig = field(default_factory=GuardConfig)
@@ -94,8 +97,21 @@ def check(recipe: Recipe) -> Recipe:
         )
     if run.pixel_part < 1 and not recipe.adversarial.adversarial:
         raise RecipeError("adversarial.adversarial is 0: set run.pixel_part = 1 for a run without an adversary")
+    _check_bands(recipe)
     _check_ranges(recipe)
     return recipe
+
+
+def _check_bands(recipe: Recipe) -> None:
+    bands, crop = recipe.bands, recipe.run.crop
+    sliced = any(
+        stage.sliced_texture + stage.sliced_edge + stage.sliced_flat for stage in (recipe.pixel, recipe.adversarial)
+    )
+    if sliced and (crop % 2**bands.levels or crop >> bands.levels - 1 < bands.patch):
+        raise RecipeError(
+            f"bands.levels {bands.levels} with bands.patch {bands.patch} and run.crop {crop}: the crop must be a "
+            f"multiple of {2**bands.levels} and at least {bands.patch << bands.levels - 1}"
+        )
 
 
 def _check_ranges(recipe: Recipe) -> None:

@@ -15,7 +15,8 @@ from .run_log import LOG, read
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 560, 220, 56, 24
 _CURVES = (
-    ("Generator losses", ("loss_pixel", "loss_frequency", "loss_gradient", "loss_temporal"), False),
+    ("Generator losses", ("loss_pixel", "loss_structure", "loss_frequency", "loss_gradient", "loss_temporal"), False),
+    ("Sliced losses", ("loss_sliced_texture", "loss_sliced_edge", "loss_sliced_flat"), False),
     ("Adversarial losses", ("discriminator", "loss_adversarial", "loss_feature"), False),
     ("Discriminator accuracy (0.5 is guessing)", ("accuracy", "accuracy_real", "accuracy_made"), False),
     (

@@ -24,7 +24,7 @@ from .grow import grow
 from .luma import luma
 from .pace import Pace
 from .pool import Pool
-from .recipe import Recipe, RecipeError
+from .recipe import Recipe, RecipeError, from_dict
 from .run_log import Row, RunLog, progress_line
 from .schedule import Schedule
 
@@ -134,7 +134,7 @@ class Trainer:
             ramp = self.schedule.ramp(self.step - self.adversarial_from)
             numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
         shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
-        table = objective.terms(shares, made, real, run.clip)
+        table = objective.terms(shares, made, real, self.recipe, self.step)
         if "adversarial" in shares or "feature" in shares:
             judged = self.adversary.judge(made, real)
             table |= {name: loss for name, loss in judged.items() if name in shares}
@@ -283,9 +283,9 @@ class Trainer:
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
-        mine = self.recipe.builtins()
+        mine, theirs = self.recipe.builtins(), from_dict(state["recipe"]).builtins()
         changed = sorted(
-            room for room in mine if room not in ("run", "guard", "summary") and mine[room] != state["recipe"][room]
+            room for room in mine if room not in ("run", "guard", "summary") and mine[room] != theirs[room]
         )
         if changed:
             raise RecipeError(
