@@ -8,10 +8,12 @@ adversary   the discriminator's side              balance     shares of the grad
 losses      formulas                              metrics     PSNR-Y, SSIMULACRA2, other networks
 bands       Laplacian bands, low pass             regions     where it is flat, edge, texture
 sliced_wasserstein   fine detail compared by what it is like
+grain       the branch that draws with noise      noise       a function of place and frame
 generator, discriminator                          grow        a larger generator of a smaller one
 export      fold, ONNX, card                      checkpoint  a run's state on disk
 pool        degraded clips made ahead             degrade     what happens to a clip
 data        sharp clips                           codec       real encoders
+enlarge     a generator on 8-bit frames
 titles      lettering drawn over clips            luma        BT.709's luma
 recipe      what a TOML file may say              config      its settings, room by room
 files       files that are whole or absent

@@ -17,6 +17,7 @@ from . import data, metrics, pool, recipe, report, smoke
 from . import export as exporting
 from .balance import BalanceError
 from .checkpoint import CheckpointError
+from .enlarge import enlarge
 from .files import write_whole
 from .trainer import CHECKPOINT, Trainer
 
@@ -41,12 +42,10 @@ def write_report(folder: Path) -> Path:
     low, high = np.asarray(held_out.low[:, frame]), np.asarray(held_out.high[:, frame])
     scale = settings.generator.scale
     methods = {"Lanczos": metrics.lanczos(low, scale)}
-    for name, enlarge in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
+    for name, network in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
         _say(f"report: {name} enlarges {len(low)} held-out crops")
-        methods[name] = enlarge(low)
-    with torch.no_grad():
-        made = [generator(torch.from_numpy(f.transpose(2, 0, 1)[None] / np.float32(255))).numpy() for f in low]
-    methods[settings.name] = metrics.to_uint8(np.concatenate(made))
+        methods[name] = network(low)
+    methods[settings.name] = enlarge(generator, low)
     scores = {name: metrics.score(pictures, high) for name, pictures in methods.items()}
     size = int(training.facts["bytes"]) / 2**20
     facts = {

@@ -126,6 +126,8 @@ class GeneratorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where LeakyReLU's slope ends; 0 is ReLU."""
     start_slope: Amount = 0.1
     """Where it starts."""
+    grain: bool = False
+    """Whether the network takes a plane of noise beside the picture, to draw grain with."""
 
 
 class DiscriminatorConfig(Struct, frozen=True, forbid_unknown_fields=True):

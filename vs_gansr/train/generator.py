@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import GeneratorConfig
+from .grain import FoldedGrain, GrainBranch
 from .luma import LUMA, luma
 
 
@@ -33,6 +34,8 @@ class FoldedGenerator:
     """Of the LeakyReLU between them; 0 is ReLU."""
     scale: int
     """Enlargement, each way."""
+    grain: FoldedGrain | None = None
+    """The branch that draws grain, added to each of R, G and B before depth_to_space; None: there is none."""
 
     @property
     def radius(self) -> int:
@@ -42,7 +45,8 @@ class FoldedGenerator:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds per input pixel."""
-        return self.resize.size + sum(weight.size for weight, _ in self.convolutions)
+        grain = self.grain.gain.size + self.grain.colouring.size if self.grain else 0
+        return self.resize.size + grain + sum(weight.size for weight, _ in self.convolutions)
 
 
 def catmull_rom(scale: int, planes: int = 1) -> Tensor:
@@ -121,9 +125,9 @@ class LumaGenerator(nn.Module):
     """Convolutions, activations and depth-to-space that change luma alone, beside Catmull-Rom for all three planes.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
-    of at least 1. At initialisation the output is Catmull-Rom resizing exactly. Body and a learnable 5x5 kernel see
-    BT.709 luma and add the same to R, G and B: colour differences are those of the resize, and a flat picture passes
-    the kernel unchanged.
+    of at least 1. At initialisation the output is Catmull-Rom resizing exactly (and faint grain, if noise is given).
+    Body and a learnable 5x5 kernel see BT.709 luma and add the same to R, G and B: colour differences are those of the
+    resize, and a flat picture passes the kernel unchanged.
     """
 
     config: GeneratorConfig
@@ -136,6 +140,8 @@ class LumaGenerator(nn.Module):
     """Catmull-Rom, (S**2, 1, 5, 5); not trained."""
     skip: nn.Parameter
     """The learnable kernel beside it, (S**2, 1, 5, 5); see `sharpener`."""
+    grain: GrainBranch | None
+    """Draws grain with noise, if the size says so."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         """Random weights whose output is Catmull-Rom's."""
@@ -151,6 +157,7 @@ class LumaGenerator(nn.Module):
             nn.init.zeros_(silent)
         self.register_buffer("cubic", catmull_rom(config.scale), persistent=False)
         self.skip = nn.Parameter(torch.zeros(config.scale**2, 1, 5, 5))
+        self.grain = GrainBranch(config.width, config.scale) if config.grain else None
 
     def sharpener(self) -> Tensor:
         """What the learned kernel adds to Catmull-Rom for luma, (S**2, 1, 5, 5): `skip` moved evenly to sums of 0."""
@@ -163,15 +170,20 @@ class LumaGenerator(nn.Module):
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
 
-    def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(luma of the output, last hidden activations, what the body adds before depth-to-space)."""
+    def parts(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(luma of the output, last hidden activations, what the body adds before depth-to-space).
+
+        `noise` is (N, 1, S * H, S * W) of deviation 1 for a generator with grain; without, there is no grain.
+        """
         hidden = self.hidden(x)
         added = self.body[-1](hidden)
+        if self.grain is not None and noise is not None:
+            added = added + self.grain(hidden, noise)
         return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The enlarged pictures; see the class for shapes and range."""
-        large = self.parts(x)[0]
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The enlarged pictures; see the class for shapes and range, `parts` for `noise`."""
+        large = self.parts(x, noise)[0]
         colour = (x - luma(x)).flatten(0, 1)[:, None]
         return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])
 
@@ -181,9 +193,13 @@ class LumaGenerator(nn.Module):
             return F.pixel_shuffle(base + added, self.config.scale)
 
     def adopt(self, plain: FoldedGenerator) -> None:
-        """Become a folded generator of the same shape: `plain` backwards. Raises ValueError if the shapes differ.
+        """Become a folded generator of the same shape: `plain` backwards.
 
-        One that changes colour, too, becomes what it does to the luma of a gray picture.
+        One without grain leaves this one's as it is. One that changes colour, too, becomes what it does to the luma of
+        a gray picture.
+
+        Raises:
+            ValueError: the shapes differ.
         """
         convolutions = _of_luma(plain)
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
@@ -200,6 +216,10 @@ class LumaGenerator(nn.Module):
         with torch.no_grad():
             self.skip.copy_(torch.from_numpy(kernel) - self.cubic)
         self.slope = plain.slope
+        if plain.grain is not None:
+            if self.grain is None:
+                raise ValueError("adopt: it has grain; set generator.grain = true")
+            self.grain.adopt(plain.grain)
 
     def plain(self) -> FoldedGenerator:
         """Fold every branch, and luma's way from and to RGB: the network that ships."""
@@ -215,7 +235,8 @@ class LumaGenerator(nn.Module):
         convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
         sharpener = np.tile(weights * numbers(self.sharpener()), (3, 1, 1, 1))
         resize = catmull_rom(self.config.scale, 3).numpy() + sharpener
-        return FoldedGenerator(tuple(convolutions), resize, float(self.slope), self.config.scale)
+        grain = self.grain.folded() if self.grain is not None else None
+        return FoldedGenerator(tuple(convolutions), resize, float(self.slope), self.config.scale, grain)
 
 
 def _of_luma(plain: FoldedGenerator) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:

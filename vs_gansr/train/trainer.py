@@ -18,10 +18,11 @@ from torch import Tensor
 
 from . import balance, checkpoint, export, metrics, objective
 from .adversary import Adversary
-from .codec import Frames
+from .enlarge import enlarge
 from .generator import FoldedGenerator, LumaGenerator
 from .grow import grow
 from .luma import luma
+from .noise import batch_noise
 from .pace import Pace
 from .pool import Pool
 from .recipe import Recipe, RecipeError, from_dict
@@ -127,7 +128,7 @@ class Trainer:
         self.generator.slope = self.mean.slope = self.schedule.slope(progress)
         small, real = self._tensor(low), luma(self._tensor(high))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
-            made, hidden, added = self.generator.parts(small)
+            made, hidden, added = self.generator.parts(small, self._noise(real))
         numbers: Row = {}
         ramp = 0.0
         if playing:
@@ -166,6 +167,14 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 100.0)
         self.optimiser.step()
         return float(norm)
+
+    def _noise(self, real: Tensor) -> Tensor | None:
+        """Noise for the batch in hand, if the generator takes any."""
+        if self.generator.grain is None:
+            return None
+        run = self.recipe.run
+        planes = batch_noise(run.seed, self.step, len(real), real.shape[-1], run.clip)
+        return torch.from_numpy(planes).to(self.device)
 
     def _tensor(self, pictures: Tensor) -> Tensor:
         moved = pictures.to(self.device, non_blocking=True)
@@ -234,19 +243,10 @@ class Trainer:
 
     # --- measuring, saving, resuming -------------------------------------------------------------------------------
 
-    def enlarge(self, low: Frames) -> Frames:
-        """The averaged generator on (n, h, w, 3) uint8, in float32."""
-        made = []
-        with torch.no_grad():
-            for frame in low:
-                tensor = torch.from_numpy(frame.transpose(2, 0, 1).copy())[None]
-                made.append(self.mean(self._tensor(tensor)).cpu().numpy())
-        return metrics.to_uint8(np.concatenate(made))
-
     def _measure(self, log: RunLog) -> None:
         frame = self.held_out.high.shape[1] // 2
         low, high = np.asarray(self.held_out.low[:, frame]), np.asarray(self.held_out.high[:, frame])
-        made = self.enlarge(low)
+        made = enlarge(self.mean, low)
         plain = metrics.lanczos(low, self.recipe.generator.scale)
         scores, base = metrics.score(made, high), metrics.score(plain, high)
         held = {f"held_{key}": value for key, value in scores.items()}
