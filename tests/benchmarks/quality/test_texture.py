@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
+
 from benchmarks.quality import media, metrics, prepare, texture
 from benchmarks.quality.texture import Plane
-from scipy import ndimage
 
 SIZE = (192, 256)
 MEAN = 120.0
