@@ -200,16 +200,23 @@ def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
     assert after.metadata["title"] == "A film"
 
 
-def test_cover_art_comes_along(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+@pytest.mark.parametrize(("suffix", "encoder"), [("mp4", "x265"), ("mkv", "x264"), ("mkv", "x265")])
+def test_cover_art_comes_along_and_delays_nothing(
+    gansr: Gansr, tmp_path: Path, point_model: Path, suffix: str, encoder: str
+) -> None:
     plain, source = footage.plain(tmp_path / "plain.mp4"), tmp_path / "in.mp4"
     still = [*footage.picture("64x64", frames=1), "-map", "0", "-map", "1:v"]
     footage.ffmpeg("-i", plain, *still, "-c", "copy", "-c:v:1", "mjpeg", "-disposition:v:1", "attached_pic", source)
     before = facts(source)
-    after = upscale(gansr, source, tmp_path / "out.mp4", point_model)
+    output = tmp_path / f"out.{suffix}"
+    after = upscale(gansr, source, output, point_model, "--encoder", encoder)
     assert before.kinds.count("video") == after.kinds.count("video") == 2
-    assert "attached_pic" in after.marks[2] or "attached_pic" in after.marks[1]
+    cover = next(n for n, marks in enumerate(after.marks) if "attached_pic" in marks)
     assert sorted(after.content[1:]) == sorted(before.content[1:])
     assert after.picture["frames"] == 20
+    assert after.times[0][0] == 0 and (suffix == "mp4" or after.tags[cover]["filename"] == "cover.jpg")
+    listing = subprocess.run([footage.FFMPEG, "-i", str(output)], capture_output=True, text=True).stderr
+    assert "start: 0.000000" in listing
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,8 @@ def run(job: Job, progress: Progress, overwrite: bool, verbose: bool = False) ->
         finally:
             progress.clear()
             chain.end()
-            temporary.unlink(missing_ok=True)
+            for path in (temporary, *temporary.parent.glob(f"{temporary.name}.*")):  # with what was to be attached
+                path.unlink(missing_ok=True)
 
 
 def reserve(output: Path) -> Path:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from ..common import CommandError, say
+from . import encoder_options
 from .encode import CONTAINERS, container
 from .job import ENCODERS, Job
 
@@ -130,6 +131,7 @@ def check(job: Job, overwrite: bool) -> None:
     if not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
     container(job.output, job.encoder)
+    encoder_options.check(job)
     if not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():

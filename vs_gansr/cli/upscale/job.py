@@ -15,19 +15,22 @@ BROKEN_PIPE = 3  # the renderer's exit code where the encoder went first, and kn
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder of ffmpeg's: its name there, the option that takes its own parameters, and our defaults."""
+    """An encoder of ffmpeg's: its name there, the option that takes its own parameters, our defaults, the chroma
+    layouts and presets that it has."""
 
     library: str
     params: str
     crf: float
     preset: str
     layouts: tuple[str, ...]
+    presets: tuple[str, ...]
 
 
+X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 ENCODERS = {
-    "x265": Encoder("libx265", "-x265-params", 18, "medium", ("420", "422", "444")),
-    "x264": Encoder("libx264", "-x264-params", 17, "medium", ("420", "422", "444")),
-    "svt-av1": Encoder("libsvtav1", "-svtav1-params", 26, "6", ("420",)),
+    "x265": Encoder("libx265", "-x265-params", 18, "medium", ("420", "422", "444"), X26X),
+    "x264": Encoder("libx264", "-x264-params", 17, "medium", ("420", "422", "444"), X26X),
+    "svt-av1": Encoder("libsvtav1", "-svtav1-params", 26, "6", ("420",), tuple(map(str, range(-1, 14)))),
 }
 
 

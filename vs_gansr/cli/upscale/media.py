@@ -16,7 +16,7 @@ from typing import Any
 
 from ..common import CommandError
 
-__all__ = ["Source", "Track", "damage", "probe"]
+__all__ = ["Source", "Track", "cover_pictures", "damage", "probe"]
 
 MICRO = 1_000_000  # FFmpeg's unit for whole files
 HEADED = ("matroska", "mov")  # formats whose header states the duration rather than having it estimated
@@ -26,7 +26,7 @@ HEADED = ("matroska", "mov")  # formats whose header states the duration rather 
 class Track:
     """One stream: its number in the file, "video", "audio", "subtitle", "attachment" or "data", codec and marks.
 
-    `cover` is a still picture attached to the file · `tags` the names of its metadata.
+    `cover` is a still picture attached to the file · `tags` its metadata, names and values.
     """
 
     index: int
@@ -35,7 +35,7 @@ class Track:
     name: str
     cover: bool
     disposition: tuple[str, ...]
-    tags: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
         return f"{self.kind} track {self.index} ({', '.join(filter(None, (self.codec, self.name)))})"
@@ -113,6 +113,22 @@ def _read(container: Any, path: str) -> Source:
     )
 
 
+def cover_pictures(path: str, covers: Sequence[Track]) -> dict[int, bytes]:
+    """The files of attached pictures, by the number of their track. Raises CommandError where one cannot be read."""
+    import av
+
+    with av.open(path) as container:
+        streams = [container.streams[cover.index] for cover in covers]
+        found: dict[int, bytes] = {}
+        for packet in container.demux(streams):
+            if packet.size and packet.stream_index not in found:
+                found[packet.stream_index] = bytes(packet)
+            if len(found) == len(covers):
+                return found
+    missing = ", ".join(str(cover) for cover in covers if cover.index not in found)
+    raise CommandError(f"{path}: {missing} cannot be read; leave it out with --drop cover")
+
+
 def _ratio(value: Any) -> Fraction:
     """A Fraction of whatever type of ratio this PyAV uses; 0 for none."""
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
@@ -136,7 +152,7 @@ def _track(stream: Any) -> Track:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
     tags = dict(stream.metadata)
     name = tags.get("title") or tags.get("filename") or tags.get("language") or ""
-    return Track(stream.index, stream.type, codec, name, "attached_pic" in marks, marks, tuple(tags))
+    return Track(stream.index, stream.type, codec, name, "attached_pic" in marks, marks, tuple(tags.items()))
 
 
 def damage(source: Source, timestamps: Sequence[int]) -> str | None:

@@ -15,12 +15,13 @@ import threading
 import time
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from ...errors import GansrError, one_line
 from .. import ffmpeg
 from ..common import CommandError
-from . import encode, media
+from . import encode, encoder_options, media
 from .encode import Picture
 from .job import BROKEN_PIPE, RECORD, Job
 from .media import Source
@@ -75,10 +76,12 @@ def render(job: Job, video: int) -> None:
     vs.core.core.add_log_handler(relay)
     encode.container(job.output, job.encoder)
     tool = ffmpeg.choose(job.encoder, job.ffmpeg)
+    encoder_options.try_encoder(job, tool)
     tell(stage="reading")
     source = media.probe(job.source)
     plan = encode.carry(job, source)
     try_container(job, tool, source, plan)
+    write_covers(job, source, plan)
     tell(stage="indexing")
     graph, harm = whole(job, source, build(job, source.video.index))
     with graph.clip.get_frame(0) as first:
@@ -145,6 +148,14 @@ def try_container(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Pl
         raise CommandError(
             f"{job.output} cannot hold all of {carried}: {reason}; write .mkv, or leave tracks out with --drop"
         )
+
+
+def write_covers(job: Job, source: Source, plan: encode.Plan) -> None:
+    """Writes the pictures that ffmpeg attaches beside the temporary file; the parent takes them away with it."""
+    if plan.covers:
+        data = media.cover_pictures(source.path, plan.covers)
+        for cover in plan.covers:
+            Path(encode.cover_file(job, cover)).write_bytes(data[cover.index])
 
 
 def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
