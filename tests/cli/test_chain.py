@@ -198,8 +198,8 @@ def test_the_limit_on_file_sizes(gansr: Gansr, tmp_path: Path, small_model: Path
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--", "-nonsense", "1"], "ffmpeg failed: Unrecognized option 'nonsense'"),
-        (["--preset", "nonsense"], "ffmpeg failed: "),
+        (["--", "-nonsense", "1"], "x265 does not start: Unrecognized option 'nonsense'"),
+        (["--preset", "nonsense"], 'x265 has no preset "nonsense"'),
         (["--ffmpeg", "/nowhere/ffmpeg"], "/nowhere/ffmpeg does not run as ffmpeg"),
         (["--ffmpeg", "/bin/false"], "/bin/false does not run as ffmpeg"),
         (["--model", "nothing-2x"], 'Upscale: unknown model "nothing-2x"'),
@@ -253,7 +253,7 @@ def test_the_last_count_may_come_after_the_end(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_encoder_that_loses_frames_without_a_word(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=10)
-    words = ["--model", point_model, "-q", "--", "-frames:v", "4"]
+    words = ["--model", point_model, "-q", "--", "-vf", "select=lt(n\\,4)"]
     done = gansr("upscale", source, tmp_path / "out.mkv", *words)
     assert done.returncode == 1
     assert "4 of 10 frames" in one_line(done.stderr)

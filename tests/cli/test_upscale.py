@@ -261,7 +261,7 @@ def test_printed_script_makes_the_same_frames(gansr: Gansr, tmp_path: Path, smal
     source = footage.plain(tmp_path / "in.mp4", frames=6)
     words = ["--height", "100", "--depth", "10", "--model", small_model]
     printed = gansr("upscale", source, tmp_path / "out.mkv", "--script-only", *words)
-    assert printed.returncode == 0, printed.stderr
+    assert (printed.returncode, printed.stderr) == (0, "")
     assert not (tmp_path / "out.mkv").exists()
     (tmp_path / "clip.vpy").write_text(printed.stdout)
     vspipe = Path(vs.__file__).parent / "vspipe"
@@ -272,6 +272,18 @@ def test_printed_script_makes_the_same_frames(gansr: Gansr, tmp_path: Path, smal
     expected = frame_hashes(tmp_path / "clip.y4m")
     assert len(set(expected)) == 6
     assert frame_hashes(tmp_path / "out.mkv") == expected
+
+
+def test_a_script_that_cannot_be_printed_is_one_line(gansr: Gansr, tmp_path: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=2)
+    (tmp_path / "text.mkv").write_text("no film")
+    for path, words, said in (
+        (source, ["--model", "nonsense"], 'Upscale: unknown model "nonsense"'),
+        (source, ["--strength", "7", "-v"], "strength 7"),
+        (tmp_path / "text.mkv", [], "cannot be read as video"),
+    ):
+        done = gansr("upscale", path, tmp_path / "out.mkv", "--script-only", *words)
+        assert (done.returncode, done.stdout) == (1, "") and said in one_line(done.stderr)
 
 
 @pytest.mark.parametrize(

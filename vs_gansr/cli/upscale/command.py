@@ -74,9 +74,9 @@ def run(args: argparse.Namespace) -> int:
     """Encodes, or prints the script; returns the exit code."""
     job = job_of(args)
     if args.script_only:
-        from . import media, script
+        from .printed import printed
 
-        print(script.text(script.build(job, media.probe(job.source).video.index).steps), end="")
+        print(printed(job), end="")
         return 0
     check(job, args.overwrite)
     from .chain import run as run_chain

@@ -25,6 +25,7 @@ from . import encode, encoder_options, media
 from .encode import Picture
 from .job import BROKEN_PIPE, RECORD, Job
 from .media import Source
+from .printed import is_noise, listen
 from .script import NO_TIME, Graph, build, steady
 
 __all__ = ["main", "picture_of"]
@@ -71,9 +72,7 @@ def explain(error: Exception, text: str) -> str:
 
 def render(job: Job, video: int) -> None:
     """Everything from the source to the last picture."""
-    import vapoursynth as vs
-
-    vs.core.core.add_log_handler(relay)
+    listen(relay)
     encode.container(job.output, job.encoder)
     tool = ffmpeg.choose(job.encoder, job.ffmpeg)
     encoder_options.try_encoder(job, tool)
@@ -119,15 +118,12 @@ def whole(job: Job, source: Source, graph: Graph) -> tuple[Graph, str | None]:
 
 
 def relay(kind: Any, message: str) -> None:
-    """VapourSynth's log, sorted: indexing is progress, what concerns the picture is a note.
-
-    Left out is the core's remark on BestSource returning timestamps that its signature does not declare.
-    """
+    """VapourSynth's log, sorted: indexing is progress, what concerns the picture is a note."""
     import vapoursynth as vs
 
     if "index progress" in message:
         tell(indexing=message.rsplit(" ", 1)[1])
-    elif message.startswith("Upscale:") or (kind >= vs.MESSAGE_TYPE_WARNING and "no return value" not in message):
+    elif message.startswith("Upscale:") or (kind >= vs.MESSAGE_TYPE_WARNING and not is_noise(message)):
         tell(note=message)
 
 

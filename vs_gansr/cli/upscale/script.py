@@ -16,6 +16,7 @@ from typing import Any
 
 import vapoursynth as vs
 
+from ...errors import one_line
 from ..common import CommandError
 from .job import ENCODERS, Job
 
@@ -74,8 +75,10 @@ def build(job: Job, track: int) -> Graph:
         raise CommandError('BestSource is not installed; run: pip install "vs-gansr[cli]"')
     if not hasattr(core, "gansr"):
         raise CommandError("VapourSynth did not load core.gansr; `gansr doctor` says why")
-    source = Step("bs.VideoSource", (("source", job.source), ("track", track)))
-    opened = core.bs.VideoSource(**dict(source.arguments), exporttimestamps=1)
+    # With one thread the decoder gives what comes before the damage even of a file that breaks off early.
+    careful = (("threads", 1),) if job.accept_damage else ()
+    source = Step("bs.VideoSource", (("source", job.source), ("track", track), *careful))
+    opened = open_source(core, source)
     clip: vs.VideoNode = opened["clip"]
     if clip.format is None or not clip.width:
         raise CommandError(f"{job.source} changes its size or format on the way; cut it into parts of one format first")
@@ -101,6 +104,15 @@ def build(job: Job, track: int) -> Graph:
         clip = apply(core, clip, steps[-1])
     time_base = Fraction(opened["timebasenum"], opened["timebaseden"])
     return Graph(clip, tuple(steps), size, timestamps, time_base)
+
+
+def open_source(core: vs.Core, source: Step) -> dict[str, Any]:
+    """What BestSource makes of the source: the clip and its timestamps. Raises CommandError where that is nothing."""
+    try:
+        return dict(core.bs.VideoSource(**dict(source.arguments), exporttimestamps=1))
+    except vs.Error as error:
+        hint = "" if "threads" in dict(source.arguments) else "; if it is damaged, go on with --accept-damage"
+        raise CommandError(f"{one_line(error)}{hint}") from error
 
 
 def network_steps(job: Job, clip: vs.VideoNode, target: Target) -> list[Step]:
