@@ -19,7 +19,7 @@ from .common import FAILED, Interrupted, say
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("upscale", "models", "convert", "bench", "doctor")
+COMMANDS = ("upscale", "models", "convert", "bench", "doctor", "editor")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
