@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -191,6 +192,7 @@ def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
     assert refused.returncode == 1
     line = one_line(refused.stderr)
     assert "out.mp4 cannot hold" in line and "font.ttf" in line and "--drop" in line
+    assert "audio track" not in line and "subtitle track" not in line, "tracks that are not at fault"
     assert not (tmp_path / "out.mp4").exists()
 
     after = upscale(gansr, source, tmp_path / "out.mp4", point_model, "--drop", "attachments")
@@ -272,6 +274,20 @@ def test_printed_script_makes_the_same_frames(gansr: Gansr, tmp_path: Path, smal
     expected = frame_hashes(tmp_path / "clip.y4m")
     assert len(set(expected)) == 6
     assert frame_hashes(tmp_path / "out.mkv") == expected
+
+
+def test_names_that_are_no_utf8(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    """Also a source whose transparency is lost, which is said."""
+    name = os.fsdecode(b"n\xff")
+    alpha = ["-vf", "format=yuva444p10le", "-c:v", "prores_ks", "-profile:v", "4444", tmp_path / "in.mov"]
+    footage.ffmpeg(*footage.picture(frames=2), *alpha)
+    (tmp_path / "in.mov").rename(tmp_path / f"{name}.mov")
+    done = gansr("upscale", tmp_path / f"{name}.mov", tmp_path / f"{name}.mkv", "--model", point_model, *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "alpha plane (transparency) is not carried" in done.stderr
+    assert facts(tmp_path / f"{name}.mkv").picture["frames"] == 2
+    printed = gansr("upscale", tmp_path / f"{name}.mov", tmp_path / "o.mkv", "--script-only", "--model", point_model)
+    assert r"n\xff.mov', track=0" in printed.stdout, printed.stderr
 
 
 def test_a_script_that_cannot_be_printed_is_one_line(gansr: Gansr, tmp_path: Path) -> None:

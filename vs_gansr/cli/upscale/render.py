@@ -24,7 +24,7 @@ from ..common import CommandError
 from . import encode, encoder_options, media
 from .encode import Picture
 from .job import BROKEN_PIPE, RECORD, Job
-from .media import Source
+from .media import Source, Track
 from .printed import is_noise, listen
 from .script import NO_TIME, Graph, build, steady
 
@@ -139,11 +139,20 @@ def try_container(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Pl
         errors="replace",
     )
     if done.returncode:
-        carried = ", ".join(str(track) for track, _ in plan.tracks)
         reason = ffmpeg.cause(done.stderr.splitlines()) or f"ffmpeg exits with {done.returncode}"
-        raise CommandError(
-            f"{job.output} cannot hold all of {carried}: {reason}; write .mkv, or leave tracks out with --drop"
-        )
+        carried = ", ".join(str(track) for track, _ in culprits(job, tool, source, plan))
+        better = "write .mkv" if Path(job.output).suffix.lower() != ".mkv" else "take another container"
+        raise CommandError(f"{job.output} cannot hold {carried}: {reason}; {better}, or leave it out with --drop")
+
+
+def culprits(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> list[tuple[Track, str]]:
+    """The tracks that the container does not even take alone; all of them where it takes each of them."""
+    refused = []
+    for track in plan.tracks:
+        words = encode.trial(job, tool, source, replace(plan, tracks=(track,)))
+        if subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True).returncode:
+            refused.append(track)
+    return refused or list(plan.tracks)
 
 
 def write_covers(job: Job, source: Source, plan: encode.Plan) -> None:
@@ -179,6 +188,8 @@ def remarks(source: Source, graph: Graph, props: Any) -> list[str]:
     if sorted(graph.source_size) != sorted(source.size):
         (w, h), (a, b) = source.size, graph.source_size
         said.append(f"VapourSynth holds subsampled video in whole steps only: {w}x{h} is cut to {a}x{b}")
+    if "_Alpha" in props:
+        said.append("the source's alpha plane (transparency) is not carried")
     for prop, name in (("DolbyVisionRPU", "Dolby Vision"), ("HDR10Plus", "HDR10+")):
         if prop in props:
             said.append(f"the source's {name} metadata, made for its own pictures, is not carried")

@@ -9,6 +9,7 @@ error diffusion hides the steps. Between the network and zimg there are 16 bits.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -77,7 +78,7 @@ def build(job: Job, track: int) -> Graph:
         raise CommandError("VapourSynth did not load core.gansr; `gansr doctor` says why")
     # With one thread the decoder gives what comes before the damage even of a file that breaks off early.
     careful = (("threads", 1),) if job.accept_damage else ()
-    source = Step("bs.VideoSource", (("source", job.source), ("track", track), *careful))
+    source = Step("bs.VideoSource", (("source", as_argument(job.source)), ("track", track), *careful))
     opened = open_source(core, source)
     clip: vs.VideoNode = opened["clip"]
     if clip.format is None or not clip.width:
@@ -104,6 +105,15 @@ def build(job: Job, track: int) -> Graph:
         clip = apply(core, clip, steps[-1])
     time_base = Fraction(opened["timebasenum"], opened["timebaseden"])
     return Graph(clip, tuple(steps), size, timestamps, time_base)
+
+
+def as_argument(path: str) -> str | bytes:
+    """`path` as VapourSynth takes it: in bytes where its name is not UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
 
 
 def open_source(core: vs.Core, source: Step) -> dict[str, Any]:
