@@ -14,10 +14,11 @@ from typing import Any
 
 from ..common import CommandError
 from ..ffmpeg import Ffmpeg
+from . import chunkable
 from .job import ENCODERS, Job
 from .media import Source, Track
 
-__all__ = ["CONTAINERS", "Picture", "Plan", "carry", "command", "container", "trial"]
+__all__ = ["CONTAINERS", "Picture", "Plan", "carry", "chunk_command", "command", "container", "join_command", "trial"]
 
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm"}
 TEXT = {"subrip", "ass", "ssa", "mov_text", "webvtt", "text"}
@@ -94,16 +95,51 @@ def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
 
 
 def command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
-    """The whole command: pictures from stdin, progress to stdout, `job.temporary` as the result."""
-    kind = container(job.output, job.encoder)
-    extra, params = split_params(job, ENCODERS[job.encoder].params)
-    words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
+    """The whole film at once: raw pictures from stdin, progress to stdout, `job.temporary` as the result."""
+    encoded = [*pictured(job, picture), "-fps_mode:0", "passthrough"]
+    extra, _ = split_params(job, ENCODERS[job.encoder].params)
+    return [*joined(job, ffmpeg, source, plan, picture, ["-f", "nut"], picture.start), *encoded, *ending(job, extra)]
+
+
+def chunk_command(job: Job, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
+    """One chunk alone: raw pictures at a constant rate from stdin, progress to stdout, `path` (MP4) as the result.
+
+    Times are added when the chunks are joined. The encoder starts anew, with a header that depends on no chunk.
+    """
+    words = [*opening(ffmpeg), *(light_options(picture.props) if ffmpeg.hdr else []), "-f", "nut", "-i", "pipe:0"]
+    words += ["-map", "0:v:0", *pictured(job, picture), "-fps_mode:0", "passthrough"]
+    extra, _ = split_params(job, ENCODERS[job.encoder].params)
+    return [*words, *chunkable.picture_options(extra), "-f", "mp4", f"file:{path}"]
+
+
+def join_command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction) -> list[str]:
+    """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `job.temporary`."""
+    extra, _ = split_params(job, ENCODERS[job.encoder].params)
+    words = joined(job, ffmpeg, source, plan, picture, ["-f", "mp4"], picture.start - delay)
+    return [*words, "-c:0", "copy", *ending(job, chunkable.file_options(extra))]
+
+
+def opening(ffmpeg: Ffmpeg) -> list[str]:
+    """How every command starts."""
+    return [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
+
+
+def joined(
+    job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, form: list[str], start: Fraction
+) -> list[str]:
+    """Pictures from stdin, which begin at `start`, beside all that comes from the source."""
+    words = opening(ffmpeg)
     words += light_options(picture.props) if ffmpeg.hdr else []
-    words += ["-f", "nut", "-itsoffset", microseconds(picture.start), "-i", "pipe:0"]
+    words += [*form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
     words += ["-itsoffset", microseconds(-source.origin), "-i", f"file:{source.path}"]
-    words += carried(source, plan) + pictured(job, picture, params)
-    if job.encoder == "x265" and kind in ("mp4", "mov"):
-        words += ["-tag:0", "hvc1"]  # the only one that Apple's players take
+    return [*words, *carried(source, plan), "-bsf:0", last_duration(picture)]
+
+
+def ending(job: Job, extra: list[str]) -> list[str]:
+    """The output's options, and its name."""
+    kind = container(job.output, job.encoder)
+    # hvc1 is the only tag that Apple's players take.
+    words = ["-tag:0", "hvc1"] if job.encoder == "x265" and kind in ("mp4", "mov") else []
     # The carried tracks wait for the first picture, however long that takes.
     return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{job.temporary}"]
 
@@ -127,17 +163,22 @@ def carried(source: Source, plan: Plan) -> list[str]:
     return words
 
 
-def pictured(job: Job, picture: Picture, params: list[str]) -> list[str]:
+def pictured(job: Job, picture: Picture) -> list[str]:
     """Options for the picture: times, shape, colours and the encoder with its parameters."""
     encoder = ENCODERS[job.encoder]
+    _, params = split_params(job, encoder.params)
     filters, options = colours(picture.props)
     sar = f"setsar=sar={picture.sar.numerator}/{picture.sar.denominator}:max=2147483647"
     words = ["-filter:0", f"setparams={filters},{sar}", "-pix_fmt:0", picture.pixel_format, *options]
-    words += ["-fps_mode:0", "passthrough", "-enc_time_base:0", "demux", "-bsf:0", last_duration(picture)]
+    words += ["-enc_time_base:0", "demux"]
     words += ["-c:0", encoder.library, "-preset:0", job.preset or encoder.preset]
     words += ["-crf:0", f"{encoder.crf if job.crf is None else job.crf:g}"]
-    own = "log-level=error" if job.encoder == "x265" else ""
-    joined = ":".join(filter(None, [own, light_params(job.encoder, picture.props), *params]))
+    own = ["log-level=error"] if job.encoder == "x265" else []
+    if job.frame_threads:  # what they are by default, and so the result, depends on the machine
+        own += {"x265": [f"frame-threads={job.frame_threads}"], "x264": [f"threads={job.frame_threads}"]}.get(
+            job.encoder, []
+        )
+    joined = ":".join(filter(None, [*own, light_params(job.encoder, picture.props), *params]))
     return words + ([f"{encoder.params}:0", joined] if joined else [])
 
 
