@@ -19,7 +19,7 @@ from .common import FAILED, Interrupted, say
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("upscale", "models", "convert", "bench", "doctor", "editor")
+COMMANDS = ("upscale", "status", "models", "convert", "bench", "doctor", "editor")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"gansr: {one_line(error, 1000)}")
         return FAILED
     except Interrupted as stop:
-        say(f"gansr: interrupted by {signal.Signals(stop.signum).name}; nothing was written")
+        say(f"gansr: interrupted by {signal.Signals(stop.signum).name}; {stop.kept}")
         return 128 + stop.signum
     except KeyboardInterrupt:
         say("gansr: interrupted")

@@ -56,6 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--params", default="", metavar="A=B:C=D", help="the encoder's own parameters")
     add("--ffmpeg", metavar="PATH", help="the ffmpeg to use (default: the best equipped one found)")
 
+    group = parser.add_argument_group("long films")
+    add = group.add_argument
+    add("--chunk", type=seconds, default=20.0, metavar="SECONDS", help="what is rendered at a time, and lost at most "
+        "where the command is ended; 0 for all at once (default: 20)")  # fmt: skip
+    add("--workers", type=positive, default=1, metavar="N", help="processes that render chunks at a time")
+    only = group.add_mutually_exclusive_group()
+    only.add_argument("--resume", action="store_true", help="go on with what is begun, or refuse; done by itself, too")
+    only.add_argument("--restart", action="store_true", help="throw away the chunks that are finished")
+
     group = parser.add_argument_group("source")
     add = group.add_argument
     add("--drop", action="append", choices=DROPPABLE, default=[], help="leave these tracks out; may be repeated")
@@ -70,6 +79,14 @@ def positive(text: str) -> int:
     return number
 
 
+def seconds(text: str) -> float:
+    """A length of time, 0 or more."""
+    number = float(text)
+    if not 0 <= number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no length of time in seconds")
+    return number
+
+
 def run(args: argparse.Namespace) -> int:
     """Encodes, or prints the script; returns the exit code."""
     job = job_of(args)
@@ -79,11 +96,13 @@ def run(args: argparse.Namespace) -> int:
         print(printed(job), end="")
         return 0
     check(job, args.overwrite)
-    from .chain import run as run_chain
+    from .driver import Wish
+    from .driver import run as run_job
     from .progress import Progress, clock
 
     begun = time.monotonic()
-    outcome = run_chain(job, Progress(args.quiet), args.overwrite, args.verbose)
+    wish = Wish(args.workers, args.overwrite, args.resume, args.restart, args.verbose)
+    outcome = run_job(job, Progress(args.quiet), wish)
     if not args.quiet:
         spent = time.monotonic() - begun
         width, height = outcome.size
@@ -107,6 +126,7 @@ def job_of(args: argparse.Namespace) -> Job:
         depth=args.depth,
         chroma=args.chroma,
         drop=tuple(args.drop),
+        chunk=args.chunk,
         accept_damage=args.accept_damage,
         model=model_argument(args.model),
         provider=args.provider,

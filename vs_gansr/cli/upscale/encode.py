@@ -14,11 +14,23 @@ from typing import Any
 
 from ..common import CommandError
 from ..ffmpeg import Ffmpeg
-from .encoder_options import ExtraOptions, divide
+from . import chunkable
+from .encoder_options import divide
 from .job import ENCODERS, Job
 from .media import Source, Track
 
-__all__ = ["CONTAINERS", "Picture", "Plan", "carry", "command", "container", "cover_file", "trial"]
+__all__ = [
+    "CONTAINERS",
+    "Picture",
+    "Plan",
+    "carry",
+    "chunk_command",
+    "command",
+    "container",
+    "cover_file",
+    "join_command",
+    "trial",
+]
 
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm"}
 TEXT = {"subrip", "ass", "ssa", "mov_text", "webvtt", "text"}
@@ -100,18 +112,56 @@ def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
 
 
 def command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
-    """The whole command: pictures from stdin, progress to stdout, `job.temporary` as the result."""
-    kind = container(job.output, job.encoder)
+    """The whole film at once: raw pictures from stdin, progress to stdout, `job.temporary` as the result."""
     options = divide(job)
-    words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
-    words += light_options(picture.props) if ffmpeg.hdr else []
-    words += ["-f", "nut", "-itsoffset", microseconds(picture.start), "-i", "pipe:0"]
+    words = joined(job, ffmpeg, source, plan, ["-f", "nut"], picture.start, light_options(picture.props))
+    words += [*pictured(job, picture), "-fps_mode:0", "passthrough"]
+    words += ["-bsf:0", ",".join([last_duration(picture), *options.bitstream_filters])]
+    return [*words, *ending(job, list(options.rest))]
+
+
+def chunk_command(job: Job, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
+    """One chunk alone: raw pictures at a constant rate from stdin, progress to stdout, `path` (MP4) as the result.
+
+    Times are added when the chunks are joined. The encoder starts anew, with a header that depends on no chunk.
+    """
+    words = [*opening(ffmpeg), *(light_options(picture.props) if ffmpeg.hdr else []), "-f", "nut", "-i", "pipe:0"]
+    words += ["-map", "0:v:0", *pictured(job, picture), "-fps_mode:0", "passthrough"]
+    options = divide(job)
+    words += ["-bsf:0", ",".join(options.bitstream_filters)] if options.bitstream_filters else []
+    return [*words, *chunkable.picture_options(options.rest), "-f", "mp4", f"file:{path}"]
+
+
+def join_command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction) -> list[str]:
+    """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `job.temporary`."""
+    words = joined(job, ffmpeg, source, plan, ["-f", "mp4"], picture.start - delay, light_options(picture.props))
+    words += ["-bsf:0", last_duration(picture), "-c:0", "copy"]
+    return [*words, *ending(job, chunkable.file_options(divide(job).rest))]
+
+
+def opening(ffmpeg: Ffmpeg) -> list[str]:
+    """How every command starts."""
+    return [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
+
+
+def joined(
+    job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, form: list[str], start: Fraction, light: list[str]
+) -> list[str]:
+    """Pictures from stdin, which begin at `start`, beside all that comes from the source."""
+    words = opening(ffmpeg)
+    words += light if ffmpeg.hdr else []
+    words += [*form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
     words += ["-itsoffset", microseconds(-source.origin), "-i", f"file:{source.path}"]
-    words += carried(source, plan) + attached(job, plan) + pictured(job, picture, options)
-    if job.encoder == "x265" and kind in ("mp4", "mov"):
-        words += ["-tag:0", "hvc1"]  # the only one that Apple's players take
+    return [*words, *carried(source, plan), *attached(job, plan)]
+
+
+def ending(job: Job, extra: list[str]) -> list[str]:
+    """The output's options, and its name."""
+    kind = container(job.output, job.encoder)
+    # hvc1 is the only tag that Apple's players take.
+    words = ["-tag:0", "hvc1"] if job.encoder == "x265" and kind in ("mp4", "mov") else []
     # The carried tracks wait for the first picture, however long that takes.
-    return [*words, "-max_muxing_queue_size", "100000", *options.rest, "-f", kind, f"file:{job.temporary}"]
+    return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{job.temporary}"]
 
 
 def carried(source: Source, plan: Plan) -> list[str]:
@@ -143,27 +193,30 @@ def attached(job: Job, plan: Plan) -> list[str]:
     words = []
     for place, cover in enumerate(plan.covers, 1 + len(plan.tracks)):
         kind = {"mjpeg": "jpeg"}.get(cover.codec, cover.codec)
-        name = dict(cover.tags).get("filename") or f"cover.{ {'jpeg': 'jpg'}.get(kind, kind) }"
+        ending = {"jpeg": "jpg"}.get(kind, kind)
         words += ["-attach", f"file:{cover_file(job, cover)}"]
-        said = {**dict(cover.tags), "mimetype": f"image/{kind}", "filename": name}
+        said = {"filename": f"cover.{ending}", **dict(cover.tags), "mimetype": f"image/{kind}"}
         for tag, value in said.items():
             words += [f"-metadata:s:{place}", f"{tag}={value}"]
     return words
 
 
-def pictured(job: Job, picture: Picture, extra: ExtraOptions) -> list[str]:
+def pictured(job: Job, picture: Picture) -> list[str]:
     """Options for the picture: times, shape, colours and the encoder with its parameters; the user's filters last."""
-    encoder = ENCODERS[job.encoder]
+    encoder, extra = ENCODERS[job.encoder], divide(job)
     filters, options = colours(picture.props)
     sar = f"setsar=sar={picture.sar.numerator}/{picture.sar.denominator}:max=2147483647"
     chain = ",".join([f"setparams={filters}", sar, *extra.filters])
     words = ["-filter:0", chain, "-pix_fmt:0", picture.pixel_format, *options]
-    words += ["-fps_mode:0", "passthrough", "-enc_time_base:0", "demux"]
-    words += ["-bsf:0", ",".join([last_duration(picture), *extra.bitstream_filters])]
+    words += ["-enc_time_base:0", "demux"]
     words += ["-c:0", encoder.library, "-preset:0", job.preset or encoder.preset]
     words += ["-crf:0", f"{encoder.crf if job.crf is None else job.crf:g}"]
-    own = "log-level=error" if job.encoder == "x265" else ""
-    joined = ":".join(filter(None, [own, light_params(job.encoder, picture.props), *extra.params]))
+    own = ["log-level=error"] if job.encoder == "x265" else []
+    if job.frame_threads:  # what they are by default, and so the result, depends on the machine
+        own += {"x265": [f"frame-threads={job.frame_threads}"], "x264": [f"threads={job.frame_threads}"]}.get(
+            job.encoder, []
+        )
+    joined = ":".join(filter(None, [*own, light_params(job.encoder, picture.props), *extra.params]))
     return words + ([f"{encoder.params}:0", joined] if joined else [])
 
 

@@ -1,5 +1,5 @@
-"""Owns what one `gansr upscale` is asked to do, as plain data that travels to the renderer as JSON, and how the
-renderer answers."""
+"""Owns what one `gansr upscale` is asked to do, as plain data that travels to workers as JSON, and how they
+answer."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["BROKEN_PIPE", "ENCODERS", "RECORD", "Encoder", "Job"]
+__all__ = ["ENCODERS", "RECORD", "Encoder", "Job"]
 
-RECORD = "\x1e"  # leads each JSON line on the renderer's stderr (RFC 7464)
-BROKEN_PIPE = 3  # the renderer's exit code where the encoder went first, and knows why
+RECORD = "\x1e"  # leads each JSON line on a worker's stderr (RFC 7464)
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,9 @@ class Job:
     `source` and `output` are absolute; `temporary` is the file that is written and becomes `output` at the end ·
     `width` and `height` of the result, 0 for the network's own · `depth` 8 or 10, 0 to follow the source ·
     `chroma` "420", "422" or "444", empty to follow the source · `drop` kinds of tracks left out · `extra` options
-    for ffmpeg as they are. The rest are arguments of core.gansr.Upscale; None leaves them to the plugin.
+    for ffmpeg as they are · `chunk` seconds that are rendered at a time, 0 for all at once · `frame_threads` of
+    x264 or x265 in chunks, 0 to leave them to the encoder. The rest are arguments of core.gansr.Upscale; None leaves
+    them to the plugin.
     """
 
     source: str
@@ -59,6 +60,8 @@ class Job:
     chroma: str = ""
     drop: tuple[str, ...] = ()
     accept_damage: bool = False
+    chunk: float = 20.0
+    frame_threads: int = 0
     model: str | None = None
     provider: str | None = None
     device_id: int | None = None

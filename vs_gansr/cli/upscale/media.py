@@ -7,6 +7,7 @@ encode of hours rather than after it.
 from __future__ import annotations
 
 import bisect
+import hashlib
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class Source:
 
     `size` of the coded picture · `sar` sample aspect ratio, 1 where unknown · `origin` the file's first moment in
     seconds · `packets` sorted times of the picture's packets and `last` the duration of the last one, both in
-    `time_base` · `reached` and `promised` where sound and picture end and should end, in seconds from `origin`.
+    `time_base` · `reached` and `promised` where sound and picture end and should end, in seconds from `origin` ·
+    `keys` sorted times of the picture's key frames · `layout` SHA-256 of every packet's track, time and size.
     """
 
     path: str
@@ -61,6 +63,8 @@ class Source:
     last: int
     reached: Fraction
     promised: Fraction | None
+    keys: tuple[int, ...] = ()
+    layout: str = ""
 
 
 def probe(path: str) -> Source:
@@ -86,14 +90,19 @@ def _read(container: Any, path: str) -> Source:
     refuse_dolby(stream, path)
     bases = [_ratio(s.time_base) for s in container.streams]
     shown: dict[int, int] = {}
+    keys: list[int] = []
+    layout = hashlib.sha256()
     reached = Fraction(0)
     origin = Fraction(container.start_time or 0, MICRO)
     for packet in container.demux():
+        layout.update(b"%d %d %d\n" % (packet.stream_index, packet.pts or 0, packet.size))
         if packet.pts is None or packet.is_discard:
             continue
         duration = packet.duration or 0
         if packet.stream_index == stream.index:
             shown[packet.pts] = duration
+            if packet.is_keyframe:
+                keys.append(packet.pts)
         if tracks[packet.stream_index].kind in ("video", "audio") and not tracks[packet.stream_index].cover:
             reached = max(reached, (packet.pts + duration) * bases[packet.stream_index] - origin)
     times = sorted(shown)
@@ -110,6 +119,8 @@ def _read(container: Any, path: str) -> Source:
         last=shown[times[-1]] if times else 0,
         reached=reached,
         promised=Fraction(container.duration, MICRO) if headed and container.duration else None,
+        keys=tuple(sorted(keys)),
+        layout=layout.hexdigest(),
     )
 
 
