@@ -151,8 +151,13 @@ def joined(
     words = opening(ffmpeg)
     words += light if ffmpeg.hdr else []
     words += [*form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
-    words += ["-itsoffset", microseconds(-source.origin), "-i", f"file:{source.path}"]
-    return [*words, *carried(source, plan), *attached(job, plan)]
+    if not source.path:  # a script, or images, with nothing beside them
+        return [*words, "-map", "0:v:0"]
+    if source.section:
+        words += ["-ss", microseconds(source.section[0] + source.ahead)]
+    words += ["-itsoffset", microseconds(-source.origin - source.ahead), "-i", f"file:{source.path}"]
+    words += [*carried(source, plan), *attached(job, plan)]
+    return [*words, *(["-t", microseconds(source.section[1])] if source.section else [])]
 
 
 def ending(job: Job, extra: list[str]) -> list[str]:

@@ -26,7 +26,7 @@ def of(film: Film, content: bool) -> Identity:
     """The film's identity. With `content` the source is read whole; its packets' sizes and times always are."""
     found = {option(name): show(value) for name, value in asdict(film.job).items() if name not in ELSEWHERE}
     found["source packets"] = film.source.layout
-    if content:
+    if content and Path(film.job.source).is_file():
         found[CONTENT] = digest(Path(film.job.source))
     found["plan"] = hashlib.sha256(json.dumps(film.spans).encode()).hexdigest()
     found["engine"] = "; ".join(film.engine)

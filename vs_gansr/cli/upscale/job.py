@@ -41,8 +41,12 @@ class Job:
     `width` and `height` of the result, 0 for the network's own · `depth` 8 or 10, 0 to follow the source ·
     `chroma` "420", "422" or "444", empty to follow the source · `drop` kinds of tracks left out · `extra` options
     for ffmpeg as they are · `chunk` seconds that are rendered at a time, 0 for all at once · `frame_threads` of
-    x264 or x265 in chunks, 0 to leave them to the encoder. The rest are arguments of core.gansr.Upscale; None leaves
-    them to the plugin.
+    x264 or x265 in chunks, 0 to leave them to the encoder · `start`, `end` and `test` seconds, `frames` a number of
+    the source's · `compare` wipes between source and result · `tracks` the file that sound and the rest come from
+    where `source` is a script or images, and `fps` their rate · `as_is` leaves the network out · `matrix`,
+    `primaries`, `transfer` (H.273) and `range` (0 limited, 1 full) replace the source's, None keeps them; `sar`
+    too, "16/11" · `field`, `denoise`, `deband`, `grain` as filters.py has them. The rest are arguments of
+    core.gansr.Upscale; None leaves them to the plugin.
     """
 
     source: str
@@ -62,6 +66,23 @@ class Job:
     accept_damage: bool = False
     chunk: float = 20.0
     frame_threads: int = 0
+    start: float = 0.0
+    end: float | None = None
+    frames: int = 0
+    test: float = 0.0
+    compare: bool = False
+    tracks: str | None = None
+    fps: str = ""
+    as_is: bool = False
+    matrix: int | None = None
+    primaries: int | None = None
+    transfer: int | None = None
+    range: int | None = None
+    sar: str = ""
+    field: str = ""
+    denoise: float = 0.0
+    deband: float = 0.0
+    grain: float = 0.0
     model: str | None = None
     provider: str | None = None
     device_id: int | None = None

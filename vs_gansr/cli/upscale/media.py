@@ -49,7 +49,9 @@ class Source:
     `size` of the coded picture · `sar` sample aspect ratio, 1 where unknown · `origin` the file's first moment in
     seconds · `packets` sorted times of the picture's packets and `last` the duration of the last one, both in
     `time_base` · `reached` and `promised` where sound and picture end and should end, in seconds from `origin` ·
-    `keys` sorted times of the picture's key frames · `layout` SHA-256 of every packet's track, time and size.
+    `keys` sorted times of the picture's key frames · `layout` SHA-256 of every packet's track, time and size ·
+    `section` where the part begins that is carried, in the file's own seconds, and its length; None for all of it ·
+    `ahead` seconds by which the file's clock is ahead of the picture's, where that is not its own.
     """
 
     path: str
@@ -65,6 +67,8 @@ class Source:
     promised: Fraction | None
     keys: tuple[int, ...] = ()
     layout: str = ""
+    section: tuple[Fraction, Fraction] | None = None
+    ahead: Fraction = Fraction(0)
 
 
 def probe(path: str) -> Source:

@@ -10,17 +10,19 @@ import vapoursynth as vs
 
 from ...errors import one_line
 from ..common import CommandError, note
-from . import media, script
+from . import script, sources
 from .job import Job
 
-__all__ = ["is_noise", "listen", "printed"]
+__all__ = ["is_noise", "listen", "note_log", "printed"]
 
 
 def printed(job: Job) -> str:
     """The job as a .vpy. Raises CommandError for whatever its source, plugins or arguments are refused for."""
-    listen(_note)
+    if sources.is_script(job.source):
+        raise CommandError(f"{job.source} is a script already; put clip = core.gansr.Upscale(clip) into it")
+    listen(note_log)
     try:
-        return script.text(script.build(job, media.probe(job.source).video.index).steps)
+        return script.text(script.build(job, sources.open_media(job)).steps)
     except (vs.Error, AttributeError) as error:
         raise CommandError(one_line(error, 1000)) from error
 
@@ -38,6 +40,7 @@ def is_noise(message: str) -> bool:
     return "no return value" in message
 
 
-def _note(kind: Any, message: str) -> None:
+def note_log(kind: Any, message: str) -> None:
+    """Shows VapourSynth's warnings as notes."""
     if kind >= vs.MESSAGE_TYPE_WARNING and not is_noise(message):
         note(message)

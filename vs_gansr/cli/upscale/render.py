@@ -19,13 +19,13 @@ from typing import Any
 
 from .. import ffmpeg
 from ..common import CommandError
-from . import encode, encoder_options, media
+from . import encode, encoder_options, media, samples, sources
 from .encode import Picture
 from .job import RECORD, Job
 from .media import Source, Track
 from .plan import Span, pace, scene_changes, spans
 from .printed import is_noise, listen
-from .script import NO_TIME, Graph, build, steady
+from .script import NO_TIME, Graph, build, steady, timed
 
 __all__ = ["Film", "open_film", "picture_of", "send", "tell", "write_covers"]
 
@@ -65,18 +65,19 @@ def open_film(job: Job) -> Film:
     tool = ffmpeg.choose(job.encoder, job.ffmpeg)
     encoder_options.try_encoder(job, tool)
     tell(stage="reading")
-    source = media.probe(job.source)
+    source = sources.open_media(job)
     plan = encode.carry(job, source)
     try_container(job, tool, source, plan)
     tell(stage="indexing")
-    graph, harm = whole(job, source, build(job, source.video.index))
+    graph, harm = whole(job, source, build(job, source))
+    source, graph = cut(job, source, graph)
     with graph.clip.get_frame(0) as first:
         props = dict(first.props)
     picture = picture_of(source, graph, props)
     for text in [*plan.notes, *remarks(source, graph, props), *([harm] if harm else [])]:
         tell(note=text)
     length = round(job.chunk * pace(graph.timestamps, graph.time_base))
-    cuts = scene_changes(source, graph.timestamps)
+    cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
     made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
     return Film(job, tool, source, plan, graph, picture, made, tuple(engine))
 
@@ -99,6 +100,18 @@ def whole(job: Job, source: Source, graph: Graph) -> tuple[Graph, str | None]:
     if wild:
         raise wild
     return graph, harm
+
+
+def cut(job: Job, source: Source, graph: Graph) -> tuple[Source, Graph]:
+    """Source and graph with their times as the part asked for and the filters make them."""
+    base, (first, last) = graph.time_base, graph.span
+    stamps = graph.timestamps
+    if samples.partial(job):
+        begin = stamps[first] * base if first else source.origin
+        over = max(source.origin + source.reached, (stamps[-1] + 1) * base)
+        after = stamps[last] * base if last < len(stamps) else over
+        source = replace(source, origin=begin, section=(begin, after - begin))
+    return source, timed(job, graph)
 
 
 def relay(kind: Any, message: str, engine: list[str]) -> None:
@@ -156,14 +169,16 @@ def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
     """What the encoder must know of `graph`'s pictures."""
     clip, stamps, base = graph.clip, graph.timestamps, graph.time_base
     sar, (width, height) = source.sar, graph.source_size
-    if (width - height) * (source.size[0] - source.size[1]) < 0:
+    if source.packets and (width - height) * (source.size[0] - source.size[1]) < 0:
         sar = 1 / sar  # BestSource has turned the picture upright
     shape = Fraction(width, height) / Fraction(clip.width, clip.height)
     if abs(shape * clip.width - clip.width) >= 2:  # more than rounding to whole pixels: both sides were asked for
         sar = (sar * shape).limit_denominator(1 << 15)
     start, last = (stamps[n] * base - source.origin for n in (0, -1))
     length = source.last * source.time_base
-    if not length or source.packets[-1] * source.time_base != stamps[-1] * base:
+    if graph.end is not None:
+        length = graph.end - stamps[-1] * base
+    elif not length or source.packets[-1] * source.time_base != stamps[-1] * base:
         length = (stamps[-1] - stamps[-2]) * base if len(stamps) > 1 else Fraction(1, 25)
     fmt = clip.format
     layout = {(1, 1): "420", (1, 0): "422"}.get((fmt.subsampling_w, fmt.subsampling_h), "444")
@@ -174,7 +189,7 @@ def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
 def remarks(source: Source, graph: Graph, props: Any) -> list[str]:
     """What is not carried of this picture, in words."""
     said = []
-    if sorted(graph.source_size) != sorted(source.size):
+    if source.packets and sorted(graph.source_size) != sorted(source.size):
         (w, h), (a, b) = source.size, graph.source_size
         said.append(f"VapourSynth holds subsampled video in whole steps only: {w}x{h} is cut to {a}x{b}")
     if "_Alpha" in props:
