@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
+import re
 import threading
 from pathlib import Path
 
@@ -100,6 +101,10 @@ def find(name: str) -> Path:
         return own[name]
     if is_file(path):
         raise ModelError(f'model "{name}" is not an .onnx file; shipped models: {", ".join(shipped())}')
+    if factor := re.fullmatch(r"x?(\d+)x?", name.lower()):
+        fits = [f'model="{other}"' for other in named() if other.endswith(f"-{factor[1]}x")]
+        fits = fits or [f'model="{default_model()}"']
+        raise ModelError(f'model "{name}" is a number; the model decides on the factor, as in {" or ".join(fits)}')
     known = f"shipped: {', '.join(shipped())}" + (f"; own: {', '.join(own)}" if own else "")
     raise ModelError(f'unknown model "{name}"; {known}, or give a path to an .onnx file{similar(name, named())}')
 

@@ -171,7 +171,7 @@ def twin_of(target: Path) -> Path:
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
     if target.exists() and not overwrite:
-        raise ArgumentError(f'"{target}" exists; allow replacing it, or write to another name')
+        raise ArgumentError(f'"{target}" exists; give -y (--overwrite) to replace it, or another --output')
 
 
 def open_torch(job: Job, say: Callable[[str], None]) -> Network:

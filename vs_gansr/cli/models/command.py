@@ -12,6 +12,7 @@ import json
 import platform
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from ...errors import GansrError, one_line
 from ...model.user_folders import cache_folder, models_folder, user_models
@@ -56,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the list, or all that is known of one; FAILED if one of the models listed cannot be used."""
-    if args.names[:1] == ["show"] and len(args.names) > 1:
+    if args.names == ["show"]:
+        raise CommandError("`show` wants the name or path of a model: gansr models show fast-2x")
+    if args.names[:1] == ["show"]:
         print("\n\n".join("\n".join(show.lines(name)) for name in args.names[1:]))
         return 0
     speeds = Speeds(args.provider, args.precision)
@@ -85,7 +88,7 @@ def rows(names: list[str]) -> list[Row]:
     own = user_models()
     listed = []
     for name in names or [*library.shipped(), *(n for n in own if n not in library.shipped())]:
-        origin = "shipped" if name in library.shipped() else "own"
+        origin = "shipped" if name in library.shipped() else "own" if name in own or Path(name).is_file() else "-"
         try:
             listed.append(describe(name, origin))
         except GansrError as error:
