@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from ..rewrite.graph_view import attribute
 from .trace import (
     LARGEST,
     Rule,
     Trace,
     UnknownError,
     Walk,
-    attribute,
     bounds,
     constant,
     constant_tensor,

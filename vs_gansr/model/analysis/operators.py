@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from ..rewrite.graph_view import attribute
 from .movement import transposed
 from .trace import (
     ABSENT,
@@ -19,7 +20,6 @@ from .trace import (
     Trace,
     UnknownError,
     Walk,
-    attribute,
     bounds,
     either,
     gather_taps,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from ..rewrite.graph_view import opset
 from .movement import MOVEMENT
 from .operators import COMPUTATION
 from .trace import ABSENT, LARGEST, SMALL, Bounds, Trace, UnknownError, Walk, constant_tensor
@@ -93,7 +94,7 @@ def walk(proto: onnx.ModelProto, name: str, shape: Sequence[int]) -> Walk:
     """Follows the graph from its input `name` of `shape` (1, C, H, W). Raises UnknownError."""
     if len(proto.graph.node) > MOST_NODES:
         raise UnknownError(f"{len(proto.graph.node)} nodes")
-    state = Walk(max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=1))
+    state = Walk(opset(proto))
     try:
         for weight in proto.graph.initializer:
             state.tensors[weight.name] = constant_tensor(weight)

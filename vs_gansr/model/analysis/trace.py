@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
+
+from ..rewrite.graph_view import attribute
 
 type Bounds = npt.NDArray[np.int32]  # (2, ...): first row and minus the last one, so that min() joins both
 type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]
@@ -73,14 +75,6 @@ def constant_tensor(tensor: onnx.TensorProto) -> Trace:
     if math.prod(shape) <= SMALL:
         return constant(numpy_helper.to_array(tensor))
     return Trace(shape, bounds(shape))
-
-
-def attribute(node: onnx.NodeProto, name: str, otherwise: Any = None) -> Any:
-    for a in node.attribute:
-        if a.name == name:
-            value = helper.get_attribute_value(a)
-            return value.decode() if isinstance(value, bytes) else value
-    return otherwise
 
 
 def given(inputs: list[Trace], index: int) -> Trace | None:
