@@ -47,14 +47,12 @@ IN_PLACE, FREE, FOLDABLE, UNCOPIED = (
 
 @dataclass(frozen=True)
 class Study:
-    """What was found. `radius` input pixels an output pixel looks to any side, None if global or unknown ·
-    `multiple` that sides and tile positions must be divisible by, None if unknown · `minimum` the shortest side
-    in pixels · `alive` rows of (1, h, w, h*w) coefficients of the bytes alive at a node, float32 throughout."""
+    """What was found."""
 
-    radius: int | None = None
-    multiple: int | None = None
-    minimum: int = 1
-    alive: tuple[tuple[float, float, float, float], ...] = ()
+    radius: int | None = None  # input pixels an output pixel looks to any side; None: all of them, or unknown
+    multiple: int | None = None  # pixels that sides and tile positions are divisible by; None: unknown
+    minimum: int = 1  # pixels of the shortest side
+    alive: tuple[tuple[float, float, float, float], ...] = ()  # see `bytes`: (1, h, w, h * w) coefficients by node
 
     def bytes(self, width: int, height: int) -> int | None:
         """The most bytes alive at once between input and output of a width x height picture; None if unknown."""

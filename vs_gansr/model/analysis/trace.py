@@ -33,12 +33,12 @@ class UnknownError(Exception):
 
 @dataclass
 class Trace:
-    """One tensor: its shape, its bounds per picture axis (length 1 where they do not vary), its value if small."""
+    """One tensor."""
 
     shape: tuple[int, ...]
-    reach: tuple[Bounds, Bounds]
-    value: npt.NDArray[Any] | None = None
-    itemsize: int = 4
+    reach: tuple[Bounds, Bounds]  # along the picture's rows and columns; length 1 on axes they do not vary on
+    value: npt.NDArray[Any] | None = None  # itself if it is constant and small
+    itemsize: int = 4  # bytes of an element
 
     @property
     def dependent(self) -> bool:
@@ -48,13 +48,12 @@ class Trace:
 
 @dataclass
 class Walk:
-    """What is found on the way. `steady` turns False where the result depends on the place in the picture;
-    `reflected` has, by tensor, how many of its pixels a reflecting pad takes."""
+    """What is found on the way."""
 
-    opset: int
-    tensors: dict[str, Trace] = field(default_factory=dict)
-    reflected: dict[str, int] = field(default_factory=dict)
-    steady: bool = True
+    opset: int  # the version of the operators
+    tensors: dict[str, Trace] = field(default_factory=dict)  # by name
+    reflected: dict[str, int] = field(default_factory=dict)  # by tensor: its pixels that a reflecting pad takes
+    steady: bool = True  # False: the result depends on the place in the picture
 
 
 def bounds(shape: Sequence[int] = ()) -> tuple[Bounds, Bounds]:

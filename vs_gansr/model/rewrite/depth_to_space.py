@@ -22,7 +22,7 @@ __all__ = ["Shuffle", "take_out"]
 class Shuffle:
     """Depth-to-space of (1, C * block**2 or more, H, W) to (1, C, block * H, block * W), after ONNX's operator."""
 
-    block: int
+    block: int  # pixels a side that one place becomes
     column_row_depth: bool  # ONNX mode CRD; else DCR
     channels: int  # before, without any that only fill up
 
