@@ -163,6 +163,7 @@ def twin_of(target: Path) -> Path:
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
+    """ArgumentError if there is a file called `target` that may not be overwritten."""
     if target.exists() and not overwrite:
         raise ArgumentError(f'"{target}" exists; allow replacing it, or write to another name')
 

@@ -32,6 +32,7 @@ import torch
 from ...engine import providers
 from ...errors import ModelError, one_line
 from ...model.library import PYTORCH
+from ...model.rewrite.graph_view import forget_shapes
 from ...model.spec import round_up
 
 __all__ = ["CLOSE", "OnnxExport", "TorchNetwork", "difference", "export", "load"]
@@ -295,8 +296,7 @@ def named(proto: onnx.ModelProto, free: bool) -> bytes:
     if free:
         for dim, name in zip(proto.graph.input[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
             dim.dim_param = name
-        proto.graph.output[0].type.tensor_type.ClearField("shape")
-        del proto.graph.value_info[:]
+        forget_shapes(proto.graph)
     data: bytes = proto.SerializeToString()
     return data
 

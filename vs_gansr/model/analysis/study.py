@@ -79,6 +79,7 @@ def study(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, in
 
 
 def study_fixed(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, int]) -> Study:
+    """`study` of a network that takes one (width, height) only."""
     width, height = fixed
     try:
         found = walk(proto, name, (1, channels, height, width))

@@ -19,7 +19,7 @@ from onnx import numpy_helper
 from ..rewrite.graph_view import attribute
 
 type Bounds = npt.NDArray[np.int32]  # (2, ...): first row and minus the last one, so that min() joins both
-type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]
+type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]  # walk, node, operands -> results
 
 NOTHING = np.int32(1 << 29)  # the bounds of what does not depend on the picture
 NO_TAP = -(1 << 40)
@@ -66,10 +66,12 @@ ABSENT = Trace((), bounds())  # stands for an optional operand that was left out
 
 
 def constant(value: npt.NDArray[Any]) -> Trace:
+    """The record of a constant, with its value if it is small."""
     return Trace(value.shape, bounds(value.shape), value if value.size <= SMALL else None, value.itemsize)
 
 
 def constant_tensor(tensor: onnx.TensorProto) -> Trace:
+    """The same of a weight as ONNX keeps it."""
     shape = tuple(int(d) for d in tensor.dims)
     if math.prod(shape) <= SMALL:
         return constant(numpy_helper.to_array(tensor))
@@ -97,6 +99,7 @@ def either(node: onnx.NodeProto, inputs: list[Trace], name: str, index: int) -> 
 
 
 def positive(axes: Iterable[int], rank: int) -> list[int]:
+    """Axes counted from the front, of a tensor with `rank` of them."""
     return [a % rank for a in axes]
 
 
@@ -134,6 +137,7 @@ def squeezed(r: Bounds) -> Bounds:
 
 
 def pair_of(bounds: Iterable[Bounds]) -> tuple[Bounds, Bounds]:
+    """The bounds along rows and columns as a tuple."""
     y, x = bounds
     return y, x
 

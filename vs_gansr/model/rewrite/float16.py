@@ -70,6 +70,7 @@ def overflowing(proto: onnx.ModelProto, peak: float = 1.0) -> frozenset[str]:
 
 
 def largest(tensor: onnx.TensorProto) -> float:
+    """The largest absolute value of a weight."""
     return float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0))
 
 
