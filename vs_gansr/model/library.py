@@ -10,11 +10,11 @@ import difflib
 import hashlib
 import math
 import re
-import threading
 from pathlib import Path
 
 import onnx
 
+from ..common.caching import LruCache
 from ..errors import ModelError
 from . import metadata, validate
 from .analysis import study
@@ -27,7 +27,6 @@ PREFERRED = ("general-2x", "fast-2x")  # the default is the first of these that 
 INT8_SUFFIX = ".int8"
 PYTORCH = (".pth", ".pt", ".ckpt", ".safetensors")
 LARGEST_FILE = (1 << 31) - 1  # bytes; protobuf reads no more
-MOST_PARSED = 32
 
 
 def models_folder() -> Path:
@@ -140,16 +139,10 @@ def neighbours(path: Path) -> list[str]:
 def parse(data: bytes, name: str) -> FileSpec:
     """Reads a file's own description. `name` serves where the file has none, and in messages."""
     digest = hashlib.sha256(data).hexdigest()
-    with _parsing:
-        spec = _parsed.pop((digest, name), None) or _parse(data, name, digest)
-        _parsed[digest, name] = spec
-        while len(_parsed) > MOST_PARSED:
-            _parsed.pop(next(iter(_parsed)))
-        return spec
+    return _parsed.get((digest, name), lambda: _parse(data, name, digest))
 
 
-_parsed: dict[tuple[str, str], FileSpec] = {}  # by content: a replaced file is read anew
-_parsing = threading.Lock()
+_parsed: LruCache[tuple[str, str], FileSpec] = LruCache(32)  # by content: a replaced file is read anew
 
 
 def _parse(data: bytes, name: str, digest: str) -> FileSpec:
