@@ -6,6 +6,7 @@ import argparse
 import time
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from ..common import CommandError, say
 from . import encoder_options
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 def job_of(args: argparse.Namespace) -> Job:
     """The command line as a Job: options by their names, paths made absolute."""
     named = {field.name: getattr(args, field.name) for field in fields(Job) if hasattr(args, field.name)}
-    given = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
     given |= {"source": str(Path(args.source).absolute()), "output": str(Path(args.output).absolute())}
     given |= {"extra": tuple(args.rest), "model": model_argument(args.model)}
     given["tracks"] = str(Path(args.tracks).absolute()) if args.tracks else None
