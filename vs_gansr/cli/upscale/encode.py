@@ -18,6 +18,7 @@ from . import chunkable
 from .encoder_options import divide
 from .job import ENCODERS, Job
 from .media import Source, Track
+from .presets import TAG, stored
 
 __all__ = [
     "CONTAINERS",
@@ -152,12 +153,17 @@ def joined(
     words += light if ffmpeg.hdr else []
     words += [*form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
     if not source.path:  # a script, or images, with nothing beside them
-        return [*words, "-map", "0:v:0"]
+        return [*words, "-map", "0:v:0", "-metadata", f"{TAG}={stored(job)}"]
     if source.section:
         words += ["-ss", microseconds(source.section[0] + source.ahead)]
     words += ["-itsoffset", microseconds(-source.origin - source.ahead), "-i", f"file:{source.path}"]
     words += [*carried(source, plan), *attached(job, plan)]
-    return [*words, *(["-t", microseconds(source.section[1])] if source.section else [])]
+    # MP4 knows only certain names.
+    tag = TAG if container(job.output, job.encoder) in ("matroska", "webm") else "comment"
+    words += ["-metadata", f"{tag}={stored(job)}"] if tag not in source.metadata or tag == TAG else []
+    if source.section:  # without what lies between the key frame before the part and the part
+        words += ["-copypriorss:a", "0", "-copypriorss:s", "0", "-t", microseconds(source.section[1])]
+    return words
 
 
 def ending(job: Job, extra: list[str]) -> list[str]:

@@ -72,13 +72,13 @@ class Job:
     test: float = 0.0
     compare: bool = False
     tracks: str | None = None
-    fps: str = ""
+    fps: str | None = None
     as_is: bool = False
     matrix: int | None = None
     primaries: int | None = None
     transfer: int | None = None
     range: int | None = None
-    sar: str = ""
+    sar: str | None = None
     field: str = ""
     denoise: float = 0.0
     deband: float = 0.0

@@ -51,7 +51,8 @@ class Source:
     `time_base` · `reached` and `promised` where sound and picture end and should end, in seconds from `origin` ·
     `keys` sorted times of the picture's key frames · `layout` SHA-256 of every packet's track, time and size ·
     `section` where the part begins that is carried, in the file's own seconds, and its length; None for all of it ·
-    `ahead` seconds by which the file's clock is ahead of the picture's, where that is not its own.
+    `ahead` seconds by which the file's clock is ahead of the picture's, where that is not its own ·
+    `metadata` the names of the file's own tags, in small letters.
     """
 
     path: str
@@ -69,6 +70,7 @@ class Source:
     layout: str = ""
     section: tuple[Fraction, Fraction] | None = None
     ahead: Fraction = Fraction(0)
+    metadata: tuple[str, ...] = ()
 
 
 def probe(path: str) -> Source:
@@ -125,6 +127,7 @@ def _read(container: Any, path: str) -> Source:
         promised=Fraction(container.duration, MICRO) if headed and container.duration else None,
         keys=tuple(sorted(keys)),
         layout=layout.hexdigest(),
+        metadata=tuple(name.lower() for name in container.metadata),
     )
 
 
