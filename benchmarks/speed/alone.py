@@ -100,7 +100,7 @@ class Resident(CudaStream):
 def bound(job: SpeedJob) -> Measured:
     model, key = chosen(job)
     place, make = cuda_engine.place_of(key), cuda_engine.session_maker(model, key)
-    transfers = Transfers(model.spec, key.width, key.height)
+    transfers = Transfers(model.spec, key)
     before = used(job)
     picture = noise(model.spec.inputs, job.width, job.height, 0)
 

@@ -144,7 +144,7 @@ def test_every_option_alone_changes_no_pixel(small: Model, name: str) -> None:
 
 
 def test_transfers_are_aligned_and_a_slot_views_its_buffers(small: Model) -> None:
-    transfers = Transfers(small.spec, 33, 7)
+    transfers = Transfers(small.spec, replace(key_of(small), width=33, height=7))
     into, out = transfers.sizes()
     assert [size % cuda_stream.ALIGNMENT for size in (into, out, transfers.watch)] == [0, 0, 0]
     assert transfers.bytes() == into + out and into >= 4 * 3 * 33 * 7 and transfers.watch >= 4 * 3 * 66 * 14

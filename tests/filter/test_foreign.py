@@ -256,10 +256,38 @@ def test_luma_network_on_a_clip_of_varying_size_and_in_part(core: vs.Core, tmp_p
         assert abs(a - (b + c) / 2).max() <= 1, i
 
 
-def test_luma_network_for_varying_formats_is_refused(core: vs.Core, tmp_path: Path) -> None:
-    parts = [clips.noise(f, 16, 16, 1, props={"_Matrix": 1}) for f in (vs.YUV420P8, vs.YUV444P8)]
-    with pytest.raises(vs.Error, match=r'^Upscale: model "m" takes luma only and the format of the clip varies'):
-        core.std.Splice(parts, mismatch=True).gansr.Upscale(str(luma_net(tmp_path / "m.onnx")))
+def test_luma_network_on_a_clip_of_varying_format(core: vs.Core, tmp_path: Path) -> None:
+    """Every frame is what it is in a clip of its own format, in any order."""
+    path = str(luma_net(tmp_path / "m.onnx"))
+    kinds = (vs.YUV420P8, vs.RGB24, vs.GRAY16, vs.YUV444PH, vs.YUV420P8)
+    parts = [
+        clips.noise(f, 16 + 4 * n, 16, 1, seed=n, props={} if f == vs.RGB24 else {"_Matrix": 1})
+        for n, f in enumerate(kinds)
+    ]
+    for arguments in ({}, {"format": vs.YUV444P10}, {"strength": 0.5}):
+        out = core.std.Splice(parts, mismatch=True).gansr.Upscale(path, **arguments)
+        for n in (3, 0, 4, 2, 1):
+            with out.get_frame(n) as got, parts[n].gansr.Upscale(path, **arguments).get_frame(0) as want:
+                assert (got.format.id, got.width) == (want.format.id, want.width)
+                assert got.props.get("_Matrix") == want.props.get("_Matrix")
+                assert all(np.array_equal(a, b) for a, b in zip(clips.planes(got), clips.planes(want), strict=True)), n
+
+
+@pytest.mark.parametrize("fmt", [vs.YUV420P8, vs.YUV422P10, vs.YUV444P16, vs.GRAY8, vs.GRAY16, vs.GRAYH, vs.YUV444PS])
+@pytest.mark.parametrize("full", [0, 1])
+def test_stored_samples_are_those_of_the_float_way(fmt: int, full: int, tmp_path: Path) -> None:
+    """Luma as the frame stores it, scaled inside the graph, against zimg's conversions around the network."""
+    path = str(luma_net(tmp_path / "m.onnx"))
+    clip = clips.noise(fmt, 40, 24, 1, props={"_Matrix": 1, "_Range": full})
+    luma = clip.std.ShufflePlanes(0, vs.GRAY).std.RemoveFrameProps("_Matrix")
+    floats = luma.resize.Bicubic(format=vs.GRAYS).gansr.Upscale(path)
+    want = floats.resize.Bicubic(format=luma.format.id, range=full)
+    got = clip.gansr.Upscale(path).std.ShufflePlanes(0, vs.GRAY)
+    assert clips.largest_difference(got, want) <= (1 if clip.format.sample_type == vs.INTEGER else 2e-3)
+    tiled = clip.gansr.Upscale(path, tilesize=[20, 13]).std.ShufflePlanes(0, vs.GRAY)
+    assert clips.largest_difference(got, tiled) == 0
+    fading = clip.gansr.Upscale(path, tilesize=[20, 13], overlap=0, memory=200).std.ShufflePlanes(0, vs.GRAY)
+    assert clips.largest_difference(got, fading) <= (1 if clip.format.sample_type == vs.INTEGER else 2e-3)
 
 
 # ---- Several frames -----------------------------------------------------------------------------

@@ -34,8 +34,6 @@ __all__ = ["CudaEngine", "place_of", "session_maker"]
 
 log = logging.getLogger("vs_gansr")
 
-PLANES = ends.Samples.float32()  # what filters pass on
-
 type MakeSession = Callable[[CudaOptions, int], ort.InferenceSession]
 
 
@@ -117,7 +115,7 @@ class CudaEngine:
     def __init__(self, model: Model, key: EngineKey) -> None:
         self.key = key
         """What it was made for."""
-        self.transfers = Transfers(model.spec, key.width, key.height)
+        self.transfers = Transfers(model.spec, key)
         """How its pictures travel."""
         place = place_of(key)
         if place.lost:
@@ -211,7 +209,7 @@ def session_maker(model: Model, key: EngineKey) -> MakeSession:
             proto = float16.convert(proto, model.spec.peak)
     shape = (1, model.spec.inputs, key.height, key.width)
     with sessions.rewriting():
-        wrapped = ends.wrap(proto, PLANES, PLANES, shape, model.spec.peak, watch=True)
+        wrapped = ends.wrap(proto, key.source, key.target, shape, model.spec.peak, watch=True)
     of_each = replace(key, threads=max(1, cpu_threads() // key.streams))
 
     def session(options: CudaOptions, stream: int) -> ort.InferenceSession:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -14,6 +16,7 @@ import onnxruntime as ort
 from ..errors import DeviceLostError, GansrError, RenderError, ShortageError, one_line
 from ..model.spec import ModelSpec
 from . import memory
+from .base import EngineKey
 from .cuda_driver import Bytes, Device
 from .cuda_options import CudaOptions
 from .planes import Plane
@@ -24,9 +27,14 @@ ALIGNMENT = 256  # bytes; what cudaMalloc gives, and enough for every vector loa
 
 
 class Transfers:
-    """What travels for one picture: float32 planes (C, H, W) to the device, (C, S*H, S*W) and the watch back."""
+    """What travels for one picture: planes (C, H, W) to the device, (C, S*H, S*W) and the watch back."""
 
-    def __init__(self, spec: ModelSpec, width: int, height: int) -> None:
+    def __init__(self, spec: ModelSpec, key: EngineKey) -> None:
+        height, width = key.height, key.width
+        self.takes = key.source.dtype
+        """What the input planes hold."""
+        self.gives = key.target.dtype
+        """What the output planes hold."""
         self.spec = spec
         """The network's."""
         self.scale = spec.scale
@@ -35,12 +43,12 @@ class Transfers:
         """Shape of what goes in: the channels of all frames that the network sees."""
         self.output = (spec.channels, height * self.scale, width * self.scale)
         """Shape of what comes out."""
-        self.watch = aligned(4 * int(np.prod(self.output)))
+        self.watch = aligned(self.gives.itemsize * math.prod(self.output))
         """Where the watch lies in the buffer of what comes out, in bytes."""
 
     def sizes(self) -> tuple[int, int]:
         """Bytes of the two buffers."""
-        return aligned(4 * int(np.prod(self.input))), self.watch + ALIGNMENT
+        return aligned(self.takes.itemsize * math.prod(self.input)), self.watch + ALIGNMENT
 
     def bytes(self) -> int:
         """Bytes of both together."""
@@ -62,9 +70,9 @@ class Slot:
             """What goes to the device, as bytes."""
             self.download = device.allocate_host(out, pinned)
             """What comes from it."""
-        self.inputs: list[Plane] = list(floats(self.upload, transfers.input))
+        self.inputs: list[Plane] = list(samples(self.upload, transfers.takes, transfers.input))
         """The input planes, views of `upload`."""
-        self.outputs: list[Plane] = list(floats(self.download, transfers.output))
+        self.outputs: list[Plane] = list(samples(self.download, transfers.gives, transfers.output))
         """The output planes, views of `download`."""
         self.watch = self.download[transfers.watch : transfers.watch + 4].view(np.float32)
         """Shape (1,): finite if all that the network gave is."""
@@ -79,8 +87,9 @@ class Slot:
                 device.free_host(buffer)
 
 
-def floats(memory: Bytes, shape: tuple[int, int, int]) -> Plane:
-    return memory[: 4 * int(np.prod(shape))].view(np.float32).reshape(shape)
+def samples(memory: Bytes, kind: np.dtype[Any], shape: tuple[int, int, int]) -> Plane:
+    """The first bytes of a buffer as planes."""
+    return memory[: kind.itemsize * math.prod(shape)].view(kind).reshape(shape)
 
 
 class Gate:
@@ -154,12 +163,12 @@ class CudaStream:
         into, out = self.memory
         [entry], [result, watch] = self.session.get_inputs(), self.session.get_outputs()
         places = (
-            (self.binding.bind_input, entry.name, (1, *transfers.input), into),
-            (self.binding.bind_output, result.name, (1, *transfers.output), out),
-            (self.binding.bind_output, watch.name, (1,), out + transfers.watch),
+            (self.binding.bind_input, entry.name, transfers.takes.type, (1, *transfers.input), into),
+            (self.binding.bind_output, result.name, transfers.gives.type, (1, *transfers.output), out),
+            (self.binding.bind_output, watch.name, np.float32, (1,), out + transfers.watch),
         )
-        for bind, name, shape, address in places:
-            bind(name, device.name, device.id, np.float32, shape, address)
+        for bind, name, kind, shape, address in places:
+            bind(name, device.name, device.id, kind, shape, address)
         if self.handle and self.options.own_stream:  # the copy back is ordered behind the run: one wait is enough
             self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         slot = Slot(device, transfers, self.options.pinned)
