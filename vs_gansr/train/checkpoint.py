@@ -56,7 +56,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read what `save` wrote; no code in the file is run.
+    """Read what `save` wrote at `path`, tensors onto `device`; no code in the file is run.
 
     Raises:
         CheckpointError: the file is missing or is not a checkpoint.

@@ -71,7 +71,7 @@ def _credits(settings: recipe.Recipe, labels: list[str]) -> list[str]:
 
 
 def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:
-    """Write a sheet of `pairs` pairs (small beside sharp) from the recipe's pool, and their labels beside it."""
+    """Write a PNG of `pairs` pairs (small beside sharp) from the recipe's pool to `target`, their labels beside it."""
     ready = pool.load(pool.folder(settings))
     chosen = np.linspace(0, len(ready) - 1, pairs).astype(int)
     columns = []

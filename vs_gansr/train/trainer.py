@@ -260,7 +260,7 @@ class Trainer:
         metrics.save_sheet(sheet, self.folder / "samples" / f"{self.step:07d}.png")
 
     def save(self, name: str = CHECKPOINT) -> None:
-        """Write the checkpoint; raises CheckpointError if that fails."""
+        """Write the checkpoint as `name` in the run's folder; raises CheckpointError if that fails."""
         checkpoint.save(
             self.folder / name,
             {
