@@ -7,9 +7,7 @@ from pathlib import Path
 import networks
 import pytest
 import vapoursynth as vs
-
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared"
+from paths import SHARED
 
 
 @pytest.fixture(scope="session")

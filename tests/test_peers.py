@@ -10,6 +10,7 @@ import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
+from paths import ROOT
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 ANCHORS = ("realesr-animevideov3-x4.onnx", "realcugan-se-2x-conservative.onnx")
@@ -65,7 +66,7 @@ def test_anchors_through_yuv_equal_zimg_on_both_sides(name: str, fmt: int, still
 @needs_ort
 def test_migration_tables_scripts_give_the_same(tmp_path: Path) -> None:
     """Both sides of README's table, argument by argument."""
-    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     table = readme.split("| `core.ort.Model` | `core.gansr.Upscale` |")[1].split("\n\n")[0]
     rows = [line.strip("|").split("|") for line in table.splitlines()[2:]]
     named = {name for row in rows for name in re.findall(r"`(\w+)[`=]", row[0])}

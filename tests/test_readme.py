@@ -12,8 +12,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 import vapoursynth as vs
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

@@ -12,8 +12,6 @@ import vapoursynth as vs
 
 import vs_gansr
 
-ROOT = Path(__file__).resolve().parent.parent
-
 GOOD = """
 import vapoursynth as vs
 

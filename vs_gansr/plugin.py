@@ -7,6 +7,7 @@ callable that does the work, which is how the arguments arrive as Python objects
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -39,14 +40,24 @@ def answer(function: str, **arguments: Any) -> Answer:
         return {"error": f"{function}: {type(error).__name__}: {one_line(error)}"}
 
 
+# The core's threads do not live on in a child that a fork makes: whoever waits for a frame there waits for ever.
+PROCESS = os.getpid()
+
+
 def upscale(
     clip: vs.VideoNode,
     tilesize: int | Sequence[int] | None = None,
     overlap: int | Sequence[int] | None = None,
     **rest: Any,
 ) -> Answer:
-    from .pipeline import Settings, build
+    from .filter.graph import build
+    from .filter.settings import Settings
 
+    if os.getpid() != PROCESS:
+        raise ArgumentError(
+            "this process was forked from one that uses VapourSynth, whose threads are not in it; "
+            'start it afresh, as by multiprocessing.get_context("spawn")'
+        )
     for name in ("model", "provider", "precision"):
         if isinstance(rest.get(name), bytes):
             raise ArgumentError(f"{name} {rest[name]!r} is not valid UTF-8")
@@ -65,9 +76,9 @@ def pair(name: str, value: int | Sequence[int] | None) -> tuple[int, int] | None
 
 
 def models() -> Answer:
-    from . import model
+    from .model import library
 
-    loaded = [model.load(name).spec for name in model.shipped()]
+    loaded = [library.load(name).spec for name in library.shipped()]
     return {
         "name": [spec.name for spec in loaded],
         "scale": [spec.scale or 0 for spec in loaded],
@@ -80,7 +91,7 @@ def version_info() -> Answer:
     """Versions of the plugin, VapourSynth and ONNX Runtime, and the providers that really run here."""
     import onnxruntime
 
-    from . import providers
+    from .engine import providers
 
     return {
         "gansr": version("vs-gansr"),

@@ -8,17 +8,17 @@ from pathlib import Path
 import networks
 import pytest
 
-from vs_gansr import bench
 from vs_gansr.cli import main
+from vs_gansr.cli.bench import harness
 
 
-def result(fps: float) -> bench.Result:
-    return bench.Result(fps, 1.0, 1.0, 1.0)
+def result(fps: float) -> harness.Result:
+    return harness.Result(fps, 1.0, 1.0, 1.0)
 
 
 def test_ratios_are_taken_turn_by_turn() -> None:
     ours, theirs = [result(2.0), result(4.0), result(9.0)], [result(1.0), result(4.0), result(3.0)]
-    assert bench.ratios(ours, theirs) == (2.0, 1.0, 3.0)
+    assert harness.ratios(ours, theirs) == (2.0, 1.0, 3.0)
 
 
 def test_measures_ours_and_the_bound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +50,7 @@ def test_times_an_encode_of_the_output(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*words, "--bare"]) != 0
     assert "leave out --bare" in capsys.readouterr().err
     with pytest.raises(RuntimeError, match="the encoder ended with 1"):
-        bench.measure(bench.Job("gansr", str(path), 64, 48, format="YUV444PS", encoder="/bin/false", seconds=0.1))
+        harness.measure(harness.Job("gansr", str(path), 64, 48, format="YUV444PS", encoder="/bin/false", seconds=0.1))
 
 
 def test_a_contestant_that_cannot_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,3 +64,9 @@ def test_bad_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["bench", "--size", "large"])
     assert "write it as 640x360" in capsys.readouterr().err
+
+
+def test_a_format_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--format", "YUV420"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith('gansr: --format "YUV420" is no format') and "did you mean YUV420P8" in said

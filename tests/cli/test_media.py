@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.encode import colours, light_params
-from vs_gansr.cli.job import Job
-from vs_gansr.cli.media import Source, Track, damage
-from vs_gansr.cli.render import remarks
-from vs_gansr.cli.script import NO_TIME, Graph, Literal, Step, steady, text
+from vs_gansr.cli.upscale.encode import colours, light_params
+from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.media import Source, Track, damage
+from vs_gansr.cli.upscale.render import remarks
+from vs_gansr.cli.upscale.script import NO_TIME, Graph, Literal, Step, steady, text
 
 
 def source(packets: list[int], promised: Fraction | None = None, size: tuple[int, int] = (64, 64)) -> Source:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from vs_gansr import model as runtime_model
+from vs_gansr.model import library as runtime_model
 from vs_gansr.train import checkpoint, export, smoke
 from vs_gansr.train.checkpoint import CheckpointError
 from vs_gansr.train.config import GeneratorConfig

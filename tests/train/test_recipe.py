@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from paths import ROOT
 
 from vs_gansr.train import recipe
 from vs_gansr.train.config import RunConfig
 from vs_gansr.train.recipe import Recipe, RecipeError
 
-SHIPPED = sorted((Path(__file__).resolve().parents[2] / "scripts" / "recipes").glob("*.toml"))
+SHIPPED = sorted((ROOT / "scripts" / "recipes").glob("*.toml"))
 MINIMAL = 'name = "x"\nsummary = "y"\n'
 
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import vapoursynth as vs
+from paths import ROOT
 
 from vs_gansr.train import command, smoke
 from vs_gansr.train.trainer import CHECKPOINT
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,27 @@
 """The `gansr` command: finds the command asked for, runs it, and turns what goes wrong into one line.
 
-A command is a module of this package with `HELP` (one line), `add_arguments(parser)` and `run(args) -> int`, named
-in COMMANDS. Heavy imports belong inside `run`.
+A command is a folder of this package whose module `command` has `HELP` (one line), `add_arguments(parser)` and
+`run(args) -> int`; it is named in COMMANDS. Heavy imports belong inside `run`.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 from ..errors import GansrError, one_line
-from .common import FAILED, Interrupted, say
+from .common import FAILED, CommandError, Interrupted, say
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("upscale", "models", "convert", "bench", "doctor")
+COMMANDS = ("upscale", "status", "models", "convert", "bench", "doctor", "editor")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -30,7 +32,7 @@ def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"gansr {version('vs-gansr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     for name in names:
-        module = import_module(f".{name}", __package__)
+        module = import_module(f".{name}.command", __package__)
         sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)
@@ -48,22 +50,31 @@ def open_standard_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - it lives as long as we do
 
 
+def refuse_dashes(words: Sequence[str]) -> None:
+    """Raises CommandError for a file whose name would be taken for an option."""
+    for word in words:
+        if word.startswith("-") and (Path(word).is_file() or re.fullmatch(r"-[^=]*\.[a-z]\w+", word.lower())):
+            raise CommandError(f"{word} begins with a dash and would be taken for an option; write ./{word}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `gansr` with `argv` (default: the process's own) and returns its exit code."""
     open_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if "--" in words else len(words)
     try:
+        refuse_dashes(words[:cut])
         # A command starts without the others' imports: until it catches signals itself, they are answered worse.
         args = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words[:cut])
         args.rest = words[cut + 1 :]  # for other programs, as they are
+        args.words = words[1:cut]
         code: int = args.run(args)
         return code
     except GansrError as error:
         say(f"gansr: {one_line(error, 1000)}")
         return FAILED
     except Interrupted as stop:
-        say(f"gansr: interrupted by {signal.Signals(stop.signum).name}; nothing was written")
+        say(f"gansr: interrupted by {signal.Signals(stop.signum).name}; {stop.kept}")
         return 128 + stop.signum
     except KeyboardInterrupt:
         say("gansr: interrupted")

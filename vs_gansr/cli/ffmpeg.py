@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .common import CommandError
-from .job import ENCODERS
+from .upscale.job import ENCODERS
 
 __all__ = ["Ffmpeg", "cause", "choose", "found", "inspect"]
 

@@ -1,0 +1,397 @@
+"""Conversion: what PyTorch computes is what Upscale shows, and what fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import clips
+import families
+import networks
+import numpy as np
+import onnx
+import pytest
+import spandrel
+import torch
+import vapoursynth as vs
+
+from vs_gansr.cli.convert import converter, crops, torch_file
+from vs_gansr.engine import pictures, probe
+from vs_gansr.errors import ArgumentError, GansrError, ModelError
+from vs_gansr.model import library
+
+SIZE = (53, 41)  # odd
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def metadata(path: Path) -> dict[str, str]:
+    return {p.key: p.value for p in onnx.load(str(path)).metadata_props}
+
+
+def frames(shared: Path) -> tuple[Path, ...]:
+    return (shared / "data" / "eval" / "stills",)
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, tmp_path: Path) -> None:
+    source = families.save(tmp_path, family)
+    job = converter.Conversion(
+        source, tmp_path / "made.onnx", frames=frames(shared), tile=32, licence="MIT", origin="a test"
+    )
+    report = converter.convert(job)
+    assert report.files[0].difference <= 2e-4
+    said = metadata(tmp_path / "made.onnx")
+    assert (said["gansr.licence"], said["gansr.precision"]) == ("MIT", "fp32")
+    assert said["gansr.source"].startswith(f"a test, {source.name}, sha256 ")
+
+    clip = clips.noise(vs.RGBS, *SIZE, length=1)
+    with clip.gansr.Upscale(str(tmp_path / "made.onnx")).get_frame(0) as f:
+        got = np.stack([np.asarray(f[i]) for i in range(3)])
+    spec = probe.describe(library.load(str(tmp_path / "made.onnx"))).spec
+    assert report.size_rule.fixed is None and spec.size_rule.fixed is None
+    picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)
+    sides = [spec.size_rule.side(side) - side for side in (SIZE[1], SIZE[0])]
+    padded = np.pad(picture, ((0, 0), (0, sides[0]), (0, sides[1])), "reflect")[np.newaxis]
+    torchs = spandrel.ModelLoader(device="cpu").load_from_file(source).model.eval()
+    with torch.inference_mode():
+        want = torchs(torch.from_numpy(padded)).numpy()[0]
+    want = want[:, : report.scale * SIZE[1], : report.scale * SIZE[0]]
+    assert want.shape == got.shape
+    assert np.ptp(want) > 0.01
+    np.testing.assert_allclose(got, want, atol=2e-4 * max(1, np.abs(want).max()))
+
+
+def source_of(module: torch.nn.Module) -> torch_file.TorchNetwork:
+    """A 1x network for RGB, as if read from a file."""
+
+    def run(picture: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return module(torch.from_numpy(picture)).numpy()
+
+    return torch_file.TorchNetwork(type(module).__name__, 3, 1, 1, 1, 0, "", module.eval(), run)
+
+
+def test_what_exporters_cannot_do_is_named(tmp_path: Path) -> None:
+    """ATD sorts. If this fails, they have learnt it: move ATD to the families and change docs/migration.md."""
+
+    class Sorting(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.sort(x, dim=-1, stable=False)[0]
+
+    with pytest.raises(Exception, match="ONNX export of operator Sort"), torch_file.hushed():
+        torch_file.trace(torch_file.load(families.save(tmp_path, "ATD")), (64, 64), True)
+    with pytest.raises(ModelError, match=r"^Sorting cannot be made ONNX; traced .*; exported .*aten.sort") as why:
+        torch_file.export(source_of(Sorting()), 32)
+    assert "fixed" not in str(why.value)  # an operator that is missing is missing at any size
+    assert "[96m" not in str(why.value)
+
+
+def test_fixed_tile_where_sizes_cannot_be_free(tmp_path: Path) -> None:
+    """A network that computes with its size in Python is made for one tile, and Upscale goes over it in tiles."""
+
+    class Stubborn(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            height, width = int(x.shape[2]), int(x.shape[3])
+            windows = self.conv(x).reshape(1, 3, height // 8, 8, width // 8, 8)
+            return windows.reshape(1, 3, height, width)
+
+    module = Stubborn()
+    made = torch_file.export(source_of(module), 32)
+    assert made.fixed == (32, 32)
+    path = tmp_path / "stubborn.onnx"
+    path.write_bytes(made.data)
+    clip = clips.noise(vs.RGBS, *SIZE, length=1)
+    out = clip.gansr.Upscale(str(path))
+    assert (out.width, out.height) == SIZE
+    got = np.stack(clips.planes(out.get_frame(0)))
+    picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)[np.newaxis]
+    want = np.tensordot(module.conv.weight.detach().numpy()[:, :, 0, 0], picture[0], 1)
+    np.testing.assert_allclose(got, want + module.conv.bias.detach().numpy()[:, None, None], atol=1e-5)
+
+
+@pytest.mark.parametrize(("suffix", "wrap"), [(".safetensors", ""), (".ckpt", "state_dict"), (".pt", "params_ema")])
+def test_files_people_have(suffix: str, wrap: str, tmp_path: Path) -> None:
+    source = families.save(tmp_path, "Compact", suffix, wrap)
+    report = converter.convert(converter.Conversion(source, tmp_path / "made.onnx"))
+    assert report.architecture.endswith("Compact")
+    licence = "CC0-1.0" if suffix == ".safetensors" else "unknown"
+    assert report.licence == licence == metadata(tmp_path / "made.onnx")["gansr.licence"]
+
+
+def test_half_and_int8(shared: Path, tmp_path: Path) -> None:
+    source = families.save(tmp_path, "Compact")
+    job = converter.Conversion(source, tmp_path / "made.onnx", precision="fp16", int8=True, frames=frames(shared))
+    report = converter.convert(job)
+    assert [checked.precision for checked in report.files] == ["fp16", "int8"]
+    assert all(checked.psnr > least for checked, least in zip(report.files, (50, 35), strict=True))
+    assert 0 < report.files[0].difference < report.files[1].difference
+    kinds = {t.data_type for t in onnx.load(str(tmp_path / "made.onnx")).graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    clip = clips.noise(vs.YUV420P8, *(2 * s for s in SIZE), props={"_Matrix": 1})
+    both = [clip.gansr.Upscale(str(tmp_path / "made.onnx"), precision=p) for p in ("fp32", "fp16", "int8")]
+    assert clips.largest_difference(both[0], both[1]) <= 1
+    assert clips.largest_difference(both[0], both[2]) <= 8
+
+
+def test_onnx_becomes_described_half_and_int8(shared: Path, tmp_path: Path) -> None:
+    source = networks.compact(tmp_path / "plain.onnx", 16, 4, metadata={"licence": "MIT"})
+    job = converter.Conversion(source, tmp_path / "made.onnx", name="other", int8=True, frames=frames(shared))
+    report = converter.convert(job)
+    assert (report.architecture, report.scale, report.licence) == ("ONNX", 2, "MIT")
+    assert report.files[0].difference == 0
+    said = metadata(tmp_path / "made.int8.onnx")
+    assert (said["gansr.name"], said["gansr.precision"], said["gansr.radius"]) == ("other", "int8", "4")
+
+
+def test_what_is_verified_on(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Crops of a video or of images that are named, of photographs where none are; nothing made up."""
+    video = next((shared / "data" / "eval" / "clips").glob("*.mp4"))
+    source = families.save(tmp_path, "Compact")
+    used: list[np.ndarray] = []
+    right = converter.verify
+
+    def watched(part: Path, target: Path, kind: str, network: converter.Original, tests: list) -> converter.Checked:
+        used.extend(tests)
+        return right(part, target, kind, network, tests)
+
+    monkeypatch.setattr(converter, "verify", watched)
+    monkeypatch.setattr(pictures, "made_up", lambda *_: pytest.fail("made up"))
+    for given in ((video,), frames(shared), ()):
+        used.clear()
+        converter.convert(converter.Conversion(source, tmp_path / "made.onnx", frames=given, overwrite=True))
+        whole = [picture for path in crops.files(given or crops.photographs()) for picture in crops.read(path)]
+        assert len(used) == converter.CHECKS
+        assert all(any(is_part(crop[0], picture) for picture in whole) for crop in used)
+    monkeypatch.setattr(crops, "PHOTOGRAPHS", ("gone.png",))
+    with pytest.raises(
+        ArgumentError, match=r'real pictures are needed: .*--frames, or pip install "vs-gansr\[convert\]"'
+    ):
+        converter.convert(converter.Conversion(source, tmp_path / "other.onnx"))
+    assert not list(tmp_path.glob("*other*"))
+
+
+def is_part(crop: np.ndarray, picture: np.ndarray) -> bool:
+    """True if `crop` is somewhere in `picture`."""
+    _, height, width = crop.shape
+    corners = picture[:, : picture.shape[1] - height + 1, : picture.shape[2] - width + 1]
+    places = np.argwhere((corners == crop[:, :1, :1]).all(0))
+    return any(np.array_equal(picture[:, y : y + height, x : x + width], crop) for y, x in places)
+
+
+def test_old_networks_get_a_twin_too(shared: Path, tmp_path: Path) -> None:
+    """Opset 11, and weights that are inputs as files before IR version 4 have them."""
+    proto = onnx.load(str(networks.compact(tmp_path / "new.onnx", 16, 4)))
+    want = proto.SerializeToString()
+    proto.opset_import[0].version, proto.ir_version = 11, 3
+    for tensor in proto.graph.initializer:
+        proto.graph.input.add().CopyFrom(onnx.helper.make_tensor_value_info(tensor.name, 1, tensor.dims))
+    onnx.save(proto, str(tmp_path / "old.onnx"))
+    job = converter.Conversion(tmp_path / "old.onnx", tmp_path / "made.onnx", int8=True, frames=frames(shared))
+    report = converter.convert(job)
+    assert report.files[0].difference == 0 and report.files[1].psnr > 35
+    clip = clips.noise(vs.RGBS, *SIZE, length=1)
+    (tmp_path / "new.onnx").write_bytes(want)
+    before, after = (clip.gansr.Upscale(str(tmp_path / f"{name}.onnx"), precision="fp32") for name in ("new", "made"))
+    assert clips.largest_difference(before, after) <= 1e-6
+
+
+def test_twin_of_another_network_does_not_stay(shared: Path, tmp_path: Path) -> None:
+    """Upscale would take it for this one's: it is refused like the file itself, and goes with what it belongs to."""
+    source, target = families.save(tmp_path, "Compact"), tmp_path / "made.onnx"
+    converter.convert(converter.Conversion(source, target, int8=True, frames=frames(shared)))
+    target.unlink()
+    with pytest.raises(ArgumentError, match=r'made.int8.onnx" exists'):
+        converter.convert(converter.Conversion(source, target))
+    assert not target.exists()
+    converter.convert(converter.Conversion(source, target, overwrite=True))
+    assert [path.name for path in tmp_path.glob("made*")] == ["made.onnx"]
+
+
+def test_networks_of_several_frames_are_described_and_halved(tmp_path: Path) -> None:
+    source = networks.compact(tmp_path / "one.onnx", 16, 3)
+    proto = onnx.load(str(source))
+    proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 9
+    first = next(tensor for tensor in proto.graph.initializer if tensor.name == "w0")
+    first.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(first).repeat(3, 1) / 3, "w0"))
+    onnx.save(proto, str(tmp_path / "three.onnx"))
+    report = converter.convert(converter.Conversion(tmp_path / "three.onnx", tmp_path / "made.onnx", precision="fp16"))
+    assert (report.channels, report.frames) == (3, 3) and report.files[0].psnr > 50
+    spec = probe.describe(library.load(str(tmp_path / "made.onnx"))).spec
+    assert (spec.channels, spec.frames, spec.scale) == (3, 3, 2)
+
+
+# ---- what is refused, and what is left then -------------------------------------------------------
+
+
+class Evil:
+    """Would run a command when unpickled carelessly."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.mark,))
+
+
+def test_files_that_would_run_code_are_refused(tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    weights = dict(families.FAMILIES["Compact"]().state_dict())
+    torch.save({"params": weights, "extra": Evil(mark)}, tmp_path / "evil.pth")
+    (tmp_path / "bare.pth").write_bytes(pickle.dumps({"params": Evil(mark)}))
+    for name in ("evil.pth", "bare.pth"):
+        with pytest.raises(ModelError, match=rf'"{name}" is refused.*safetensors'):
+            converter.convert(converter.Conversion(tmp_path / name, tmp_path / "made.onnx"))
+    torch.jit.script(torch.nn.Conv2d(3, 3, 1)).save(str(tmp_path / "script.pt"))
+    with pytest.raises(ModelError, match="TorchScript is code"):
+        converter.convert(converter.Conversion(tmp_path / "script.pt", tmp_path / "made.onnx"))
+    assert not mark.exists()
+    assert not list(tmp_path.glob("*made*"))
+
+
+def test_bad_files_leave_nothing(tmp_path: Path) -> None:
+    whole = families.save(tmp_path, "Compact").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pth").write_bytes(b"")
+    (tmp_path / "cut.safetensors").write_bytes(families.save(tmp_path, "Compact", ".safetensors").read_bytes()[:-9])
+    torch.save({"some": torch.zeros(3)}, tmp_path / "other.pth")
+    torch.save([torch.zeros(3)], tmp_path / "list.pth")
+    four = families.make("Compact", "Compact", num_in_ch=4, num_out_ch=4, num_feat=8, num_conv=1, upscale=2)
+    torch.save(four().state_dict(), tmp_path / "four.pth")
+    for name, reason in (
+        ("cut.pth", "cannot be read|is refused"),
+        ("empty.pth", "cannot be read|is refused"),
+        ("cut.safetensors", "cannot be read"),
+        ("other.pth", "no architecture that spandrel knows"),
+        ("list.pth", "holds a list"),
+        ("four.pth", "turns 4 channels into 4; 1 to 1 and 3 to 3"),
+    ):
+        with pytest.raises(ModelError, match=reason):
+            converter.convert(converter.Conversion(tmp_path / name, tmp_path / "made.onnx"))
+    assert not list(tmp_path.glob("*made*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precision": "fp8"}, 'precision "fp8" is unknown'),
+        ({"int8": True}, "int8 is calibrated on real pictures"),
+        ({"tile": 4}, "tile 4 is too small"),
+        ({"target": Path("x.pth")}, "must end in .onnx"),
+        ({"source": Path("/nowhere.pth")}, "does not exist"),
+        ({"target": Path("/no/such/folder/x.onnx")}, "folder .* does not exist"),
+        ({"frames": (Path("/nowhere.png"),)}, '"/nowhere.png" does not exist'),
+        ({"target": Path(__file__).with_suffix(".onnx")}, None),
+    ],
+)
+def test_requests_without_sense(changes: dict, message: str | None, tmp_path: Path) -> None:
+    source = families.save(tmp_path, "Compact")
+    if message is None:
+        (tmp_path / "there.onnx").write_bytes(b"mine")
+        with pytest.raises(ArgumentError, match="exists"):
+            converter.convert(converter.Conversion(source, tmp_path / "there.onnx"))
+        assert (tmp_path / "there.onnx").read_bytes() == b"mine"
+        converter.convert(converter.Conversion(source, tmp_path / "there.onnx", overwrite=True))
+        assert metadata(tmp_path / "there.onnx")["gansr.scale"] == "2"
+        return
+    with pytest.raises(ArgumentError, match=message):
+        converter.convert(converter.Conversion(**{"source": source, "target": tmp_path / "made.onnx"} | changes))
+    assert not list(tmp_path.glob("*made*"))
+
+
+def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every stage's failure, after files were begun: nothing under the final name, nothing half-written."""
+    source = families.save(tmp_path, "Compact")
+    right = torch_file.export
+
+    def wrong(network: torch_file.TorchNetwork, tile: int) -> torch_file.OnnxExport:
+        made = right(network, tile)
+        proto = onnx.load_model_from_string(made.data)
+        weight = next(t for t in proto.graph.initializer if len(t.dims) == 4)
+        values = onnx.numpy_helper.to_array(weight) * np.float32(1.01)
+        weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+        return torch_file.OnnxExport(proto.SerializeToString(), made.multiple, made.fixed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch_file, "export", wrong)
+        with pytest.raises(ModelError, match="differs from the original by"):
+            converter.convert(converter.Conversion(source, tmp_path / "made.onnx"))
+    assert not list(tmp_path.glob("*made*"))
+
+    twin = converter.Conversion(source, tmp_path / "made.onnx", int8=True, frames=crops.photographs())
+    for made, message in (
+        (ModelError("no"), r"^no$"),
+        (RuntimeError("no"), r"^Compact.pth cannot be quantised: no$"),
+        (b"nonsense", r"^made.int8.onnx in int8 does not run: "),
+    ):
+
+        def fail(*_: object, made: Exception | bytes = made) -> bytes:
+            if isinstance(made, Exception):
+                raise made
+            return made
+
+        with monkeypatch.context() as patch:
+            patch.setattr(converter, "quantise", fail)
+            patch.setattr(converter, "with_metadata", lambda data, said: data)
+            with pytest.raises(ModelError, match=message):
+                converter.convert(twin)
+        assert not list(tmp_path.glob("*made*"))
+
+
+def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    """The process may write no more than 4 KiB into a file, less than the network takes."""
+    source = families.save(tmp_path, "Compact")
+    code = """
+        import sys
+        from pathlib import Path
+        from vs_gansr.cli.convert import converter
+        try:
+            converter.convert(converter.Conversion(Path(sys.argv[1]), Path(sys.argv[2])))
+        except OSError as error:
+            print("OSError")
+    """
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    begin = "import resource\nfrom vs_gansr.cli.convert import torch_file\nright = torch_file.export\n"
+    script = begin + textwrap.dedent(code)
+    # Only what convert itself writes is limited: the exporters use temporary files of their own.
+    script = script.replace(
+        "try:\n",
+        "def tight(*a):\n    made = right(*a)\n    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "    return made\ntorch_file.export = tight\ntry:\n",
+        1,
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(source), str(tmp_path / "made.onnx")],
+        capture_output=True, text=True, timeout=600, preexec_fn=limit,
+    )  # fmt: skip
+    assert done.stdout == "OSError\n", done.stderr
+    assert not list(tmp_path.glob("*made*"))
+
+
+def test_conversion_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    told: list[str] = []
+    converter.convert(converter.Conversion(families.save(tmp_path, "SAFMN"), tmp_path / "made.onnx"), told.append)
+    assert capfd.readouterr().out == ""
+    assert told[0] == "reading SAFMN.pth" and "SAFMN, 2x" in told[1]
+
+
+def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = families.save(tmp_path, "Compact")
+    monkeypatch.setitem(sys.modules, "vs_gansr.cli.convert.torch_file", None)
+    monkeypatch.delattr("vs_gansr.cli.convert.torch_file", raising=False)
+    with pytest.raises(GansrError, match=r'pip install "vs-gansr\[convert\]"'):
+        converter.convert(converter.Conversion(source, tmp_path / "made.onnx"))

@@ -1,0 +1,90 @@
+"""The int8 twin: integers where it pays, the same function within 8 bit precision, metadata kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import networks
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from vs_gansr.errors import ModelError
+from vs_gansr.model.rewrite.int8 import align_channels, quantise
+
+
+def run(data: bytes, picture: np.ndarray) -> np.ndarray:
+    return ort.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"input": picture})[0]
+
+
+def pictures(count: int = 4) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.random((1, 3, 32, 40), np.float32) for _ in range(count)]
+
+
+def test_twin_is_close_and_its_convolutions_are_integers(tmp_path: Path) -> None:
+    path = networks.compact(tmp_path / "a.onnx", 16, 5, skip=True, metadata={"name": "a", "licence": "MIT"})
+    twin = quantise(path.read_bytes(), pictures())
+    picture = pictures(6)[-1]
+    want, got = run(path.read_bytes(), picture), run(twin, picture)
+    assert want.shape == got.shape
+    assert 10 * np.log10(np.ptp(want) ** 2 / np.mean((want - got) ** 2)) > 35
+    assert np.abs(want - got).max() > 0
+    proto = onnx.load_model_from_string(twin)
+    said = {prop.key: prop.value for prop in proto.metadata_props}
+    assert said["gansr.precision"] == "int8" and said["gansr.licence"] == "MIT" and said["gansr.name"] == "a"
+    settings = ort.SessionOptions()
+    settings.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    ort.InferenceSession(twin, settings, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(settings.optimized_model_filepath).graph.node]
+    assert kinds.count("QLinearConv") == 5
+    assert sum(kind in ("Conv", "FusedConv") for kind in kinds) == 1  # the resize beside stays float
+    assert "Relu" not in kinds  # folded
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_aligning_channels_changes_nothing(skip: bool, tmp_path: Path) -> None:
+    path = networks.compact(tmp_path / "a.onnx", 8, 4, skip=skip)
+    proto = onnx.load(str(path))
+    align_channels(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer}
+    assert shapes["w0"][1] == 4 and shapes["w3"][0] == 16
+    picture = pictures()[0]
+    np.testing.assert_allclose(run(proto.SerializeToString(), picture), run(path.read_bytes(), picture), atol=1e-6)
+
+
+def test_aligning_looks_through_a_clamp_of_the_input(tmp_path: Path) -> None:
+    proto = onnx.load(str(networks.compact(tmp_path / "a.onnx", 8, 4)))
+    limits = [onnx.numpy_helper.from_array(np.array(value, np.float32), f"limit{value}") for value in (0, 1)]
+    proto.graph.initializer.extend(limits)
+    first = next(node for node in proto.graph.node if node.op_type == "Conv")
+    source, first.input[0] = first.input[0], "clamped"
+    proto.graph.node.insert(0, onnx.helper.make_node("Clip", [source, "limit0", "limit1"], ["clamped"]))
+    before = proto.SerializeToString()
+    align_channels(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    assert next(tuple(tensor.dims) for tensor in proto.graph.initializer if tensor.name == "w0")[1] == 4
+    picture = 1.4 * pictures()[0] - 0.2
+    np.testing.assert_allclose(run(proto.SerializeToString(), picture), run(before, picture), atol=1e-6)
+
+
+def test_shapes_that_an_exporter_wrote_down_do_not_stop_it(tmp_path: Path) -> None:
+    proto = onnx.load(str(networks.compact(tmp_path / "a.onnx", 8, 4)))
+    shuffle = proto.graph.node[-1]
+    proto.graph.node.append(onnx.helper.make_node("Identity", ["shuffled"], [shuffle.output[0]]))
+    shuffle.output[0] = "shuffled"
+    weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "w0")
+    said = onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims)
+    proto.graph.value_info.append(said)  # of a weight that gets another channel
+    twin = quantise(proto.SerializeToString(), pictures())
+    picture = pictures()[0]
+    assert np.abs(run(twin, picture) - run(proto.SerializeToString(), picture)).max() < 0.1
+
+
+def test_what_cannot_be_quantised_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no convolutions"):
+        quantise(networks.point(tmp_path / "p.onnx").read_bytes(), pictures())
+    with pytest.raises(ModelError, match="at least one calibration picture"):
+        quantise(networks.compact(tmp_path / "c.onnx", 8, 3).read_bytes(), [])

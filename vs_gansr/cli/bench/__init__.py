@@ -1,0 +1,1 @@
+"""`gansr bench`: how fast it is here, beside its peers."""

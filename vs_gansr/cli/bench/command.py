@@ -1,0 +1,175 @@
+"""Owns `gansr bench`: which contestants meet at which sizes, and the table of their medians and ratios.
+
+The timing itself is vs_gansr/bench.py's. Sizes, models and precisions are multiplied out; with `--peers` every
+installed peer runs the same float32 file on the same clip in turn with ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from ...model import library
+from ..common import FAILED, CommandError, say
+from ..ffmpeg import choose
+from . import harness
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "measure speed, latency and memory, beside the installed peers if wanted"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `gansr bench`; docs/cli.md explains them."""
+    add = parser.add_argument
+    add("--model", action="append", help="name or path, repeatable (default: the default model)")
+    add("--size", action="append", type=size, metavar="WxH", help="input size, repeatable (default: 640x360)")
+    add("--precision", action="append", help="repeatable (default: auto)")
+    add("--provider", default="CPU", help="what to run on (default: CPU)")
+    add("--format", default="YUV420P8", help="clip format by its VapourSynth name (default: YUV420P8)")
+    add("--streams", type=int, default=0, help="num_streams (default: the plugin's own choice)")
+    add("--repeats", type=int, default=3, help="turns of every contestant (default: 3)")
+    add("--seconds", type=float, default=6.0, help="least length of one measurement (default: 6)")
+    add("--bare", action="store_true", help="also a bare ONNX Runtime loop over ready tensors")
+    add("--peers", action="store_true", help="also core.ort.Model and core.ov.Model where installed")
+    add("--peer-model", help="the file the peers run (default: the model's float32 file)")
+    add("--profile", action="store_true", help="where a frame's time goes")
+    add("--encode", action="store_true", help="time whole x265 encodes of the output, preset medium")
+    add("--json", action="store_true", help="print JSON")
+
+
+def size(text: str) -> tuple[int, int]:
+    """`640x360` as (640, 360)."""
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x360") from error
+    return width, height
+
+
+def peers() -> list[str]:
+    """The peers that are installed beside this plugin."""
+    import vapoursynth as vs
+
+    present = {plugin.namespace for plugin in vs.core.plugins()}
+    return [name for name in ("ort", "ov") if name in present]
+
+
+def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Job]:
+    """Every contestant at one size, ours first."""
+    names = args.model or [library.default_model()]
+    precisions = args.precision or ["auto"]
+    common = {"width": width, "height": height, "format": args.format, "provider": args.provider}
+    common |= {"seconds": args.seconds, "num_streams": args.streams, "profile": args.profile}
+    common["encoder"] = choose("x265").path if args.encode else ""
+    made = []
+    for name in names:
+        path = library.find(name)
+        made += [harness.Job("gansr", name, precision=p, **common) for p in precisions]
+        if args.bare:
+            settled = ["fp32" if p == "auto" else p for p in precisions]
+            made += [harness.Job("bare", str(path), precision=p, **common) for p in dict.fromkeys(settled)]
+        if args.peers:
+            file = str(Path(args.peer_model) if args.peer_model else path)
+            made += [harness.Job(peer, file, precision="fp32", **common) for peer in peers()]
+    return made
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints one table for each size; FAILED where a contestant could not run."""
+    if args.repeats < 1:
+        raise CommandError(f"--repeats {args.repeats} must be at least 1")
+    check_format(args.format)
+    if args.encode and (args.bare or args.profile):
+        raise CommandError("--encode times an encode: leave out --bare and --profile")
+    if args.peers and not peers():
+        raise CommandError("no peer is installed beside this plugin; pip install vapoursynth-mlrt-ort")
+    tables = []
+    for width, height in args.size or [(640, 360)]:
+        entries = jobs(args, width, height)
+        try:
+            results = harness.compare(entries, args.repeats)
+        except RuntimeError as error:
+            say(f"gansr: {error}")
+            return FAILED
+        tables.append([row(job, held, results[0]) for job, held in zip(entries, results, strict=True)])
+        if not args.json:
+            print(f"{width}x{height} {args.format}, {args.provider}, medians of {args.repeats} turns")
+            print(format_table(tables[-1]), end="\n\n")
+    if args.json:
+        print(json.dumps(tables, indent=1))
+    return 0
+
+
+def check_format(name: str) -> None:
+    """Raises CommandError for a format that VapourSynth has no such name for."""
+    import vapoursynth as vs
+
+    formats = list(vs.PresetVideoFormat.__members__)
+    if name not in formats or name == "NONE":
+        near = [format for format in formats if name and format.startswith(name.upper())][:3]
+        near = near or difflib.get_close_matches(name.upper(), formats, 3, 0.6)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise CommandError(f'--format "{name}" is no format of VapourSynth\'s, such as YUV420P8{hint}')
+
+
+def row(job: harness.Job, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:
+    """One contestant's medians; `ratio` is the first contestant's speed over this one's: median, least, greatest."""
+
+    def median(name: str) -> float:
+        return float(statistics.median(getattr(result, name) for result in held))
+
+    return {
+        "job": dataclasses.asdict(job),
+        "fps": median("fps"),
+        "ns_per_pixel": 1e9 / (median("fps") * job.width * job.height),
+        "first_ms": median("first_ms"),
+        "again_ms": median("again_ms"),
+        "peak_mib": median("peak_mib"),
+        "ratio": harness.ratios(first, held),
+        "parts": held[-1].parts,
+        "turns": [result.fps for result in held],
+    }
+
+
+def format_table(rows: list[dict[str, Any]]) -> str:
+    """The rows as aligned text."""
+    head = (
+        "contestant",
+        "model",
+        "precision",
+        "fps",
+        "ns a pixel",
+        "first frame",
+        "again",
+        "peak MiB",
+        "ours / this (least, most)",
+    )
+    lines = [head]
+    for entry in rows:
+        job, (middle, least, most) = entry["job"], entry["ratio"]
+        lines.append(
+            (
+                job["contestant"],
+                Path(job["model"]).stem,
+                job["precision"] if job["contestant"] != "ov" else "its own",
+                f"{entry['fps']:.2f}",
+                f"{entry['ns_per_pixel']:.0f}",
+                f"{entry['first_ms']:.0f} ms",
+                f"{entry['again_ms']:.0f} ms",
+                f"{entry['peak_mib']:.0f}",
+                f"{middle:.2f} ({least:.2f}, {most:.2f})",
+            )
+        )
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    for entry in rows:
+        if entry["parts"]:
+            parts = ", ".join(f"{name} {value:.1f}" for name, value in entry["parts"].items())
+            text.append(f"ms a frame, {Path(entry['job']['model']).stem}: {parts}")
+    return "\n".join(text)

@@ -1,0 +1,273 @@
+"""Owns honest timing: contestants on the same clip and network, each in a process of its own, in turn.
+
+Every frame of the clip differs from the one before, nothing is reused, and frames are requested as a player or
+encoder requests them: in order, several under way. A contestant is one of
+
+    gansr   core.gansr.Upscale
+    bare    a bare ONNX Runtime loop over ready tensors: the bound that a frame-server cannot pass
+    ort     core.ort.Model (vs-mlrt) between two core.resize calls
+    ov      core.ov.Model (vs-mlrt, OpenVINO) between two core.resize calls
+
+This module is also the program that each of those processes runs:
+`python -m vs_gansr.cli.bench.harness '<Job as JSON>'`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["CONTESTANTS", "DISTINCT", "Job", "Result", "answer", "compare", "measure", "moving_clip", "ratios", "timed"]
+
+DISTINCT = 16  # frames the clip cycles through
+
+
+@dataclass(frozen=True)
+class Job:
+    """One contestant's run. `seconds` bounds the timed part, which is at least `frames` frames long.
+
+    With `encoder`, the path of an ffmpeg, the timed part is a whole encode of the output by x265 at its medium preset.
+    """
+
+    contestant: str
+    model: str
+    width: int
+    height: int
+    format: str = "YUV420P8"
+    provider: str = "CPU"
+    precision: str = "fp32"
+    num_streams: int = 0
+    frames: int = 12
+    seconds: float = 6.0
+    profile: bool = False
+    encoder: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave: frames a second, milliseconds to the first frame after evaluating the script the first and
+    the second time, mebibytes of resident memory at the peak, milliseconds by part of a frame's way if profiled (see
+    `profiling`)."""
+
+    fps: float
+    first_ms: float
+    again_ms: float
+    peak_mib: float
+    parts: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+def measure(job: Job, timeout: float = 900.0) -> Result:
+    """Runs `job` in a fresh process. Raises RuntimeError with its last line of output where it fails."""
+    return Result(**answer("vs_gansr.cli.bench.harness", job, timeout))
+
+
+def answer(module: str, job: Job, timeout: float, paths: Sequence[str] = ()) -> dict[str, Any]:
+    """What `python -m module '<job as JSON>'` prints last, as JSON; `paths` go before PYTHONPATH.
+
+    Raises RuntimeError with its last line of output where it fails.
+    """
+    command = [sys.executable, "-m", module, json.dumps(dataclasses.asdict(job))]
+    path = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | ({"PYTHONPATH": path} if path else {}),
+    )
+    if done.returncode:
+        last = (done.stderr.strip() or f"no output, exit status {done.returncode}").splitlines()[-1]
+        raise RuntimeError(f"{job.contestant} at {job.width}x{job.height}: {last}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(jobs: Sequence[Job], repeats: int) -> list[list[Result]]:
+    """Results of every job, the jobs run in turn `repeats` times over, so that a slow minute meets all of them."""
+    results: list[list[Result]] = [[] for _ in jobs]
+    for _ in range(repeats):
+        for job, held in zip(jobs, results, strict=True):
+            held.append(measure(job))
+    return results
+
+
+def ratios(ours: Sequence[Result], theirs: Sequence[Result]) -> tuple[float, float, float]:
+    """Median, least and greatest of fps over fps, turn by turn."""
+    pairs = [a.fps / b.fps for a, b in zip(ours, theirs, strict=True)]
+    return statistics.median(pairs), min(pairs), max(pairs)
+
+
+# ---- inside the process ---------------------------------------------------------------------------
+
+
+def moving_clip(job: Job) -> Any:
+    """A clip of smooth noise that moves, every frame different; its frames cost one copy each."""
+    import numpy as np
+    import vapoursynth as vs
+
+    core = vs.core
+    blank = core.std.BlankClip(
+        format=getattr(vs, job.format).value, width=job.width, height=job.height, length=100_000, keep=True
+    ).std.SetFrameProps(_Matrix=1)
+    rng = np.random.default_rng(0)
+    with blank.get_frame(0) as f:
+        kinds = [np.asarray(f[i]) for i in range(f.format.num_planes)]
+        top = (1 << f.format.bits_per_sample) - 1
+    stills = []
+    for plane in kinds:
+        noise = rng.random((plane.shape[0] // 4 + 1, plane.shape[1] // 4 + 1)).repeat(4, 0).repeat(4, 1)
+        scaled = noise[: plane.shape[0], : plane.shape[1]] * (top if plane.dtype.kind == "u" else 1.0)
+        stills.append([np.roll(scaled, 3 * i, (0, 1)).astype(plane.dtype) for i in range(DISTINCT)])
+
+    def fill(n: int, f: Any) -> Any:
+        out = f.copy()
+        for i, still in enumerate(stills):
+            np.copyto(np.asarray(out[i]), still[n % DISTINCT])
+        return out
+
+    return blank.std.ModifyFrame(blank, fill)
+
+
+def script(job: Job) -> Callable[[], Any]:
+    """What a user's script does, as a function: the clip in, the upscaled clip out."""
+    import vapoursynth as vs
+
+    source = moving_clip(job)
+    fmt = source.format.id
+
+    def ours() -> Any:
+        more = {"num_streams": job.num_streams} if job.num_streams else {}
+        return source.gansr.Upscale(job.model, provider=job.provider, precision=job.precision, reuse=0, **more)
+
+    def theirs() -> Any:
+        more: dict[str, Any] = {"num_streams": job.num_streams} if job.num_streams else {}
+        if job.provider != "CPU":
+            more["fp16"] = job.precision == "fp16"
+        if job.contestant == "ort":
+            more["provider"] = job.provider
+        plugin = getattr(vs.core, job.contestant)
+        rgb = source.resize.Bicubic(format=vs.RGBS, filter_param_a=0, filter_param_b=0.5)
+        large = plugin.Model(rgb, job.model, **more)
+        return large.resize.Bicubic(format=fmt, matrix=1, filter_param_a=0, filter_param_b=0.5)
+
+    return ours if job.contestant == "gansr" else theirs
+
+
+def time_clip(job: Job) -> Result:
+    evaluate = script(job)
+    first_ms, again_ms = 0.0, 0.0
+    for attempt in range(2):
+        begin = time.perf_counter()
+        out = evaluate()
+        out.get_frame(attempt).close()
+        took = 1000 * (time.perf_counter() - begin)
+        first_ms, again_ms = (took, 0.0) if attempt == 0 else (first_ms, took)
+        if attempt == 0:
+            del out
+    frames = out[2:].frames(close=True)
+    for _ in range(3):
+        next(frames)
+    if job.encoder:
+        seconds = min(2.0, job.seconds)
+        alone = timed(dataclasses.replace(job, frames=3, seconds=seconds), lambda: next(frames))
+        frames.close()
+        fps = encode(job, out, max(job.frames, round(job.seconds * alone)))
+        return Result(fps, first_ms, again_ms, peak_mib())
+    fps = timed(job, lambda: next(frames))
+    parts: dict[str, float] = {}
+    if job.profile and job.contestant == "gansr":
+        from .profile import parts_of
+
+        frames.close()
+        parts = parts_of(job, 1000 / fps)
+    return Result(fps, first_ms, again_ms, peak_mib(), parts)
+
+
+def encode(job: Job, out: Any, count: int) -> float:
+    """Frames a second of `count` frames through the encoder, from its start to its end. Raises RuntimeError."""
+    command = [job.encoder, "-hide_banner", "-loglevel", "error", "-f", "yuv4mpegpipe", "-i", "pipe:0"]
+    command += ["-c:v", "libx265", "-preset", "medium", "-x265-params", "log-level=error", "-f", "null", "-"]
+    begin = time.perf_counter()
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the encoder is gone: its status tells
+            out[100 : 100 + count].output(process.stdin, y4m=True)
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        if process.wait():
+            raise RuntimeError(f"the encoder ended with {process.returncode}")
+    return count / (time.perf_counter() - begin)
+
+
+def time_bare(job: Job) -> Result:
+    """ONNX Runtime alone, tuned as well as we know: static shape, all processors, tensors ready."""
+    import numpy as np
+    import onnx
+    import onnxruntime as ort
+
+    from ...engine import probe, providers, sessions
+    from ...engine.base import EngineKey, cpu_threads
+    from ...model import library
+
+    loaded = probe.describe(library.load(job.model, job.precision))
+    key = EngineKey(
+        loaded.spec.digest,
+        providers.full_name(job.provider),
+        0,
+        job.precision,
+        job.width,
+        job.height,
+        1,
+        cpu_threads(),
+    )
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = key.threads
+    proto = sessions.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
+    chosen = [(key.provider, providers.options(key.provider, 0))]
+    begin = time.perf_counter()
+    bare = ort.InferenceSession(proto.SerializeToString(), settings, providers=chosen)
+    shape = (DISTINCT, 1, loaded.spec.inputs, job.height, job.width)
+    ready = np.random.default_rng(0).random(shape, np.float32)
+    bare.run(None, {loaded.spec.input: ready[0]})
+    first_ms = 1000 * (time.perf_counter() - begin)
+    count = iter(range(1, 1 << 30))
+    fps = timed(job, lambda: bare.run(None, {loaded.spec.input: ready[next(count) % DISTINCT]}))
+    return Result(fps, first_ms, first_ms, peak_mib())
+
+
+def timed(job: Job, step: Callable[[], object]) -> float:
+    """Steps a second, over at least `job.frames` steps and `job.seconds` seconds, whichever is longer."""
+    done = 0
+    begin = time.perf_counter()
+    while done < job.frames or time.perf_counter() - begin < job.seconds:
+        step()
+        done += 1
+    return done / (time.perf_counter() - begin)
+
+
+def peak_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+CONTESTANTS = {"gansr": time_clip, "bare": time_bare, "ort": time_clip, "ov": time_clip}
+
+
+def main(argument: str) -> None:
+    """Runs the job in `argument` and prints its result as the last line of stdout."""
+    job = Job(**json.loads(argument))
+    print(json.dumps(dataclasses.asdict(CONTESTANTS[job.contestant](job))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,327 @@
+"""Owns networks in PyTorch's files: loads weights and nothing but weights, and turns a network into ONNX.
+
+With train/ the only importer of torch; needs the extra [convert]. Knows no video and writes no file.
+
+Architectures are recognised by spandrel. Whether a network takes pictures of any size is not looked up but tried:
+an export counts as free when it equals PyTorch at sizes that it was not traced with, else it is fixed at one tile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import pickle
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import spandrel
+import torch
+
+from ...engine import providers
+from ...engine.base import CPU
+from ...errors import ModelError, one_line
+from ...model.library import PYTORCH
+from ...model.rewrite.graph_view import forget_shapes
+from ...model.spec import round_up
+
+__all__ = ["CLOSE", "OnnxExport", "TorchNetwork", "difference", "export", "load"]
+
+type Picture = npt.NDArray[np.float32]
+
+TRACED = 64  # pixels a side, at least, of the picture that is traced
+MULTIPLES = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 48, 64)
+CLOSE = 2e-4  # an export may differ from PyTorch by this part of the output's greatest value
+INPUT, OUTPUT = "input", "output"
+LACKING = (
+    "DispatchError",
+    "OnnxExporterError",
+    "SymbolicValueError",
+    "UnsupportedOperatorError",
+)  # no ONNX for an operator, at any size
+
+
+@dataclass(frozen=True)
+class TorchNetwork:
+    """A network loaded from a file: what spandrel says of it, and how to run it."""
+
+    architecture: str  # spandrel's name
+    channels: int  # 3 or 1
+    scale: int  # output over input size
+    step: int  # pixels that sides are divisible by
+    unit: int  # pixels that sides are divisible by to be whole attention windows, too
+    least: int  # pixels of the shortest side
+    licence: str  # "" if the file says none
+    module: torch.nn.Module  # the network alone
+    run: Callable[[Picture], Picture]  # (1, channels, H, W) in [0, 1] -> (1, channels, scale * H, scale * W), float32
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """A network as ONNX."""
+
+    data: bytes
+    multiple: int  # pixels that sides are divisible by, where they are free
+    fixed: tuple[int, int] | None  # (width, height) in pixels where they are not
+
+
+def load(path: Path) -> TorchNetwork:
+    """The network in `path`. Raises ModelError for a damaged file, one that would run code, one whose architecture
+    is unknown, and one that is no image-to-image network of 1 or 3 channels."""
+    weights, licence = read(path)
+    try:
+        with hushed():
+            found = spandrel.ModelLoader(device="cpu").load_from_state_dict(spandrel.canonicalize_state_dict(weights))
+    except spandrel.UnsupportedModelError as error:
+        known = ", ".join(sorted(str(a.architecture.name) for a in spandrel.MAIN_REGISTRY))
+        raise ModelError(f'"{path.name}" is of no architecture that spandrel knows; it knows: {known}') from error
+    except Exception as error:  # damaged weights fail anywhere in spandrel or torch
+        raise ModelError(f'"{path.name}" holds no usable weights: {one_line(error)}') from error
+    name = str(found.architecture.name)
+    if not isinstance(found, spandrel.ImageModelDescriptor):
+        raise ModelError(f'"{path.name}" ({name}) needs a mask beside the picture, which video does not have')
+    if found.input_channels != found.output_channels or found.input_channels not in (1, 3):
+        raise ModelError(
+            f'"{path.name}" ({name}) turns {found.input_channels} channels into {found.output_channels}; '
+            "1 to 1 and 3 to 3 are supported"
+        )
+    module = Forward(found).float().eval()
+    need = found.size_requirements
+    step = max(1, need.multiple_of)
+    unit = math.lcm(step, *windows(found.model))
+
+    def run(picture: Picture) -> Picture:
+        with torch.inference_mode():
+            result: Picture = module(torch.from_numpy(picture)).numpy()
+        return result
+
+    return TorchNetwork(name, found.input_channels, found.scale, step, unit, need.minimum, licence, module, run)
+
+
+def read(path: Path) -> tuple[dict[str, Any], str]:
+    """The weights in a file, as float32 tensors by name, and the licence it states, "" if none."""
+    kind = path.suffix.lower()
+    if kind not in PYTORCH:
+        raise ModelError(f'"{path.name}" is none of {", ".join(PYTORCH)}')
+    licence = ""
+    try:
+        if kind == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(str(path), "pt") as opened:
+                said = opened.metadata() or {}
+                weights: Any = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            licence = said.get("modelspec.license") or said.get("license") or ""
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                weights = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f'"{path}" does not exist') from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f'"{path.name}" is refused: it is damaged, or holds more than weights and could run code when opened; '
+            "ask its author for .safetensors"
+        ) from error
+    except Exception as error:  # the readers raise types of their own
+        hint = "; TorchScript is code, ask for weights" if "TorchScript" in str(error) else ""
+        raise ModelError(f'"{path.name}" cannot be read: {one_line(error, 200)}{hint}') from error
+    if not isinstance(weights, dict):
+        raise ModelError(f'"{path.name}" holds a {type(weights).__name__}, not weights by name')
+    return as_float(weights), licence
+
+
+def as_float(weights: dict[str, Any]) -> dict[str, Any]:
+    """`weights`, nested as they are, with half and double precision made float32."""
+
+    def one(value: Any) -> Any:
+        if isinstance(value, dict):
+            return as_float(value)
+        return value.float() if torch.is_tensor(value) and value.is_floating_point() else value
+
+    return {key: one(value) for key, value in weights.items()}
+
+
+def windows(model: torch.nn.Module) -> list[int]:
+    """The window sizes of attention layers, as far as the network says them."""
+    found: set[int] = set()
+    for module in model.modules():
+        size = getattr(module, "window_size", None)
+        for side in size if isinstance(size, (tuple, list)) else (size,):
+            if isinstance(side, int) and 1 < side <= TRACED:
+                found.add(side)
+    return sorted(found)
+
+
+class Forward(torch.nn.Module):
+    """A network as spandrel calls it, without the padding and the clamping around it."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__()
+        self.model = found.model
+        self._call = getattr(found, "_call_fn", None)
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = self._call(self.model, picture) if self._call else self.model(picture)
+        return result
+
+
+def export(source: TorchNetwork, tile: int) -> OnnxExport:
+    """The network as ONNX, equal to PyTorch within CLOSE: with free sizes if it can be, else at about tile x tile.
+
+    Raises ModelError, naming each attempt, where no way of exporting gives the network.
+    """
+    side = round_up(max(TRACED, source.least), source.unit)
+    fixed = round_up(max(tile, source.least), source.unit)
+    failures: dict[str, str] = {}
+    lacking: set[str] = set()
+    for label, sides, free in (
+        ("traced", (side, side), True),
+        ("exported", (side, side + 2 * source.unit), True),
+        ("traced", (fixed, fixed), False),
+        ("exported", (fixed, fixed), False),
+    ):
+        if label in lacking:
+            continue
+        where = f"{label} with {'free' if free else 'fixed'} sizes"
+        try:
+            with hushed():
+                make = trace if label == "traced" else capture
+                data = make(source, sides, free)
+                found = prove(source, data, sides, free)
+        except Exception as error:  # exporters and runtimes raise types of their own
+            cause = origin(error)
+            if type(cause).__name__ in LACKING:
+                lacking.add(label)
+            failures[where] = re.sub(r"\\x1b\[\d*m", "", one_line(cause, 160))  # without the exporters' colours
+            continue
+        if isinstance(found, OnnxExport):
+            return found
+        failures[where] = found
+    why = "; ".join(f"{where}: {said}" for where, said in failures.items())
+    raise ModelError(f"{source.architecture} cannot be made ONNX; {why}")
+
+
+def origin(error: BaseException) -> BaseException:
+    """What was wrong in the first place."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def prove(source: TorchNetwork, data: bytes, sides: tuple[int, int], free: bool) -> OnnxExport | str:
+    """The export with the sizes it is good for, or what is wrong with it."""
+    session = providers.create(data, ort.SessionOptions(), CPU, 0)
+    height, width = sides
+    wrong = compare(source, session, height, width)
+    if wrong or not free:
+        return wrong or OnnxExport(data, 1, (width, height))
+    for multiple in sorted({source.step, source.unit, *(m for m in MULTIPLES if m % source.step == 0)}):
+        least = round_up(max(source.least, 24), multiple)
+        tries = ((least + multiple, least + 3 * multiple), (height + 3 * multiple, width + multiple))
+        if not any(compare(source, session, round_up(h, multiple), round_up(w, multiple)) for h, w in tries):
+            return OnnxExport(data, multiple, None)
+    return "differs from PyTorch at sizes other than the traced one"
+
+
+def compare(source: TorchNetwork, session: ort.InferenceSession, height: int, width: int) -> str | None:
+    """What differs between the export and PyTorch on one picture of noise, None if nothing does."""
+    picture = np.random.default_rng(height * 10007 + width).random((1, source.channels, height, width), np.float32)
+    try:
+        got = session.run(None, {INPUT: picture})[0]
+    except Exception as error:  # the binding raises types of its own
+        return f"{width}x{height} fails: {one_line(error, 120)}"
+    far = difference(got, source.run(picture))
+    return None if far <= CLOSE else f"{width}x{height} differs by {far:.2g}"
+
+
+def difference(got: Picture, want: Picture) -> float:
+    """The greatest difference as part of the greatest value of `want` (or of 1); infinite where shapes differ."""
+    if got.shape != want.shape or not np.isfinite(got).all():
+        return math.inf
+    return float(np.abs(got - want).max() / max(1.0, float(np.abs(want).max())))
+
+
+def trace(source: TorchNetwork, sides: tuple[int, int], free: bool) -> bytes:
+    """ONNX by running the network once on a picture of `sides` (height, width) and noting what it does."""
+    axes = {INPUT: {2: "height", 3: "width"}, OUTPUT: {2: "out_height", 3: "out_width"}} if free else None
+    with tempfile.TemporaryDirectory(prefix="gansr-") as folder, torch.no_grad():
+        target = Path(folder) / "traced.onnx"
+        torch.onnx.export(
+            source.module,
+            (torch.rand(1, source.channels, *sides),),
+            target,
+            dynamo=False,
+            opset_version=17,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes=axes,
+        )
+        return named(onnx.load(str(target)), free)
+
+
+def capture(source: TorchNetwork, sides: tuple[int, int], free: bool) -> bytes:
+    """ONNX by way of torch.export, slower than tracing but aware of sizes that the network computes with."""
+    dynamic = torch.export.Dim.DYNAMIC
+    with torch.no_grad():
+        program = torch.onnx.export(
+            source.module,
+            (torch.rand(1, source.channels, *sides),),
+            dynamo=True,
+            opset_version=18,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({2: dynamic, 3: dynamic},) if free else None,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError("the exporter returned nothing")
+    return named(program.model_proto, free)
+
+
+def named(proto: onnx.ModelProto, free: bool) -> bytes:
+    """The model, its free sizes called height and width; one input only, or it is no image network."""
+    if len(proto.graph.input) != 1:
+        raise ModelError(f"the export has {len(proto.graph.input)} inputs")
+    if free:
+        for dim, name in zip(proto.graph.input[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+            dim.dim_param = name
+        forget_shapes(proto.graph)
+    data: bytes = proto.SerializeToString()
+    return data
+
+
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Keeps the exporters, which print whole graphs from native code, off stdout and stderr."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for target, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, target)
+            os.close(copy)
+        os.close(nowhere)
+        logging.disable(level)

@@ -1,0 +1,1 @@
+"""`gansr doctor`: what is wrong here and what repairs it."""

@@ -1,0 +1,40 @@
+"""Owns `gansr doctor`: the report on what is here, what is wrong with it and what repairs it, on one screen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from ..common import FAILED, say
+from .examine import FAULT, Finding, examine
+
+__all__ = ["HELP", "add_arguments", "run"]
+
+HELP = "say what is installed, what is wrong with it and what repairs it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `gansr doctor`; docs/cli.md explains them."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the report; FAILED if there is a fault."""
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        if not args.json:
+            print(line(finding), flush=True)
+    faults = sum(finding.state == FAULT for finding in findings)
+    if args.json:
+        print(json.dumps({"faults": faults, "findings": [asdict(finding) for finding in findings]}, indent=1))
+    else:
+        say(f"{faults} fault{'s' * (faults != 1)} found" if faults else "nothing is wrong")
+    return FAILED if faults else 0
+
+
+def line(finding: Finding) -> str:
+    """The finding in one line, its remedy in a second one."""
+    text = f"{finding.state:<5}  {finding.topic:<12}  {finding.text}"
+    return f"{text}\n{'':<21}-> {finding.fix}" if finding.fix else text

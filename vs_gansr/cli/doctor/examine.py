@@ -1,0 +1,340 @@
+"""Owns the examinations of `gansr doctor`: each tries one thing for real and says what it found.
+
+A fault keeps something that is installed, or a GPU that is there, from working; a note says that something is merely
+absent. No examination relies on another one having succeeded.
+"""
+
+from __future__ import annotations
+
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ...errors import one_line
+from .. import ffmpeg
+from . import nvidia, trial, vspipe
+from .nvidia import Driver
+
+__all__ = ["FAULT", "NOTE", "OK", "Finding", "examine"]
+
+OK, NOTE, FAULT = "ok", "note", "fault"
+OLDEST_COMPUTE = {13: (7, 5)}  # CUDA 13 came without Maxwell, Pascal and Volta
+LEAST_DRIVER = {12: "525", 13: "580"}
+VAPOURSYNTH = 'pip install "vapoursynth>=81"'
+REINSTALL = "pip install --force-reinstall --no-deps vs-gansr"
+CUDA_EXTRA = 'pip install "vs-gansr[cuda]"'
+CLI_EXTRA = 'pip install "vs-gansr[cli]"'
+OLDER_WHEEL = (
+    'use provider="CPU", or try the wheels made for CUDA 12: pip install "onnxruntime-gpu[cuda,cudnn]==1.24.*"'
+)
+CUDA_PROVIDER = "CUDAExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what it is about, "ok", "note" or "fault", what was found, what to do."""
+
+    topic: str
+    state: str
+    text: str
+    fix: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, as it is made. A check that breaks is a finding itself."""
+    for check in CHECKS:
+        try:
+            yield from check()
+        except Exception as error:
+            yield Finding(check.__name__, FAULT, f"cannot be examined: {type(error).__name__}: {one_line(error)}")
+
+
+def python() -> Iterator[Finding]:
+    yield Finding("Python", OK, f"{platform.python_version()} on {platform.platform()}, {sys.executable}")
+
+
+@cache
+def host() -> tuple[Any, str]:
+    """VapourSynth's core, or None and why it cannot be had.
+
+    It loads every plugin it finds, and a damaged one takes the process with it, so another process goes first.
+    """
+    words = [sys.executable, "-c", "import vapoursynth; vapoursynth.core.core.plugins()"]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    if done.returncode < 0:
+        return None, f"a plugin ends the process while VapourSynth loads it ({signal.Signals(-done.returncode).name})"
+    if done.returncode:
+        return None, f"does not load: {one_line(RuntimeError(done.stderr.strip().splitlines()[-1]))}"
+    return import_module("vapoursynth").core.core, ""
+
+
+def vapoursynth() -> Iterator[Finding]:
+    core, trouble = host()
+    if core is None:
+        spec = find_spec("vapoursynth")
+        fix = VAPOURSYNTH
+        if spec and spec.origin and "plugin" in trouble:
+            fix = f"take the plugins out of {Path(spec.origin).parent / 'plugins'} one by one; {REINSTALL} for gansr"
+        yield Finding("VapourSynth", FAULT, trouble, fix)
+        return
+    home = Path(import_module("vapoursynth").__file__ or "").parent
+    yield Finding("VapourSynth", OK, f"R{core.core_version.release_major}, {home}")
+    yield from plugin(core, home)
+
+
+def plugin(core: Any, home: Path) -> Iterator[Finding]:
+    """Whether core.gansr is there, from where, and whether its two halves fit."""
+    loaded = getattr(core, "gansr", None)
+    if loaded is None:
+        folder = home / "plugins" / "gansr"
+        libraries = [p for p in folder.glob("*gansr.*") if p.suffix in (".so", ".dll", ".dylib")]
+        why = why_not(core, libraries[0]) if libraries else f"its library is not in {folder}"
+        yield Finding("plugin", FAULT, f"core.gansr is missing: {why}", REINSTALL)
+        return
+    ours = Path(__file__).resolve().parents[2]
+    yield Finding("plugin", OK, f"{metadata.version('vs-gansr')}, {loaded.plugin_path}, Python side {ours}")
+    if home not in Path(loaded.plugin_path).parents:
+        yield Finding(
+            "plugin",
+            FAULT,
+            f"the library loaded is not the one installed with this Python, but {loaded.plugin_path}",
+            f"remove {loaded.plugin_path}",
+        )
+    try:
+        loaded.Version()
+    except Exception as error:
+        yield Finding("plugin", FAULT, f"core.gansr does not answer: {one_line(error)}", REINSTALL)
+
+
+def hosts() -> Iterator[Finding]:
+    """Whether scripts start where they are run: without `vapoursynth config` they do not."""
+    if host()[0] is None:
+        return  # `vapoursynth` says so
+    program = vspipe.find()
+    if program is None:
+        yield Finding("vspipe", FAULT, "not found on the path nor beside this Python", VAPOURSYNTH)
+    elif reason := vspipe.trouble(program):
+        fix = f'"{sys.executable}" -m vapoursynth config'
+        if program.parent != Path(sys.executable).parent:
+            fix = f"{fix}; if that is not enough, take {program}, which is another one, off the path"
+        yield Finding("vspipe", FAULT, f"{program} cannot start a script: {reason}", fix)
+    else:
+        yield Finding("vspipe", OK, str(program))
+
+
+def why_not(core: Any, library: Path) -> str:
+    """What VapourSynth says when it is told to load `library`."""
+    try:
+        core.std.LoadPlugin(str(library))
+    except Exception as error:
+        return one_line(error)
+    return f"{library} loads, but not by itself"
+
+
+def runtime() -> Iterator[Finding]:
+    """ONNX Runtime and whoever else claims its folder."""
+    packages = runtimes()
+    try:
+        import onnxruntime
+    except Exception as error:
+        fix = f"pip install --force-reinstall {' '.join(packages) or 'onnxruntime-gpu'}"
+        yield Finding("ONNX Runtime", FAULT, f"does not load: {one_line(error)}", fix)
+        return
+    if len(packages) > 1:
+        keep = "onnxruntime-gpu" if "onnxruntime-gpu" in packages else next(iter(packages))
+        named = " and ".join(f"{name} {version}" for name, version in packages.items())
+        yield Finding(
+            "ONNX Runtime",
+            FAULT,
+            f"{named} are installed over each other in {Path(onnxruntime.__file__).parent}",
+            f"pip uninstall -y {' '.join(packages)} && pip install {keep}",
+        )
+    else:
+        name = next(iter(packages), "onnxruntime")
+        yield Finding("ONNX Runtime", OK, f"{onnxruntime.__version__} ({name}), {Path(onnxruntime.__file__).parent}")
+
+
+def runtimes() -> dict[str, str]:
+    """Installed distributions that put files into the folder `onnxruntime`, with their versions."""
+    found: dict[str, str] = {}
+    for distribution in metadata.distributions():
+        name = (distribution.metadata["Name"] or "").lower()
+        if name.startswith(("onnxruntime", "ort-")) and any(
+            file.parts[:1] == ("onnxruntime",) for file in distribution.files or ()
+        ):
+            found.setdefault(name, distribution.version)  # the first is the one that Python takes
+    return found
+
+
+def gpu() -> Iterator[Finding]:
+    """Driver, devices and CUDA libraries, as far as this ONNX Runtime can use them."""
+    found = nvidia.driver()
+    if found is None:
+        yield Finding("GPU", NOTE, "no NVIDIA driver is installed; the CPU is used")
+    else:
+        said = f"driver {found.version or 'of unknown version'}, made for CUDA up to {dotted(found.cuda)}"
+        if found.trouble:
+            yield Finding("GPU", FAULT, f"{said}: {found.trouble}", "reinstall the NVIDIA driver and restart")
+        for place, card in enumerate(found.devices):
+            about = f"{place}: {card.name}, compute {dotted(card.compute)}, {card.memory} MiB; {said}"
+            yield Finding("GPU", OK, about)
+    try:
+        import onnxruntime
+    except Exception:
+        return  # `runtime` says so
+    build = import_module("onnxruntime.capi.build_and_package_info")
+    major = int(str(getattr(build, "cuda_version", "") or 0).split(".")[0])
+    if CUDA_PROVIDER in onnxruntime.get_available_providers() and major:
+        yield from fit(found, major)
+        yield from cuda(found, major)
+    elif found and found.devices:
+        names = " ".join(runtimes()) or "onnxruntime"
+        yield Finding(
+            "CUDA",
+            FAULT,
+            f"there is a GPU, but the ONNX Runtime that is installed ({names}) is built without CUDA",
+            f"pip uninstall -y {names} && {CUDA_EXTRA}",
+        )
+
+
+def fit(found: Driver | None, major: int) -> Iterator[Finding]:
+    """Whether driver and cards are new enough for the CUDA that ONNX Runtime was built for."""
+    if found is None or not found.devices:
+        return
+    if found.cuda < (major, 0):
+        yield Finding(
+            "GPU",
+            FAULT,
+            f"the driver knows CUDA up to {dotted(found.cuda)}, this ONNX Runtime is built for CUDA {major}",
+            f"install an NVIDIA driver from {LEAST_DRIVER.get(major, 'the newest series')} on",
+        )
+    least = OLDEST_COMPUTE.get(major, (0, 0))
+    for card in found.devices:
+        if card.compute < least:
+            yield Finding(
+                "GPU",
+                FAULT,
+                f"{card.name} is too old for CUDA {major}: compute {dotted(card.compute)}, at least {dotted(least)} is "
+                "needed (Turing; Maxwell, Pascal and Volta are no longer served)",
+                OLDER_WHEEL,
+            )
+
+
+def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
+    """The CUDA libraries that the provider needs: a fault where one is missing beside a GPU."""
+    from ...engine import cuda_libraries
+
+    cuda_libraries.preload()
+    here = nvidia.libraries(major)
+    have = ", ".join(f"{library.file} {library.version}" for library in here if library.version)
+    missing = ", ".join(library.file for library in here if not library.version)
+    text = f"libraries found: {have or 'none'}" + (f"; missing: {missing}" if missing else "")
+    if not missing:
+        yield Finding("CUDA", OK, text)
+    elif found and found.devices:
+        yield Finding("CUDA", FAULT, text, CUDA_EXTRA)
+    else:
+        yield Finding("CUDA", NOTE, f"{text} (of use with an NVIDIA GPU only)")
+
+
+def dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def providers_tried() -> Iterator[Finding]:
+    """Each provider that ONNX Runtime lists, run on a tiny graph."""
+    try:
+        import onnxruntime
+    except Exception:
+        return  # `runtime` says so
+    found = nvidia.driver()
+    for name in onnxruntime.get_available_providers():
+        short = name.removesuffix("ExecutionProvider")
+        reason = trial.trouble(name)
+        if reason is None:
+            yield Finding("provider", OK, f"{short} works")
+        elif name == "CPUExecutionProvider":
+            yield Finding(
+                "provider", FAULT, f"{short} fails: {reason}", "pip install --force-reinstall onnxruntime-gpu"
+            )
+        elif name == CUDA_PROVIDER and found and found.devices:
+            yield Finding("provider", FAULT, f"{short} fails although there is a GPU: {reason}", CUDA_EXTRA)
+        else:
+            yield Finding("provider", NOTE, f"{short} cannot be used: {reason}")
+
+
+def models() -> Iterator[Finding]:
+    """Every shipped and own model, each run on a tiny clip where the plugin is there to do it."""
+    from ...model.user_folders import models_folder
+    from ..models.command import rows
+
+    count = 0
+    for row in rows([]):
+        count += row.origin == "shipped"
+        reason = row.error or tiny_run(row.path)
+        if reason:
+            fix = REINSTALL if row.origin == "shipped" else f"delete or replace {row.path}"
+            yield Finding("model", FAULT, f"{row.name} cannot be used: {reason}", fix)
+        else:
+            yield Finding("model", OK, f"{row.name}, {row.scale}x, {row.licence}, {row.origin}, {row.path}")
+    if not count:
+        yield Finding("model", FAULT, "no shipped model is here", REINSTALL)
+    yield Finding("model", NOTE, f"own models are the .onnx files in {models_folder()}")
+
+
+def tiny_run(path: str) -> str:
+    """Why a model does not turn a small picture into a larger one; "" if it does, or if there is no plugin to try."""
+    core, _ = host()
+    if core is None or not hasattr(core, "gansr"):
+        return ""  # `vapoursynth` says so
+    import vapoursynth as vs
+
+    try:
+        clip = core.std.BlankClip(format=vs.YUV444P8, width=64, height=64, length=1).std.SetFrameProps(_Matrix=1)
+        clip.gansr.Upscale(model=path, provider="CPU").get_frame(0).close()
+    except vs.Error as error:
+        return one_line(error)
+    return ""
+
+
+def command_line() -> Iterator[Finding]:
+    """What `gansr upscale` needs besides."""
+    source = getattr(host()[0], "bs", None)
+    if source is None:
+        yield Finding("BestSource", NOTE, "not installed; `gansr upscale` needs it", CLI_EXTRA)
+    else:
+        yield Finding("BestSource", OK, source.plugin_path)
+    try:
+        yield Finding("PyAV", OK, import_module("av").__version__)
+    except Exception as error:
+        yield Finding("PyAV", NOTE, f"not usable ({one_line(error)}); `gansr upscale` needs it", CLI_EXTRA)
+    tools = ffmpeg.found()
+    for tool in tools:
+        hdr = "" if tool.hdr else ", without HDR10 tags in the container"
+        text = f"{tool.version}, {tool.path}, encodes with {', '.join(tool.encoders) or 'none of ours'}{hdr}"
+        usable = tool.encoders and tool.number >= ffmpeg.OLDEST
+        yield Finding("ffmpeg", OK if usable else NOTE, text)
+    if not any(tool.encoders and tool.number >= ffmpeg.OLDEST for tool in tools):
+        least = dotted(ffmpeg.OLDEST)
+        what = f"none from {least} on has one of our encoders" if tools else "not found"
+        yield Finding("ffmpeg", FAULT if tools else NOTE, f"{what}; `gansr upscale` needs it", ffmpeg.INSTALL)
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    python,
+    vapoursynth,
+    hosts,
+    runtime,
+    gpu,
+    providers_tried,
+    models,
+    command_line,
+)

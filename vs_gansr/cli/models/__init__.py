@@ -1,0 +1,1 @@
+"""`gansr models`: what may be given as `model`."""

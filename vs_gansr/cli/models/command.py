@@ -1,0 +1,186 @@
+"""Owns `gansr models`: what can be named as --model here, and how fast it runs on this machine.
+
+Speed is frames per second of core.gansr.Upscale over 640x360 8-bit 4:2:0 video with no two frames taken as alike,
+measured on request and remembered per machine, model content, provider and ONNX Runtime version.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from ...common import files
+from ...errors import GansrError, one_line
+from ...model.user_folders import cache_folder, models_folder, user_models
+from .. import show
+from ..common import FAILED, CommandError, say
+
+__all__ = ["HELP", "Row", "add_arguments", "measure", "rows", "run"]
+
+HELP = "list shipped and own models: name, scale, licence, speed on this machine"
+SIZE = (640, 360)
+SECONDS = 3.0
+WARM_UP = 3  # frames
+COLUMNS = ("name", "scale", "channels", "licence", "fps", "origin", "summary")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model as it is listed."""
+
+    name: str
+    origin: str  # "shipped" or "own"
+    path: str
+    digest: str = ""  # SHA-256 of the file's content
+    scale: int | None = None  # output over input size; None where it cannot be used
+    channels: str = ""  # in words
+    licence: str = "unknown"
+    summary: str = ""  # one line
+    fps: float | None = None  # frames per second; None where it was never measured
+    error: str = ""  # why it cannot be used
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `gansr models`; docs/cli.md explains them."""
+    add = parser.add_argument
+    add("names", nargs="*", metavar="model",
+        help="names or paths; default: all that have a name here; `show MODEL` tells all there is to one")  # fmt: skip
+    add("--measure", action="store_true", help=f"measure the speed now, {SECONDS:g} s for each model")
+    add("--provider", default="auto", help="what to measure on (default: auto)")
+    add("--precision", default="auto", help="what to measure with (default: auto)")
+    add("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the list, or all that is known of one; FAILED if one of the models listed cannot be used."""
+    if args.names == ["show"]:
+        raise CommandError("`show` wants the name or path of a model: gansr models show fast-2x")
+    if args.names[:1] == ["show"]:
+        print("\n\n".join("\n".join(show.lines(name)) for name in args.names[1:]))
+        return 0
+    speeds = Speeds(args.provider, args.precision)
+    listed = []
+    for row in rows(args.names):
+        if not row.error:
+            if args.measure:
+                say(f"measuring {row.name} …")
+                row = measured(row, speeds)
+            row = replace(row, fps=speeds.get(row.digest))
+        listed.append(row)
+    if args.json:
+        print(json.dumps([asdict(row) for row in listed], indent=1))
+    else:
+        print(table(listed))
+        if any(row.fps is None and not row.error for row in listed):
+            say("no speed yet: gansr models --measure")
+        say(f"own models are the .onnx files in {models_folder()}")
+    return FAILED if any(row.error for row in listed) else 0
+
+
+def rows(names: list[str]) -> list[Row]:
+    """What is known of the models `names`, or of every shipped and own one, without their speed."""
+    from ...model import library
+
+    own = user_models()
+    listed = []
+    for name in names or [*library.shipped(), *(n for n in own if n not in library.shipped())]:
+        origin = "shipped" if name in library.shipped() else "own" if name in own or Path(name).is_file() else "-"
+        try:
+            listed.append(describe(name, origin))
+        except GansrError as error:
+            listed.append(Row(name, origin, str(own.get(name, name)), error=one_line(error)))
+    return listed
+
+
+def describe(name: str, origin: str) -> Row:
+    """The model's own words about itself. Raises ModelError where it cannot be used."""
+    from ...engine import probe
+    from ...model import library
+
+    found = probe.describe(library.load(name))
+    spec = found.spec
+    kind = show.channels(spec.channels, spec.frames)
+    return Row(name, origin, str(found.path), spec.digest, spec.scale, kind, spec.licence, spec.summary)
+
+
+def measured(row: Row, speeds: Speeds) -> Row:
+    """`row` after its speed was measured and remembered, or with the reason why it could not be."""
+    try:
+        speeds.put(row.digest, measure(row.path, speeds.provider, speeds.precision))
+    except CommandError as error:
+        return replace(row, error=one_line(error))
+    return row
+
+
+def measure(path: str, provider: str, precision: str) -> float:
+    """Frames per second of `Upscale` with the model at `path`. Raises CommandError where it does not run."""
+    import vapoursynth as vs
+
+    width, height = SIZE
+    try:
+        clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=width, height=height, length=1 << 20, keep=1)
+        large = vs.core.gansr.Upscale(
+            clip.std.SetFrameProps(_Matrix=1), model=path, provider=provider, precision=precision, reuse=0
+        )
+        begun, count = 0.0, -WARM_UP
+        for frame in large.frames(close=True):
+            del frame
+            count += 1
+            if count == 0:
+                begun = time.perf_counter()
+            elif count > 0 and (spent := time.perf_counter() - begun) >= SECONDS:
+                return count / spent
+    except (vs.Error, AttributeError) as error:
+        raise CommandError(one_line(error)) from error
+    raise AssertionError("the clip is endless")
+
+
+class Speeds:
+    """The speeds measured on this machine with one provider and precision, kept in the user's cache."""
+
+    def __init__(self, provider: str, precision: str) -> None:
+        self.provider = provider
+        self.precision = precision
+        self.file = cache_folder() / "speed.json"
+        try:
+            self._known: dict[str, float] = dict(json.loads(self.file.read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def get(self, digest: str) -> float | None:
+        """Frames per second, None if never measured."""
+        return self._known.get(self._key(digest))
+
+    def put(self, digest: str, fps: float) -> None:
+        """Remembers a measurement; a cache that cannot be written is done without."""
+        self._known[self._key(digest)] = round(fps, 3)
+        try:
+            files.write(self.file, json.dumps(self._known, indent=1))
+        except OSError as error:
+            say(f"note: the speed is not remembered: {error}")
+
+    def _key(self, digest: str) -> str:
+        import onnxruntime
+
+        parts = (digest, self.provider, self.precision, onnxruntime.__version__, platform.node(), platform.processor())
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def table(listed: list[Row]) -> str:
+    """The rows in columns."""
+    lines = [list(COLUMNS)]
+    for row in listed:
+        fps = "-" if row.fps is None else f"{row.fps:.1f}"
+        scale = f"{row.scale}x" if row.scale else "?"
+        lines.append([row.name, scale, row.channels, row.licence, fps, row.origin, row.summary or "-"])
+        if row.error:
+            lines[-1][1:] = ["-", "-", "-", "-", row.origin, f"cannot be used: {row.error}"]
+    if len(lines) == 1:
+        return "no models"
+    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    return "\n".join("  ".join(word.ljust(w) for word, w in zip(line, widths, strict=True)).rstrip() for line in lines)

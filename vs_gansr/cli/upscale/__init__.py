@@ -1,0 +1,1 @@
+"""`gansr upscale`: a file in, a file out."""

@@ -1,0 +1,147 @@
+"""Owns what a clip's colour tags mean and what conversion must undo them; knows no VapourSynth, no network.
+
+Numbers are those of ITU-T H.273 (matrix) and of VapourSynth's frame properties. Everything here is a pure
+function of a format and a mapping of frame properties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ArgumentError
+
+__all__ = [
+    "BT709_LUMA",
+    "CATMULL_ROM",
+    "MATRIX_BT470BG",
+    "MATRIX_BT709",
+    "MATRIX_ST170M",
+    "ColourKey",
+    "Family",
+    "Format",
+    "check_format",
+    "guess_matrix",
+    "is_interlaced",
+    "needs_dither",
+    "needs_matrix",
+    "way_back",
+]
+
+MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT470BG, MATRIX_ST170M = 0, 1, 2, 5, 6
+
+MATRIX_BT2020_NCL = 9
+MATRIX_NAMES = {MATRIX_BT709: "709", MATRIX_BT470BG: "470bg", MATRIX_ST170M: "170m", MATRIX_BT2020_NCL: "2020ncl"}
+
+# Primaries that leave no doubt: 709, 470bg, 170m, 2020.
+MATRIX_OF_PRIMARIES = {1: MATRIX_BT709, 5: MATRIX_BT470BG, 6: MATRIX_ST170M, 9: MATRIX_BT2020_NCL}
+
+BT709_LUMA = (0.2126, 0.7152, 0.0722)  # what red, green and blue weigh in luma
+
+# The kernel chroma is resampled with, in both directions: b = 0, c = 0.5, Catmull-Rom.
+CATMULL_ROM: dict[str, float] = {"filter_param_a": 0.0, "filter_param_b": 0.5}
+
+MAX_SUBSAMPLING_LOG2 = 2  # zimg takes up to 4x
+
+
+class Family:
+    """VapourSynth's colour family numbers."""
+
+    GRAY, RGB, YUV = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Format:
+    """What of a video format decides about colour; `name` is for messages."""
+
+    id: int
+    name: str
+    family: int
+    is_float: bool
+    bits: int
+    subsampling_w: int = 0
+    subsampling_h: int = 0
+
+
+@dataclass(frozen=True)
+class ColourKey:
+    """How RGB is turned back into the clip's own colours: arguments of the way back, by frame."""
+
+    format: int
+    matrix: int | None
+    full_range: int
+    chroma_location: int | None
+    dither: bool
+
+
+def check_format(fmt: Format) -> None:
+    """Raises ArgumentError for a format the conversion cannot take, naming it."""
+    if fmt.family not in (Family.GRAY, Family.RGB, Family.YUV):
+        raise ArgumentError(f"format {fmt.name} is not Gray, RGB or YUV; convert the clip first")
+    if max(fmt.subsampling_w, fmt.subsampling_h) > MAX_SUBSAMPLING_LOG2:
+        factor = 1 << max(fmt.subsampling_w, fmt.subsampling_h)
+        raise ArgumentError(
+            f"format {fmt.name} is subsampled by {factor}, at most 4 is supported; "
+            "convert the clip to 4:4:4 or 4:2:0 first"
+        )
+    if not fmt.is_float and fmt.bits > 16:
+        raise ArgumentError(
+            f"format {fmt.name} has {fmt.bits} bit integers, 8 to 16 are supported; "
+            "convert the clip to 16 bit or float first"
+        )
+
+
+def needs_matrix(fmt: Format, props: Mapping[str, Any]) -> bool:
+    """True for YUV whose `_Matrix` is missing or unspecified (2)."""
+    return fmt.family == Family.YUV and int(props.get("_Matrix", MATRIX_UNSPECIFIED)) == MATRIX_UNSPECIFIED
+
+
+def guess_matrix(width: int, height: int, primaries: int = MATRIX_UNSPECIFIED) -> int:
+    """The matrix that goes with these primaries (H.273), or, where they do not say, the one that material of this
+    size usually has: BT.709 for HD, else BT.601 (625 or 525 lines)."""
+    if primaries in MATRIX_OF_PRIMARIES:
+        return MATRIX_OF_PRIMARIES[primaries]
+    if height >= 720 or width >= 1280:
+        return MATRIX_BT709
+    return MATRIX_BT470BG if height in (576, 288) else MATRIX_ST170M
+
+
+def is_interlaced(props: Mapping[str, Any]) -> bool:
+    """True where `_FieldBased` is 1 (bottom field first) or 2 (top field first)."""
+    return int(props.get("_FieldBased", 0)) in (1, 2)
+
+
+def full_range(family: int, props: Mapping[str, Any]) -> int:
+    """1 for full, 0 for limited range, from `_Range` (the core turns `_ColorRange` into it), or the family's custom."""
+    if "_Range" in props:
+        return int(props["_Range"])
+    return int(family == Family.RGB)
+
+
+def needs_dither(source: Format, target: Format) -> bool:
+    """True where the depth is reduced, and only there: same depth in and out rounds."""
+    if target.is_float:
+        return False
+    return source.is_float or source.bits > target.bits
+
+
+def way_back(source: Format, target: Format, props: Mapping[str, Any], width: int, height: int) -> ColourKey:
+    """The conversion from RGB to `target` for a `source` frame with `props`, width x height in pixels.
+
+    Where the family stays the same the tags stay the same. RGB to YUV takes BT.709 or BT.601 by size and
+    limited range, YUV or Gray to RGB takes full range.
+    """
+    tagged = int(props.get("_Matrix", MATRIX_UNSPECIFIED))
+    if source.family != Family.YUV or tagged == MATRIX_UNSPECIFIED:
+        tagged = guess_matrix(width, height, int(props.get("_Primaries", MATRIX_UNSPECIFIED)))
+    location = props.get("_ChromaLocation") if source.family == Family.YUV else None
+    subsampled = bool(target.subsampling_w or target.subsampling_h)
+    kindred = source.family == target.family or Family.RGB not in (source.family, target.family)
+    return ColourKey(
+        format=target.id,
+        matrix=None if target.family == Family.RGB else tagged,
+        full_range=full_range(target.family, props if kindred else {}),
+        chroma_location=int(location) if subsampled and location is not None else None,
+        dither=needs_dither(source, target),
+    )

@@ -1,0 +1,1 @@
+"""Whatever computes: planes in, planes out. Sessions, providers, devices, memory and tiles; knows no VapourSynth."""

@@ -1,0 +1,239 @@
+"""Owns pinned and device memory, streams and copies, through the CUDA driver; knows no networks.
+
+Memory and copies go through the CUDA driver, the one library whose name and interface never change and that is
+there wherever a GPU is: ONNX Runtime's Python binding has neither pinned memory nor copies that do not block.
+`Host` is the same interface over ordinary memory, so that whatever uses it runs and is tested without a GPU.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ProviderError, RenderError
+from . import cuda_libraries
+
+__all__ = ["Bytes", "Cuda", "Device", "Host", "device"]
+
+type Bytes = npt.NDArray[np.uint8]
+
+
+class Device(Protocol):
+    """Where a network's inputs and outputs live. Addresses and streams are plain numbers.
+
+    Everything but `current` is called inside `current()`. Copies are ordered on their stream and may return before
+    they are done; `wait` returns when all that the stream was given is.
+    """
+
+    name: str
+    """As ONNX Runtime's bindings call it."""
+    id: int
+    """Its number."""
+    lost: str
+    """Why nothing runs on it any more in this process, empty while it does; nothing of it may be destroyed then."""
+
+    def current(self) -> AbstractContextManager[None]:
+        """Makes this the device of the calling thread."""
+
+    def open_stream(self) -> int: ...
+    def close_stream(self, stream: int) -> None: ...
+    def wait(self, stream: int, block: bool) -> None: ...
+    def allocate(self, size: int) -> int: ...
+    def free(self, address: int) -> None: ...
+    def allocate_host(self, size: int, pinned: bool) -> Bytes: ...
+    def free_host(self, memory: Bytes) -> None: ...
+    def upload(self, address: int, memory: Bytes, stream: int) -> None: ...
+    def download(self, memory: Bytes, address: int, stream: int) -> None: ...
+
+
+class Host:
+    """Ordinary memory standing in for a device's."""
+
+    name = "cpu"
+    id = 0
+    lost = ""
+
+    def __init__(self) -> None:
+        self._memory: dict[int, Bytes] = {}
+
+    def current(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def open_stream(self) -> int:
+        return 0
+
+    def close_stream(self, stream: int) -> None:
+        pass
+
+    def wait(self, stream: int, block: bool) -> None:
+        pass
+
+    def allocate(self, size: int) -> int:
+        memory: Bytes = np.zeros(size, np.uint8)
+        self._memory[memory.ctypes.data] = memory
+        return memory.ctypes.data
+
+    def free(self, address: int) -> None:
+        del self._memory[address]
+
+    def allocate_host(self, size: int, pinned: bool) -> Bytes:
+        return np.zeros(size, np.uint8)
+
+    def free_host(self, memory: Bytes) -> None:
+        pass
+
+    def upload(self, address: int, memory: Bytes, stream: int) -> None:
+        np.copyto(self._memory[address], memory)
+
+    def download(self, memory: Bytes, address: int, stream: int) -> None:
+        np.copyto(memory, self._memory[address])
+
+
+_pointer, _number, _size, _address = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint64
+
+# The driver's functions and their arguments; each returns a status, 0 for success.
+FUNCTIONS: dict[str, tuple[Any, ...]] = {
+    "cuInit": (ctypes.c_uint,),
+    "cuDeviceGet": (_pointer, _number),
+    "cuDeviceGetName": (ctypes.c_char_p, _number, _number),
+    "cuDevicePrimaryCtxRetain": (_pointer, _number),
+    "cuCtxPushCurrent_v2": (_pointer,),
+    "cuCtxPopCurrent_v2": (_pointer,),
+    "cuStreamCreate": (_pointer, ctypes.c_uint),
+    "cuStreamDestroy_v2": (_pointer,),
+    "cuStreamSynchronize": (_pointer,),
+    "cuEventCreate": (_pointer, ctypes.c_uint),
+    "cuEventDestroy_v2": (_pointer,),
+    "cuEventRecord": (_pointer, _pointer),
+    "cuEventSynchronize": (_pointer,),
+    "cuMemAlloc_v2": (_pointer, _size),
+    "cuMemFree_v2": (_address,),
+    "cuMemHostAlloc": (_pointer, _size, ctypes.c_uint),
+    "cuMemFreeHost": (_pointer,),
+    "cuMemcpyHtoDAsync_v2": (_address, _pointer, _size, _pointer),
+    "cuMemcpyDtoHAsync_v2": (_pointer, _address, _size, _pointer),
+    "cuMemGetInfo_v2": (_pointer, _pointer),
+    "cuGetErrorString": (_number, _pointer),
+}
+STREAM_NON_BLOCKING = 1  # does not wait for the process's default stream
+HOST_PORTABLE = 1  # pinned for every context of the process
+EVENT_BLOCKING, EVENT_NO_TIMING = 1, 2
+
+
+class Cuda:
+    """A GPU, through the CUDA driver. Raises ProviderError where it cannot be opened, RenderError later."""
+
+    name = "cuda"
+
+    def __init__(self, device_id: int = 0, library: str = cuda_libraries.DRIVER) -> None:
+        self.id = device_id
+        self.lost = ""
+        driver = cuda_libraries.driver(library)
+        if driver is None:
+            raise ProviderError("no NVIDIA driver is installed (libcuda is not to be found)")
+        for name, arguments in FUNCTIONS.items():
+            function = getattr(driver, name)
+            function.argtypes, function.restype = arguments, _number
+        self._driver = driver
+        self._events: dict[int, int] = {}
+        self._pinned: set[int] = set()
+        try:
+            self._call("cuInit", 0)
+            number = _number()
+            self._call("cuDeviceGet", ctypes.byref(number), device_id)
+            # The context that the CUDA runtime, and so ONNX Runtime, uses; kept until the process ends.
+            self._context = self._made("cuDevicePrimaryCtxRetain", number)
+            title = ctypes.create_string_buffer(256)
+            self._call("cuDeviceGetName", title, len(title), number)
+            self.title = title.value.decode(errors="replace")
+        except RenderError as error:
+            raise ProviderError(f"device_id {device_id} cannot be opened: {error}") from error
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self._driver, name)(*arguments)
+        if status:
+            text = ctypes.c_char_p()
+            self._driver.cuGetErrorString(status, ctypes.byref(text))
+            reason = text.value.decode(errors="replace") if text.value else "unknown error"
+            raise RenderError(f"CUDA driver: {name} says {status}, {reason}")
+
+    def _made(self, name: str, *arguments: Any) -> int:
+        """Calls a function whose first argument is where to put the handle or address it makes."""
+        result = _pointer()
+        self._call(name, ctypes.byref(result), *arguments)
+        return result.value or 0
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self._call("cuCtxPushCurrent_v2", self._context)
+        try:
+            yield
+        finally:
+            self._made("cuCtxPopCurrent_v2")
+
+    def open_stream(self) -> int:
+        stream = self._made("cuStreamCreate", STREAM_NON_BLOCKING)
+        self._events[stream] = self._made("cuEventCreate", EVENT_BLOCKING | EVENT_NO_TIMING)
+        return stream
+
+    def close_stream(self, stream: int) -> None:
+        self._call("cuEventDestroy_v2", self._events.pop(stream))
+        self._call("cuStreamDestroy_v2", stream)
+
+    def wait(self, stream: int, block: bool) -> None:
+        if not block:
+            self._call("cuStreamSynchronize", stream)
+            return
+        self._call("cuEventRecord", self._events[stream], stream)
+        self._call("cuEventSynchronize", self._events[stream])
+
+    def allocate(self, size: int) -> int:
+        return self._made("cuMemAlloc_v2", size)
+
+    def free(self, address: int) -> None:
+        self._call("cuMemFree_v2", address)
+
+    def allocate_host(self, size: int, pinned: bool) -> Bytes:
+        if not pinned:
+            return np.zeros(size, np.uint8)
+        address = self._made("cuMemHostAlloc", size, HOST_PORTABLE)
+        self._pinned.add(address)
+        memory: Bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+        memory[:] = 0
+        return memory
+
+    def free_host(self, memory: Bytes) -> None:
+        """Gives pinned memory back; no view of it may be used any more."""
+        if memory.ctypes.data in self._pinned:
+            self._pinned.remove(memory.ctypes.data)
+            self._call("cuMemFreeHost", memory.ctypes.data)
+
+    def upload(self, address: int, memory: Bytes, stream: int) -> None:
+        self._call("cuMemcpyHtoDAsync_v2", address, memory.ctypes.data, memory.nbytes, stream)
+
+    def download(self, memory: Bytes, address: int, stream: int) -> None:
+        self._call("cuMemcpyDtoHAsync_v2", memory.ctypes.data, address, memory.nbytes, stream)
+
+    def memory(self) -> tuple[int, int]:
+        """Free and total bytes of the GPU, whoever uses them."""
+        free, total = _size(), _size()
+        with self.current():
+            self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return free.value, total.value
+
+
+@cache
+def device(device_id: int) -> Cuda:
+    """The GPU with this number, opened once a process."""
+    return Cuda(device_id)
+
+
+def lost(device_id: int) -> str:
+    """Why the GPU with this number is lost to this process; empty if it is not, or was never opened."""
+    return device(device_id).lost if device.cache_info().currsize else ""

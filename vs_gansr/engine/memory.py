@@ -1,0 +1,96 @@
+"""Owns how much memory a network may take, and how a shortage is recognised; knows neither frames nor tiles."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import psutil
+
+if sys.platform == "linux":
+    import resource
+
+from ..model.spec import ModelSpec
+from .base import CPU, EngineKey
+
+__all__ = ["available", "budget", "is_loss", "is_shortage", "need", "working_set"]
+
+MIB = 1 << 20
+COMFORTABLE = 1536 * MIB  # with more, and so with larger tiles, a pixel costs more time, not less
+FIXED = 24 * MIB  # a session's own structures
+UNKNOWN = 1024  # bytes per pixel between input and output of a graph that is not understood: a wide generator's
+ARENA = 1.6  # ONNX Runtime's arena grows by powers of two, and has gaps
+
+GROUP = Path("/sys/fs/cgroup")
+CONTAINER = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)  # the two versions of Linux control groups
+
+SHORTAGE = re.compile(
+    r"out of memory|out_of_memory|bad[ _]alloc|fail\w* to allocate|alloc\w* failed|alloc_failed|memoryallocation"
+    r"|device_allocation_failed"
+    r"|cannot allocate memory|insufficient memory|available memory of|cuda failure 2\b",
+    re.IGNORECASE,
+)
+# What CUDA says once a kernel has gone astray: no call of this process succeeds any more (cudaErrorIllegalAddress,
+# LaunchTimeout, 709 to 721, Unknown), nor may anything be destroyed.
+LOSS = re.compile(r"(?:cuda failure|error|says) (?:700|702|709|71\d|72[01]|999)\b", re.IGNORECASE)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """True if a provider or Python says with this error that memory ran out."""
+    return isinstance(error, MemoryError) or bool(SHORTAGE.search(str(error)))
+
+
+def is_loss(error: BaseException) -> bool:
+    """True if CUDA says with this error that its device is lost for this process."""
+    return bool(LOSS.search(str(error)))
+
+
+def available() -> int:
+    """Bytes that this process could still take: free in the machine, its container, and its own limits."""
+    amounts = [int(psutil.virtual_memory().available)]
+    for most, used in CONTAINER:
+        try:
+            amounts.append(int((GROUP / most).read_text()) - int((GROUP / used).read_text()))
+        except (OSError, ValueError):
+            continue  # no such group, or its limit is "max"
+    if sys.platform == "linux":
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            amounts.append(limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
+    return max(0, min(amounts))
+
+
+def budget(mebibytes: int | None, streams: int, device: int | None = None) -> int:
+    """Bytes that the network may take with all its streams: the user's cap, or half of what is there.
+
+    `device` is what is free on a device with memory of its own; large tiles are no slower there.
+    """
+    free = available() if device is None else device
+    if mebibytes is not None:
+        return min(mebibytes * MIB, free)
+    return min(free // 2, COMFORTABLE * streams) if device is None else free // 2
+
+
+def working_set(alive: int, pictures: int, weights: int, streams: int) -> int:
+    """Bytes a session takes: `alive` tensors and `pictures` in and out per stream, and the weights.
+
+    The weights count twice, as ONNX Runtime reorders them for its convolutions.
+    """
+    return FIXED + 2 * weights + int(streams * (ARENA * alive + pictures))
+
+
+def need(spec: ModelSpec, key: EngineKey) -> int:
+    """Bytes that an engine for `key` takes with all its streams busy, estimated from the graph."""
+    pixels = key.width * key.height
+    alive = spec.study.bytes(key.width, key.height)
+    if alive is None:  # an unknown graph: as much as a wide generator
+        alive = pixels * UNKNOWN
+    if key.precision == "fp16" and key.provider != CPU:  # the CPU computes in float32 all the same
+        alive //= 2
+    ends = pixels * 4 * (spec.inputs + spec.channels * spec.scale**2)
+    weights = spec.weights * (1 + bool(key.alone))
+    return working_set(alive, ends, weights, key.streams + bool(key.alone))

@@ -1,0 +1,114 @@
+"""Owns the way between frame planes and tensors; knows no colours and no sessions.
+
+A tensor is a C-contiguous array of shape (1, C, H, W); planes are 2-D float32 arrays (H, W) whose rows may be
+further apart than W values, as VapourSynth aligns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.rewrite.depth_to_space import Shuffle
+
+__all__ = ["HALF_MAX", "Plane", "Tensor", "Ramp", "add", "equal", "finite", "load", "padded", "store", "tame", "views"]
+
+type Plane = npt.NDArray[np.float32]
+type Ramp = npt.NDArray[np.float32]
+type Tensor = npt.NDArray[np.floating[Any]]
+
+HALF_MAX = np.float32(65504)  # the largest number a half float holds
+HALF_EXPONENT = np.uint16(0x7C00)  # all its bits are set in what is not finite
+
+
+def views(frame: Any) -> list[Plane]:
+    """The planes of a frame as arrays over its own memory, writable if the frame is."""
+    return [np.asarray(frame[i]) for i in range(frame.format.num_planes)]
+
+
+def load(inputs: Sequence[Plane], out: Tensor, peak: float = 1.0) -> None:
+    """Copies planes, (H, W) each, into `out`, shape (1, planes, H, W); white, 1.0 in the planes, becomes `peak`."""
+    for target, plane in zip(out[0], inputs, strict=True):
+        put(target, plane)
+    if peak != 1.0:
+        out *= peak
+
+
+def put(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
+    """Copies, between float types if need be; half floats are kept finite."""
+    if target.dtype == np.float16:
+        values = np.clip(values, -HALF_MAX, HALF_MAX)
+    np.copyto(target, values, casting="same_kind")
+
+
+def reflected(start: int, end: int, length: int) -> npt.NDArray[np.intp]:
+    """The places in [0, length) that start ... end - 1 fall on, reflected at both ends as often as needed."""
+    period = max(1, 2 * (length - 1))
+    place = np.arange(start, end) % period
+    return np.minimum(place, period - place) if length > 1 else place * 0
+
+
+def padded(picture: Sequence[Plane], width: int, height: int) -> Sequence[Plane]:
+    """The planes at width x height, reflected beyond the right and bottom edge; themselves where they are so large."""
+    rows, columns = picture[0].shape
+    if (columns, rows) == (width, height):
+        return picture
+    place = np.ix_(reflected(0, height, rows), reflected(0, width, columns))
+    return [plane[place] for plane in picture]
+
+
+def store(
+    tensor: Tensor,
+    outputs: Sequence[Plane],
+    offset: tuple[int, int],
+    scale: int,
+    peak: float = 1.0,
+    shuffle: Shuffle | None = None,
+) -> None:
+    """Copies the part of a result that begins at `offset`, (x, y) in input pixels, into `outputs`.
+
+    `tensor` has the shape (1, planes, scale * H, scale * W), or that before a `shuffle` by `scale`; `peak` becomes
+    1.0 in the planes.
+    """
+    left, top = offset
+    for i, place in enumerate(outputs):
+        height, width = place.shape
+        if shuffle:
+            shuffle.write(tensor[0, :, top : top + height // scale, left : left + width // scale], i, place)
+        else:
+            part = tensor[0, i, scale * top : scale * top + height, scale * left : scale * left + width]
+            np.copyto(place, part, casting="same_kind")
+        if peak != 1.0:
+            place /= peak
+
+
+def add(result: Plane, place: Plane, columns: Ramp, rows: Ramp) -> None:
+    """Adds what of `result` fits into `place`, weighted per column and per row."""
+    height, width = place.shape
+    place += result[:height, :width] * (rows[:height, None] * columns[:width])
+
+
+def finite(plane: npt.NDArray[Any]) -> bool:
+    """True if no sample of a float plane is NaN, infinite, or beyond what a half float holds."""
+    if plane.dtype == np.float16:
+        return not bool(((plane.view(np.uint16) & HALF_EXPONENT) == HALF_EXPONENT).any())
+    return bool(plane.max() <= HALF_MAX and plane.min() >= -HALF_MAX)  # NaN fails either
+
+
+def tame(plane: npt.NDArray[Any]) -> None:
+    """Makes every sample finite: NaN becomes 0, the rest is clipped to what a half float holds."""
+    plane[np.isnan(plane)] = 0
+    np.clip(plane, -HALF_MAX, HALF_MAX, out=plane)
+
+
+def equal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
+    """True if two planes hold the same bits. Most frames that differ do so in their middle rows already."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    bits = np.dtype(f"u{a.itemsize}")
+    a, b = a.view(bits), b.view(bits)
+    middle = slice(a.shape[0] // 2, a.shape[0] // 2 + 8)
+    return bool(np.array_equal(a[middle], b[middle]) and np.array_equal(a, b))

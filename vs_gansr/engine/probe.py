@@ -1,0 +1,230 @@
+"""Owns what a network's file does not say of itself: found by tiny runs on the CPU, once for a file's content.
+
+Findings are kept in the user's cache folder; a cache that is lost or damaged costs the runs again, nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+
+from ..common import files
+from ..common.caching import LruCache
+from ..errors import ModelError, ShortageError, one_line
+from ..model import user_folders
+from ..model.metadata import LARGEST_SCALE
+from ..model.rewrite.graph_view import fixed_size
+from ..model.spec import Model, ModelFile, SizeRule, round_up
+from . import memory, pictures, sessions
+from .base import CPU, EngineKey
+
+__all__ = ["Findings", "describe", "find"]
+
+BASES = (64, 256)  # pixels a side, at least, of the runs: larger ones where nothing else works
+STEPS = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 48, 64)  # size rules tried where the graph does not tell
+LEAST = (8, 16, 24, 32, 48, 64, 96, 128, 192)  # shortest sides tried, rounded up to the size rule
+PATIENCE = 10.0  # seconds of failing runs; a network that resists a size mostly does so at once
+LARGEST = 1 << 26  # pixels of a network of fixed size
+WHITES = (1.0, 255.0)
+FAITHFUL = 0.1  # of white: the mean difference up to which a network is said to give its picture back
+VERSION = 1  # of the findings' meaning; older ones are found anew
+MOST = 1000  # models remembered
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of a network."""
+
+    scale: int  # output over input size
+    multiple: int  # pixels that sides are divisible by
+    minimum: int  # pixels of the shortest side
+    peak: float  # the value that stands for white
+
+
+def describe(file: ModelFile) -> Model:
+    """`file` with scale, size rule and range filled in: said by the file, read off its graph, or found.
+
+    Raises ModelError where a run fails or gives no picture, ShortageError where memory does not suffice for one.
+    """
+    spec = file.spec
+    if spec.scale is not None and spec.multiple is not None:  # it describes itself, and 1 is the usual white
+        known = Findings(spec.scale, spec.multiple, spec.minimum, 1.0)
+    else:
+        known = findings(file)
+    rule = SizeRule(known.minimum, known.multiple, spec.fixed)
+    peak = known.peak if spec.peak is None else spec.peak
+    scale = known.scale if spec.scale is None else spec.scale
+    return Model(spec.resolved(scale, rule, peak), file.path, file.data)
+
+
+def findings(file: ModelFile) -> Findings:
+    """What `find` gives, once for a file's content."""
+    digest = file.spec.digest
+
+    def make() -> Findings:
+        known = recall(digest)
+        if known is None:
+            known = find(file)
+            remember(digest, known)
+        return known
+
+    return cache.get(digest, make)
+
+
+cache: LruCache[str, Findings] = LruCache(MOST)  # by content; a network that is being tried holds up no other
+_storing = threading.Lock()
+
+
+def find(file: ModelFile) -> Findings:
+    """Runs the network on small pictures. Raises ModelError where it fails on all of them or gives no picture."""
+    spec = file.spec
+    if spec.fixed:
+        width, height = spec.fixed
+        if width * height > LARGEST:
+            raise ModelError(f'model "{spec.name}" takes {width}x{height} pictures only, too large to run')
+        return Findings(scale_of(file, width, height), spec.multiple or 1, 1, white(file, width, height))
+    side, multiple, scale = rule(file)
+    minimum = spec.minimum if multiple == spec.multiple else side
+    if multiple != spec.multiple:
+        tried = sorted({round_up(least, multiple) for least in LEAST if least < side})
+        minimum = next((least for least in tried if accepts(file, least, least, scale)), side)
+    return Findings(scale, multiple, minimum, white(file, side, side))
+
+
+def rule(file: ModelFile) -> tuple[int, int, int]:
+    """A side that works, the size rule and the scale. What the graph's reader says of the rule is tried first.
+
+    Raises ModelError, with what went wrong first, where no size works, or none that is found in PATIENCE.
+    """
+    said = file.spec.multiple
+    begin = time.thread_time()  # the runs have no threads of their own
+    failure: ModelError | None = None
+    for shortest in BASES:
+        for step in (said, *STEPS) if said else STEPS:
+            if failure and time.thread_time() - begin > PATIENCE:
+                raise failure
+            side = round_up(max(shortest, file.spec.minimum), step)
+            try:
+                scales = {scale_of(file, *size) for size in sizes(side, step)[: 1 if step == said else 2]}
+            except ModelError as error:
+                failure = failure or error
+                continue
+            if len(scales) == 1:
+                return side, step, scales.pop()
+            failure = failure or ModelError(f'model "{file.spec.name}" has another scale at every size')
+    assert failure
+    raise failure
+
+
+def sizes(side: int, step: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Two pictures whose sides have no common divisor but `step` and its own, for a `side` that it divides."""
+    return (side, side + step), (side + 3 * step, side + 2 * step)
+
+
+def scale_of(file: ModelFile, width: int, height: int) -> int:
+    """The scale of a network, by running it once on a width x height picture."""
+    spec = file.spec
+    shape = np.shape(run(file, np.full((1, spec.inputs, height, width), 0.5, np.float32)))
+    scale = shape[2] // height if len(shape) == 4 else 0
+    if not 1 <= scale <= LARGEST_SCALE or tuple(shape) != (1, spec.channels, height * scale, width * scale):
+        several = f" for each of {spec.frames} frames" if spec.frames > 1 else ""
+        raise ModelError(
+            f'model "{spec.name}" turns a {width}x{height} picture with {spec.channels} channels{several} into '
+            f"a tensor of shape {list(shape)}; it must give the same channels at 1 to {LARGEST_SCALE} times the size"
+        )
+    return scale
+
+
+def accepts(file: ModelFile, width: int, height: int, scale: int) -> bool:
+    """True if the network takes a picture of this size as it is."""
+    try:
+        return scale_of(file, width, height) == scale
+    except ModelError:
+        return False
+
+
+def white(file: ModelFile, width: int, height: int) -> float:
+    """The value that stands for white: that at which the network gives its picture back, but for its size.
+
+    1 where it is so at no value.
+    """
+    [picture] = pictures.made_up(width, height, 1)
+    if file.spec.channels == 1:
+        picture = pictures.luma(picture)
+    for peak in WHITES:
+        try:
+            large = run(file, np.tile(picture, (file.spec.frames, 1, 1))[np.newaxis] * np.float32(peak))
+        except ModelError:
+            continue
+        scale = large.shape[2] // height
+        cells = large[0].reshape(file.spec.channels, height, scale, width, scale)
+        if np.abs(cells.mean((2, 4)) / peak - picture).mean() < FAITHFUL:
+            return peak
+    return 1.0
+
+
+def run(file: ModelFile, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The network's output for `picture`, (1, C, H, W), on the CPU.
+
+    Raises ModelError where it fails, ShortageError where that is for want of memory: no other size needs trying.
+    """
+    spec = file.spec
+    height, width = picture.shape[2:]
+    key = EngineKey(spec.digest, CPU, 0, "fp32", width, height, 1, 1)
+    proto = fixed_size(onnx.load_model_from_string(file.data), spec.input, picture.shape)
+    session: ort.InferenceSession = sessions.create(proto, key)
+    try:
+        result = session.run(None, {spec.input: picture.astype(np.float16 if spec.half_input else np.float32)})[0]
+    except Exception as error:
+        kind = ShortageError if memory.is_shortage(error) else ModelError
+        raise kind(f'model "{spec.name}" fails on a {width}x{height} picture: {one_line(error)}') from error
+    return np.asarray(result, np.float32)
+
+
+# ---- The cache ------------------------------------------------------------------------------------
+
+
+def store() -> Path:
+    """Where findings are kept."""
+    return user_folders.cache_folder() / "probes.json"
+
+
+def recall(digest: str) -> Findings | None:
+    """What was found of a network before, None if nothing usable."""
+    try:
+        said = read()[digest]
+        known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), float(said["peak"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    sound = 1 <= known.scale <= LARGEST_SCALE and known.multiple >= 1 and known.minimum >= 1 and known.peak > 0
+    return known if sound else None
+
+
+def remember(digest: str, new: Findings) -> None:
+    """Keeps `new` findings for other processes; a folder that cannot be written is done without."""
+    with _storing:
+        known = read()
+        known.pop(digest, None)
+        known[digest] = asdict(new)  # the newest is the last
+        known = dict(list(known.items())[-MOST:])
+        with contextlib.suppress(OSError):
+            files.write(store(), json.dumps({"version": VERSION, "models": known}, indent=1))
+
+
+def read() -> dict[str, dict[str, float]]:
+    """All findings kept, none where the file is missing, damaged or of another version."""
+    try:
+        said = json.loads(store().read_text(encoding="utf-8"))
+        known = said["models"] if said["version"] == VERSION else {}
+        return dict(known)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}

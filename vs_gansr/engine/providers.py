@@ -1,0 +1,170 @@
+"""Owns which ONNX Runtime execution providers really run here, and why the others do not; knows no models.
+
+ONNX Runtime falls back to the CPU without a word, so a provider counts as usable only after a tiny graph has
+run on it and `get_providers()` names it.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+from ..errors import ProviderError, one_line
+from . import cuda_driver, cuda_libraries
+from .base import CPU, CUDA
+from .cuda_options import CudaOptions
+
+__all__ = [
+    "AUTO_ORDER",
+    "create",
+    "full_name",
+    "options",
+    "pick",
+    "short_name",
+    "trouble",
+    "usable",
+]
+
+SUFFIX = "ExecutionProvider"
+AUTO_ORDER = (CUDA, CPU)  # best first; TensorRT and others run when they are named
+NEEDS_CUDA = "; CUDA 13 needs a GPU of the Turing generation or later and driver 580 or later"
+
+
+def short_name(provider: str) -> str:
+    """`CUDAExecutionProvider` -> `CUDA`."""
+    return provider.removesuffix(SUFFIX)
+
+
+def listed() -> list[str]:
+    """Every provider this build of ONNX Runtime was compiled with, usable here or not."""
+    return list(ort.get_available_providers())
+
+
+def full_name(provider: str) -> str:
+    """ONNX Runtime's name for `CUDA`, `cpu`, `TensorrtExecutionProvider` ...; ProviderError if not listed."""
+    for known in listed():
+        if provider.lower() in (known.lower(), short_name(known).lower()):
+            return known
+    names = ", ".join(["auto", *map(short_name, listed())])
+    raise ProviderError(f'unknown provider "{provider}"; this ONNX Runtime has: {names}')
+
+
+def options(provider: str, device_id: int) -> dict[str, str]:
+    """Options a session on `provider` is created with."""
+    if provider == CPU:
+        return {}
+    if provider == CUDA:
+        return CudaOptions().provider_options(device_id)
+    return {"device_id": str(device_id)}
+
+
+def trouble(provider: str, device_id: int) -> str | None:
+    """Why `provider` cannot run on device `device_id`, in one line; None if it runs."""
+    if provider == CUDA and (lost := cuda_driver.lost(device_id)):
+        return f"the device was lost in this process ({lost}); start the program again"
+    return tried(provider, device_id)
+
+
+@lru_cache(maxsize=64)
+def tried(provider: str, device_id: int) -> str | None:
+    """The same, found by a trial once a process."""
+    if provider == CPU:
+        return None if device_id == 0 else f"device_id {device_id} does not exist, the CPU is device 0"
+    if provider == CUDA and (found := cuda_libraries.trouble(device_id)):
+        return found
+    try:
+        session = create(trial_network(), ort.SessionOptions(), provider, device_id)
+        if provider not in session.get_providers():
+            return "ONNX Runtime could not load it and would fall back to the CPU"
+        session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
+    except Exception as error:  # the binding raises types of its own
+        return f"{one_line(error)}{NEEDS_CUDA if provider == CUDA else ''}"
+    return None
+
+
+def create(
+    data: bytes,
+    settings: ort.SessionOptions,
+    provider: str,
+    device_id: int,
+    chosen: Mapping[str, str] | None = None,
+) -> ort.InferenceSession:
+    """A session on `provider` that logs nothing; `chosen` replaces the provider's usual options."""
+    settings.log_severity_level = 4
+    given = dict(chosen) if chosen is not None else options(provider, device_id)
+    return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
+
+
+def pick(provider: str, device_id: int) -> tuple[str, list[str]]:
+    """The provider to use for `auto` or a name, and one line for each better one that `auto` passed over.
+
+    Raises ProviderError, with the reason, where a named provider cannot run: there is no fallback.
+    """
+    if device_id < 0:
+        raise ProviderError(f"device_id {device_id} is negative; devices count from 0")
+    if provider.lower() != "auto":
+        name = full_name(provider)
+        reason = trouble(name, device_id)
+        if reason:
+            raise ProviderError(f'provider "{short_name(name)}" cannot run: {reason}')
+        return name, []
+    passed: list[str] = []
+    for name in AUTO_ORDER:
+        if name not in listed():
+            continue
+        reason = trouble(name, device_id)
+        if reason is None:
+            return name, passed
+        passed.append(f"{short_name(name)}: {reason}")
+    raise ProviderError(f"no provider can run device_id {device_id}: {'; '.join(passed)}")
+
+
+@cache
+def fast_int8() -> bool:
+    """True if this CPU multiplies 8 bit integers with 32 bit sums (VNNI, or Arm's dot product).
+
+    Others are slower so than with floats, and AVX2's older instruction overflows its 16 bit sums.
+    """
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
+    except OSError:  # elsewhere NumPy knows the sets of features, of which this one holds VNNI
+        features = import_module("numpy._core._multiarray_umath").__cpu_features__
+        return bool(features.get("AVX512_ICL"))
+    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
+
+
+def usable() -> list[str]:
+    """Short names of the providers that run here on device 0, best first."""
+    order = [*AUTO_ORDER, *(p for p in listed() if p not in AUTO_ORDER)]
+    return [short_name(p) for p in order if p in listed() and trouble(p, 0) is None]
+
+
+@cache
+def trial_network() -> bytes:
+    """A convolution in half precision between float32 ends: what a provider for pictures must be able to do.
+
+    Creating a session does not tell: kernels that were not compiled for a GPU, and a cuDNN that is not there, are
+    missed when the first picture comes.
+    """
+    nodes = [
+        helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Conv", ["half", "w"], ["wide"], pads=[1, 1, 1, 1]),
+        helper.make_node("Cast", ["wide"], ["y"], to=TensorProto.FLOAT),
+    ]
+    weights = numpy_helper.from_array(np.zeros((16, 16, 3, 3), np.float16), "w")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 16, 8, 8]) for name in "xy")
+    graph = helper.make_graph(nodes, "trial", [x], [y], [weights])
+    proto: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = proto.SerializeToString()
+    return data

@@ -1,0 +1,75 @@
+"""Owns recognising a frame that repeats its neighbour; knows nothing of how frames are made."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import vapoursynth as vs
+
+from ..engine import planes
+
+__all__ = ["Reuse", "same"]
+
+COLOUR_PROPS = ("_Matrix", "_Range", "_ChromaLocation", "_Transfer", "_Primaries", "_FieldBased")
+
+
+class Reuse:
+    """Picks, for frame n of the source, which frame of `clip` to show: its own, or that of an equal neighbour.
+
+    Whether two neighbours are equal depends on them alone, and equal frames give equal results, so the picture is
+    the same in any order of requests. Which frames were seen lately only decides which of the equal results is
+    shown, and so how many are computed. The neighbour is not requested for this: where it cannot be read, frame n
+    still can.
+    """
+
+    KEPT_BYTES = 256 << 20  # of source frames seen lately, though never fewer than LEAST of them
+    LEAST = 3
+
+    def __init__(self, clip: vs.VideoNode) -> None:
+        self.clip = clip
+        self.most = max(16, 4 * vs.core.num_threads)  # neighbours are requested about as far apart as there are threads
+        self._recent: dict[int, tuple[vs.VideoFrame, int]] = {}  # number -> frame, and what was shown for it
+        self._lock = threading.Lock()
+
+    def __call__(self, n: int, f: vs.VideoFrame) -> dict[str, Any]:
+        return {"val": self.clip, "frame": self.shown(n, f)}
+
+    def shown(self, n: int, f: vs.VideoFrame) -> int:
+        """The number of the frame to show for n, whose source is `f`."""
+        with self._lock:
+            shown = n
+            for near in (n, n - 1, n + 1):
+                frame, number = self._recent.get(near, (None, n))
+                if frame is not None and same(frame, f):
+                    shown = number
+                    break
+            self._recent.pop(n, None)
+            self._recent[n] = f, shown  # last seen last
+            most = min(self.most, max(self.LEAST, self.KEPT_BYTES // size(f)))
+            while len(self._recent) > most:
+                self._recent.pop(next(iter(self._recent)))
+            return shown
+
+
+def size(frame: vs.VideoFrame) -> int:
+    """Bytes of a frame's planes."""
+    return sum(np.asarray(frame[i]).nbytes for i in range(frame.format.num_planes))
+
+
+def same(a: vs.VideoFrame, b: vs.VideoFrame) -> bool:
+    """True if two frames have the same format, size, colour properties and sample bits."""
+    if (a.format.id, a.width, a.height) != (b.format.id, b.width, b.height) or tags(a) != tags(b):
+        return False
+    return all(shared(a, b, i) or planes.equal(np.asarray(a[i]), np.asarray(b[i])) for i in range(a.format.num_planes))
+
+
+def tags(frame: vs.VideoFrame) -> dict[str, Any]:
+    """The colour properties a frame has."""
+    return {name: frame.props[name] for name in COLOUR_PROPS if name in frame.props}
+
+
+def shared(a: vs.VideoFrame, b: vs.VideoFrame, plane: int) -> bool:
+    """True if the two frames hold the very same plane, as those of a repeating source do."""
+    return bool(a.get_read_ptr(plane).value == b.get_read_ptr(plane).value)

@@ -1,0 +1,177 @@
+"""Owns the int8 twin of a convolutional generator: which layers become integers, and in what shape.
+
+Convolutions between the first and the last compute on 8 bit integers (unsigned activations, signed weights with a
+scale per output channel), in ONNX's QDQ form. A convolution that leads from the input straight to the output, the
+resize beside the body, stays float32: it carries the picture itself, of which the body only changes little. Ranges
+are the smallest and largest values seen on the calibration pictures.
+
+Channel counts decide speed: VNNI kernels take input channels in fours and output channels in sixteens, so the first
+convolution gets an empty fourth channel and the last as many empty channels as it lacks, cut off again before
+depth-to-space.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from ...errors import ModelError
+from .. import metadata
+from ..metadata import Metadata
+from .graph_view import GraphView, attribute, inputs, name_nodes
+
+__all__ = ["align_channels", "quantise"]
+
+INPUT_STEP, OUTPUT_STEP = 4, 16
+PASSED_THROUGH = {"Add", "Slice", "DepthToSpace", "Pad", "Identity"}
+
+
+def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]]) -> bytes:
+    """The int8 twin of the network in `data`, calibrated on `pictures`, each (1, C, H, W) float32 in the network's own
+    value range. Metadata is kept, `gansr.precision` becomes `int8`.
+
+    Raises ModelError where there is no convolution to quantise, or no picture.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    proto = onnx.load_model_from_string(data)
+    name = next((value.name for value in inputs(proto.graph)), "input")
+    view = GraphView(name_nodes(proto))
+    convolutions = [node for node in view.nodes if node.op_type == "Conv"]
+    beside = [node.name for node in convolutions if is_beside(view, node)]
+    inner = [node.name for node in convolutions if node.name not in beside]
+    if not inner:
+        raise ModelError("the model has no convolutions between input and output to quantise")
+    align_channels(proto)
+    source = Pictures(name, pictures)
+    if source.first is None:
+        raise ModelError("quantising needs at least one calibration picture")
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "int8.onnx"
+        quantize_static(
+            proto,
+            str(target),
+            source,
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", "Relu", "LeakyRelu"],
+            nodes_to_exclude=beside,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        made = onnx.load(str(target))
+    del made.metadata_props[:]
+    made.metadata_props.extend(proto.metadata_props)
+    metadata.write(made, Metadata(precision="int8"))
+    result: bytes = made.SerializeToString()
+    return result
+
+
+class Pictures:
+    """Calibration pictures in the form ONNX Runtime's calibrator asks for."""
+
+    def __init__(self, name: str, pictures: Iterable[npt.NDArray[np.float32]]) -> None:
+        self._name = name
+        self._rest: Iterator[npt.NDArray[np.float32]] = iter(pictures)
+        self.first = next(self._rest, None)
+        self._begun = False
+
+    def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
+        """The next picture by input name, or None at the end."""
+        if not self._begun:
+            self._begun = True
+            return None if self.first is None else {self._name: self.first}
+        picture = next(self._rest, None)
+        return None if picture is None else {self._name: picture}
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        """Pictures are taken one by one in any case."""
+
+
+def is_beside(view: GraphView, conv: onnx.NodeProto) -> bool:
+    """True for a convolution with no other before it and none after it."""
+
+    def clear(names: Iterable[str], step: Callable[[str], list[onnx.NodeProto]]) -> bool:
+        """True if the walk from `names` meets nothing but operators that compute no features."""
+        waiting = list(names)
+        while waiting:
+            for node in step(waiting.pop()):
+                if node.op_type not in PASSED_THROUGH:
+                    return False
+                waiting += node.input if step is before else node.output
+        return True
+
+    def before(name: str) -> list[onnx.NodeProto]:
+        return [view.makers[name]] if name in view.makers else []
+
+    def after(name: str) -> list[onnx.NodeProto]:
+        return view.readers.get(name, [])
+
+    return clear(conv.input[:1], before) and clear(conv.output, after)
+
+
+def align_channels(proto: onnx.ModelProto) -> None:
+    """Fills the channels of the first convolution's input to a multiple of 4, and of those before a final
+    depth-to-space to a multiple of 16, with zeros. The function stays the same."""
+    view = GraphView(proto)
+    fill_first(view)
+    fill_last(view)
+    view.finish()
+    del proto.graph.value_info[:]  # what it says of the channels is wrong now
+
+
+def fill_first(view: GraphView) -> None:
+    """Fills the input of the only convolution at the beginning, behind a Clip if there is one."""
+    name = view.graph.input[0].name
+    name = next((node.output[0] for node in view.readers.get(name, []) if node.op_type == "Clip"), name)
+    first = [n for n in view.readers.get(name, []) if n.op_type == "Conv" and not is_beside(view, n)]
+    missing = -view.weights[first[0].input[1]].dims[1] % INPUT_STEP if len(first) == 1 else 0
+    if not missing or attribute(first[0], "group", 1) != 1:
+        return
+    pad_weight(view, first[0].input[1], 1, missing)
+    filled = view.name("filled")
+    amounts = view.constant([0, 0, 0, 0, 0, missing, 0, 0], np.int64)
+    pad = helper.make_node("Pad", [name, amounts], [filled], name=filled, mode="constant")
+    view.replace(first[0], pad, first[0])
+    first[0].input[0] = filled
+
+
+def fill_last(view: GraphView) -> None:
+    """Fills the output of the convolutions whose sum the final depth-to-space takes, and cuts it off again."""
+    shuffle = view.nodes[-1]
+    if shuffle.op_type != "DepthToSpace":
+        return
+    convs, waiting = [], [shuffle.input[0]]
+    while waiting:
+        node = view.makers.get(waiting.pop())
+        if node is not None and node.op_type == "Add" and not set(node.input) & view.weights.keys():
+            waiting += node.input
+        elif node is not None and node.op_type == "Conv" and len(node.input) == 3 and attribute(node, "group", 1) == 1:
+            convs.append(node)
+        else:
+            return
+    channels = view.weights[convs[0].input[1]].dims[0]
+    missing = -channels % OUTPUT_STEP
+    if not missing:
+        return
+    for conv in convs:
+        for name in conv.input[1:]:
+            pad_weight(view, name, 0, missing)
+    cut = view.name("cut")
+    bounds = [view.constant([place], np.int64) for place in (0, channels, 1)]
+    view.replace(shuffle, helper.make_node("Slice", [shuffle.input[0], *bounds], [cut], name=cut), shuffle)
+    shuffle.input[0] = cut
+
+
+def pad_weight(view: GraphView, name: str, axis: int, missing: int) -> None:
+    """Appends `missing` zeros to a constant along `axis`."""
+    values = numpy_helper.to_array(view.weights[name])
+    edges = [(0, missing if a == axis else 0) for a in range(values.ndim)]
+    view.set_array(name, np.pad(values, edges))
