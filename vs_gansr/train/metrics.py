@@ -12,17 +12,21 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..common import files
 from .codec import Frames, rgb_clip
-from .files import write_whole
 from .luma import LUMA as LUMA
 from .luma import luma_of
 
 
+def psnr(error: float, peak: float) -> float:
+    """Signal to noise in dB of a mean squared `error` where white is `peak`; at most 100."""
+    return float(10 * np.log10(peak**2 / max(error, peak**2 / 1e10)))
+
+
 def psnr_y(made: Frames, real: Frames) -> float:
     """Mean PSNR of luma in dB: (n, height, width, 3) uint8 both; equal pictures count as 100 dB."""
-    error = (luma_of(made) - luma_of(real)) ** 2
-    mean = np.maximum(error.mean(axis=(1, 2)), 255**2 / 1e10)
-    return float(np.mean(10 * np.log10(255**2 / mean)))
+    errors = ((luma_of(made) - luma_of(real)) ** 2).mean(axis=(1, 2))
+    return float(np.mean([psnr(float(error), 255) for error in errors]))
 
 
 def ssimulacra2(made: Frames, real: Frames) -> float:
@@ -118,4 +122,4 @@ def save_sheet(page: Image.Image, target: Path) -> None:
     """Write the page as PNG, whole or not at all."""
     memory = io.BytesIO()
     page.save(memory, "PNG")
-    write_whole(target, memory.getbuffer())
+    files.write(target, memory.getvalue())
