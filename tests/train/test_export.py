@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from vs_gansr.model import library as runtime_model
+from vs_gansr.model.metadata import Metadata
 from vs_gansr.train import checkpoint, export, smoke
 from vs_gansr.train.checkpoint import CheckpointError
 from vs_gansr.train.config import GeneratorConfig
@@ -38,7 +39,7 @@ def shaken(config: GeneratorConfig) -> LumaGenerator:
 @pytest.mark.parametrize("slope", [0.0, 0.1])
 def test_onnx_runtime_agrees_with_pytorch(scale: int, slope: float) -> None:
     generator = shaken(GeneratorConfig(scale=scale, width=16, convolutions=4, slope=slope))
-    model = export.to_onnx(generator.plain(), {})
+    model = export.to_onnx(generator.plain(), Metadata())
     assert export.difference(model, generator) < 1e-4
     assert [o.version for o in model.opset_import] == [17]
     kinds = {node.op_type for node in model.graph.node}
@@ -79,9 +80,9 @@ def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float) -> 
     config = GeneratorConfig(width=16, convolutions=4, slope=slope)
     made = shaken(config)
     path = tmp_path / "made.onnx"
-    onnx.save(export.to_onnx(made.plain(), {"gansr.training": "long"}), str(path))
+    onnx.save(export.to_onnx(made.plain(), Metadata(training="long")), str(path))
     plain, said = export.from_onnx(path)
-    assert said == {"gansr.training": "long"}
+    assert said == Metadata(training="long")
     other = LumaGenerator(config)
     other.adopt(plain)
     assert other.slope == pytest.approx(slope)
@@ -113,7 +114,7 @@ def test_a_network_that_changes_colour_is_trained_on_by_its_luma() -> None:
     other.adopt(tinted)
     gray = torch.rand(1, 1, 11, 14).expand(1, 3, 11, 14)
     session = onnxruntime.InferenceSession(
-        export.to_onnx(tinted, {}).SerializeToString(), providers=["CPUExecutionProvider"]
+        export.to_onnx(tinted, Metadata()).SerializeToString(), providers=["CPUExecutionProvider"]
     )
     expected = torch.from_numpy(np.asarray(session.run(None, {"input": gray.numpy()})[0]))
     with torch.no_grad():
@@ -139,9 +140,9 @@ def test_a_network_that_differs_is_refused(
     trainer(small_recipe).train()
     right = export.to_onnx
 
-    def wrong(plain: export.FoldedGenerator, properties: dict[str, str]) -> onnx.ModelProto:
+    def wrong(plain: export.FoldedGenerator, said: Metadata) -> onnx.ModelProto:
         *others, (kernel, bias) = plain.convolutions
-        return right(dataclasses.replace(plain, convolutions=(*others, (kernel, bias + np.float32(0.001)))), properties)
+        return right(dataclasses.replace(plain, convolutions=(*others, (kernel, bias + np.float32(0.001)))), said)
 
     monkeypatch.setattr(export, "to_onnx", wrong)
     with pytest.raises(ExportError, match=r"differ by 1\.\d\de-03, more than 1e-04"):

@@ -13,6 +13,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from vs_gansr.model.metadata import Metadata
 from vs_gansr.train import export, noise
 from vs_gansr.train.config import GeneratorConfig, LossConfig
 from vs_gansr.train.enlarge import enlarge
@@ -144,7 +145,7 @@ def test_loudness_is_learned_by_place() -> None:
 
 def test_exported_grain_is_the_trained_one_and_comes_back(tmp_path: Path) -> None:
     generator = drawing()
-    model = export.to_onnx(generator.plain(), {"gansr.name": "grainy"})
+    model = export.to_onnx(generator.plain(), Metadata(name="grainy"))
     assert [(each.name, each.type.tensor_type.shape.dim[1].dim_value) for each in model.graph.input] == [
         ("input", 3), ("noise", 1),
     ]  # fmt: skip

@@ -16,5 +16,5 @@ data        sharp clips                           codec       real encoders
 enlarge     a generator on 8-bit frames
 titles      lettering drawn over clips            luma        BT.709's luma
 recipe      what a TOML file may say              config      its settings, room by room
-files       files that are whole or absent
+int8        the 8-bit twin of an exported model
 """

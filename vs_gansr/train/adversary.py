@@ -41,6 +41,8 @@ class Adversary:
     def learn(self, real: Tensor, made: Tensor, step: int, rate: float, seed: int) -> dict[str, float]:
         """One step of the discriminator; returns its loss, penalty and accuracies.
 
+        `real` and `made` are crops as above, `step` and `seed` (the recipe's) decide penalty and noise, `rate` is the
+        learning rate.
         `accuracy`: pairs in the right order; `accuracy_real`: real logits above the median made logit;
         `accuracy_made`: made logits below the median real logit; all averaged over scales. 0.5 is guessing.
         """
@@ -77,7 +79,10 @@ class Adversary:
         return losses.noise_penalty(logits, noisy, self.config.noise)
 
     def judge(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
-        """The losses "adversarial" and "feature" for the generator; the discriminator itself gathers no gradient."""
+        """The losses "adversarial" and "feature" for the generator whose crops `made` are, paired with `real`.
+
+        The discriminator itself gathers no gradient.
+        """
         for parameter in self.network.parameters():
             parameter.requires_grad_(False)
         with self._cast():
@@ -102,7 +107,8 @@ class Adversary:
 
 
 def accuracies(logits: list[Tensor], count: int) -> dict[str, float]:
-    """Share of right answers from logits whose first `count` pictures are real, the rest made."""
+    """Share of right answers from `logits`, one tensor (2 * count, 1, H, W) a scale: first `count` real, then as many
+    made. Names as in `Adversary.learn`."""
     pair = real = made = 0.0
     for scale in logits:
         a, b = scale[:count], scale[count:]

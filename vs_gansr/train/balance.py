@@ -33,7 +33,7 @@ class Balancer:
         self.norms: dict[str, float] = {}
 
     def measure(self, losses: dict[str, Tensor], made: Tensor) -> dict[str, float]:
-        """Update and return the gradient norms of the losses at `made`; the graph is kept."""
+        """Update and return the gradient norms of `losses` (scalars by name) at `made`; the graph is kept."""
         for name, loss in losses.items():
             (slope,) = torch.autograd.grad(loss, made, retain_graph=True)
             norm = float(slope.float().norm())
@@ -46,7 +46,9 @@ class Balancer:
         return dict(self.norms)
 
     def total(self, losses: dict[str, Tensor], shares: dict[str, float]) -> Tensor:
-        """Weighted sum; every loss must have been measured at least once. One without any gradient so far is left out.
+        """Sum of `losses`, weighted so that each pulls with its share (`shares`, by name, of any sum).
+
+        Every loss must have been measured at least once; one without any gradient so far is left out.
 
         Raises:
             ValueError: a loss was never measured.
@@ -60,7 +62,7 @@ class Balancer:
 
 
 def shares(config: LossConfig, ramp: float) -> dict[str, float]:
-    """Shares that are above zero; `ramp` in [0, 1] scales what comes from the discriminator."""
+    """Shares of `config` that are above zero; `ramp` in [0, 1] scales what comes from the discriminator."""
     table = {
         "pixel": config.pixel,
         "structure": config.structure,
@@ -92,13 +94,16 @@ class Guard:
         self.strikes = {"accuracy": 0, "collapse": 0}
 
     def losses(self, values: dict[str, float], step: int) -> None:
-        """Raise if any loss is not a finite number."""
+        """Raise BalanceError if any of a log's `values` of `step` is not a finite number."""
         bad = [f"{name} {value}" for name, value in values.items() if not math.isfinite(value)]
         if bad:
             raise BalanceError(f"step {step}: {', '.join(bad)} is not finite; lower run.rate or set run.bf16 = false")
 
     def accuracy(self, value: float, step: int) -> None:
-        """`value`: share of real/made pairs that the discriminator orders rightly, 0.5 is guessing."""
+        """Take the accuracy logged at `step`; raise BalanceError after too many out of bounds.
+
+        `value`: share of real/made pairs that the discriminator orders rightly, 0.5 is guessing.
+        """
         low, high = self.config.accuracy
         self._count("accuracy", low <= value <= high)
         if self.strikes["accuracy"] >= self.config.patience:
@@ -113,7 +118,9 @@ class Guard:
             )
 
     def collapse(self, alive: float, residual: float, step: int) -> None:
-        """`alive`: share of non-zero activations in the last hidden layer; `residual`: deviation of what the body adds.
+        """Take what was logged at `step`; raise BalanceError if the body is dead.
+
+        `alive`: share of non-zero activations in the last hidden layer; `residual`: deviation of what the body adds.
 
         Both near zero mean that only the resize beside the body is left, whatever the loss looks like.
         """

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from .files import write_whole
+from ..common import files
 
 _PACKAGES = (
     "torch",
@@ -50,13 +50,13 @@ def save(path: Path, state: dict[str, Any]) -> None:
     memory = io.BytesIO()
     torch.save(state, memory)
     try:
-        write_whole(path, memory.getbuffer())
+        files.write(path, memory.getvalue())
     except OSError as error:
         raise CheckpointError(f"checkpoint.save: {path}: {error}; free the disk and resume") from error
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read what `save` wrote; no code in the file is run.
+    """Read what `save` wrote at `path`, tensors onto `device`; no code in the file is run.
 
     Raises:
         CheckpointError: the file is missing or is not a checkpoint.

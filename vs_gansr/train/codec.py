@@ -80,7 +80,8 @@ def to_rgb(packed: Frames) -> Frames:
 def transcode(packed: Frames, codec: str, quality: float, preset: str = "medium") -> Frames:
     """Encode and decode (frames, height * 3 / 2, width) uint8 4:2:0 in memory, on one thread so that it repeats.
 
-    `quality` is the CRF for "h264" and "h265" and the fixed quantiser (1 to 31) for "mpeg2" and "mpeg4" (part 2).
+    `codec` is "h264", "h265", "mpeg2" or "mpeg4" (part 2), `quality` the CRF of the first two and the fixed quantiser
+    (1 to 31) of the others, `preset` a speed of x264 and x265.
 
     Raises:
         ValueError: unknown codec, or the decoder returned another number of frames.

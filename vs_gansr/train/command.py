@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..common import files
 from . import data, metrics, pool, recipe, report, smoke
 from . import export as exporting
 from .balance import BalanceError
 from .checkpoint import CheckpointError
 from .enlarge import enlarge
-from .files import write_whole
 from .trainer import CHECKPOINT, Trainer
 
 _ERRORS = (recipe.RecipeError, BalanceError, CheckpointError, exporting.ExportError, ValueError, OSError)
@@ -60,7 +60,7 @@ def write_report(folder: Path) -> Path:
         "recipe": json.dumps(state["recipe"]),
     }
     target = folder / "report.html"
-    write_whole(target, report.render(folder, facts, scores))
+    files.write(target, report.render(folder, facts, scores))
     return target
 
 
@@ -71,7 +71,7 @@ def _credits(settings: recipe.Recipe, labels: list[str]) -> list[str]:
 
 
 def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:
-    """Write a sheet of `pairs` pairs (small beside sharp) from the recipe's pool, and their labels beside it."""
+    """Write a PNG of `pairs` pairs (small beside sharp) from the recipe's pool to `target`, their labels beside it."""
     ready = pool.load(pool.folder(settings))
     chosen = np.linspace(0, len(ready) - 1, pairs).astype(int)
     columns = []
@@ -82,7 +82,7 @@ def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:
         f"column {n // -(-pairs // 8) + 1}, row {n % -(-pairs // 8) + 1}: {ready.labels[i]}"
         for n, i in enumerate(chosen)
     ]
-    write_whole(target.with_suffix(".txt"), "\n".join(labels) + "\n")
+    files.write(target.with_suffix(".txt"), "\n".join(labels) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -167,7 +167,7 @@ def export_main(arguments: list[str] | None = None) -> int:
         if card.exists():
             _say(f"export: {card} is there already and left alone")
         else:
-            write_whole(card, exporting.card(made, options.hardware))
+            files.write(card, exporting.card(made, options.hardware))
     except _ERRORS as error:
         _say(f"export: {error}")
         return 1

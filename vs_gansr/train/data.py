@@ -96,7 +96,7 @@ def activity(picture: Frames) -> NDArray[np.float32]:
 
 
 def pick(rng: np.random.Generator, scores: list[float], power: float = 1.0) -> int:
-    """Index drawn in proportion to the scores to that power, never quite excluding any."""
+    """Index drawn by `rng` in proportion to `scores` (0 or more) to `power`, never quite excluding any."""
     weights = (np.asarray(scores) + 0.05) ** power
     return int(rng.choice(len(scores), p=weights / weights.sum()))
 
@@ -168,6 +168,8 @@ def pan(
 ) -> Frames:
     """A camera move over a still: `length` frames of a sub-pixel pan and zoom, (length, height, width, 3) uint8.
 
+    `field` is the frames' (width, height), less where the picture is smaller; all draws are `rng`'s.
+
     The picture is always made smaller (by 1.1 or more where its size allows), so the frames are as sharp as their
     grid. `activity` is `activity` at half size: the more detailed windows, to that `power`, are likelier.
     """
@@ -206,8 +208,9 @@ def excerpt(
 ) -> Frames:
     """`length` consecutive frames of a video, made `scale` (least, most) times as large: the files are lossy.
 
-    The more detailed windows, to that `power`, are likelier. Frames are counted from the start, since raw streams
-    have neither times nor an index.
+    The result is (length, height, width, 3) uint8, `field` being (width, height), less where the video is smaller;
+    all draws are `rng`'s. The more detailed windows, to that `power`, are likelier. Frames are counted from the start,
+    since raw streams have neither times nor an index.
 
     Raises:
         ValueError: the video is shorter than `length` frames.
@@ -235,7 +238,10 @@ def excerpt(
 def clip(
     config: DataConfig, files: list[TrainingFile], rng: np.random.Generator, size: PoolConfig
 ) -> tuple[Frames, TrainingFile]:
-    """A sharp moving clip and the file it comes from; the same generator state gives the same clip."""
+    """A sharp moving clip, (length, height, width, 3) uint8, and which of `files` it comes from.
+
+    `size` says how long and large it is; the same state of `rng` gives the same clip.
+    """
     videos = [source for source in files if source.video]
     stills = [source for source in files if not source.video]
     from_video = bool(videos) and (not stills or rng.random() < config.video_share)

@@ -60,7 +60,7 @@ def _maybe(rng: np.random.Generator, chance: float, bounds: tuple[float, float])
 
 
 def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
-    """Draw a fate: the same generator state and config give the same answer."""
+    """Draw a fate: the same state of `rng` and `config` give the same answer."""
 
     chosen = _choose(rng, config.codecs)
     bounds = {
@@ -81,7 +81,9 @@ def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
 
 
 def shrink(frames: Frames, scale: int, kernel: str) -> Frames:
-    """Divide both sides by `scale`: (n, height, width, 3) to (n, height / scale, width / scale, 3), uint8.
+    """Divide both sides by `scale` with one of `KERNELS`.
+
+    (n, height, width, 3) to (n, height / scale, width / scale, 3), uint8.
 
     Raises:
         ValueError: unknown kernel, or sides that `scale` does not divide.
@@ -96,13 +98,16 @@ def shrink(frames: Frames, scale: int, kernel: str) -> Frames:
 
 
 def soften(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tuple[Frames, float]:
-    """The reference as a soft camera or an earlier enlargement leaves it, and the sigma drawn (0: left as it is)."""
+    """The reference as a soft camera or an earlier enlargement leaves it, and the sigma that `rng` drew (0: as it was).
+
+    (n, height, width, 3) uint8 in and out, as with all effects below.
+    """
     sigma = _maybe(rng, config.soft_chance, config.soft_sigma)
     return blur(frames, sigma), sigma
 
 
 def film(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tuple[Frames, str]:
-    """The reference as a camera would have recorded it, and what was drawn ("": left as it is)."""
+    """The reference as a camera would have recorded it, and what `rng` drew in words ("": as it was)."""
     if rng.random() >= config.camera_chance:
         return frames, ""
     sigma, noise, amount, crf = (
@@ -139,7 +144,7 @@ def grain(frames: Frames, sigma: float, rng: np.random.Generator) -> Frames:
 
 
 def apply(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: int) -> Frames:
-    """Small clip of a sharp one: blur, shrink, ringing, noise, 4:2:0, encode, decode, RGB.
+    """Small clip of a sharp one: blur, shrink by `scale`, ringing, noise (from `rng`), 4:2:0, encode, decode, RGB.
 
     (n, height, width, 3) uint8 RGB in, (n, height / scale, width / scale, 3) uint8 RGB out.
     """

@@ -12,7 +12,7 @@ from .noise import noise_plane
 
 
 def enlarge(generator: LumaGenerator, low: Frames) -> Frames:
-    """(n, h, w, 3) uint8 to (n, S * h, S * w, 3) uint8, one frame after the other, in float32, where the generator is.
+    """(n, h, w, 3) uint8 to (n, S * h, S * w, 3) uint8, one frame after the other, in float32, on its device.
 
     A generator with grain is given the noise of frames 0, 1, 2, ...
     """

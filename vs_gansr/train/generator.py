@@ -50,7 +50,7 @@ class FoldedGenerator:
 
 
 def catmull_rom(scale: int, planes: int = 1) -> Tensor:
-    """Resizing each plane by `scale` as a 5x5 convolution before depth-to-space: (planes * scale**2, planes, 5, 5).
+    """Resizing `planes` by `scale` as a 5x5 convolution before depth-to-space: (planes * scale**2, planes, 5, 5).
 
     Catmull-Rom (R. Keys, 1981, a = -1/2) sampled at the centres of the scale x scale parts of a pixel.
     """

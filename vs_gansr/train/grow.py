@@ -19,6 +19,7 @@ def grow(plain: FoldedGenerator, width: int, convolutions: int, seed: int, noise
     After T. Chen et al., Net2Net (arXiv 1511.05641): since ReLU(ReLU(x)) = ReLU(x), extra layers begin as identities,
     spread evenly; extra features begin with random inputs and unheard. `noise` breaks what symmetry is left: its
     deviation, as a share of a fresh layer's (K. He et al., arXiv 1502.01852); 0 leaves the function exactly as it is.
+    All that is random is a function of `seed`.
 
     Raises:
         ValueError: the generator is larger than that already, or must grow in depth and its activation is no ReLU.

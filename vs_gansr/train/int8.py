@@ -8,7 +8,6 @@ Reads models/NAME.onnx, writes models/NAME.int8.onnx and prints how far both are
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from ..common import files
 from ..model.rewrite.int8 import quantise
-from . import pool, recipe
+from . import metrics, pool, recipe
 
 Picture = NDArray[np.float32]
 """(1, 3, height, width), 0 to 1."""
@@ -42,7 +42,7 @@ def apart(first: bytes, second: bytes, pictures: Sequence[Picture]) -> list[floa
     found = []
     for picture in pictures:
         x, y = (np.clip(np.asarray(s.run(None, {"input": picture})[0]), 0, 1) for s in (a, b))
-        found.append(float(-10 * np.log10(max(float(np.mean((x - y) ** 2)), 1e-10))))
+        found.append(metrics.psnr(float(np.mean((x - y) ** 2)), 1.0))
     return found
 
 
@@ -60,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     target = source.with_name(f"{args.name}.int8.onnx")
     data = source.read_bytes()
     twin = quantise(data, frames(pool.build(settings, say=_say), args.pictures))
-    part = target.with_suffix(f".part{os.getpid()}")
-    part.write_bytes(twin)
-    part.replace(target)
+    files.write(target, twin)
     decibels = apart(data, twin, frames(pool.build(settings, held_out=True, say=_say), 48))
     _say(f"{target}: {len(twin):,} bytes; against float32 on 48 held-out frames:")
     _say(f"PSNR median {np.median(decibels):.1f} dB, least {min(decibels):.1f} dB")

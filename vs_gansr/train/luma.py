@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..colour.tags import BT709_LUMA
 from .codec import Frames
 
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+LUMA = np.array(BT709_LUMA, np.float32)
 """Of R, G and B, as BT.709 weighs them: (3,)."""
 
 

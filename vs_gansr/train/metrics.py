@@ -12,17 +12,21 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..common import files
 from .codec import Frames, rgb_clip
-from .files import write_whole
 from .luma import LUMA as LUMA
 from .luma import luma_of
 
 
+def psnr(error: float, peak: float) -> float:
+    """Signal to noise in dB of a mean squared `error` where white is `peak`; at most 100."""
+    return float(10 * np.log10(peak**2 / max(error, peak**2 / 1e10)))
+
+
 def psnr_y(made: Frames, real: Frames) -> float:
     """Mean PSNR of luma in dB: (n, height, width, 3) uint8 both; equal pictures count as 100 dB."""
-    error = (luma_of(made) - luma_of(real)) ** 2
-    mean = np.maximum(error.mean(axis=(1, 2)), 255**2 / 1e10)
-    return float(np.mean(10 * np.log10(255**2 / mean)))
+    errors = ((luma_of(made) - luma_of(real)) ** 2).mean(axis=(1, 2))
+    return float(np.mean([psnr(float(error), 255) for error in errors]))
 
 
 def ssimulacra2(made: Frames, real: Frames) -> float:
@@ -53,7 +57,7 @@ def detail(luma: NDArray[np.float32]) -> float:
 
 
 def lanczos(low: Frames, scale: int) -> Frames:
-    """Three-lobed Lanczos enlargement, the picture everybody has without this project."""
+    """Three-lobed Lanczos enlargement by `scale`, (n, h, w, 3) uint8: what everybody has without this project."""
     size = (low.shape[2] * scale, low.shape[1] * scale)
     return np.stack([np.asarray(Image.fromarray(f).resize(size, Image.Resampling.LANCZOS)) for f in low])
 
@@ -64,7 +68,7 @@ def to_uint8(pictures: NDArray[np.float32]) -> Frames:
 
 
 def score(made: Frames, real: Frames) -> dict[str, float]:
-    """All three measures by name."""
+    """All three measures by name: (n, height, width, 3) uint8 both."""
     return {
         "psnr_y": psnr_y(made, real),
         "ssimulacra2": ssimulacra2(made, real),
@@ -118,4 +122,4 @@ def save_sheet(page: Image.Image, target: Path) -> None:
     """Write the page as PNG, whole or not at all."""
     memory = io.BytesIO()
     page.save(memory, "PNG")
-    write_whole(target, memory.getbuffer())
+    files.write(target, memory.getvalue())

@@ -79,7 +79,10 @@ def _turn(picture: Frames, turn: NDArray[np.int64]) -> Frames:
 
 
 def folder(recipe: Recipe, held_out: bool = False, base: str | Path = ".pool") -> Path:
-    """Where this recipe's pool lives: recipes with the same data, degradation and pool settings share one."""
+    """Where this recipe's pool lives below `base`: recipes with the same data, degradation and pool settings share one.
+
+    `held_out`: the one that only measures.
+    """
     return Path(base) / (recipe.digest("data", "degrade", "pool") + ("-held-out" if held_out else ""))
 
 
@@ -109,7 +112,10 @@ def cut(high: Frames, low: Frames, rng: np.random.Generator, config: PoolConfig)
 
 
 def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: bool) -> tuple[Frames, Frames, str]:
-    """Clip number `index` of the pool: crops as `cut` returns them, and a label."""
+    """Clip number `index` of the pool, from `files`: crops as `cut` returns them, and a label.
+
+    `held_out` only decides the draws.
+    """
     config = recipe.pool
     rng = np.random.default_rng([config.seed, index, int(held_out)])
     sharp, source = data.clip(recipe.data, files, rng, config)
@@ -136,7 +142,9 @@ def build(
     workers: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Make the pool unless it is there; returns its folder, which appears only when it is complete.
+    """Make the pool unless it is there; returns its folder (see `folder`), which appears only when it is complete.
+
+    `workers` processes make it, as many as there are CPUs where None; `say` takes lines for a person to read.
 
     Raises:
         RecipeError: no material; ValueError: a clip could not be encoded.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,17 @@ _CURVES = (
 
 
 def smooth(points: list[tuple[float, float]], count: int = 160) -> list[tuple[float, float]]:
-    """At most `count` points, each the mean of its neighbours, so that a curve is small and readable."""
+    """At most `count` of `points` (x, y), each the mean of its neighbours, so that a curve is small and readable."""
     size = max(1, -(-len(points) // count))
     groups = [points[i : i + size] for i in range(0, len(points), size)]
     return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
 
 
 def chart(title: str, series: dict[str, list[tuple[float, float]]], logarithmic: bool, mark: float | None) -> str:
-    """One line chart as SVG; `mark` draws a vertical line (where the adversary joins)."""
-    import math
+    """One line chart of `series` ((x, y) by name) as SVG.
+
+    `logarithmic`: whether the y axis is; `mark` draws a vertical line (where the adversary joins).
+    """
 
     def scaled(value: float) -> float:
         return math.log10(max(value, 1e-12)) if logarithmic else value
@@ -124,7 +127,8 @@ def _picture(path: Path, width: int) -> str:
 def render(
     folder: Path, facts: dict[str, str], scores: dict[str, dict[str, float]], sheets: int = 3, width: int = 1100
 ) -> str:
-    """The report of the run in `folder`: facts, scores by method, balance, curves, the first to last sample sheets.
+    """The report of the run in `folder` as HTML: `facts` (by name, as they come), `scores` (by method, then measure),
+    balance, curves, and `sheets` of the sample sheets, first to last, at most `width` pixels wide.
 
     Raises:
         OSError: the folder has no log.

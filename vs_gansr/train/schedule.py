@@ -22,11 +22,14 @@ class Schedule:
         return min(1.0, step / run.steps if run.steps else elapsed / (60 * run.minutes))
 
     def plays(self, progress: float) -> bool:
-        """Whether the adversarial stage has begun."""
+        """Whether the adversarial stage has begun at `progress` (0 to 1)."""
         return self.recipe.run.pixel_part < 1 and progress >= self.recipe.run.pixel_part
 
     def rates(self, progress: float, step: int, adversarial: bool) -> tuple[float, float]:
-        """Learning rates (generator, discriminator): a cosine in each stage, ending near zero."""
+        """Learning rates (generator, discriminator) at `progress` (0 to 1): a cosine in each stage, ending near zero.
+
+        `adversarial`: whether that stage has begun; `step` counts the warm-up.
+        """
         run = self.recipe.run
         if not adversarial:
             last = 0.02 if run.pixel_part >= 1 else 0.2
@@ -37,7 +40,7 @@ class Schedule:
         return run.adversarial_rate * fall, self.recipe.adversary.rate * max(fall, 0.1)
 
     def slope(self, progress: float) -> float:
-        """LeakyReLU's slope: falls to its end value over most of the pixel-loss stage."""
+        """LeakyReLU's slope at `progress` (0 to 1): falls to its end value over most of the pixel-loss stage."""
         config = self.recipe.generator
         part = min(1.0, progress / (0.8 * max(self.recipe.run.pixel_part, 0.02)))
         return config.slope + (config.start_slope - config.slope) * (1 - part)

@@ -10,7 +10,7 @@ _AWAY = 1e4
 
 
 def directions(count: int, patch: int, random: torch.Generator) -> Tensor:
-    """`count` random directions, of norm 1, in the space of patches: (count, 1, patch, patch)."""
+    """`count` directions, of norm 1, that `random` draws in the space of patches: (count, 1, patch, patch)."""
     drawn = torch.randn(count, patch * patch, generator=random)
     return F.normalize(drawn, dim=1).view(count, 1, patch, patch)
 

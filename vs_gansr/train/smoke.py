@@ -71,7 +71,9 @@ def losses_logged(folder: Path) -> list[dict[str, float]]:
 
 
 def run(folder: Path, device: str, say: Callable[[str], None]) -> ExportedModel:
-    """Train both networks for a few steps, break off, resume, compare with an unbroken run, export and verify.
+    """Train both networks on `device` for a few steps, break off, resume, compare with an unbroken run, export, verify.
+
+    Everything lies in `folder`; `say` takes lines for a person to read.
 
     Raises:
         RuntimeError: the resumed run's numbers differ from the unbroken one's, or any part's own error.

@@ -260,7 +260,7 @@ class Trainer:
         metrics.save_sheet(sheet, self.folder / "samples" / f"{self.step:07d}.png")
 
     def save(self, name: str = CHECKPOINT) -> None:
-        """Write the checkpoint; raises CheckpointError if that fails."""
+        """Write the checkpoint as `name` in the run's folder; raises CheckpointError if that fails."""
         checkpoint.save(
             self.folder / name,
             {
@@ -309,9 +309,9 @@ class Trainer:
         """Begin with another run's averaged generator or with an exported one; returns what it was, for the record."""
         digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         if path.suffix == ".onnx":
-            plain, properties = export.from_onnx(path)
+            plain, said = export.from_onnx(path)
             self._become(plain, path)
-            return f"{path.name} ({properties.get('gansr.training', 'no record')}), file SHA-256 {digest}"
+            return f"{path.name} ({said.training or 'no record'}), file SHA-256 {digest}"
         start, settings, state = export.load_generator(path)
         mine, theirs = (replace(g, start_slope=0.0) for g in (self.recipe.generator, settings.generator))
         if mine == theirs:
