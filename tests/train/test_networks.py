@@ -81,7 +81,7 @@ def test_radius_and_cost_are_what_plain_says() -> None:
     generator = shaken(GeneratorConfig(width=16, convolutions=4))
     plain = generator.plain()
     assert plain.radius == 4
-    assert plain.multiply_adds == 9 * (3 * 16 + 2 * 16 * 16 + 16 * 12) + 25 * 3 * 12
+    assert plain.multiply_adds == 9 * (16 + 2 * 16 * 16 + 16 * 4) + 25 * 4
     x = torch.rand(1, 3, 25, 25, requires_grad=True)
     generator(x)[0, :, 24:26, 24:26].sum().backward()
     assert x.grad is not None

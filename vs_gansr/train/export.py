@@ -18,7 +18,7 @@ from ..common import files
 from ..model import metadata
 from ..model.metadata import Metadata
 from . import checkpoint, data, recipe
-from .generator import FoldedGenerator, LumaGenerator
+from .generator import FoldedGenerator, LumaGenerator, of_luma
 from .grain import FoldedGrain
 
 OPSET = 17
@@ -69,8 +69,8 @@ class _Graph:
 
 
 def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
-    """The folded generator as one graph: `input` (1, 3, height, width) float32 RGB in [0, 1] to `output`
-    (1, 3, S * height, S * width), not clamped. With grain there is a second input, `noise` (1, 1, S * height,
+    """The folded generator as one graph: `input` (1, 1, height, width) float32 luma in [0, 1] to `output`
+    (1, 1, S * height, S * width), not clamped. With grain there is a second input, `noise` (1, 1, S * height,
     S * width) of deviation 1. Opset 17; `said` is what it says of itself."""
     graph = _Graph()
     ends = [graph.constant(f"input.{end}", np.array(value, np.float32)) for end, value in (("least", 0), ("most", 1))]
@@ -86,7 +86,7 @@ def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
         noise = graph.convolution("grain.colouring", noise, plain.grain.colouring, pad=1)
         loudness = graph.convolution("grain.gain", flow, plain.grain.gain, plain.grain.gain_bias, 1)
         grain = graph.node("Mul", "grain", loudness, noise)
-        added = graph.node("Add", "grained", added, graph.node("Concat", "grain_rgb", grain, grain, grain, axis=1))
+        added = graph.node("Add", "grained", added, grain)
     edge = plain.resize.shape[-1] // 2
     pads = graph.constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
     skip = graph.convolution(
@@ -99,8 +99,8 @@ def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
         sides = [f"{size}height", f"{size}width"]
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, planes, *sides])
 
-    inputs = [picture("input", 3, "")] + ([picture("noise", 1, "large_")] if plain.grain is not None else [])
-    whole = helper.make_graph(graph.nodes, "generator", inputs, [picture("output", 3, "large_")], graph.weights)
+    inputs = [picture("input", 1, "")] + ([picture("noise", 1, "large_")] if plain.grain is not None else [])
+    whole = helper.make_graph(graph.nodes, "generator", inputs, [picture("output", 1, "large_")], graph.weights)
     model = helper.make_model(
         whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="vs-gansr"
     )
@@ -133,7 +133,7 @@ def from_onnx(path: Path) -> tuple[FoldedGenerator, Metadata]:
         )
     except Exception as error:  # whatever another graph lacks
         raise ExportError(f"from_onnx: {path} is not a float32 network of scripts/export ({error})") from error
-    return plain, said
+    return of_luma(plain), said
 
 
 def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
@@ -145,11 +145,12 @@ def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     random = np.random.default_rng(0)
     worst = 0.0
     for height, width in ((1, 1), (7, 5), (32, 48), (65, 33)):
-        picture = 1.2 * random.random((1, 3, height, width), np.float32) - 0.1
+        picture = 1.2 * random.random((1, 1, height, width), np.float32) - 0.1
         scale = generator.config.scale
         noise = random.standard_normal((1, 1, scale * height, scale * width), np.float32)
         with torch.no_grad():
-            expected = generator.float().cpu()(torch.from_numpy(picture), torch.from_numpy(noise)).numpy()
+            gray = torch.from_numpy(picture).expand(1, 3, height, width)
+            expected = generator.float().cpu().parts(gray, torch.from_numpy(noise))[0].numpy()
         inputs = {"input": picture} | ({"noise": noise} if generator.grain is not None else {})
         made = np.asarray(session.run(None, inputs)[0])
         if made.shape != expected.shape:
@@ -200,7 +201,7 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
             name=settings.name,
             summary=settings.summary,
             scale=plain.scale,
-            colour="rgb",
+            colour="luma",
             range=1.0,
             radius=plain.radius,
             multiple=1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..colour.tags import BT709_LUMA
 from .config import GeneratorConfig
 from .grain import FoldedGrain, GrainBranch
-from .luma import LUMA, luma
+from .luma import luma
 
 
 @dataclass(frozen=True)
 class FoldedGenerator:
-    """A folded generator, the network that ships. The function is
+    """A folded generator, the network of luma that ships. The function is
 
         depth_to_space(chain(clamp(x)) + resize(edge_pad(x, 2)), scale)
 
@@ -29,13 +30,13 @@ class FoldedGenerator:
     convolutions: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
     """(weight (outputs, inputs, 3, 3), bias (outputs,)), first to last."""
     resize: NDArray[np.float32]
-    """The kernel beside them, (3 * scale**2, 3, 5, 5)."""
+    """The kernel beside them, (scale**2, 1, 5, 5)."""
     slope: float
     """Of the LeakyReLU between them; 0 is ReLU."""
     scale: int
     """Enlargement, each way."""
     grain: FoldedGrain | None = None
-    """The branch that draws grain, added to each of R, G and B before depth_to_space; None: there is none."""
+    """The branch that draws grain, added before depth_to_space; None: there is none."""
 
     @property
     def radius(self) -> int:
@@ -195,26 +196,23 @@ class LumaGenerator(nn.Module):
     def adopt(self, plain: FoldedGenerator) -> None:
         """Become a folded generator of the same shape: `plain` backwards.
 
-        One without grain leaves this one's as it is. One that changes colour, too, becomes what it does to the luma of
-        a gray picture.
+        One without grain leaves this one's as it is. One of RGB becomes what it does to the luma of a gray picture.
 
         Raises:
             ValueError: the shapes differ.
         """
-        convolutions = _of_luma(plain)
+        plain = of_luma(plain)
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         mine = [tuple(layer.direct.shape) for layer in layers]
-        theirs = [kernel.shape for kernel, _ in convolutions]
+        theirs = [kernel.shape for kernel, _ in plain.convolutions]
         if mine != theirs or plain.scale != self.config.scale:
             raise ValueError(
                 f"adopt: its kernels are {theirs} at {plain.scale}x, this generator's {mine} at {self.config.scale}x"
             )
-        for layer, (kernel, bias) in zip(layers, convolutions, strict=True):
+        for layer, (kernel, bias) in zip(layers, plain.convolutions, strict=True):
             layer.adopt(kernel, bias)
-        resize = plain.resize.reshape(3, -1, *plain.resize.shape[1:])
-        kernel = np.einsum("c,cpiyx->pyx", LUMA, resize)[:, None]
         with torch.no_grad():
-            self.skip.copy_(torch.from_numpy(kernel) - self.cubic)
+            self.skip.copy_(torch.from_numpy(plain.resize) - self.cubic)
         self.slope = plain.slope
         if plain.grain is not None:
             if self.grain is None:
@@ -222,30 +220,29 @@ class LumaGenerator(nn.Module):
             self.grain.adopt(plain.grain)
 
     def plain(self) -> FoldedGenerator:
-        """Fold every branch, and luma's way from and to RGB: the network that ships."""
+        """Fold every branch: the network that ships."""
 
         def numbers(tensor: Tensor) -> NDArray[np.float32]:
             return tensor.detach().float().cpu().numpy().copy()
 
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
-        convolutions = [(numbers(layer.folded()), numbers(layer.bias)) for layer in layers]
-        (first, first_bias), (last, last_bias) = convolutions[0], convolutions[-1]
-        weights = LUMA.reshape(1, 3, 1, 1)
-        convolutions[0] = (first * weights, first_bias)
-        convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
-        sharpener = np.tile(weights * numbers(self.sharpener()), (3, 1, 1, 1))
-        resize = catmull_rom(self.config.scale, 3).numpy() + sharpener
+        convolutions = tuple((numbers(layer.folded()), numbers(layer.bias)) for layer in layers)
+        resize = numbers(self.cubic + self.sharpener())
         grain = self.grain.folded() if self.grain is not None else None
-        return FoldedGenerator(tuple(convolutions), resize, float(self.slope), self.config.scale, grain)
+        return FoldedGenerator(convolutions, resize, float(self.slope), self.config.scale, grain)
 
 
-def _of_luma(plain: FoldedGenerator) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
-    """The convolutions of a folded generator as a body has them that knows luma only."""
+def of_luma(plain: FoldedGenerator) -> FoldedGenerator:
+    """A folded generator of RGB as what it does to the luma of a gray picture; one of luma as it is."""
     (first, first_bias), *middle, (last, last_bias) = plain.convolutions
-    weights, cells = LUMA, plain.scale**2
+    if first.shape[1] == 1:
+        return plain
+    weights, cells = np.array(BT709_LUMA, np.float32), plain.scale**2
     kernel = np.einsum("c,cpiyx->piyx", weights, last.reshape(3, cells, *last.shape[1:]))
-    return (
+    resize = np.einsum("c,cpiyx->pyx", weights, plain.resize.reshape(3, cells, *plain.resize.shape[1:]))
+    convolutions = (
         (first.sum(1, keepdims=True), first_bias),
         *middle,
         (kernel, np.einsum("c,cp->p", weights, last_bias.reshape(3, cells))),
     )
+    return replace(plain, convolutions=convolutions, resize=resize[:, None])

@@ -16,12 +16,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from ..colour.tags import BT709_LUMA
 from ..common import files
 from ..model.rewrite.int8 import quantise
 from . import metrics, pool, recipe
 
 Picture = NDArray[np.float32]
-"""(1, 3, height, width), 0 to 1."""
+"""Luma (1, 1, height, width), 0 to 1."""
 
 
 def _say(line: str) -> None:
@@ -29,11 +30,12 @@ def _say(line: str) -> None:
 
 
 def frames(folder: Path, count: int) -> list[Picture]:
-    """`count` small frames of the pool in `folder`, evenly spread over its entries."""
+    """Luma of `count` small frames of the pool in `folder`, evenly spread over its entries."""
     low = pool.load(folder).low
     chosen = np.linspace(0, len(low) - 1, count).astype(int)
     middle = low.shape[1] // 2
-    return [low[i, middle].transpose(2, 0, 1)[None].astype(np.float32) / 255 for i in chosen]
+    weights = np.array(BT709_LUMA, np.float32) / 255
+    return [(low[i, middle] @ weights)[None, None] for i in chosen]
 
 
 def apart(first: bytes, second: bytes, pictures: Sequence[Picture]) -> list[float]:
