@@ -21,8 +21,9 @@ from benchmarks.speed.job import Measured, SpeedJob
 from vs_gansr.engine import cuda_engine, probe, providers
 from vs_gansr.engine.base import EngineKey, cpu_threads
 from vs_gansr.engine.cuda_engine import CudaEngine
+from vs_gansr.engine.cuda_gate import gate
 from vs_gansr.engine.cuda_options import CudaOptions
-from vs_gansr.engine.cuda_stream import CudaStream, Slot, Transfers, gate
+from vs_gansr.engine.cuda_stream import CudaStream, Slot, Transfers
 from vs_gansr.engine.planes import Plane
 from vs_gansr.model import library
 from vs_gansr.model.spec import Model

@@ -2,69 +2,34 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cuda_cases
 import networks
 import numpy as np
 import onnxruntime as ort
 import pytest
+from cuda_cases import blank, check, check_engine, expected, picture
 
 from vs_gansr.engine import cuda_driver, cuda_engine, cuda_stream, probe, providers
 from vs_gansr.engine.base import CPU, EngineKey
 from vs_gansr.engine.cuda_driver import Host
 from vs_gansr.engine.cuda_engine import CudaEngine
+from vs_gansr.engine.cuda_gate import Gate
 from vs_gansr.engine.cuda_options import CudaOptions
-from vs_gansr.engine.cuda_stream import Gate, Transfers
-from vs_gansr.engine.planes import Plane
+from vs_gansr.engine.cuda_stream import Transfers
 from vs_gansr.errors import GansrError, ModelError, NotFiniteError, ProviderError, RenderError, ShortageError
 from vs_gansr.model import library
 from vs_gansr.model.spec import Model
 
-WIDTH, HEIGHT, SCALE = 32, 16, 2
-
-
-def picture(seed: int, channels: int = 3) -> list[Plane]:
-    """Planes with rows further apart than they are long, as VapourSynth has them."""
-    rng = np.random.default_rng(seed)
-    return [rng.random((HEIGHT, WIDTH + 16), np.float32)[:, :WIDTH] for _ in range(channels)]
-
-
-def blank(channels: int = 3) -> list[Plane]:
-    return [np.full((SCALE * HEIGHT, SCALE * WIDTH), 7, np.float32) for _ in range(channels)]
-
-
-def key_of(loaded: Model, precision: str = "fp32", streams: int = 2, **options: Any) -> EngineKey:
-    return EngineKey(loaded.spec.digest, CPU, 0, precision, WIDTH, HEIGHT, streams, 1, cuda=CudaOptions(**options))
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    path = networks.compact(tmp_path_factory.mktemp("m") / "small.onnx", features=8, convs=3)
-    return probe.describe(library.load(str(path)))
-
-
-def expected(loaded: Model, planes: list[Plane]) -> list[Plane]:
-    """The network in a plain session, in float32, nothing bound."""
-    session = ort.InferenceSession(loaded.data, providers=[CPU])
-    [result] = session.run(None, {loaded.spec.input: np.stack(planes)[None]})
-    return list(result[0])
-
-
-def check(got: list[Plane], want: list[Plane], most: float = 1e-5) -> None:
-    for a, b in zip(got, want, strict=True):
-        assert np.abs(a - b).max() <= most
-
-
-def sessions_left() -> int:
-    """ONNX Runtime sessions that are alive; no garbage is collected for it."""
-    return sum(isinstance(thing, ort.InferenceSession) for thing in gc.get_objects())
+key_of = partial(cuda_cases.key_of, provider=CPU)
 
 
 def streams_left() -> int:
@@ -126,20 +91,16 @@ def test_part_of_a_picture_is_taken_where_it_is_asked_for(small: Model) -> None:
 @pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-5), ("fp16", 0.02)])
 def test_precisions(small: Model, precision: str, most: float) -> None:
     engine = CudaEngine(small, key_of(small, precision, streams=1))
-    planes, out = picture(0), blank()
-    engine.run(planes, out)
-    check(out, expected(small, planes), most)
+    check_engine(engine, small, most)
     engine.close()
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(CudaOptions)])
 def test_every_option_alone_changes_no_pixel(small: Model, name: str) -> None:
     default = getattr(CudaOptions(), name)
-    others: dict[type, Callable[[], Any]] = {bool: lambda: not default, str: lambda: "EXHAUSTIVE", int: lambda: 3}
-    planes, out = picture(0), blank()
-    engine = CudaEngine(small, key_of(small, **{name: others[type(default)]()}))
-    engine.run(planes, out)
-    check(out, expected(small, planes))
+    others: dict[type, Any] = {bool: default is False, str: "EXHAUSTIVE", int: 3, type(None): True}
+    engine = CudaEngine(small, key_of(small, **{name: others[type(default)]}))
+    check_engine(engine, small)
     engine.close()
 
 
@@ -285,9 +246,7 @@ def test_simpler_options_where_a_network_resists(
     engine = CudaEngine(small, key_of(small))
     assert seen == tried and (engine.options.graph, engine.options.nhwc) == tried[-1]
     assert f"without {lost}: This session cannot use" in caplog.text
-    out = blank()
-    engine.run(picture(0), out)
-    check(out, expected(small, picture(0)))
+    check_engine(engine, small)
     engine.close()
     assert not place.taken()
 
@@ -330,17 +289,17 @@ def test_gate_lets_many_in_or_one_alone() -> None:
 
 
 def test_options_become_the_providers() -> None:
-    options = CudaOptions().provider_options(3, 4096, 1 << 30)
+    options = CudaOptions().provider_options(3, "fp16", 4096, 1 << 30)
     assert options["device_id"] == "3" and options["user_compute_stream"] == "4096"
     assert options["gpu_mem_limit"] == str(1 << 30) and options["enable_cuda_graph"] == "1"
-    plain = CudaOptions().provider_options(0)
+    plain = CudaOptions().provider_options(0, "fp32")
     assert not {"enable_cuda_graph", "user_compute_stream", "gpu_mem_limit"} & set(plain)
     assert plain == providers.options(providers.CUDA, 0)
-    on_its_own = CudaOptions(own_stream=False).provider_options(0, 0)
+    on_its_own = CudaOptions(own_stream=False).provider_options(0, "fp32", 0)
     assert on_its_own["enable_cuda_graph"] == "1" and "user_compute_stream" not in on_its_own
-    base = CudaOptions().provider_options(0, 1)
+    base = CudaOptions().provider_options(0, "fp32", 1)
     for name in ("graph", "nhwc", "tf32", "workspace", "fuse_bias"):
-        told = replace(CudaOptions(), **{name: not getattr(CudaOptions(), name)}).provider_options(0, 1)
+        told = replace(CudaOptions(), **{name: not getattr(CudaOptions(), name)}).provider_options(0, "fp32", 1)
         assert sum(told[k] != base[k] for k in base) == 1
 
 

@@ -141,7 +141,7 @@ def test_every_node_is_the_gpus(libraries: list[Path], tmp_path: Path) -> None:
             path = tmp_path / f"{name}-{title}.onnx"
             onnx.save(ends.wrap(network, samples, samples, (1, 3, 20, 36), peak, watch=True), str(path))
             for options in (CudaOptions(), CudaOptions(nhwc=False, tf32=True, search="EXHAUSTIVE")):
-                calls.append(("placed", [str(path), options.provider_options(0, 4096, 1 << 30)]))
+                calls.append(("placed", [str(path), options.provider_options(0, "fp16", 4096, 1 << 30)]))
                 names.append((name, title, options.nhwc))
     results, _ = on_the_gpu(libraries, *calls)
     for who, placed in zip(names, results, strict=True):
@@ -197,6 +197,47 @@ def test_a_network_the_gpu_refuses_is_told_and_the_error_is_one_line(libraries: 
     assert [line for line in said if "CUDA fails" in line and line.endswith("going on with CPU")], said
 
 
+def test_a_gpu_that_cannot_compute_is_not_taken(libraries: list[Path], tmp_path: Path) -> None:
+    """Sessions can be made here, and run without cuDNN as long as nothing needs it; a convolution does."""
+    path = str(networks.point(tmp_path / "p.onnx", metadata={"scale": "2", "name": "point"}))
+    calls = ("trouble", []), ("rendered", [path, 1, {}, int(vs.RGB24)])
+    [reason, [_, said]], _ = on_the_gpu(libraries, *calls, cudnn=True)
+    assert "cuDNN" in reason and "Turing" in reason and "driver 580" in reason
+    assert any(line.startswith("Upscale: point in fp32 on CPU (CUDA: ") and "Turing" in line for line in said), said
+
+
+def test_integers_run_without_a_graph(libraries: list[Path], tmp_path: Path) -> None:
+    """A file in 8 bit integers has nodes that only the CPU computes, which no CUDA graph can hold."""
+    said = {"scale": "2", "name": "whole", "precision": "int8"}
+    path = networks.save(tmp_path / "q.onnx", *integers(), metadata=said)
+        tmp_path / "q.onnx", *integers(), metadata={"scale": "2", "name": "whole", "precision": "int8"}
+    )
+    done = in_a_process(libraries, ("rendered", [str(path), 2, {"provider": "CUDA"}, int(vs.RGB24)]))
+    assert done.returncode == 0, done.stderr[-2000:]
+    [[sizes, said]] = json.loads(done.stdout.splitlines()[-1])
+    assert sizes == [[128, 72, int(vs.RGB24)]] * 2 and "Upscale: whole in int8 on CUDA" in said
+    assert "this network runs without graph" in done.stderr and "launch" not in done.stderr
+
+
+def integers() -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Nodes and weights of a 3x3 convolution in 8 bit integers, then pixels repeated."""
+    node, tensor = onnx.helper.make_node, onnx.numpy_helper.from_array
+    weights = [
+        tensor(np.float32(1 / 255), "s"),
+        tensor(np.uint8(0), "z"),
+        tensor(np.int8(0), "zw"),
+        tensor(np.ones((3, 3, 3, 3), np.int8), "w"),
+        tensor(np.array([1, 1, 2, 2], np.float32), "sizes"),
+    ]
+    nodes = [
+        node("QuantizeLinear", ["input", "s", "z"], ["q"]),
+        node("QLinearConv", ["q", "s", "z", "w", "s", "zw", "s", "z"], ["c"], pads=[1, 1, 1, 1]),
+        node("DequantizeLinear", ["c", "s", "z"], ["d"]),
+        node("Resize", ["d", "", "sizes"], ["output"], mode="nearest"),
+    ]
+    return nodes, weights
+
+
 def test_memory_is_the_gpus(libraries: list[Path], tmp_path: Path) -> None:
     path = str(networks.point(tmp_path / "p.onnx", metadata={"scale": "2"}))
     [budgets], _ = on_the_gpu(libraries, ("budgeted", [path]))
@@ -218,11 +259,6 @@ def test_libraries_of_another_folder_on_the_path_are_found(tmp_path: Path) -> No
 
 
 # ---- the driver alone, the CPU provider computing ----------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return fakegpu.build_driver(tmp_path_factory.mktemp("driver"))
 
 
 def live(driver: Path) -> int:

@@ -11,11 +11,18 @@ import re
 import shutil
 import subprocess
 import sys
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
+import pytest
 from onnx import TensorProto, helper
 from paths import NATIVE
+
+from vs_gansr.engine import cuda_driver, providers
+from vs_gansr.engine.base import CPU, CUDA
 
 PROVIDER = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
 
@@ -77,3 +84,79 @@ def load(libraries: list[Path]) -> None:
     """Loads them so that everything loaded later finds them first."""
     for library in libraries:
         ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+
+
+class CpuSession:
+    """A session on the CPU that says it is CUDA's, and fails as its machine wants it to."""
+
+    def __init__(self, machine: StandIn, real: Any, settings: Any, options: Mapping[str, str]) -> None:
+        self.machine = machine
+        self.real = real
+        self.settings = settings
+        self.options = dict(options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def get_providers(self) -> list[str]:
+        return [CUDA, CPU]
+
+    def io_binding(self) -> CpuBinding:
+        return CpuBinding(self.real)
+
+    def run_with_iobinding(self, binding: CpuBinding, options: Any) -> None:
+        if fault := self.machine.fault(self):
+            raise RuntimeError(fault)
+        self.real.run_with_iobinding(binding.real, options)
+
+
+class CpuBinding:
+    """Inputs and outputs at addresses of the driver's stand-in, which are the processor's."""
+
+    def __init__(self, session: Any) -> None:
+        self.real = session.io_binding()
+
+    def bind_input(self, name: str, device: str, *where: Any) -> None:
+        self.real.bind_input(name, "cpu", *where)
+
+    def bind_output(self, name: str, device: str, *where: Any) -> None:
+        self.real.bind_output(name, "cpu", *where)
+
+
+class StandIn:
+    """A machine with a GPU in this process: the driver's stand-in holds the memory, the CPU computes."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, library: Path) -> None:
+        self.gpu = cuda_driver.Cuda(0, str(library))
+        self.sessions: weakref.WeakSet[CpuSession] = weakref.WeakSet()
+        self.made: list[tuple[Any, dict[str, str]]] = []  # settings and options of all sessions there ever were
+        self.fault: Callable[[CpuSession], str | None] = lambda session: None
+        self.refuse: Callable[[dict[str, str]], str | None] = lambda options: None
+        self._driver = ctypes.CDLL(str(library))
+        self._create = providers.create
+        patch.setitem(cuda_driver._opened, 0, self.gpu)
+        patch.setattr(providers, "tried", lambda provider, device_id: None)
+        patch.setattr(providers, "create", self._made)
+
+    def _made(self, data: bytes, settings: Any, provider: str, device_id: int, chosen: Any = None) -> Any:
+        if provider != CUDA:
+            return self._create(data, settings, provider, device_id, chosen)
+        self.made.append((settings, dict(chosen)))
+        if why := self.refuse(dict(chosen)):
+            raise RuntimeError(why)
+        session = CpuSession(self, self._create(data, settings, CPU, 0), settings, chosen)
+        self.sessions.add(session)
+        return session
+
+    def live(self) -> int:
+        """Streams, events and blocks of memory that nobody gave back."""
+        count: int = self._driver.fakeLive()
+        return count
+
+    def lose(self, status: int = 700) -> None:
+        """Every call fails with `status` from here on; 0 ends that."""
+        self._driver.fakeBreak(status)
+
+    def room(self, more: int) -> None:
+        """So many more streams, events and blocks than now may live at once; -1: as many as wanted."""
+        self._driver.fakeRoom(more)

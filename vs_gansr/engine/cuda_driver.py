@@ -8,18 +8,19 @@ there wherever a GPU is: ONNX Runtime's Python binding has neither pinned memory
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ProviderError, RenderError
+from ..errors import ProviderError, RenderError, ShortageError
 from . import cuda_libraries
+from .cuda_gate import gate
 
-__all__ = ["Bytes", "Cuda", "Device", "Host", "device"]
+__all__ = ["Bytes", "Cuda", "Device", "Host", "device", "lost"]
 
 type Bytes = npt.NDArray[np.uint8]
 
@@ -121,13 +122,17 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cuMemGetInfo_v2": (_pointer, _pointer),
     "cuGetErrorString": (_number, _pointer),
 }
+OUT_OF_MEMORY = 2  # a status
 STREAM_NON_BLOCKING = 1  # does not wait for the process's default stream
 HOST_PORTABLE = 1  # pinned for every context of the process
 EVENT_BLOCKING, EVENT_NO_TIMING = 1, 2
 
 
 class Cuda:
-    """A GPU, through the CUDA driver. Raises ProviderError where it cannot be opened, RenderError later."""
+    """A GPU, through the CUDA driver.
+
+    Raises ProviderError where it cannot be opened, later ShortageError or RenderError.
+    """
 
     name = "cuda"
 
@@ -161,7 +166,8 @@ class Cuda:
             text = ctypes.c_char_p()
             self._driver.cuGetErrorString(status, ctypes.byref(text))
             reason = text.value.decode(errors="replace") if text.value else "unknown error"
-            raise RenderError(f"CUDA driver: {name} says {status}, {reason}")
+            kind = ShortageError if status == OUT_OF_MEMORY else RenderError
+            raise kind(f"CUDA driver: {name} says {status}, {reason}")
 
     def _made(self, name: str, *arguments: Any) -> int:
         """Calls a function whose first argument is where to put the handle or address it makes."""
@@ -179,12 +185,18 @@ class Cuda:
 
     def open_stream(self) -> int:
         stream = self._made("cuStreamCreate", STREAM_NON_BLOCKING)
-        self._events[stream] = self._made("cuEventCreate", EVENT_BLOCKING | EVENT_NO_TIMING)
+        try:
+            self._events[stream] = self._made("cuEventCreate", EVENT_BLOCKING | EVENT_NO_TIMING)
+        except RenderError:
+            self._call("cuStreamDestroy_v2", stream)
+            raise
         return stream
 
     def close_stream(self, stream: int) -> None:
-        self._call("cuEventDestroy_v2", self._events.pop(stream))
-        self._call("cuStreamDestroy_v2", stream)
+        try:
+            self._call("cuEventDestroy_v2", self._events.pop(stream))
+        finally:
+            self._call("cuStreamDestroy_v2", stream)
 
     def wait(self, stream: int, block: bool) -> None:
         if not block:
@@ -221,19 +233,26 @@ class Cuda:
         self._call("cuMemcpyDtoHAsync_v2", memory.ctypes.data, address, memory.nbytes, stream)
 
     def memory(self) -> tuple[int, int]:
-        """Free and total bytes of the GPU, whoever uses them."""
+        """Free and total bytes of the GPU, whoever uses them; called outside `current()` and the gate."""
         free, total = _size(), _size()
-        with self.current():
+        with gate.shared(), self.current():
             self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
         return free.value, total.value
 
 
-@cache
+_opened: dict[int, Cuda] = {}
+_opening = threading.Lock()
+
+
 def device(device_id: int) -> Cuda:
-    """The GPU with this number, opened once a process."""
-    return Cuda(device_id)
+    """The GPU with this number, opened once a process. Raises ProviderError where it cannot be."""
+    with _opening:
+        if device_id not in _opened:
+            _opened[device_id] = Cuda(device_id)
+        return _opened[device_id]
 
 
 def lost(device_id: int) -> str:
     """Why the GPU with this number is lost to this process; empty if it is not, or was never opened."""
-    return device(device_id).lost if device.cache_info().currsize else ""
+    found = _opened.get(device_id)
+    return found.lost if found else ""

@@ -8,7 +8,6 @@ an address that stays.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import weakref
@@ -23,10 +22,10 @@ import onnxruntime as ort
 from ..errors import DeviceLostError, GansrError, ModelError, NotFiniteError, RenderError, one_line
 from ..model.rewrite import cpu_layout, ends, float16
 from ..model.spec import Model
-from . import memory, sessions
+from . import cuda_options, memory, sessions
 from .base import CUDA, EngineKey, cpu_threads
 from .cuda_driver import Device, Host, device
-from .cuda_options import CudaOptions
+from .cuda_options import GRAPHS_SINCE, CudaOptions
 from .cuda_stream import CudaStream, Slot, Transfers
 from .planes import Plane
 
@@ -58,33 +57,38 @@ class Crew:
             self.jobs.put(None)
 
     def leave(self) -> None:
-        """Called by a thread that ends, inside `device.current()`."""
+        """Called by a thread of `threads` that ends, inside `device.current()`; never raises."""
         with self._lock:
             self._left += 1
             last = self._left == len(self.threads)
         while last and self.slots:
-            with contextlib.suppress(GansrError):
-                self.slots.pop().close(self.device)
+            self.slots.pop().close(self.device)
 
 
 def work(
-    crew: Crew, transfers: Transfers, options: CudaOptions, make: MakeSession, ready: SimpleQueue[Exception | None]
+    crew: Crew, transfers: Transfers, options: CudaOptions, make: MakeSession, ready: SimpleQueue[BaseException | None]
 ) -> None:
     """A stream's thread: opens it, reports in any case, then runs slots until it is given None."""
+    opened = False
     try:
         with crew.device.current():
             stream = CudaStream(crew.device, options)
             try:
                 stream.open(transfers, make)
-            except BaseException:
-                stream.close()
-                raise
-            ready.put(None)
-            serve(crew, stream)
-            stream.close()
-            crew.leave()
-    except Exception as error:
-        ready.put(bare(error))
+                opened = True
+                ready.put(None)
+                serve(crew, stream)
+            finally:
+                try:
+                    stream.close()
+                finally:
+                    if opened:
+                        crew.leave()
+    except BaseException as error:
+        if opened:
+            log.warning("a stream of the GPU ended badly: %s", one_line(error))
+        else:
+            ready.put(bare(error))
 
 
 def serve(crew: Crew, stream: CudaStream) -> None:
@@ -99,7 +103,7 @@ def serve(crew: Crew, stream: CudaStream) -> None:
         del slot, outcome
 
 
-def bare(error: Exception) -> Exception:
+def bare[E: BaseException](error: E) -> E:
     """The error without what it was raised through: those frames hold sessions and buffers alive."""
     error.__traceback__ = error.__cause__ = error.__context__ = None
     return error
@@ -138,32 +142,43 @@ class CudaEngine:
     def _start(self, make: MakeSession) -> CudaOptions:
         """Starts the streams' threads one after the other; the options that they could be started with.
 
-        Fewer streams than asked for are better than none.
+        Fewer streams than asked for are better than none. Raises what the first one met.
         """
         crew = self._crew
-        choices = self.key.cuda.simpler() if crew.device.name == "cuda" else [self.key.cuda]
-        failed: Exception | None = None
+        choices = simpler(self.key) if crew.device.name == "cuda" else [self.key.cuda]
+        failed: BaseException | None = None
         while len(crew.threads) < self.key.streams:
-            ready: SimpleQueue[Exception | None] = SimpleQueue()
-            arguments = (crew, self.transfers, choices[0], make, ready)
-            thread = threading.Thread(target=work, args=arguments, name="gansr stream", daemon=True)
-            thread.start()
-            error = ready.get()
+            error = self._start_thread(choices[0], make)
             if error is None:
-                crew.threads.append(thread)
                 continue
-            thread.join()
+            if crew.device.lost:
+                raise DeviceLostError(crew.device.lost)
             if crew.threads:
                 log.warning("%d of %d streams run: %s", len(crew.threads), self.key.streams, one_line(error))
                 break
+            if memory.is_shortage(error):
+                raise error
             failed = failed or error
-            if len(choices) == 1 or memory.is_shortage(error):
-                raise failed if not memory.is_shortage(error) else error
+            if len(choices) == 1:
+                raise failed
             choices.pop(0)
         if failed:
             lost = [name for name in ("graph", "nhwc") if getattr(choices[0], name) != getattr(self.key.cuda, name)]
             log.warning("this network runs without %s: %s", " and ".join(lost), one_line(failed))
         return choices[0]
+
+    def _start_thread(self, options: CudaOptions, make: MakeSession) -> BaseException | None:
+        """Starts one more stream; what keeps it from running, when all that it held is given back."""
+        ready: SimpleQueue[BaseException | None] = SimpleQueue()
+        arguments = (self._crew, self.transfers, options, make, ready)
+        thread = threading.Thread(target=work, args=arguments, name="gansr stream", daemon=True)
+        thread.start()
+        error = ready.get()
+        if error is None:
+            self._crew.threads.append(thread)
+        else:
+            thread.join()
+        return error
 
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         slot = self._free.get()
@@ -196,6 +211,15 @@ class CudaEngine:
             thread.join()
 
 
+def simpler(key: EngineKey) -> list[CudaOptions]:
+    """What to try one after the other; without CUDA graphs where ONNX Runtime is too old for them, which is told."""
+    options = key.cuda
+    if options.graph and not cuda_options.graphs_are_sound():
+        log.warning("ONNX Runtime %s is too old for CUDA graphs, %d.%d is needed", ort.__version__, *GRAPHS_SINCE)
+        options = replace(options, graph=False)
+    return options.simpler()
+
+
 def place_of(key: EngineKey) -> Device:
     """Where the pictures of an engine are computed: its GPU, or ordinary memory. Raises ProviderError."""
     return device(key.device_id) if key.provider == CUDA else Host()
@@ -213,7 +237,9 @@ def session_maker(model: Model, key: EngineKey) -> MakeSession:
     of_each = replace(key, threads=max(1, cpu_threads() // key.streams))
 
     def session(options: CudaOptions, stream: int) -> ort.InferenceSession:
-        chosen = options.provider_options(key.device_id, stream, key.limit) if key.provider == CUDA else None
+        chosen = (
+            options.provider_options(key.device_id, key.precision, stream, key.limit) if key.provider == CUDA else None
+        )
         try:
             return sessions.create(wrapped, of_each, chosen)
         except GansrError:

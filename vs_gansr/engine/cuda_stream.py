@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -18,10 +17,11 @@ from ..model.spec import ModelSpec
 from . import memory
 from .base import EngineKey
 from .cuda_driver import Bytes, Device
+from .cuda_gate import gate
 from .cuda_options import CudaOptions
 from .planes import Plane
 
-__all__ = ["CudaStream", "Gate", "Slot", "Transfers"]
+__all__ = ["CudaStream", "Slot", "Transfers"]
 
 ALIGNMENT = 256  # bytes; what cudaMalloc gives, and enough for every vector load
 
@@ -68,8 +68,12 @@ class Slot:
         with gate.shared():
             self.upload = device.allocate_host(into, pinned)
             """What goes to the device, as bytes."""
-            self.download = device.allocate_host(out, pinned)
-            """What comes from it."""
+            try:
+                self.download = device.allocate_host(out, pinned)
+                """What comes from it."""
+            except BaseException:
+                device.free_host(self.upload)
+                raise
         self.inputs: list[Plane] = list(samples(self.upload, transfers.takes, transfers.input))
         """The input planes, views of `upload`."""
         self.outputs: list[Plane] = list(samples(self.download, transfers.gives, transfers.output))
@@ -80,56 +84,17 @@ class Slot:
         """One outcome for each run."""
 
     def close(self, device: Device) -> None:
-        """Gives the memory back."""
+        """Gives the memory back, as far as the device still takes it."""
         self.inputs, self.outputs = [], []
         with gate.shared():
             for buffer in (self.upload, self.download):
-                device.free_host(buffer)
+                with contextlib.suppress(Exception):
+                    device.free_host(buffer)
 
 
 def samples(memory: Bytes, kind: np.dtype[Any], shape: tuple[int, int, int]) -> Plane:
     """The first bytes of a buffer as planes."""
     return memory[: kind.itemsize * math.prod(shape)].view(kind).reshape(shape)
-
-
-class Gate:
-    """Lets many pass at once, or one alone: while a CUDA graph is captured no other thread may touch the GPU."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._inside = 0
-        self._alone = 0
-
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        """Waits while somebody is alone or wants to be."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Waits until all others have left."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._alone += 1  # whoever comes now waits
-            self._changed.wait_for(lambda: not self._inside)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._alone -= 1
-                self._changed.notify_all()
-
-
-gate = Gate()
-abandoned: list[object] = []  # sessions on devices that are lost
 
 
 class CudaStream:
@@ -152,13 +117,36 @@ class CudaStream:
         self._run_options.log_severity_level = 4
 
     def open(self, transfers: Transfers, make: Callable[[CudaOptions, int], ort.InferenceSession]) -> None:
-        """Takes memory, makes the session, and lets ONNX Runtime allocate what it needs and capture its graph."""
+        """Takes memory, makes the session, and lets ONNX Runtime allocate what it needs and capture its graph.
+
+        Raises what `make` raises, ShortageError, DeviceLostError or RenderError.
+        """
+        try:
+            self._open(transfers, make)
+        except Exception as error:
+            if memory.is_loss(error):
+                raise self._told(error) from error
+            raise
+
+    def _open(self, transfers: Transfers, make: Callable[[CudaOptions, int], ort.InferenceSession]) -> None:
         device = self.device
         with gate.shared():
             self.handle = device.open_stream()
             for size in transfers.sizes():
                 self.memory.append(device.allocate(size))
             self.session = make(self.options, self.handle if self.options.own_stream else 0)
+        self._bind(transfers)
+        slot = Slot(device, transfers, self.options.pinned)
+        try:
+            with gate.alone():
+                for _ in range(2):
+                    self._run(slot)
+        finally:
+            slot.close(device)
+
+    def _bind(self, transfers: Transfers) -> None:
+        """Ties the session's inputs and outputs to their addresses."""
+        assert self.session is not None
         self.binding = self.session.io_binding()
         into, out = self.memory
         [entry], [result, watch] = self.session.get_inputs(), self.session.get_outputs()
@@ -168,16 +156,9 @@ class CudaStream:
             (self.binding.bind_output, watch.name, np.float32, (1,), out + transfers.watch),
         )
         for bind, name, kind, shape, address in places:
-            bind(name, device.name, device.id, kind, shape, address)
+            bind(name, self.device.name, self.device.id, kind, shape, address)
         if self.handle and self.options.own_stream:  # the copy back is ordered behind the run: one wait is enough
             self._run_options.add_run_config_entry("disable_synchronize_execution_providers", "1")
-        slot = Slot(device, transfers, self.options.pinned)
-        try:
-            with gate.alone():
-                for _ in range(2):
-                    self._run(slot)
-        finally:
-            slot.close(device)
 
     def run(self, slot: Slot) -> None:
         """Computes the slot's outputs from its inputs. Raises ShortageError, DeviceLostError or RenderError."""
@@ -185,46 +166,65 @@ class CudaStream:
             self._run(slot)
 
     def _run(self, slot: Slot) -> None:
+        if self.device.lost:
+            raise DeviceLostError(self.device.lost)
+        try:
+            self._compute(slot)
+        except Exception as error:
+            raise self._told(error) from error
+
+    def _compute(self, slot: Slot) -> None:
+        """Raises what ONNX Runtime or the driver said; nothing touches the slot any more when it returns."""
         if self.session is None:
             raise RenderError("the stream is not open")
         device, block = self.device, self.options.block
         try:
-            try:
-                device.upload(self.memory[0], slot.upload, self.handle)
-                if not self.options.own_stream:
-                    device.wait(self.handle, block)
-                self.session.run_with_iobinding(self.binding, self._run_options)
-                device.download(slot.download, self.memory[1], self.handle)
-            except Exception as error:
-                with contextlib.suppress(GansrError):  # nothing may touch the slot any more; the reason is known
-                    device.wait(self.handle, block)
-                raise error
-            device.wait(self.handle, block)
+            device.upload(self.memory[0], slot.upload, self.handle)
+            if not self.options.own_stream:
+                device.wait(self.handle, block)
+            self.session.run_with_iobinding(self.binding, self._run_options)
+            device.download(slot.download, self.memory[1], self.handle)
         except Exception as error:
-            failure = told(error)
-            if isinstance(failure, DeviceLostError):
-                device.lost = str(failure)
-            raise failure from error
+            try:
+                device.wait(self.handle, block)
+            except GansrError as later:  # of no interest beside the reason, unless it says that all is lost
+                if memory.is_loss(later) and not memory.is_loss(error):
+                    raise RenderError(f"{one_line(error, 200)}; {later}") from error
+            raise
+        device.wait(self.handle, block)
+
+    def _told(self, error: Exception) -> RenderError:
+        """What ONNX Runtime or the driver said, as what it means for the picture; notes a device that is lost."""
+        if isinstance(error, RenderError) and type(error) is not RenderError:
+            return error
+        lost = memory.is_loss(error)
+        kind = DeviceLostError if lost else ShortageError if memory.is_shortage(error) else RenderError
+        failure = kind(f"ONNX Runtime failed: {one_line(error)}")
+        if lost:
+            self.device.lost = str(failure)
+        return failure
 
     def close(self) -> None:
-        """Gives everything back, as far as the device still takes it."""
-        if self.device.lost:  # destroying a session then ends the process
-            abandoned.append((self.session, self.binding))
+        """Gives everything back, as far as the device still takes it; never raises."""
+        if self.device.lost:
+            for thing in (self.session, self.binding):
+                leak(thing)
+            self.session = self.binding = None
             return
         with gate.shared():
             self.binding = self.session = None
             while self.memory:
-                with contextlib.suppress(GansrError):
+                with contextlib.suppress(Exception):
                     self.device.free(self.memory.pop())
             if self.handle:
                 handle, self.handle = self.handle, 0
-                with contextlib.suppress(GansrError):
+                with contextlib.suppress(Exception):
                     self.device.close_stream(handle)
 
 
-def told(error: Exception) -> RenderError:
-    """What ONNX Runtime or the driver said, as what it means for the frame."""
-    if isinstance(error, RenderError) and type(error) is not RenderError:
-        return error
-    kind = ShortageError if memory.is_shortage(error) else DeviceLostError if memory.is_loss(error) else RenderError
-    return kind(f"ONNX Runtime failed: {one_line(error)}")
+def leak(thing: object) -> None:
+    """Keeps a thing alive until the process is gone, even while Python ends: its destructor would end the process.
+
+    What CUDA's sessions free on a device that is lost fails, and ONNX Runtime fails in a destructor then.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))

@@ -31,5 +31,14 @@ def make(model: Model, key: EngineKey) -> Engine:
 
 
 def acquire(model: Model, key: EngineKey) -> Lease[Engine]:
-    """The engine for `key`, from the cache or new."""
-    return engines.acquire(key, lambda: make(model, key))
+    """The engine for `key`, from the cache or new; those that nobody holds make room for it. Raises as `make` does."""
+
+    def make_room() -> Engine:
+        try:
+            return make(model, key)
+        except ShortageError:
+            if not engines.clear():
+                raise
+        return make(model, key)
+
+    return engines.acquire(key, make_room)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import ArgumentError, ShortageError, one_line
 from ..model.spec import Model
-from . import cuda_driver, memory, tiles
+from . import cuda_driver, engines, memory, tiles
 from .base import CUDA, EngineKey
 from .planes import Ramp
 from .tiles import Tile
@@ -170,8 +170,16 @@ class TilePlanner:
         return self.need(width, height) <= self.budget
 
     def device_memory(self) -> int | None:
-        """Bytes free on a device with memory of its own, None where pictures live in the machine's."""
-        return cuda_driver.device(self.key.device_id).memory()[0] if self.key.provider == CUDA else None
+        """Bytes to be had on a device with memory of its own, None where pictures live in the machine's.
+
+        What engines that nobody holds keep there counts: they yield.
+        """
+        if self.key.provider != CUDA:
+            return None
+        place = (CUDA, self.key.device_id)
+        idle = sum(size for key, size in engines.engines.idle().items() if (key.provider, key.device_id) == place)
+        free, total = cuda_driver.device(self.key.device_id).memory()
+        return min(free + idle, total)
 
     def need(self, width: int, height: int) -> int:
         """Bytes that an engine of this size takes."""

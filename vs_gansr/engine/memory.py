@@ -34,9 +34,10 @@ SHORTAGE = re.compile(
     r"|cannot allocate memory|insufficient memory|available memory of|cuda failure 2\b",
     re.IGNORECASE,
 )
-# What CUDA says once a kernel has gone astray: no call of this process succeeds any more (cudaErrorIllegalAddress,
-# LaunchTimeout, 709 to 721, Unknown), nor may anything be destroyed.
-LOSS = re.compile(r"(?:cuda failure|error|says) (?:700|702|709|71\d|72[01]|999)\b", re.IGNORECASE)
+# What CUDA says once a kernel has gone astray or the hardware has: no call of this process succeeds any more
+# (214, 220 uncorrectable errors; 700 illegal address, 702 timeout, 709, 710 and 714 to 719, 721, 999 unknown), nor may
+# anything be destroyed. Others between them (701, 712, 713, 720) concern one call alone.
+LOSS = re.compile(r"(?:cuda failure|error|says) (?:214|220|700|702|709|71[04-9]|721|999)\b", re.IGNORECASE)
 
 
 def is_shortage(error: BaseException) -> bool:

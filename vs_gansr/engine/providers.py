@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..errors import ProviderError, one_line
 from . import cuda_driver, cuda_libraries
 from .base import CPU, CUDA
+from .cuda_gate import gate
 from .cuda_options import CudaOptions
 
 __all__ = [
@@ -58,12 +59,12 @@ def full_name(provider: str) -> str:
     raise ProviderError(f'unknown provider "{provider}"; this ONNX Runtime has: {names}')
 
 
-def options(provider: str, device_id: int) -> dict[str, str]:
-    """Options a session on `provider` is created with."""
+def options(provider: str, device_id: int, precision: str = "fp32") -> dict[str, str]:
+    """Options a session on `provider` is created with that computes in `precision`."""
     if provider == CPU:
         return {}
     if provider == CUDA:
-        return CudaOptions().provider_options(device_id)
+        return CudaOptions().provider_options(device_id, precision)
     return {"device_id": str(device_id)}
 
 
@@ -82,10 +83,12 @@ def tried(provider: str, device_id: int) -> str | None:
     if provider == CUDA and (found := cuda_libraries.trouble(device_id)):
         return found
     try:
-        session = create(trial_network(), ort.SessionOptions(), provider, device_id)
-        if provider not in session.get_providers():
-            return "ONNX Runtime could not load it and would fall back to the CPU"
-        session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
+        with gate.shared():
+            half = options(provider, device_id, "fp16")
+            session = create(trial_network(), ort.SessionOptions(), provider, device_id, half)
+            if provider not in session.get_providers():
+                return "ONNX Runtime could not load it and would fall back to the CPU"
+            session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
     except Exception as error:  # the binding raises types of its own
         return f"{one_line(error)}{NEEDS_CUDA if provider == CUDA else ''}"
     return None
@@ -100,7 +103,7 @@ def create(
 ) -> ort.InferenceSession:
     """A session on `provider` that logs nothing; `chosen` replaces the provider's usual options."""
     settings.log_severity_level = 4
-    given = dict(chosen) if chosen is not None else options(provider, device_id)
+    given = dict(options(provider, device_id) if chosen is None else chosen)
     return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
 
 

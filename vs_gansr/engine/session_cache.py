@@ -121,9 +121,14 @@ class SessionCache[K: Hashable, V: Closable]:
         if idle:
             close(entry)
 
-    def clear(self) -> None:
-        """Closes every value that nobody holds."""
-        self._drop(lambda idle: list(idle))
+    def clear(self) -> int:
+        """Closes every value that nobody holds; how many there were."""
+        return self._drop(lambda idle: list(idle))
+
+    def idle(self) -> dict[K, int]:
+        """Keys of the values that nobody holds, and the bytes that each keeps."""
+        with self._lock:
+            return {key: entry.size for key, entry in self._entries.items() if not entry.holders}
 
     def __iter__(self) -> Iterator[K]:
         """Keys of what it holds or is making."""
@@ -162,7 +167,7 @@ class SessionCache[K: Hashable, V: Closable]:
 
         self._drop(surplus)
 
-    def _drop(self, choose: Callable[[dict[K, Entry[V]]], list[K]]) -> None:
+    def _drop(self, choose: Callable[[dict[K, Entry[V]]], list[K]]) -> int:
         with self._lock:
             idle = {key: entry for key, entry in list(self._entries.items()) if not entry.holders}
             dropped = [self._entries.pop(key) for key in choose(idle)]
@@ -174,6 +179,7 @@ class SessionCache[K: Hashable, V: Closable]:
                 self._timer.start()
         for entry in dropped:
             close(entry)
+        return len(dropped)
 
     def _tick(self) -> None:
         with self._lock:

@@ -29,12 +29,13 @@ def create(proto: onnx.ModelProto, key: EngineKey, options: Mapping[str, str] | 
     # Spinning threads would take the time of whatever else runs in the process: colour, sources, encoders.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A pattern is planned after the first run, beside what that run holds: twice the memory, no faster.
-    settings.enable_mem_pattern = False
+    settings.enable_mem_pattern = key.cuda.plan_memory
     if key.provider == CPU and cpu_layout.BLOCKED:
         with rewriting():
             proto = cpu_layout.for_cpu(proto)
     try:
-        session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id, options)
+        chosen = providers.options(key.provider, key.device_id, key.precision) if options is None else options
+        session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id, chosen)
     except Exception as error:
         if memory.is_shortage(error):
             raise ShortageError(f"no memory for a session: {one_line(error)}") from error

@@ -9,6 +9,7 @@ from ..engine import memory, probe, providers
 from ..engine.base import CPU, CUDA, EngineKey, cpu_threads
 from ..engine.layout import Limits
 from ..engine.recovery import Choice
+from ..errors import ArgumentError
 from ..model import library
 from .settings import Settings
 
@@ -31,16 +32,30 @@ class Chosen:
 
 def choose(settings: Settings) -> Chosen:
     """Picks provider, precision and model, in the order they depend on each other. Raises GansrError."""
-    provider, passed = providers.pick(settings.provider, settings.device_id)
-    choice = choice_on(provider, settings)
+    provider, passed = pick(settings)
+    on_cpu = replace(settings, device_id=0)
+    choice = choice_on(provider, on_cpu if provider == CPU else settings)
     why = f" ({'; '.join(passed)})" if passed else ""
     named = settings.provider.lower() != "auto"
     return Chosen(
         choice=choice,
-        fallback=None if named or provider == CPU else lambda: choice_on(CPU, replace(settings, device_id=0)),
+        fallback=None if named or provider == CPU else lambda: choice_on(CPU, on_cpu),
         limits=Limits(settings.tilesize, settings.overlap, settings.memory),
         summary=f"{choice.model.spec.name} in {choice.key.precision} on {providers.short_name(provider)}{why}",
     )
+
+
+def pick(settings: Settings) -> tuple[str, list[str]]:
+    """The provider, and why better ones were passed over. Raises ProviderError, and ArgumentError for int8 on CUDA."""
+    provider, passed = providers.pick(settings.provider, settings.device_id)
+    if settings.precision != "int8" or provider != CUDA:
+        return provider, passed
+    if settings.provider.lower() != "auto":
+        raise ArgumentError(
+            f'precision "int8" does not run on provider "{settings.provider}", which has no integer convolutions; '
+            'use precision="fp16", or provider="CPU"'
+        )
+    return CPU, [*passed, "CUDA: it has no integer convolutions"]
 
 
 def choice_on(provider: str, settings: Settings) -> Choice:
@@ -51,7 +66,8 @@ def choice_on(provider: str, settings: Settings) -> Choice:
         precision = "int8"
     model = probe.describe(library.load(name, precision))
     if precision == "auto":
-        precision = "fp16" if provider == CUDA else model.spec.precision
+        half = provider == CUDA and model.spec.precision != "int8"
+        precision = "fp16" if half else model.spec.precision
     processors = cpu_threads()
     # Two at once need more memory, so smaller tiles: not for networks that look further than a tile's margin.
     pairs = settings.num_streams is None and model.spec.radius is not None

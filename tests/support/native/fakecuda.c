@@ -1,4 +1,5 @@
-/* A CUDA driver without a GPU: device memory is ordinary memory, copies are done at once, calls are checked. */
+/* A CUDA driver without a GPU: device memory is ordinary memory, copies are done at once, calls are checked.
+ * fakeBreak makes every call fail from then on, as after an illegal access; fakeRoom limits what can be taken. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,13 +8,18 @@ enum { OUT_OF_MEMORY = 2, INVALID_DEVICE = 101, INVALID_CONTEXT = 201, INVALID_H
 
 typedef unsigned long long Address;
 static int live; /* streams, events and memory that nobody gave back */
+static int broken, room = -1; /* the status of every call, 0 for none; how many may live, -1 for any */
 static _Thread_local int depth;
 
 int fakeLive(void) { return live; }
+void fakeBreak(int status) { broken = status; }
+void fakeRoom(int more) { room = more < 0 ? -1 : live + more; }
 
 static int make(void **out, size_t size) {
-    if (!depth)
-        return INVALID_CONTEXT;
+    if (broken || !depth)
+        return broken ? broken : INVALID_CONTEXT;
+    if (room >= 0 && live >= room)
+        return OUT_OF_MEMORY;
     if (size > 1ULL << 32)
         return OUT_OF_MEMORY;
     live++;
@@ -22,6 +28,8 @@ static int make(void **out, size_t size) {
 }
 
 static int destroy(void *handle) {
+    if (broken)
+        return broken;
     if (!depth || !handle)
         return depth ? INVALID_HANDLE : INVALID_CONTEXT;
     live--;
@@ -30,8 +38,8 @@ static int destroy(void *handle) {
 }
 
 static int copy(void *to, const void *from, size_t size, const void *stream) {
-    if (!depth || !stream)
-        return INVALID_HANDLE;
+    if (broken || !depth || !stream)
+        return broken ? broken : INVALID_HANDLE;
     memcpy(to, from, size);
     return 0;
 }
@@ -45,11 +53,11 @@ int cuCtxPushCurrent_v2(void *context) { return depth++, context == CONTEXT ? 0 
 int cuCtxPopCurrent_v2(void **context) { return *context = CONTEXT, depth-- > 0 ? 0 : INVALID_CONTEXT; }
 int cuStreamCreate(void **stream, unsigned flags) { return flags == 1 ? make(stream, 64) : INVALID_HANDLE; }
 int cuStreamDestroy_v2(void *stream) { return destroy(stream); }
-int cuStreamSynchronize(void *stream) { return stream && depth ? 0 : INVALID_HANDLE; }
+int cuStreamSynchronize(void *stream) { return broken ? broken : stream && depth ? 0 : INVALID_HANDLE; }
 int cuEventCreate(void **event, unsigned flags) { return flags == 3 ? make(event, 64) : INVALID_HANDLE; }
 int cuEventDestroy_v2(void *event) { return destroy(event); }
 int cuEventRecord(void *event, void *stream) { return event && stream && depth ? 0 : INVALID_HANDLE; }
-int cuEventSynchronize(void *event) { return event && depth ? 0 : INVALID_HANDLE; }
+int cuEventSynchronize(void *event) { return broken ? broken : event && depth ? 0 : INVALID_HANDLE; }
 int cuMemAlloc_v2(Address *address, size_t size) { return make((void **)address, size); }
 int cuMemFree_v2(Address address) { return destroy((void *)address); }
 int cuMemHostAlloc(void **memory, size_t size, unsigned flags) { return flags == 1 ? make(memory, size) : INVALID_HANDLE; }

@@ -233,7 +233,7 @@ def time_bare(job: Job) -> Result:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = key.threads
     proto = sessions.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
-    chosen = [(key.provider, providers.options(key.provider, 0))]
+    chosen = [(key.provider, providers.options(key.provider, 0, key.precision))]
     begin = time.perf_counter()
     bare = ort.InferenceSession(proto.SerializeToString(), settings, providers=chosen)
     shape = (DISTINCT, 1, loaded.spec.inputs, job.height, job.width)
