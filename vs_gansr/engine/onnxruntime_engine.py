@@ -2,18 +2,12 @@
 
 A picture goes through a Stream: an input and an output buffer that stay where they are, so that nothing is allocated
 per frame.
-
-On a CPU two pictures at once with half of the processors each are quicker than one after the other with all: threads
-wait for each other at every layer, and meanwhile nobody copies. A picture that is alone would then take twice as long,
-as in a preview, so there may be one more stream, with all the processors, for such.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +20,7 @@ from ..model.spec import Model, ModelSpec
 from . import memory, planes, sessions
 from .base import CPU, EngineKey
 from .planes import Plane, Tensor
+from .streams import StreamPool
 
 __all__ = ["OnnxRuntimeEngine", "Stream"]
 
@@ -79,26 +74,23 @@ class OnnxRuntimeEngine:
         self.spec = model.spec
         self.key = key
         self.shuffle: Shuffle | None = None
-        self._streams: queue.LifoQueue[Stream] = queue.LifoQueue()
-        self._alone: Stream | None = None
-        self._wanted = 0  # how many callers have a stream or wait for one
-        self._lock = threading.Lock()
         try:
             session, cells = self._session(model, key)
-            for _ in range(key.streams):
-                self._streams.put(Stream(session, model.spec, key, cells))
+            streams = [Stream(session, model.spec, key, cells) for _ in range(key.streams)]
+            alone = None
             if key.alone:
                 session, cells = self._session(model, replace(key, threads=key.alone))
-                self._alone = Stream(session, model.spec, key, cells)
+                alone = Stream(session, model.spec, key, cells)
         except MemoryError as error:
             raise ShortageError(f"no memory for pictures of {key.width}x{key.height}") from error
+        self._pool = StreamPool(streams, alone)
 
     def _session(self, model: Model, key: EngineKey) -> tuple[ort.InferenceSession, int | None]:
         """A session and, if it leaves the last depth-to-space to `shuffle`, its channels."""
         session, cells = self._without_shuffle(model, key)
         if session is None:
             session = sessions.create(sessions.fix(onnx.load_model_from_string(model.data), model.spec, key), key)
-            sessions.check_output(session, model.spec, key)
+            sessions.check_output(session.get_outputs()[0].shape, model.spec, key)
         return session, cells
 
     def _without_shuffle(self, model: Model, key: EngineKey) -> tuple[ort.InferenceSession | None, int | None]:
@@ -118,22 +110,9 @@ class OnnxRuntimeEngine:
         self.shuffle = taken
         return session, shape[1]
 
-    @contextmanager
-    def stream(self) -> Iterator[Stream]:
+    def stream(self) -> AbstractContextManager[Stream]:
         """Waits for a free stream and lends it."""
-        with self._lock:
-            self._wanted += 1
-            alone = self._alone if self._wanted == 1 else None
-        try:
-            stream = alone or self._streams.get()
-            try:
-                yield stream
-            finally:
-                if stream is not alone:
-                    self._streams.put(stream)
-        finally:
-            with self._lock:
-                self._wanted -= 1
+        return self._pool.lend()
 
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         spec = self.spec
@@ -148,6 +127,4 @@ class OnnxRuntimeEngine:
         return memory.need(self.spec, self.key)
 
     def close(self) -> None:
-        self._alone = None
-        while not self._streams.empty():
-            self._streams.get()
+        self._pool.clear()

@@ -19,8 +19,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ProviderError, one_line
-from . import cuda_driver, cuda_libraries
-from .base import CPU, CUDA
+from . import cuda_driver, cuda_libraries, openvino_runtime
+from .base import CPU, CUDA, OPENVINO
 from .cuda_options import CudaOptions
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
 
 SUFFIX = "ExecutionProvider"
 AUTO_ORDER = (CUDA, CPU)  # best first; TensorRT and others run when they are named
+MISSING = {"openvino": 'for OpenVINO: pip install "openvino>=2025.3"'}
 NEEDS_CUDA = "; CUDA 13 needs a GPU of the Turing generation or later and driver 580 or later"
 
 
@@ -45,17 +46,19 @@ def short_name(provider: str) -> str:
 
 
 def listed() -> list[str]:
-    """Every provider this build of ONNX Runtime was compiled with, usable here or not."""
-    return list(ort.get_available_providers())
+    """Every provider this build of ONNX Runtime was compiled with, usable here or not, and OpenVINO if installed."""
+    return [*ort.get_available_providers(), *([OPENVINO] if openvino_runtime.installed() else [])]
 
 
 def full_name(provider: str) -> str:
     """ONNX Runtime's name for `CUDA`, `cpu`, `TensorrtExecutionProvider` ...; ProviderError if not listed."""
-    for known in listed():
+    names = listed()
+    for known in sorted(names, key=lambda name: name != OPENVINO):  # ONNX Runtime may have one of the same short name
         if provider.lower() in (known.lower(), short_name(known).lower()):
             return known
-    names = ", ".join(["auto", *map(short_name, listed())])
-    raise ProviderError(f'unknown provider "{provider}"; this ONNX Runtime has: {names}')
+    missing = f"; {MISSING[provider.lower()]}" if provider.lower() in MISSING else ""
+    known = ", ".join(["auto", *dict.fromkeys(map(short_name, names))])
+    raise ProviderError(f'unknown provider "{provider}"; there are: {known}{missing}')
 
 
 def options(provider: str, device_id: int) -> dict[str, str]:
@@ -79,6 +82,8 @@ def tried(provider: str, device_id: int) -> str | None:
     """The same, found by a trial once a process."""
     if provider == CPU:
         return None if device_id == 0 else f"device_id {device_id} does not exist, the CPU is device 0"
+    if provider == OPENVINO:
+        return openvino_runtime.trouble(device_id, trial_network())
     if provider == CUDA and (found := cuda_libraries.trouble(device_id)):
         return found
     try:
