@@ -74,7 +74,7 @@ def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelPr
 
 
 def check_output(shape: Sequence[object], spec: ModelSpec, key: EngineKey) -> None:
-    """ModelError unless `shape`, of a network's output, is that of a picture `scale` times as large with as many channels."""
+    """ModelError unless `shape`, that of a network's output, is a picture `scale` times as large, channels and all."""
     want = [1, spec.channels, key.height * spec.scale, key.width * spec.scale]
     known = shape and all(isinstance(d, int) for d in shape)
     if known and list(shape) != want:
