@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,9 @@ class ShimBuildHook(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         root = Path(self.root)
-        build = root / "build" / "shim"
-        shutil.rmtree(build, ignore_errors=True)
+        # A folder of this build's own, because another pip may build from the same checkout.
+        build = Path(tempfile.mkdtemp(prefix="gansr-shim-"))
+        atexit.register(shutil.rmtree, build, ignore_errors=True)
         meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
         subprocess.run([*meson, "setup", str(build), str(root)], check=True)
         subprocess.run([*meson, "compile", "-C", str(build)], check=True)

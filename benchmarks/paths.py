@@ -9,7 +9,13 @@ SHARED = ROOT.parent / "shared"
 """Material beside the checkout: clips, stills, other people's networks. May be missing."""
 
 CLIPS = SHARED / "data" / "eval" / "clips"
-"""The evaluation clips."""
+"""The evaluation clips that every figure so far was taken on."""
+
+FILMED = SHARED / "data" / "eval" / "filmed"
+"""More of them, all filmed; lossy files, to be halved before use."""
+
+STILLS = SHARED / "data" / "eval" / "stills"
+"""Evaluation stills, lossless."""
 
 RECIPES = ROOT / "scripts" / "recipes"
 """One TOML file for each model that is trained here."""

@@ -25,8 +25,12 @@ The map of the house, each room importing only those below it:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+# ONNX Runtime reads this while it is imported; a call afterwards comes too late to keep it from reporting.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from .errors import ArgumentError, GansrError, ModelError, ProviderError, RenderError
 

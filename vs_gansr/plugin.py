@@ -7,6 +7,7 @@ callable that does the work, which is how the arguments arrive as Python objects
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
@@ -39,6 +40,10 @@ def answer(function: str, **arguments: Any) -> Answer:
         return {"error": f"{function}: {type(error).__name__}: {one_line(error)}"}
 
 
+# The core's threads do not live on in a child that a fork makes: whoever waits for a frame there waits for ever.
+PROCESS = os.getpid()
+
+
 def upscale(
     clip: vs.VideoNode,
     tilesize: int | Sequence[int] | None = None,
@@ -48,6 +53,11 @@ def upscale(
     from .filter.graph import build
     from .filter.settings import Settings
 
+    if os.getpid() != PROCESS:
+        raise ArgumentError(
+            "this process was forked from one that uses VapourSynth, whose threads are not in it; "
+            'start it afresh, as by multiprocessing.get_context("spawn")'
+        )
     for name in ("model", "provider", "precision"):
         if isinstance(rest.get(name), bytes):
             raise ArgumentError(f"{name} {rest[name]!r} is not valid UTF-8")

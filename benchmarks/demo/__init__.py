@@ -1,1 +1,1 @@
-"""What scripts/demo shows: `clip` draws its own little film, `sheet` lays crops side by side."""
+"""What scripts/demo runs: `__main__` upscales and shows, `film` draws the clip that it makes where it is given none."""

@@ -1,11 +1,12 @@
 """Upscales a clip for real: a .vpy script, vspipe, ffmpeg; leaves demo/demo.mp4 and demo/side-by-side.png.
 
-Without a file it makes its own clip, of which it knows the original; see showcase/clip.py.
+Without a file it makes its own clip, of which it knows the original; see film.py.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import subprocess
 import sys
 import time
@@ -18,10 +19,10 @@ import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 import vapoursynth as vs
 from PIL import Image
+
+from benchmarks import sheets
 from benchmarks.demo import film
 from benchmarks.paths import ROOT
-from benchmarks.demo import sheet as picture
-
 from vs_gansr.colour import tags
 from vs_gansr.model.library import default_model
 
@@ -32,6 +33,9 @@ TAGS = {"_Matrix": "colorspace", "_Primaries": "color_primaries", "_Transfer": "
 COUNTED_FROM_1 = {"_Range": "range", "_ChromaLocation": "chroma_location"}
 LOW_RATE = ("-c:v", "libx264", "-preset", "medium", "-crf", "26")
 GOOD = ("-c:v", "libx264", "-preset", "medium", "-crf", "15", "-movflags", "+faststart")
+
+CROP = (156, 96)
+"""Width and height of a crop of the sheet, in pixels of the large frame."""
 
 SCRIPT = """\
 # Written by scripts/demo. Try it: vspipe -c y4m {name} - | ffmpeg -i - out.mp4
@@ -70,7 +74,7 @@ def main() -> None:
     sheet = side_by_side(small, large, looks, Path(arguments.model).stem if arguments.model else default_model())
     sheet.save(folder / "side-by-side.png")
     print(f"{result}: {large.width}x{large.height} from {small.width}x{small.height}, {large.num_frames} frames")
-    print(f"{folder / 'side-by-side.png'}: crops at {picture.ZOOM}00 %")
+    print(f"{folder / 'side-by-side.png'}: crops at {sheets.ZOOM}00 %")
     print(f"{script}: the script that did it; the clip it reads is {source}")
     print(f"{large.num_frames / seconds:.1f} fps in all ({seconds:.1f} s: start, decoding, upscaling, encoding)")
 
@@ -186,28 +190,40 @@ def open_video(path: Path) -> vs.VideoNode:
 
 
 def side_by_side(small: vs.VideoNode, large: vs.VideoNode, looks: list[Look], model: str) -> Image.Image:
-    """Input, Lanczos, ours and, where known, the original, at the same places."""
-    looks = [look for look in looks if look.frame < large.num_frames]
-    if not looks:
-        middle = large.num_frames // 2
-        looks = [Look(middle, x, y) for x, y in picture.busiest(rgb(large, middle))]
-    size = (large.width, large.height)
-    lanczos = small.resize.Lanczos(*size)
-    columns = [
-        picture.Version("input (nearest)", [rgb(small, look.frame) for look in looks]),
-        picture.Version("Lanczos", [rgb(lanczos, look.frame) for look in looks]),
-        picture.Version(f"vs-gansr {model}", [rgb(large, look.frame) for look in looks]),
-    ]
-    originals = [look.original for look in looks if look.original is not None]
-    if originals:
-        columns.append(picture.Version("original", originals))
-    return picture.sheet(columns, [(look.x, look.y) for look in looks], size)
+    """Input, Lanczos, ours and, where known, the original, at the same places: a row for each place."""
+    looks = [look for look in looks if look.frame < large.num_frames] or busiest(large, large.num_frames // 2)
+    versions = {"input (nearest)": small, "Lanczos": small.resize.Lanczos(large.width, large.height)}
+    versions[f"vs-gansr {model}"] = large
+    rows = []
+    for look in looks:
+        pictures = {name: sheets.rgb(clip, look.frame) for name, clip in versions.items()}
+        if look.original is not None:
+            pictures["original"] = look.original
+        box = around(look.x, look.y, (large.width, large.height))
+        rows.append({name: sheets.crop(picture, box, large.width) for name, picture in pictures.items()})
+    tiles = [sheets.Tile("" if n else name, tile) for n, row in enumerate(rows) for name, tile in row.items()]
+    return sheets.sheet(tiles, len(rows[0]))
 
 
-def rgb(clip: vs.VideoNode, n: int) -> Image.Image:
-    """Frame n as a picture."""
-    with clip.resize.Bicubic(format=vs.RGB24).get_frame(n) as frame:
-        return Image.fromarray(np.stack([np.asarray(frame[plane]) for plane in range(3)], axis=-1))
+def busiest(clip: vs.VideoNode, n: int) -> list[Look]:
+    """The most detailed crop of each quarter of frame n; of all of it where a quarter has no room for one."""
+    frame = np.asarray(sheets.rgb(clip, n).convert("L"))
+    parts = [1, 2][clip.height >= 2 * CROP[1] and clip.width >= 2 * CROP[0]]
+    height, width = clip.height // parts, clip.width // parts
+    found = []
+    for top, left in itertools.product(range(0, parts * height, height), range(0, parts * width, width)):
+        box = sheets.richest(sheets.slopes(frame[top : top + height, left : left + width]), CROP)
+        assert box is not None  # nothing is taken
+        found.append(Look(n, left + (box[0] + box[2]) / 2, top + (box[1] + box[3]) / 2))
+    return found
+
+
+def around(x: float, y: float, size: tuple[int, int]) -> sheets.Box:
+    """The crop with this centre, moved to lie inside a frame of `size`."""
+    width, height = min(CROP[0], size[0]), min(CROP[1], size[1])
+    left = min(max(round(x - width / 2), 0), size[0] - width)
+    top = min(max(round(y - height / 2), 0), size[1] - height)
+    return left, top, left + width, top + height
 
 
 if __name__ == "__main__":

@@ -25,6 +25,12 @@ UNUSED = frozenset({"cli", "train"})
 """Rooms of the plugin that no frame goes through."""
 
 LANCZOS = "Lanczos"
+CHOSEN = "Lanczos, sharpened"
+"""The unsharp mask that suits the whole set best; see score.best_unsharp."""
+
+MASK_AMOUNTS = (0.6, 1.2)
+"""Of the masks that are always compared with: one by taste weak, one strong."""
+
 MEMORY = 16384
 """Mebibytes, enough to run whole frames: RealCUGAN's context is the whole frame."""
 
@@ -43,13 +49,22 @@ class Method:
 
 @dataclass(frozen=True)
 class Unsharp:
-    """Luma plus `amount` times its difference from a Gaussian blur of `sigma` output pixels."""
+    """Luma plus `amount` times its difference from its blur."""
 
     amount: float
-    sigma: float
+    sigma: float | None
+    """Of the Gaussian that blurs, in output pixels; None is the 3x3 binomial filter 1 2 1."""
 
     def __str__(self) -> str:
-        return f"amount {self.amount:g}, radius {self.sigma:g}"
+        return f"amount {self.amount:g}, " + ("3x3 binomial" if self.sigma is None else f"radius {self.sigma:g}")
+
+    @property
+    def taps(self) -> list[float]:
+        """The blur's weights along one axis, not normalised."""
+        if self.sigma is None:
+            return [1.0, 2.0, 1.0]
+        reach = max(1, min(12, round(3 * self.sigma)))
+        return [float(tap) for tap in np.exp(-0.5 * (np.arange(-reach, reach + 1) / self.sigma) ** 2)]
 
 
 def bicubic(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
@@ -62,13 +77,10 @@ def lanczos(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
 
 def sharpened(unsharp: Unsharp) -> Upscaler:
     """Lanczos and the unsharp mask in one go, in float, rounded once."""
-    reach = max(1, min(12, round(3 * unsharp.sigma)))
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / unsharp.sigma) ** 2)
-    matrix = [float(tap) for tap in taps]
 
     def upscale(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
         large = clip.resize.Lanczos(clip.width * factor, clip.height * factor, format=vs.YUV420PS, filter_param_a=3)
-        blurred = large.std.Convolution(matrix, planes=[0], mode="hv")
+        blurred = large.std.Convolution(unsharp.taps, planes=[0], mode="hv")
         sharp = core.std.Expr([large, blurred], [f"x x y - {unsharp.amount} * +", "", ""])
         return sharp.resize.Point(format=vs.YUV420P8)
 
@@ -136,6 +148,12 @@ def resizers() -> list[Method]:
     return [Method("bicubic", ("bicubic", code), bicubic), Method(LANCZOS, ("lanczos", code), lanczos)]
 
 
-def sharpened_lanczos(unsharp: Unsharp) -> Method:
+def sharpened_lanczos(unsharp: Unsharp, name: str = CHOSEN) -> Method:
+    """Lanczos and an unsharp mask."""
     identity = ("unsharp", asdict(unsharp), source(sys.modules[__name__]))
-    return Method("Lanczos, sharpened", identity, sharpened(unsharp))
+    return Method(name, identity, sharpened(unsharp))
+
+
+def masks() -> list[Method]:
+    """The masks that anybody can write: Lanczos and MASK_AMOUNTS of the difference from the 3x3 binomial filter."""
+    return [sharpened_lanczos(Unsharp(amount, None), f"Lanczos, mask {amount:g}") for amount in MASK_AMOUNTS]

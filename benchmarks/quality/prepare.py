@@ -1,7 +1,7 @@
 """Makes reference and low-resolution input from source material; knows nothing of upscalers or metrics.
 
-The reference is the source scaled with Catmull-Rom to at most 1280 wide and cropped to multiples of 8; the input
-is the reference shrunk, encoded and decoded. Both are kept as Matroska files in the store.
+The reference is the source scaled with Catmull-Rom to at most 1280 wide (to half, where it shows its codec) and cropped
+to multiples of 8; the input is the reference shrunk, encoded and decoded. Both are kept as Matroska files in the store.
 """
 
 import sys
@@ -24,6 +24,13 @@ BLOCK = 8
 GRAIN = (2.5, 1.5, 1.5)
 """Standard deviation in 8-bit code values per plane, preparation C."""
 
+KINDS = {
+    "credits": "lettering",
+    **dict.fromkeys(("bbb_meadow", "pan_bluefin"), "drawn"),
+    **dict.fromkeys(("blocks", "juggle", "ski", "ducks", "red_tree_street", "selfie"), "filmed"),
+}
+"""What the evaluation clips show; anything else is "other"."""
+
 Shrink = Callable[[vs.VideoNode, int], vs.VideoNode]
 
 
@@ -35,6 +42,15 @@ class Preparation:
     summary: str
     shrink: Shrink
     conditions: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A file that references are made of."""
+
+    path: Path
+    halved: bool = False
+    """Whether the reference is at most half its size: a camera's lossy file has no true detail at its own."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +80,12 @@ class Case:
         return (content(self.source), content(self.reference), self.factor, self.frames)
 
 
-def reference(clip: vs.VideoNode) -> vs.VideoNode:
-    """Up to 24 frames from frame 30 (from the start of a clip too short for that), at most 1280 wide.
+def reference(clip: vs.VideoNode, halved: bool = False) -> vs.VideoNode:
+    """Up to 24 frames from frame 30 (from the start of a clip too short for that), at most 1280 and half as wide.
 
     YUV420P8, BT.709 limited, both sides multiples of 8. Raises ValueError for a clip smaller than 16 pixels.
     """
-    width = min(MAX_WIDTH, clip.width) // 2 * 2
+    width = min(MAX_WIDTH, clip.width // (2 if halved else 1)) // 2 * 2
     height = max(round(clip.height * width / clip.width / 2) * 2, 2)
     start = FIRST_FRAME if clip.num_frames > FIRST_FRAME else 0
     clip = clip[start : start + FRAMES].resize.Bicubic(
@@ -144,29 +160,30 @@ PREPARATIONS = {
 }  # fmt: skip
 
 
-def material(folder: Path) -> list[Path]:
+def material(folder: Path, halved: bool = False) -> list[Footage]:
     """The videos and pictures of `folder` by name. Raises FileNotFoundError when there are none."""
     known = media.PICTURES | {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m2ts", ".ts", ".y4m"}
     found = sorted(path for path in folder.glob("*") if path.suffix.lower() in known)
     if not found:
         raise FileNotFoundError(f"material: no video or picture in {folder}; name a folder that has some")
-    return found
+    return [Footage(path, halved) for path in found]
 
 
 def prepare(
-    store: Store, files: Sequence[Path], preparation: Preparation, factor: int, frames: int | None = None
+    store: Store, footage: Sequence[Footage], preparation: Preparation, factor: int, frames: int | None = None
 ) -> list[Case]:
-    """Reference and inputs of every file under every condition, made where the store lacks them.
+    """Reference and inputs of all footage under every condition, made where the store lacks them.
 
     `frames` limits the cases to the first so many; the files are the same either way.
     """
     code = source(sys.modules[__name__], media)
     cases = []
-    for file in files:
-        target = store.path("references", ".mkv", content(file), code)
+    for piece in footage:
+        file = piece.path
+        target = store.path("references", ".mkv", content(file), piece.halved, code)
         if not target.exists():
             with store.writing(target) as scratch:
-                media.encode(reference(media.read(file)), scratch)
+                media.encode(reference(media.read(file), piece.halved), scratch)
         whole = media.load(target)
         for condition, codec in preparation.conditions:
             small = store.path("sources", ".mkv", content(target), code, preparation.name, factor, codec)

@@ -1,11 +1,11 @@
 """Runs methods over cases and remembers what came out; joins `methods`, `metrics` and the store."""
 
+import json
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import numpy as np
 
 from benchmarks.quality import media, methods, metrics
 from benchmarks.quality.methods import Method, Unsharp
-from benchmarks.quality.prepare import Case
+from benchmarks.quality.metrics import Values
+from benchmarks.quality.prepare import KINDS, Case
 from benchmarks.quality.store import Store, content, source, stored
+from benchmarks.quality.suites import FIDELITY, TEXTURE, Suite
 
 AMOUNTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.65, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0)
 SIGMAS = (0.4, 0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.5, 1.8, 2.2)
@@ -25,12 +27,17 @@ SEARCH_STEP = 8
 
 @dataclass(frozen=True)
 class Row:
-    """What one method reached on one case; `values` has the keys of metrics.NAMES, None where undefined."""
+    """What one method reached on one case; `values` has a key for each measure of the suites asked for."""
 
     method: str
     clip: str
     condition: str
-    values: dict[str, float | None]
+    values: Values
+
+    @property
+    def kind(self) -> str:
+        """What the clip shows, as in prepare.KINDS."""
+        return KINDS.get(self.clip, "other")
 
 
 def say(text: str) -> None:
@@ -38,14 +45,13 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _tools() -> tuple[str, ...]:
-    return source(metrics, media), version("vapoursynth-vszip"), version("imageio-ffmpeg")
-
-
-def score(store: Store, case: Case, method: Method, fresh: bool = False) -> Row:
+def score(
+    store: Store, case: Case, method: Method, suites: Sequence[Suite] = (FIDELITY, TEXTURE), fresh: bool = False
+) -> Row:
     """The measures of `method` on `case`, taken from the store unless `fresh` or not there."""
-
-    def compute() -> dict[str, float | None]:
+    paths = {suite: store.path(suite.name, ".json", method.identity, case.key, suite.depends()) for suite in suites}
+    missing = [suite for suite, path in paths.items() if fresh or not path.exists()]
+    if missing:
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             output = Path(folder) / "output.mkv"
@@ -54,12 +60,11 @@ def score(store: Store, case: Case, method: Method, fresh: bool = False) -> Row:
             if fresh or not output.exists():
                 with store.writing(output) as scratch:
                     media.encode(method.upscale(case.load_source(), case.factor), scratch)
-            values = metrics.measure(case.reference, output, case.frames)
+            for suite in missing:
+                store.keep(paths[suite], suite.measure(case.reference, output, case.frames))
         say(f"{method.name}, {case.clip} {case.condition}: {time.monotonic() - began:.0f} s")
-        return values
-
-    path = store.path("results", ".json", method.identity, case.key, _tools())
-    return Row(method.name, case.clip, case.condition, stored(store, path, compute, fresh))
+    values = [json.loads(paths[suite].read_text()) for suite in suites]
+    return Row(method.name, case.clip, case.condition, {name: value for each in values for name, value in each.items()})
 
 
 def best_unsharp(store: Store, cases: Sequence[Case]) -> Unsharp:
@@ -96,5 +101,5 @@ def best_unsharp(store: Store, cases: Sequence[Case]) -> Unsharp:
             here = best
 
     path = store.path("unsharp", ".json", [case.key for case in cases], AMOUNTS, SIGMAS, SEARCH_STEP,
-                      source(methods), _tools())  # fmt: skip
+                      source(methods), FIDELITY.depends())  # fmt: skip
     return Unsharp(**stored(store, path, climb))

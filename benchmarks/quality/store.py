@@ -55,12 +55,15 @@ class Store:
         finally:
             scratch.unlink(missing_ok=True)
 
+    def keep(self, path: Path, value: object) -> None:
+        """Write a JSON value to `path`, whole or not at all."""
+        with self.writing(path) as scratch:
+            scratch.write_text(json.dumps(value))
+
 
 def stored[T](store: Store, path: Path, compute: Callable[[], T], fresh: bool = False) -> T:
     """The JSON value at `path`, computed and kept there when it is missing or `fresh`."""
     if fresh or not path.exists():
-        value = compute()
-        with store.writing(path) as scratch:
-            scratch.write_text(json.dumps(value))
+        store.keep(path, compute())
     result: T = json.loads(path.read_text())
     return result

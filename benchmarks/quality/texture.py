@@ -1,8 +1,8 @@
 """Measures whether texture is like the reference's, aligned or not; knows nothing of how either picture was made.
 
-All of it works on luma in 8-bit code values, (frames, height, width) float32, and is relative to the reference: a picture
-that is its reference has SWD 0, energies 1 and coherence 1. docs/measures.md says what each figure tells and how it was
-checked against rankings by eye.
+All of it works on luma in 8-bit code values, (frames, height, width) float32, and is relative to the reference: a
+picture that is its reference has SWD 0, energies 1 and coherence 1. docs/measures.md says what each figure tells and
+how it was checked against rankings by eye.
 """
 
 from __future__ import annotations
@@ -142,28 +142,19 @@ def compare(reference: Plane, output: Plane) -> Values:
     Energy is the RMS of the finest band in a region, output over reference, all frames together; coherence the mean of
     the fine part's in a window of NARROW_SIGMA where the reference has texture without a direction, likewise.
     """
-    bands = [[laplacian(plane) for plane in planes] for planes in (reference, output)]
-    energies = {name: np.zeros(3) for name in ("texture", "edge", "flat", "directionless")}
-    for place, (wanted, made) in enumerate(zip(reference, output, strict=True)):
-        found = regions(wanted)
-        squares = [bands[which][place][0] ** 2 for which in (0, 1)]
-        for name in ("texture", "edge", "flat"):
-            mask = getattr(found, name)
-            energies[name] += (squares[0][mask].sum(), squares[1][mask].sum(), mask.mean() / len(reference))
-        mask = found.directionless
-        lines = [coherence(fine(plane), NARROW_SIGMA)[1][mask].sum() for plane in (wanted, made)]
-        energies["directionless"] += (*lines, mask.mean() / len(reference))
-    ratio = {name: made / wanted if share >= LEAST and wanted else None
-             for name, (wanted, made, share) in energies.items()}  # fmt: skip
+    wanted, made = ([laplacian(plane) for plane in planes] for planes in (reference, output))
     values: Values = {}
     for level, name in enumerate(("swd_finest", "swd_second")):
-        wanted_bands, made_bands = ([pair[level] for pair in pairs] for pairs in bands)
-        flat = not any(np.ptp(band) for band in wanted_bands)
-        values[name] = None if flat else distance(wanted_bands, made_bands)
+        bands = [[both[level] for both in side] for side in (wanted, made)]
+        flat = not any(np.ptp(band) for band in bands[0])
+        values[name] = None if flat else distance(bands[0], bands[1])
+    found = [regions(plane) for plane in reference]
+    powers = [np.stack([finest**2 for finest, _ in side]) for side in (wanted, made)]
     for name in ("texture", "edge", "flat"):
-        power = ratio[name]
-        values[f"energy_{name}"] = None if power is None else float(np.sqrt(power))
-    values["coherence"] = ratio["directionless"]
+        ratio = _ratio(np.stack([getattr(each, name) for each in found]), powers[0], powers[1])
+        values[f"energy_{name}"] = None if ratio is None else ratio**0.5
+    lines = [np.stack([coherence(fine(plane), NARROW_SIGMA)[1] for plane in planes]) for planes in (reference, output)]
+    values["coherence"] = _ratio(np.stack([each.directionless for each in found]), lines[0], lines[1])
     return values
 
 
@@ -175,6 +166,12 @@ def measure(reference: Path, output: Path, frames: int) -> Values:
     if wanted.shape != made.shape:
         raise ValueError(f"measure: {output} has {made.shape} (frames, height, width), its reference {wanted.shape}")
     return compare(wanted, made)
+
+
+def _ratio(masks: Mask, wanted: Plane, made: Plane) -> float | None:
+    """The sum of `made` over masked pixels in parts of that of `wanted`; None where there are too few."""
+    below = float(wanted[masks].sum())
+    return float(made[masks].sum()) / below if masks.mean() >= LEAST and below else None
 
 
 def _gaussian(plane: Plane, sigma: float) -> Plane:

@@ -1,15 +1,14 @@
-"""Owns how far outputs lie apart: the provider under test against float32 on the CPU with zimg around it."""
+"""Owns how far outputs lie apart: the provider under test against float32 on the CPU."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.job import Job, Result
+from benchmarks.speed.job import Measured, SpeedJob
 
 # Every kind of format once: depths, subsamplings, families, floats.
 FORMATS = (
@@ -19,13 +18,11 @@ FORMATS = (
 )  # fmt: skip
 
 
-def both(job: Job, clip: Any) -> tuple[Any, Any]:
+def both(job: SpeedJob, clip: Any) -> tuple[Any, Any]:
     """The clip upscaled by what is under test, and by the reference."""
-    os.environ["GANSR_COLOUR"] = "graph"
     under_test = clip.gansr.Upscale(
         job.model, provider=job.provider, device_id=job.device_id, precision=job.precision, reuse=0
     )
-    os.environ["GANSR_COLOUR"] = "zimg"
     return under_test, clip.gansr.Upscale(job.model, provider="CPU", precision="fp32", reuse=0)
 
 
@@ -45,14 +42,14 @@ def compared(a: Any, b: Any, frames: int) -> dict[str, float]:
     return {"psnr": 10 * float(np.log10(count / squares)) if squares else 200.0, "largest": largest}
 
 
-def clips(job: Job) -> Result:
+def clips(job: SpeedJob) -> Measured:
     """Over real frames: `files`, `frames` of each, spread evenly; in 16 bit, so that rounding hides nothing."""
     import vapoursynth as vs
 
     core = vs.core
     if not hasattr(core, "bs"):
         return {"missing": "vapoursynth-bestsource is not installed"}
-    found: Result = {}
+    found: Measured = {}
     for file in job.options["files"]:
         clip = core.bs.VideoSource(file, cachemode=0)
         count = min(int(job.options["frames"]), clip.num_frames)
@@ -67,12 +64,12 @@ def clips(job: Job) -> Result:
     return found or {"missing": "no clips were found"}
 
 
-def formats(job: Job) -> Result:
+def formats(job: SpeedJob) -> Measured:
     """Every format once, on smooth noise."""
     import vapoursynth as vs
 
     core = vs.core
-    found: Result = {}
+    found: Measured = {}
     rng = np.random.default_rng(0)
     for name in FORMATS:
         fmt = core.get_video_format(getattr(vs, name).value)
@@ -99,4 +96,4 @@ def formats(job: Job) -> Result:
     return found
 
 
-AGREEMENTS: dict[str, Callable[[Job], Result]] = {"clips": clips, "formats": formats}
+AGREEMENTS: dict[str, Callable[[SpeedJob], Measured]] = {"clips": clips, "formats": formats}

@@ -1,7 +1,7 @@
 """What a GPU makes of it, in one command: runs/bench_cuda/bench_cuda.json and .md, ready for the README.
 
 Correctness (every clip and format against float32 on the CPU), frames a second for each model and size beside
-vs-mlrt, PyTorch and the device-resident bound, each switch alone, memory over a long run. Every measurement runs in a
+vs-mlrt, PyTorch and the device-resident bound, each option alone, memory over a long run. Every measurement runs in a
 process of its own. Without a GPU the CPU provider stands in and the page says so; --quick makes that short.
 """
 
@@ -19,25 +19,27 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
-from vs_gansr.cuda import Switches
 
 from benchmarks.paths import CLIPS, ROOT
 from benchmarks.speed import report
-from benchmarks.speed.job import Job, Result, measure
-from vs_gansr import model, providers, session
+from benchmarks.speed.contestants import STREAMS
+from benchmarks.speed.job import Measured, SpeedJob, measure
+from vs_gansr.engine import cuda_driver, providers
+from vs_gansr.engine.base import cpu_threads
+from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.model import library
 
-STAGES = ("agreement", "formats", "speed", "switches", "soak")
+STAGES = ("agreement", "formats", "speed", "options", "soak")
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov")
 
 # Who runs in a row of the speed table, and with which options.
 RIVALS: dict[str, tuple[str, dict[str, Any]]] = {
     "gansr": ("gansr", {}),
-    "gansr, zimg around": ("around", {}),
     "mlrt, RGBS": ("mlrt", {}),
     "mlrt, RGBH": ("mlrt", {"half": True}),
     "mlrt, RGBS, CUDA graph, NHWC": ("mlrt", {"graph": True}),
     "mlrt, RGBH, CUDA graph, NHWC": ("mlrt", {"half": True, "graph": True}),
-    "flow (no VapourSynth)": ("flow", {}),
+    "engine (no VapourSynth)": ("engine", {}),
     "bound": ("bound", {}),
     "PyTorch, network alone": ("torch", {}),
 }
@@ -61,7 +63,7 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=model.shipped(), help="names or files (default: all shipped)")
+    parser.add_argument("--models", nargs="+", default=library.shipped(), help="names or files (default: all shipped)")
     parser.add_argument("--sizes", nargs="+", default=["1280x720", "1920x1080"], help="of the input, WxH")
     parser.add_argument("--provider", default="auto", help="auto, CUDA or CPU")
     parser.add_argument("--device-id", type=int, default=0)
@@ -74,8 +76,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
     parser.add_argument("--repeats", type=int, default=1, help="of every timing, in turn; the median counts")
-    names = [field.name for field in fields(Switches)]
-    parser.add_argument("--switch", nargs="+", default=names, choices=names, help="those to try the other way")
+    names = [field.name for field in fields(CudaOptions)] + ["streams"]
+    parser.add_argument("--option", nargs="+", default=names, choices=names, help="those to try the other way")
     parser.add_argument("--quick", action="store_true", help="small and short, for a machine without a GPU")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench_cuda")
     arguments = parser.parse_args()
@@ -91,25 +93,35 @@ def machine(provider: str, device_id: int) -> dict[str, Any]:
     """What the figures were taken on."""
     told: dict[str, Any] = {"provider": provider, "device": platform.processor() or platform.machine()}
     if provider == "CUDA":
-        from vs_gansr import cuda
-
-        gpu = cuda.device(device_id)
+        gpu = cuda_driver.device(device_id)
         told["device"] = f"{gpu.title}, {gpu.memory()[1] / (1 << 30):.0f} GiB"
-    told["processors"] = session.cpu_threads()
+    told["processors"] = cpu_threads()
     told["ONNX Runtime"] = f"{ort.__version__} (CUDA {getattr(ort, 'cuda_version', 'none')})"
     told["system"] = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
     told["date"] = datetime.date.today().isoformat()
     return told
 
 
-def job(arguments: argparse.Namespace, provider: str, kind: str, name: str, size: str, **options: Any) -> Job:
+def job(arguments: argparse.Namespace, provider: str, kind: str, name: str, size: str, **options: Any) -> SpeedJob:
+    """The measurement of a model at a size; the option `streams` is for every kind."""
     width, height = map(int, size.split("x"))
-    precision = arguments.precision or ("fp16" if provider == "CUDA" else "fp32")
-    path = str(model.find(name).resolve())
-    return Job(kind, path, width, height, provider, precision, arguments.seconds, arguments.device_id, options=options)
+    return SpeedJob(
+        contestant=kind,
+        model=str(library.find(name).resolve()),
+        width=width,
+        height=height,
+        format="YUV420P10",
+        provider=provider,
+        precision=arguments.precision or ("fp16" if provider == "CUDA" else "fp32"),
+        num_streams=options.pop("streams", 0),
+        frames=3,
+        seconds=arguments.seconds,
+        device_id=arguments.device_id,
+        options=options,
+    )
 
 
-def told(what: str, made: Job) -> Result:
+def told(what: str, made: SpeedJob) -> Measured:
     """Measures, and says so."""
     result = measure(made)
     rate = f"{result['fps']:.1f} fps" if "fps" in result else result.get("missing", "done")
@@ -117,9 +129,9 @@ def told(what: str, made: Job) -> Result:
     return result
 
 
-def in_turn(jobs: dict[str, Job], repeats: int) -> dict[str, Result]:
+def in_turn(jobs: dict[str, SpeedJob], repeats: int) -> dict[str, Measured]:
     """Results by name, the jobs run in turn, so that a slow minute meets all; `fps` is the median of the `runs`."""
-    found: dict[str, list[Result]] = {}
+    found: dict[str, list[Measured]] = {}
     for _ in range(repeats):
         for name, made in jobs.items():
             if not any("missing" in result for result in found.get(name, [])):
@@ -127,7 +139,7 @@ def in_turn(jobs: dict[str, Job], repeats: int) -> dict[str, Result]:
     return {name: median(results) for name, results in found.items()}
 
 
-def median(results: list[Result]) -> Result:
+def median(results: list[Measured]) -> Measured:
     failed = [result for result in results if "missing" in result]
     if failed:
         return failed[0]
@@ -163,55 +175,42 @@ def speed(arguments: argparse.Namespace, provider: str) -> list[dict[str, Any]]:
 
 
 def alternatives() -> Iterator[dict[str, Any]]:
-    """Every switch away from its default, one at a time; {} is the default."""
-    base = asdict(Switches())
+    """Every option away from its default, one at a time; {} is the default."""
+    base = asdict(CudaOptions())
     yield {}
     for name, value in base.items():
         if isinstance(value, bool):
             yield {name: not value}
     yield from ({"search": search} for search in ("DEFAULT", "EXHAUSTIVE") if search != base["search"])
-    yield from ({"streams": n} for n in (1, 2, 3, 4) if n != base["streams"])
+    yield from ({"streams": n} for n in (1, 2, 3, 4) if n != STREAMS)
     yield from ({"spare": n} for n in (0, 1, 2, 4) if n != base["spare"])
 
 
-def switches(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
-    """By the flow alone, so that nothing else limits; TF32 in float32, where it matters."""
+def options(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
+    """By the engine alone, so that nothing else limits; TF32 in both precisions."""
     name, size = arguments.models[0], arguments.sizes[0]
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, SpeedJob] = {}
     tried: dict[str, tuple[dict[str, Any], str]] = {}
     for given in alternatives():
-        if not set(given) <= set(arguments.switch):
+        if not set(given) <= set(arguments.option):
             continue
-        made = job(arguments, provider, "flow", name, size, **given)
-        precisions = ["fp32"] if "tf32" in given else [made.precision] if given else [made.precision, "fp32"]
-        for precision in dict.fromkeys(precisions):
+        made = job(arguments, provider, "engine", name, size, **given)
+        both = not given or "tf32" in given
+        for precision in dict.fromkeys([made.precision, "fp32"] if both else [made.precision]):
             title = f"{given or 'defaults'}, {precision}"
             jobs[title], tried[title] = replace(made, precision=precision), (given, precision)
     found = in_turn(jobs, arguments.repeats)
-    rows = [{"switches": tried[t][0], "precision": tried[t][1], "result": result} for t, result in found.items()]
+    rows = [{"options": tried[t][0], "precision": tried[t][1], "result": result} for t, result in found.items()]
     return {"model": Path(name).stem, "width": made.width, "height": made.height, "results": rows}
 
 
-def soak(arguments: argparse.Namespace, provider: str) -> Result:
+def soak(arguments: argparse.Namespace, provider: str) -> Measured:
     made = job(arguments, provider, "soak", arguments.models[0], arguments.sizes[0], frames=arguments.soak)
     return told(f"{arguments.soak} frames", made)
 
 
-RUN = {"agreement": agreement, "formats": formats, "speed": speed, "switches": switches, "soak": soak}
-
-
-def measured(argument: str) -> None:
-    """The other end of `measure`: runs the job and prints its result as the last line."""
-    from benchmarks.speed.agreement import AGREEMENTS
-    from benchmarks.speed.contestants import CONTESTANTS
-
-    made = Job(**json.loads(argument))
-    result = (CONTESTANTS | AGREEMENTS)[made.kind](made)
-    print(json.dumps(result))
+RUN = {"agreement": agreement, "formats": formats, "speed": speed, "options": options, "soak": soak}
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--job"]:
-        measured(sys.argv[2])
-    else:
-        main()
+    main()

@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.paths import ROOT
+from vs_gansr.cli.bench import harness
 
-PROGRAM = "benchmarks.speed.bench_cuda"
+__all__ = ["Measured", "SpeedJob", "measure"]
 
-type Result = dict[str, Any]
+PROGRAM = "benchmarks.speed.worker"
+
+type Measured = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Job:
-    """`kind` names a function of contestants or agreement; `model` is a file; `options` are that function's own."""
+class SpeedJob(harness.Job):
+    """`contestant` names one of worker.KINDS; `model` is a file."""
 
-    kind: str
-    model: str
-    width: int
-    height: int
-    provider: str
-    precision: str
-    seconds: float = 5.0
     device_id: int = 0
-    format: str = "YUV420P10"
+    """Which of the provider's devices."""
     options: dict[str, Any] = field(default_factory=dict)
+    """What that kind takes: fields of CudaOptions, `frames` of a long run ..."""
 
 
-def measure(job: Job, timeout: float = 1800.0) -> Result:
+def measure(job: SpeedJob, timeout: float = 1800.0) -> Measured:
     """The result of `job`; `{"missing": why}` where it cannot be had."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    done = subprocess.run(
-        [sys.executable, "-m", PROGRAM, "--job", json.dumps(asdict(job))],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-    )
-    if done.returncode:
-        lines = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()
-        return {"missing": lines[-1][:300]}
-    answer: Result = json.loads(done.stdout.splitlines()[-1])
-    return answer
+    try:
+        return harness.answer(PROGRAM, job, timeout, [str(ROOT)])
+    except RuntimeError as error:
+        return {"missing": str(error)[:300]}

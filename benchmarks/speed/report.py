@@ -70,10 +70,10 @@ def markdown(results: dict[str, Any]) -> str:
     for row in results.get("speed", []):
         parts += ["", f"## {row['model']}, {row['width']}x{row['height']}, {row['format']}, {row['precision']}", ""]
         parts += table(["", "fps", "of the bound", "memory (MiB)", "first frame (ms)"], speed(row["results"]))
-    if "switches" in results:
-        told = results["switches"]
-        parts += ["", f"## Switches, each alone: {told['model']}, {told['width']}x{told['height']}", ""]
-        parts += table(["switch", "precision", "fps", "against the default"], switches(told["results"]))
+    if "options" in results:
+        told = results["options"]
+        parts += ["", f"## Options, each alone: {told['model']}, {told['width']}x{told['height']}", ""]
+        parts += table(["option", "precision", "fps", "against the default"], options(told["results"]))
     return "\n".join(parts) + "\n"
 
 
@@ -122,11 +122,11 @@ def speed(found: dict[str, Any]) -> Iterable[Sequence[object]]:
             yield name, spread(result), share, number(result.get("memory_mib"), 0), number(result.get("first_ms"), 0)
 
 
-def switches(found: list[dict[str, Any]]) -> Iterable[Sequence[object]]:
-    defaults = {r["precision"]: fps(r["result"]) for r in found if not r["switches"]}
+def options(found: list[dict[str, Any]]) -> Iterable[Sequence[object]]:
+    defaults = {r["precision"]: fps(r["result"]) for r in found if not r["options"]}
     for row in found:
         rate, default = fps(row["result"]), defaults.get(row["precision"])
-        name = ", ".join(f"{k}={v}" for k, v in row["switches"].items()) or "as they are"
+        name = ", ".join(f"{k}={v}" for k, v in row["options"].items()) or "as they are"
         if rate is None:
             yield name, row["precision"], row["result"].get("missing", ""), ""
         else:

@@ -16,9 +16,11 @@ import pytest
 import vapoursynth as vs
 from PIL import Image
 
+from benchmarks.demo import __main__ as demo_program
 from benchmarks.demo import film
-from benchmarks.demo import sheet as picture
+from benchmarks.demo.__main__ import CROP
 from benchmarks.paths import ROOT
+from benchmarks.sheets import GAP, ZOOM
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +47,19 @@ def luma(clip: vs.VideoNode, n: int) -> np.ndarray:
     return np.asarray(clip.get_frame(n)[0]).astype(float)
 
 
+def still(luma: np.ndarray) -> vs.VideoNode:
+    """One frame of grey YUV 4:4:4."""
+    height, width = luma.shape
+    blank = vs.core.std.BlankClip(format=vs.YUV444P8, width=width, height=height, length=1, color=[16, 128, 128])
+
+    def fill(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        np.asarray(out[0])[:] = luma
+        return out
+
+    return blank.std.ModifyFrame(blank, fill).std.SetFrameProps(_Matrix=1)
+
+
 def test_its_own_film(network: Path, tmp_path: Path) -> None:
     done = demo("--model", network, "--out", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -64,8 +79,8 @@ def test_its_own_film(network: Path, tmp_path: Path) -> None:
     # A low rate: under 400 kbit/s.
     assert (tmp_path / "input.mp4").stat().st_size * 8 * film.FPS / film.FRAMES < 400_000
     with Image.open(tmp_path / "side-by-side.png") as sheet:
-        assert sheet.width > 4 * picture.CROP[0] * picture.ZOOM
-        assert sheet.height > len(film.SPOTS) * picture.CROP[1] * picture.ZOOM
+        assert sheet.width > 4 * CROP[0] * ZOOM
+        assert sheet.height > len(film.SPOTS) * CROP[1] * ZOOM
     script = (tmp_path / "demo.vpy").read_text()
     assert "gansr.Upscale(" in script and str(tmp_path / "input.mp4") in script
 
@@ -85,7 +100,7 @@ def test_a_file_of_the_user_s(network: Path, tmp_path: Path) -> None:
     assert (large.num_frames, large.format.id) == (6, vs.YUV420P8)
     assert props(result)["_Matrix"] == 5
     with Image.open(tmp_path / "out" / "side-by-side.png") as sheet:
-        columns = (sheet.width - 8) / (picture.CROP[0] * picture.ZOOM + 8)
+        columns = (sheet.width - GAP) / (CROP[0] * ZOOM + GAP)
     assert columns == 3  # no original to show
 
 
@@ -122,37 +137,24 @@ def test_the_film_moves_and_is_the_same_each_time() -> None:
         assert 0 <= x < film.SIZE[0] and 0 <= y < film.SIZE[1]
 
 
-def test_the_sheet_shows_square_pixels_of_the_right_place() -> None:
-    large = Image.fromarray(np.random.default_rng(0).integers(0, 256, (288, 468, 3), np.uint8))
-    small = large.resize((234, 144), Image.Resampling.NEAREST)
-    versions = [picture.Version("small", [small]), picture.Version("large", [large])]
-    sheet = np.asarray(picture.sheet(versions, [(240, 150)], large.size))
-    w, h = picture.CROP
-    left, top = 240 - w // 2, 150 - h // 2
-    x, y = sheet.shape[1] - 8 - 3 * w, sheet.shape[0] - 8 - 3 * h
-    expected = np.asarray(large)[top : top + h, left : left + w].repeat(3, 0).repeat(3, 1)
-    assert np.array_equal(sheet[y : y + 3 * h, x : x + 3 * w], expected)
-    halves = np.asarray(small)[top // 2 : (top + h) // 2, left // 2 : (left + w) // 2].repeat(6, 0).repeat(6, 1)
-    assert np.array_equal(sheet[y : y + 3 * h, 8 : 8 + 3 * w], halves)
-
-
 def test_the_busiest_places_are_found_one_a_quarter() -> None:
     frame = np.zeros((480, 640), np.uint8)
     frame[300:380, 400:540] = np.random.default_rng(1).integers(0, 256, (80, 140))
     frame[20:90, 30:150] = np.random.default_rng(2).integers(0, 128, (70, 120))
     frame[30:70, 190:300] = np.random.default_rng(3).integers(0, 64, (40, 110))  # in a quarter that has one
-    places = picture.busiest(Image.fromarray(frame))
+    places = [(look.x, look.y) for look in demo_program.busiest(still(frame), 0)]
     assert len(places) == 4
     assert abs(places[3][0] - 470) < 40 and abs(places[3][1] - 340) < 25
     assert abs(places[0][0] - 90) < 40 and abs(places[0][1] - 55) < 25
     for i, (x, y) in enumerate(places):
-        assert all(abs(x - a) >= picture.CROP[0] or abs(y - b) >= picture.CROP[1] for a, b in places[:i])
+        assert all(abs(x - a) >= CROP[0] or abs(y - b) >= CROP[1] for a, b in places[:i])
 
 
-def test_a_frame_smaller_than_a_crop_is_shown_whole() -> None:
-    frame = Image.new("RGB", (40, 30), (1, 2, 3))
-    assert len(picture.busiest(frame)) == 1
-    assert picture.sheet([picture.Version("one", [frame])], [(20, 15)], frame.size).width == 40 * 3 + 16
+def test_crops_lie_inside_the_frame() -> None:
+    assert demo_program.around(240, 150, (468, 288)) == (162, 102, 318, 198)
+    assert demo_program.around(5, 287, (468, 288)) == (0, 192, 156, 288)
+    assert demo_program.around(20, 15, (40, 30)) == (0, 0, 40, 30)
+    assert len(demo_program.busiest(still(np.zeros((30, 40), np.uint8)), 0)) == 1
 
 
 def test_the_demo_needs_no_torch() -> None:

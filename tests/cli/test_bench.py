@@ -64,3 +64,9 @@ def test_bad_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["bench", "--size", "large"])
     assert "write it as 640x360" in capsys.readouterr().err
+
+
+def test_a_format_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--format", "YUV420"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith('gansr: --format "YUV420" is no format') and "did you mean YUV420P8" in said

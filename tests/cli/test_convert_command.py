@@ -20,7 +20,7 @@ def test_pytorch_file_becomes_an_own_model(gansr: Gansr, home: Path, tmp_path: P
     shown = gansr("models", "show", "Compact").stdout
     assert "MIT" in shown and "example.org, Compact.pth, sha256" in shown
     again = gansr("convert", str(source))
-    assert again.returncode == 1 and "exists" in again.stderr
+    assert again.returncode == 1 and "exists; give -y" in again.stderr
     assert gansr("convert", str(source), "-y").returncode == 0
 
 

@@ -84,12 +84,30 @@ def test_a_sound_installation_has_no_fault(gansr: Gansr) -> None:
     code, findings = doctor(gansr)
     assert code == 0, json.dumps(findings, indent=1)
     topics = {finding["topic"] for finding in findings if finding["state"] == "ok"}
-    assert {"Python", "VapourSynth", "plugin", "ONNX Runtime", "provider", "model", "BestSource", "ffmpeg"} <= topics
+    assert {
+        "Python",
+        "VapourSynth",
+        "vspipe",
+        "plugin",
+        "ONNX Runtime",
+        "provider",
+        "model",
+        "BestSource",
+        "ffmpeg",
+    } <= topics
     texts = " ".join(finding["text"] for finding in findings)
     assert vapoursynth.core.gansr.plugin_path in texts and onnxruntime.__version__ in texts
     assert any(f["topic"] == "provider" and f["text"] == "CPU works" for f in findings)
     listed = {name.removesuffix("ExecutionProvider") for name in onnxruntime.get_available_providers()}
     assert {f["text"].split()[0] for f in findings if f["topic"] == "provider"} == listed
+
+
+def test_vapoursynth_never_configured(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `vapoursynth` is not on the path, so that vspipe cannot make up for it."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("PATH", os.defpath)
+    _, findings = doctor(gansr)
+    assert fault(findings, "vspipe cannot start a script")["fix"].endswith("-m vapoursynth config")
 
 
 def test_the_screen_shows_the_remedy(gansr: Gansr, home: Path) -> None:

@@ -89,7 +89,9 @@ def test_what_cannot_be_used_is_listed_with_the_reason(gansr: Gansr, own: Path) 
     (own / "broken.onnx").write_bytes(b"nothing")
     rows = listed(gansr, code=1)
     assert "not a readable ONNX file" in rows["broken"]["error"] and not rows["mine"]["error"]
-    assert 'unknown model "none"' in listed(gansr, "none", code=1)["none"]["error"]
+    unknown = listed(gansr, "none", code=1)["none"]
+    assert 'unknown model "none"' in unknown["error"] and unknown["origin"] == "-"
+    assert "`show` wants the name" in gansr("models", "show").stderr
     failed = listed(gansr, "--measure", "--provider", "nothing", "mine", code=1)["mine"]
     assert 'unknown provider "nothing"' in failed["error"] and failed["fps"] is None
 

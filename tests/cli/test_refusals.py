@@ -83,6 +83,18 @@ def test_damage_can_be_accepted(gansr: Gansr, tmp_path: Path, point_model: Path)
     assert 20 < footage.facts(tmp_path / "out.mkv").picture["frames"] < 50
 
 
+def test_what_comes_before_the_cut_is_decoded(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    """An MP4 with its index in front, of which a decoder with many threads gives nothing."""
+    whole = tmp_path / "whole.mp4"
+    moving = ["-f", "lavfi", "-i", "testsrc2=size=96x64:rate=25,trim=end_frame=16,format=yuv420p"]
+    footage.ffmpeg(*moving, "-c:v", "libx264", "-bf", "3", "-movflags", "faststart", whole)
+    source = cut(whole, tmp_path / "in.mp4", 0.6)
+    assert "--accept-damage" in refusal(gansr, source, point_model)
+    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "--accept-damage")
+    assert done.returncode == 0, done.stderr
+    assert 1 <= footage.facts(tmp_path / "out.mkv").picture["frames"] < 16
+
+
 def refused_source(kind: str, folder: Path) -> Path:
     """A sound file that must be refused, because the result would be wrong."""
     source = folder / "in.mkv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -191,6 +192,7 @@ def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
     assert refused.returncode == 1
     line = one_line(refused.stderr)
     assert "out.mp4 cannot hold" in line and "font.ttf" in line and "--drop" in line
+    assert "audio track" not in line and "subtitle track" not in line, "tracks that are not at fault"
     assert not (tmp_path / "out.mp4").exists()
 
     after = upscale(gansr, source, tmp_path / "out.mp4", point_model, "--drop", "attachments")
@@ -200,16 +202,23 @@ def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
     assert after.metadata["title"] == "A film"
 
 
-def test_cover_art_comes_along(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+@pytest.mark.parametrize(("suffix", "encoder"), [("mp4", "x265"), ("mkv", "x264"), ("mkv", "x265")])
+def test_cover_art_comes_along_and_delays_nothing(
+    gansr: Gansr, tmp_path: Path, point_model: Path, suffix: str, encoder: str
+) -> None:
     plain, source = footage.plain(tmp_path / "plain.mp4"), tmp_path / "in.mp4"
     still = [*footage.picture("64x64", frames=1), "-map", "0", "-map", "1:v"]
     footage.ffmpeg("-i", plain, *still, "-c", "copy", "-c:v:1", "mjpeg", "-disposition:v:1", "attached_pic", source)
     before = facts(source)
-    after = upscale(gansr, source, tmp_path / "out.mp4", point_model)
+    output = tmp_path / f"out.{suffix}"
+    after = upscale(gansr, source, output, point_model, "--encoder", encoder)
     assert before.kinds.count("video") == after.kinds.count("video") == 2
-    assert "attached_pic" in after.marks[2] or "attached_pic" in after.marks[1]
+    cover = next(n for n, marks in enumerate(after.marks) if "attached_pic" in marks)
     assert sorted(after.content[1:]) == sorted(before.content[1:])
     assert after.picture["frames"] == 20
+    assert after.times[0][0] == 0 and (suffix == "mp4" or after.tags[cover]["filename"] == "cover.jpg")
+    listing = subprocess.run([footage.FFMPEG, "-i", str(output)], capture_output=True, text=True).stderr
+    assert "start: 0.000000" in listing
 
 
 @pytest.mark.parametrize(
@@ -254,7 +263,7 @@ def test_printed_script_makes_the_same_frames(gansr: Gansr, tmp_path: Path, smal
     source = footage.plain(tmp_path / "in.mp4", frames=6)
     words = ["--height", "100", "--depth", "10", "--model", small_model]
     printed = gansr("upscale", source, tmp_path / "out.mkv", "--script-only", *words)
-    assert printed.returncode == 0, printed.stderr
+    assert (printed.returncode, printed.stderr) == (0, "")
     assert not (tmp_path / "out.mkv").exists()
     (tmp_path / "clip.vpy").write_text(printed.stdout)
     vspipe = Path(vs.__file__).parent / "vspipe"
@@ -265,6 +274,32 @@ def test_printed_script_makes_the_same_frames(gansr: Gansr, tmp_path: Path, smal
     expected = frame_hashes(tmp_path / "clip.y4m")
     assert len(set(expected)) == 6
     assert frame_hashes(tmp_path / "out.mkv") == expected
+
+
+def test_names_that_are_no_utf8(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    """Also a source whose transparency is lost, which is said."""
+    name = os.fsdecode(b"n\xff")
+    alpha = ["-vf", "format=yuva444p10le", "-c:v", "prores_ks", "-profile:v", "4444", tmp_path / "in.mov"]
+    footage.ffmpeg(*footage.picture(frames=2), *alpha)
+    (tmp_path / "in.mov").rename(tmp_path / f"{name}.mov")
+    done = gansr("upscale", tmp_path / f"{name}.mov", tmp_path / f"{name}.mkv", "--model", point_model, *FAST)
+    assert done.returncode == 0, done.stderr
+    assert "alpha plane (transparency) is not carried" in done.stderr
+    assert facts(tmp_path / f"{name}.mkv").picture["frames"] == 2
+    printed = gansr("upscale", tmp_path / f"{name}.mov", tmp_path / "o.mkv", "--script-only", "--model", point_model)
+    assert r"n\xff.mov', track=0" in printed.stdout, printed.stderr
+
+
+def test_a_script_that_cannot_be_printed_is_one_line(gansr: Gansr, tmp_path: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=2)
+    (tmp_path / "text.mkv").write_text("no film")
+    for path, words, said in (
+        (source, ["--model", "nonsense"], 'Upscale: unknown model "nonsense"'),
+        (source, ["--strength", "7", "-v"], "strength 7"),
+        (tmp_path / "text.mkv", [], "cannot be read as video"),
+    ):
+        done = gansr("upscale", path, tmp_path / "out.mkv", "--script-only", *words)
+        assert (done.returncode, done.stdout) == (1, "") and said in one_line(done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
-from paths import ROOT
+from paths import ROOT, SUPPORT
 from soak import reload, storm
 
 
@@ -151,7 +151,8 @@ def test_graphs_built_while_others_run(models: list[Path]) -> None:
 
 
 def child(code: str, *arguments: object, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    program = f"import sys; sys.path.insert(0, {str(ROOT / 'tests' / 'support')!r})\n" + textwrap.dedent(code)
+    path = [str(ROOT / "tests"), str(SUPPORT)]
+    program = f"import sys; sys.path[:0] = {path}\n" + textwrap.dedent(code)
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", program, *map(str, arguments)],
         capture_output=True,

@@ -21,6 +21,8 @@ def clip() -> vs.VideoNode:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"model": "4"}, r'model "4" is a number; .* as in model="general-4x"'),
+        ({"model": "3x"}, r'model "3x" is a number; .* as in model="general-2x"'),
         ({"model": "nonsense"}, r'unknown model "nonsense"; shipped:'),
         ({"model": "no/such/file.onnx"}, r'model file "no/such/file.onnx" does not exist; shipped models:'),
         ({"model": ""}, r"model is empty"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clips
@@ -16,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library, user_folders
-from vs_gansr.model.spec import ModelSpec
+from vs_gansr.model.spec import ModelFile, ModelSpec
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 
@@ -26,7 +28,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test finds its networks unknown, and its user has no models."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr(probe, "_found", {})
+    probe.cache.clear()
 
 
 def build(
@@ -368,32 +370,52 @@ def test_three_frames_of_varying_size(core: vs.Core, tmp_path: Path) -> None:
 def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
     first = spec_of(path)
-    monkeypatch.setattr(probe, "_found", {})  # as another process
+    probe.cache.clear()  # as another process
     monkeypatch.setattr(probe, "run", lambda *_: pytest.fail("it was run again"))
     (tmp_path / "renamed.onnx").write_bytes(path.read_bytes())
     again = spec_of(tmp_path / "renamed.onnx")
     assert (again.scale, again.size_rule.multiple, again.peak, again.digest) == (3, 1, 1.0, first.digest)
 
 
+def test_a_network_that_is_being_tried_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, quick = (library.load(str(repeat(tmp_path / f"{n}.onnx", [1, 3, "h", "w"], n))) for n in (2, 3))
+    begun, go_on, right = threading.Event(), threading.Event(), probe.find
+
+    def find(file: ModelFile) -> probe.Findings:
+        if file is slow:
+            begun.set()
+            assert go_on.wait(60)
+        return right(file)
+
+    monkeypatch.setattr(probe, "find", find)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(probe.describe, slow) for _ in range(2)]
+        assert begun.wait(60)
+        assert probe.describe(quick).spec.scale == 3
+        assert not any(future.done() for future in waiting)
+        go_on.set()
+        assert [future.result(60).spec.scale for future in waiting] == [2, 2]
+
+
 @pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"version": 0, "models": {}}', '{"version": 1}'])
 def test_damaged_cache_is_made_anew(content: str, tmp_path: Path) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
-    probe.file().parent.mkdir(parents=True)
-    probe.file().write_text(content)
+    probe.store().parent.mkdir(parents=True)
+    probe.store().write_text(content)
     assert spec_of(path).scale == 3
-    assert json.loads(probe.file().read_text())["models"][spec_of(path).digest]["scale"] == 3
+    assert json.loads(probe.store().read_text())["models"][spec_of(path).digest]["scale"] == 3
 
 
 def test_cache_that_lies_or_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
     digest = library.load(str(path)).spec.digest
-    probe.file().parent.mkdir(parents=True)
+    probe.store().parent.mkdir(parents=True)
     lie = {"scale": -2, "multiple": 1, "minimum": 1, "peak": 1}
-    probe.file().write_text(json.dumps({"version": 1, "models": {digest: lie}}))
+    probe.store().write_text(json.dumps({"version": 1, "models": {digest: lie}}))
     assert spec_of(path).scale == 3
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(probe, "_found", {})
+    probe.cache.clear()
     assert spec_of(path).scale == 3
 
 

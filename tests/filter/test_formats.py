@@ -220,6 +220,15 @@ def test_unset_matrix_is_guessed_by_size_and_written(
     assert len([message for message in said if "matrix" in message]) == 1
 
 
+@pytest.mark.parametrize(("primaries", "matrix"), [(1, 1), (5, 5), (6, 6), (9, 9), (2, 6), (12, 6)])
+def test_unset_matrix_goes_with_the_primaries(primaries: int, matrix: int, core: vs.Core, point_model: Path) -> None:
+    clip = core.std.BlankClip(format=vs.YUV420P8, width=16, height=480, length=1).std.SetFrameProps(
+        _Primaries=primaries
+    )
+    with clip.gansr.Upscale(str(point_model)).get_frame(0) as frame:
+        assert frame.props["_Matrix"] == matrix
+
+
 def test_interlaced_clip_is_refused_by_frame_0(core: vs.Core, point_model: Path) -> None:
     for field_based in (1, 2):
         clip = clips.noise(vs.YUV420P8, 32, 32, props={"_Matrix": 1, "_FieldBased": field_based})

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library
-from vs_gansr.model.rewrite import float16
+from vs_gansr.model.rewrite import depth_to_space, float16
 from vs_gansr.model.rewrite.ends import Samples, wrap
 
 KERNEL = np.array([[0.02, -0.03, 0.01], [0.05, 0.9, -0.04], [0.0, 0.06, 0.03]], np.float32)
@@ -168,6 +168,24 @@ def test_a_shipped_network_between_stored_samples(precision: str) -> None:
     assert got.shape == bare.shape and got.dtype == np.uint8
     assert np.abs(got - want).max() <= 1 and (got != want).mean() < (0.002 if precision == "fp32" else 0.05)
     np.testing.assert_allclose(total[0], bare.sum(), rtol=1e-3)
+
+
+def test_a_network_without_its_last_depth_to_space() -> None:
+    """Its output has another shape than a picture; sessions know it all the same."""
+    file = library.load(library.default_model())
+    proto = onnx.load_model_from_string(file.data)
+    whole = wrap(proto, Samples.float32(), Samples.integer(8, True), (1, file.spec.inputs, 8, 12))
+    shuffle = depth_to_space.take_out(proto)
+    assert shuffle
+    cells = wrap(proto, Samples.float32(), Samples.integer(8, True), (1, file.spec.inputs, 8, 12))
+    session = ort.InferenceSession(cells.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert session.get_outputs()[0].shape == [1, shuffle.channels, 8, 12]
+    picture = np.random.default_rng(0).random((1, file.spec.inputs, 8, 12), np.float32)
+    [want] = run(whole, picture)
+    [got] = run(cells, picture)
+    place = np.empty_like(want[0, 0])
+    shuffle.write(got[0], 0, place)
+    np.testing.assert_array_equal(place, want[0, 0])
 
 
 def test_the_original_stays_as_it_is() -> None:

@@ -16,6 +16,7 @@ from vs_gansr.engine import probe, sessions
 from vs_gansr.engine.base import CPU, EngineKey
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import float16
+from vs_gansr.model.rewrite.graph_view import name_nodes
 
 
 def run(proto: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
@@ -65,7 +66,7 @@ def test_half_copy_is_close_to_the_original(tmp_path: Path) -> None:
 
 def test_activations_that_overflow_stay_in_float(tmp_path: Path) -> None:
     proto = loud(tmp_path, 1e6)
-    named = float16.named(proto)
+    named = name_nodes(proto)
     blocked = float16.overflowing(named)
     assert blocked == {named.graph.node[1].name, named.graph.node[2].name}  # they make and read the large value
     naive = float16.convert(proto, keep=frozenset())
@@ -88,7 +89,7 @@ def test_weights_that_overflow_stay_in_float(tmp_path: Path) -> None:
 
 
 def test_range_of_the_network_counts(tmp_path: Path) -> None:
-    proto = float16.named(loud(tmp_path, 2000.0))
+    proto = name_nodes(loud(tmp_path, 2000.0))
     assert not float16.overflowing(proto)
     assert float16.overflowing(proto, peak=255.0)
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 from ..errors import GansrError, one_line
-from .common import FAILED, Interrupted, say
+from .common import FAILED, CommandError, Interrupted, say
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("upscale", "models", "convert", "bench", "doctor")
+COMMANDS = ("upscale", "status", "models", "convert", "bench", "doctor", "editor")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
@@ -48,22 +50,31 @@ def open_standard_streams() -> None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - it lives as long as we do
 
 
+def refuse_dashes(words: Sequence[str]) -> None:
+    """Raises CommandError for a file whose name would be taken for an option."""
+    for word in words:
+        if word.startswith("-") and (Path(word).is_file() or re.fullmatch(r"-[^=]*\.[a-z]\w+", word.lower())):
+            raise CommandError(f"{word} begins with a dash and would be taken for an option; write ./{word}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs `gansr` with `argv` (default: the process's own) and returns its exit code."""
     open_standard_streams()
     words = list(sys.argv[1:] if argv is None else argv)
     cut = words.index("--") if "--" in words else len(words)
     try:
+        refuse_dashes(words[:cut])
         # A command starts without the others' imports: until it catches signals itself, they are answered worse.
         args = parser(words[:1] if words and words[0] in COMMANDS else COMMANDS).parse_args(words[:cut])
         args.rest = words[cut + 1 :]  # for other programs, as they are
+        args.words = words[1:cut]
         code: int = args.run(args)
         return code
     except GansrError as error:
         say(f"gansr: {one_line(error, 1000)}")
         return FAILED
     except Interrupted as stop:
-        say(f"gansr: interrupted by {signal.Signals(stop.signum).name}; nothing was written")
+        say(f"gansr: interrupted by {signal.Signals(stop.signum).name}; {stop.kept}")
         return 128 + stop.signum
     except KeyboardInterrupt:
         say("gansr: interrupted")

@@ -19,11 +19,12 @@ class CommandError(GansrError):
 
 
 class Interrupted(Exception):
-    """The command was ended by a signal."""
+    """The command was ended by a signal. `kept` says what is left of its work."""
 
-    def __init__(self, signum: int) -> None:
+    def __init__(self, signum: int, kept: str = "nothing was written") -> None:
         super().__init__(signum)
         self.signum = signum
+        self.kept = kept
 
 
 def say(text: str) -> None:

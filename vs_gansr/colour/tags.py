@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ArgumentError
 
 __all__ = [
+    "BT709_LUMA",
     "CATMULL_ROM",
     "MATRIX_BT470BG",
     "MATRIX_BT709",
@@ -30,7 +31,13 @@ __all__ = [
 
 MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT470BG, MATRIX_ST170M = 0, 1, 2, 5, 6
 
-MATRIX_NAMES = {MATRIX_BT709: "709", MATRIX_BT470BG: "470bg", MATRIX_ST170M: "170m"}
+MATRIX_BT2020_NCL = 9
+MATRIX_NAMES = {MATRIX_BT709: "709", MATRIX_BT470BG: "470bg", MATRIX_ST170M: "170m", MATRIX_BT2020_NCL: "2020ncl"}
+
+# Primaries that leave no doubt: 709, 470bg, 170m, 2020.
+MATRIX_OF_PRIMARIES = {1: MATRIX_BT709, 5: MATRIX_BT470BG, 6: MATRIX_ST170M, 9: MATRIX_BT2020_NCL}
+
+BT709_LUMA = (0.2126, 0.7152, 0.0722)  # what red, green and blue weigh in luma
 
 # The kernel chroma is resampled with, in both directions: b = 0, c = 0.5, Catmull-Rom.
 CATMULL_ROM: dict[str, float] = {"filter_param_a": 0.0, "filter_param_b": 0.5}
@@ -90,8 +97,11 @@ def needs_matrix(fmt: Format, props: Mapping[str, Any]) -> bool:
     return fmt.family == Family.YUV and int(props.get("_Matrix", MATRIX_UNSPECIFIED)) == MATRIX_UNSPECIFIED
 
 
-def guess_matrix(width: int, height: int) -> int:
-    """The matrix that material of this size usually has: BT.709 for HD, else BT.601 (625 or 525 lines)."""
+def guess_matrix(width: int, height: int, primaries: int = MATRIX_UNSPECIFIED) -> int:
+    """The matrix that goes with these primaries (H.273), or, where they do not say, the one that material of this
+    size usually has: BT.709 for HD, else BT.601 (625 or 525 lines)."""
+    if primaries in MATRIX_OF_PRIMARIES:
+        return MATRIX_OF_PRIMARIES[primaries]
     if height >= 720 or width >= 1280:
         return MATRIX_BT709
     return MATRIX_BT470BG if height in (576, 288) else MATRIX_ST170M
@@ -124,7 +134,7 @@ def way_back(source: Format, target: Format, props: Mapping[str, Any], width: in
     """
     tagged = int(props.get("_Matrix", MATRIX_UNSPECIFIED))
     if source.family != Family.YUV or tagged == MATRIX_UNSPECIFIED:
-        tagged = guess_matrix(width, height)
+        tagged = guess_matrix(width, height, int(props.get("_Primaries", MATRIX_UNSPECIFIED)))
     location = props.get("_ChromaLocation") if source.family == Family.YUV else None
     subsampled = bool(target.subsampling_w or target.subsampling_h)
     kindred = source.family == target.family or Family.RGB not in (source.family, target.family)

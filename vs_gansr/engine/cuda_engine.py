@@ -30,7 +30,7 @@ from .cuda_options import CudaOptions
 from .cuda_stream import CudaStream, Slot, Transfers
 from .planes import Plane
 
-__all__ = ["CudaEngine"]
+__all__ = ["CudaEngine", "place_of", "session_maker"]
 
 log = logging.getLogger("vs_gansr")
 
@@ -119,7 +119,7 @@ class CudaEngine:
         """What it was made for."""
         self.transfers = Transfers(model.spec, key.width, key.height)
         """How its pictures travel."""
-        place = device(key.device_id) if key.provider == CUDA else Host()
+        place = place_of(key)
         if place.lost:
             raise DeviceLostError(place.lost)
         self._crew = Crew(place)
@@ -196,6 +196,11 @@ class CudaEngine:
         self._crew.dismiss()
         for thread in self._crew.threads:
             thread.join()
+
+
+def place_of(key: EngineKey) -> Device:
+    """Where the pictures of an engine are computed: its GPU, or ordinary memory. Raises ProviderError."""
+    return device(key.device_id) if key.provider == CUDA else Host()
 
 
 def session_maker(model: Model, key: EngineKey) -> MakeSession:

@@ -5,6 +5,7 @@ Findings are kept in the user's cache folder; a cache that is lost or damaged co
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -16,6 +17,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from ..common import files
+from ..common.caching import LruCache
 from ..errors import ModelError, ShortageError, one_line
 from ..model import user_folders
 from ..model.metadata import LARGEST_SCALE
@@ -54,29 +57,31 @@ def describe(file: ModelFile) -> Model:
     """
     spec = file.spec
     if spec.scale is not None and spec.multiple is not None:  # it describes itself, and 1 is the usual white
-        found = Findings(spec.scale, spec.multiple, spec.minimum, 1.0)
+        known = Findings(spec.scale, spec.multiple, spec.minimum, 1.0)
     else:
-        found = findings(file)
-    rule = SizeRule(found.minimum, found.multiple, spec.fixed)
-    peak = found.peak if spec.peak is None else spec.peak
-    scale = found.scale if spec.scale is None else spec.scale
+        known = findings(file)
+    rule = SizeRule(known.minimum, known.multiple, spec.fixed)
+    peak = known.peak if spec.peak is None else spec.peak
+    scale = known.scale if spec.scale is None else spec.scale
     return Model(spec.resolved(scale, rule, peak), file.path, file.data)
 
 
 def findings(file: ModelFile) -> Findings:
     """What `find` gives, once for a file's content."""
     digest = file.spec.digest
-    with _lock:
-        found = _found.get(digest) or recall(digest)
-        if found is None:
-            found = find(file)
-            remember(digest, found)
-        _found[digest] = found
-        return found
+
+    def make() -> Findings:
+        known = recall(digest)
+        if known is None:
+            known = find(file)
+            remember(digest, known)
+        return known
+
+    return cache.get(digest, make)
 
 
-_found: dict[str, Findings] = {}
-_lock = threading.RLock()
+cache: LruCache[str, Findings] = LruCache(MOST)  # by content; a network that is being tried holds up no other
+_storing = threading.Lock()
 
 
 def find(file: ModelFile) -> Findings:
@@ -188,7 +193,7 @@ def run(file: ModelFile, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
 # ---- The cache ------------------------------------------------------------------------------------
 
 
-def file() -> Path:
+def store() -> Path:
     """Where findings are kept."""
     return user_folders.cache_folder() / "probes.json"
 
@@ -197,33 +202,28 @@ def recall(digest: str) -> Findings | None:
     """What was found of a network before, None if nothing usable."""
     try:
         said = read()[digest]
-        found = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), float(said["peak"]))
+        known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), float(said["peak"]))
     except (KeyError, TypeError, ValueError):
         return None
-    sound = 1 <= found.scale <= LARGEST_SCALE and found.multiple >= 1 and found.minimum >= 1 and found.peak > 0
-    return found if sound else None
+    sound = 1 <= known.scale <= LARGEST_SCALE and known.multiple >= 1 and known.minimum >= 1 and known.peak > 0
+    return known if sound else None
 
 
-def remember(digest: str, found: Findings) -> None:
-    """Keeps findings for other processes; a folder that cannot be written is done without."""
-    known = read()
-    known.pop(digest, None)
-    known[digest] = asdict(found)
-    while len(known) > MOST:
-        known.pop(next(iter(known)))
-    try:
-        file().parent.mkdir(parents=True, exist_ok=True)
-        fresh = file().with_suffix(f".{threading.get_native_id()}.new")
-        fresh.write_text(json.dumps({"version": VERSION, "models": known}, indent=1), encoding="utf-8")
-        fresh.replace(file())
-    except OSError:
-        return
+def remember(digest: str, new: Findings) -> None:
+    """Keeps `new` findings for other processes; a folder that cannot be written is done without."""
+    with _storing:
+        known = read()
+        known.pop(digest, None)
+        known[digest] = asdict(new)  # the newest is the last
+        known = dict(list(known.items())[-MOST:])
+        with contextlib.suppress(OSError):
+            files.write(store(), json.dumps({"version": VERSION, "models": known}, indent=1))
 
 
 def read() -> dict[str, dict[str, float]]:
     """All findings kept, none where the file is missing, damaged or of another version."""
     try:
-        said = json.loads(file().read_text(encoding="utf-8"))
+        said = json.loads(store().read_text(encoding="utf-8"))
         known = said["models"] if said["version"] == VERSION else {}
         return dict(known)
     except (OSError, ValueError, KeyError, TypeError):

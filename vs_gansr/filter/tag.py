@@ -57,13 +57,16 @@ class Tag:
             )
 
     def guess(self, n: int, f: vs.VideoFrame) -> int:
-        guess = tags.guess_matrix(f.width, f.height)
+        primaries = int(f.props.get("_Primaries", tags.MATRIX_UNSPECIFIED))
+        guess = tags.guess_matrix(f.width, f.height, primaries)
         if guess not in self.guessed:
             self.guessed.add(guess)
+            told = primaries in tags.MATRIX_OF_PRIMARIES
+            reason = f"its primaries ({primaries})" if told else f"{f.width}x{f.height}"
             warn(
                 self.core,
                 f"frame {n} does not say its matrix; {tags.MATRIX_NAMES[guess]} is assumed "
-                f"from {f.width}x{f.height} and written to the output; set _Matrix to choose yourself",
+                f"from {reason} and written to the output; set _Matrix to choose yourself",
             )
         return guess
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import math
-import threading
+import re
 from pathlib import Path
 
 import onnx
 
+from ..common.caching import LruCache
 from ..errors import ModelError
 from . import metadata, validate
 from .analysis import study
@@ -26,7 +27,6 @@ PREFERRED = ("general-2x", "fast-2x")  # the default is the first of these that 
 INT8_SUFFIX = ".int8"
 PYTORCH = (".pth", ".pt", ".ckpt", ".safetensors")
 LARGEST_FILE = (1 << 31) - 1  # bytes; protobuf reads no more
-MOST_PARSED = 32
 
 
 def models_folder() -> Path:
@@ -100,6 +100,10 @@ def find(name: str) -> Path:
         return own[name]
     if is_file(path):
         raise ModelError(f'model "{name}" is not an .onnx file; shipped models: {", ".join(shipped())}')
+    if factor := re.fullmatch(r"x?(\d+)x?", name.lower()):
+        fits = [f'model="{other}"' for other in named() if other.endswith(f"-{factor[1]}x")]
+        fits = fits or [f'model="{default_model()}"']
+        raise ModelError(f'model "{name}" is a number; the model decides on the factor, as in {" or ".join(fits)}')
     known = f"shipped: {', '.join(shipped())}" + (f"; own: {', '.join(own)}" if own else "")
     raise ModelError(f'unknown model "{name}"; {known}, or give a path to an .onnx file{similar(name, named())}')
 
@@ -135,16 +139,10 @@ def neighbours(path: Path) -> list[str]:
 def parse(data: bytes, name: str) -> FileSpec:
     """Reads a file's own description. `name` serves where the file has none, and in messages."""
     digest = hashlib.sha256(data).hexdigest()
-    with _parsing:
-        spec = _parsed.pop((digest, name), None) or _parse(data, name, digest)
-        _parsed[digest, name] = spec
-        while len(_parsed) > MOST_PARSED:
-            _parsed.pop(next(iter(_parsed)))
-        return spec
+    return _parsed.get((digest, name), lambda: _parse(data, name, digest))
 
 
-_parsed: dict[tuple[str, str], FileSpec] = {}  # by content: a replaced file is read anew
-_parsing = threading.Lock()
+_parsed: LruCache[tuple[str, str], FileSpec] = LruCache(32)  # by content: a replaced file is read anew
 
 
 def _parse(data: bytes, name: str, digest: str) -> FileSpec:

@@ -38,6 +38,8 @@ class Metadata:
 
 
 def whole(least: int, most: int) -> Callable[[str, str], int]:
+    """A reader of whole numbers from `least` to `most`; it raises ValueError for others."""
+
     def parse(key: str, text: str) -> int:
         value = int(text)
         if not least <= value <= most:
@@ -48,6 +50,7 @@ def whole(least: int, most: int) -> Callable[[str, str], int]:
 
 
 def peak(key: str, text: str) -> float:
+    """A value for white; ValueError where it cannot be one."""
     value = float(text)
     if not 0 < value <= LARGEST_PEAK:
         raise ValueError(f"{key} is {value}, not above 0 and at most {LARGEST_PEAK:g}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx
 
 from ..errors import ModelError
+from .rewrite.graph_view import attribute, inputs, weights
 
 __all__ = ["Entry", "check_graph", "entry"]
 
@@ -33,17 +34,16 @@ def entry(proto: onnx.ModelProto, name: str) -> Entry:
     graph = proto.graph
     if not graph.node or not graph.input or not graph.output:
         raise ModelError(f'model "{name}" is not an ONNX network: it has no nodes, inputs or outputs')
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    if len(inputs) != 1 or len(graph.output) != 1:
+    entries = inputs(graph)
+    if len(entries) != 1 or len(graph.output) != 1:
         raise ModelError(
-            f'model "{name}" has {len(inputs)} inputs and {len(graph.output)} outputs, one of each is needed'
+            f'model "{name}" has {len(entries)} inputs and {len(graph.output)} outputs, one of each is needed'
         )
-    tensor = inputs[0].type.tensor_type
+    tensor = entries[0].type.tensor_type
     dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]  # some exporters write -1 for free
     if len(dims) != 4 or tensor.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
         raise ModelError(f'model "{name}" takes no 4-dimensional float picture (NCHW) as its input')
-    stacked = dims[1] or first_channels(graph, inputs[0].name)
+    stacked = dims[1] or first_channels(graph, entries[0].name)
     if stacked is None or not (stacked == 1 or stacked % 6 == 3):
         raise ModelError(
             f'model "{name}" has {stacked or "a free number of"} input channels, 1 or 3 are supported, '
@@ -54,16 +54,16 @@ def entry(proto: onnx.ModelProto, name: str) -> Entry:
     channels = min(3, stacked)
     width, height = dims[3] or dims[2], dims[2] or dims[3]
     fixed = (width, height) if width and height else None
-    return Entry(inputs[0].name, channels, stacked // channels, fixed, tensor.elem_type == onnx.TensorProto.FLOAT16)
+    return Entry(entries[0].name, channels, stacked // channels, fixed, tensor.elem_type == onnx.TensorProto.FLOAT16)
 
 
 def first_channels(graph: onnx.GraphProto, name: str) -> int | None:
     """The channels that the convolution reading the input wants, for files that leave their number free."""
-    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    kernels = weights(graph)
     for node in graph.node:
-        if node.op_type == "Conv" and node.input[0] == name and node.input[1] in weights:
-            group = next((a.i for a in node.attribute if a.name == "group"), 1)
-            return int(weights[node.input[1]][1]) * group
+        if node.op_type == "Conv" and len(node.input) > 1 and node.input[0] == name and node.input[1] in kernels:
+            group, dims = attribute(node, "group", 1), kernels[node.input[1]].dims
+            return int(dims[1] * group) if isinstance(group, int) and len(dims) == 4 else None
     return None
 
 
@@ -78,7 +78,7 @@ def check_graph(proto: onnx.ModelProto, name: str) -> None:
         while graphs:
             graph = graphs.pop()
             tensors += graph.initializer
-            named |= {tensor.name: tensor for tensor in graph.initializer}
+            named |= weights(graph)
             tensors += (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
             nodes += graph.node if graph is not proto.graph else ()
         if not nodes:

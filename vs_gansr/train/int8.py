@@ -17,8 +17,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from vs_gansr.quantise import quantise
-
+from ..model.rewrite.int8 import quantise
 from . import pool, recipe
 
 Picture = NDArray[np.float32]

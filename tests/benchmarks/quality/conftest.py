@@ -30,4 +30,4 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def case(store: Store, folder: Path) -> prepare.Case:
-    return prepare.prepare(store, [folder / "rings.mkv"], prepare.PREPARATIONS["A"], 2)[1]
+    return prepare.prepare(store, [prepare.Footage(folder / "rings.mkv")], prepare.PREPARATIONS["A"], 2)[1]

@@ -38,9 +38,9 @@ def test_command_measures_models_and_anchors(
     assert "## Preparation A, halved" in shown.out and "## Preparation B, halved" in shown.out
     assert "other, rings crf26" in shown.err
     report = json.loads((tmp_path / "report.json").read_text())
-    names = ["bicubic", "Lanczos", "Lanczos, sharpened", "other", "mine"]
-    assert [list(part["means"]) for part in report] == [names, names]
-    means = report[0]["means"]
+    names = ["bicubic", "Lanczos", "Lanczos, sharpened", "Lanczos, mask 0.6", "Lanczos, mask 1.2", "other", "mine"]
+    assert [list(part["means"]["all"]) for part in report] == [names, names]
+    means = report[0]["means"]["all"]
     assert means["Lanczos, sharpened"]["ssimulacra2"] >= means["Lanczos"]["ssimulacra2"]
     assert means["mine"]["ssimulacra2"] < means["Lanczos"]["ssimulacra2"]  # random weights
     assert sorted(p.name for p in (tmp_path / "strips").iterdir()) == [
@@ -72,6 +72,31 @@ def test_command_refuses_what_it_does_not_know(
     assert "name a folder" in capsys.readouterr().err
 
 
+def test_command_shows_methods_blind_and_counts_rankings(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = networks.point(tmp_path / "mine.onnx")
+    options = (str(mine), "--preparations", "A", "--no-anchors", "--quick", "--blind", str(tmp_path / "sheets"))
+    assert command(*options) == 0
+    assert capsys.readouterr().out == "" and not (tmp_path / "report.json").exists()  # nothing is measured
+    key = json.loads((tmp_path / "sheets-key.json").read_text())["sheets"]
+    wanted = ["Lanczos", "Lanczos, mask 0.6", "Lanczos, mask 1.2", "Lanczos, sharpened", "mine"]
+    assert key and all(sorted(entry["methods"].values()) == wanted for entry in key.values())
+    ranking = {name: "".join(sorted(entry["methods"], key=entry["methods"].get)) for name, entry in key.items()}
+    (tmp_path / "ranking.json").write_text(json.dumps({"sheets": ranking}))
+    files = (str(tmp_path / "sheets-key.json"), str(tmp_path / "ranking.json"))
+    assert evaluate.main(["--tally", *files]) == 0
+    assert "| Lanczos | 1.00 |" in capsys.readouterr().out
+    assert command(*options) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_twins_are_shown_beside_their_models() -> None:
+    names = [method.name for method in evaluate.chosen(["general-2x"], 2, twins=True)]
+    assert names == ["general-2x", "general-2x-psnr"]
+    assert [method.name for method in evaluate.chosen(["general-2x"], 2)] == ["general-2x"]
+
+
 def test_wrapper_runs_from_another_folder(folder: Path, store: Store, tmp_path: Path) -> None:
     networks.point(tmp_path / "named-from-here.onnx")
     options = ("--preparations", "A", "--quick", "--no-anchors", "--json", "out.json", "--cache", str(store.root))
@@ -87,7 +112,8 @@ def test_wrapper_runs_from_another_folder(folder: Path, store: Store, tmp_path: 
 def test_networks_of_others_on_real_clips(shared: Path, tmp_path: Path) -> None:
     """What anchors/README.md reports: RealCUGAN wins VMAF over Lanczos and loses SSIMULACRA2."""
     store = Store(tmp_path)
-    made = prepare.prepare(store, [shared / "data/eval/clips/juggle.mp4"], prepare.PREPARATIONS["A"], 2, 2)[0]
+    juggle = prepare.Footage(shared / "data/eval/clips/juggle.mp4")
+    made = prepare.prepare(store, [juggle], prepare.PREPARATIONS["A"], 2, 2)[0]
     base = score.score(store, made, methods.resizers()[1]).values
     network = methods.anchor(shared / "anchors" / "realcugan-se-2x-conservative.onnx")
     over = table.difference(score.score(store, made, network).values, base)

@@ -21,7 +21,7 @@ def test_identical_clips_score_the_best_there_is(case: prepare.Case) -> None:
 
 
 def test_every_measure_falls_with_quality(store: Store, folder: Path) -> None:
-    good, bad = prepare.prepare(store, [folder / "rings.mkv"], prepare.PREPARATIONS["A"], 2)
+    good, bad = prepare.prepare(store, [prepare.Footage(folder / "rings.mkv")], prepare.PREPARATIONS["A"], 2)
     lanczos = methods.resizers()[1]
     better, worse = (score.score(store, made, lanczos).values for made in (good, bad))
     for name in metrics.NAMES:

@@ -49,6 +49,21 @@ def test_reference_is_cropped_cut_and_at_most_1280_wide() -> None:
         prepare.reference(rings.moving(96, 10))
 
 
+def test_lossy_material_is_halved(store: Store, folder: Path) -> None:
+    assert prepare.reference(rings.moving(192, 132), halved=True).width == 96
+    assert prepare.reference(rings.moving(2600 // 8 * 8, 16 * 8, 1), halved=True).width == 1280
+    whole, half = (
+        prepare.prepare(store, [prepare.Footage(folder / "rings.mkv", halved)], prepare.PREPARATIONS["A"], 2)[0]
+        for halved in (False, True)
+    )
+    assert (whole.load_reference().width, half.load_reference().width) == (192, 96)
+
+
+def test_a_clip_turned_by_its_metadata_stands_upright(shared: Path) -> None:
+    clip = prepare.reference(media.read(shared / "data/eval/filmed/selfie.mp4"), halved=True)
+    assert (clip.width, clip.height) == (536, 720)
+
+
 def test_reference_of_another_matrix_and_range_becomes_bt709_limited() -> None:
     full = vs.core.std.BlankClip(format=vs.YUV420P8, width=64, height=64, length=1, color=[255, 128, 128])
     white = prepare.reference(full.std.SetFrameProps(_Matrix=6, _Range=1))
@@ -92,7 +107,7 @@ def test_grain_is_the_same_each_time_and_another_each_frame() -> None:
 
 def test_every_preparation_gives_cases_of_the_right_size(store: Store, folder: Path) -> None:
     files = prepare.material(folder)
-    assert [file.name for file in files] == ["rings.mkv", "still.png"]
+    assert [footage.path.name for footage in files] == ["rings.mkv", "still.png"]
     for preparation in prepare.PREPARATIONS.values():
         for factor in (2, 4):
             for made in prepare.prepare(store, files, preparation, factor, 3):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ import torch
 
 from benchmarks.paths import ROOT
 from benchmarks.speed import bench_cuda, report
-from benchmarks.speed.job import Job, measure
+from benchmarks.speed.job import SpeedJob, measure
 from benchmarks.speed.torchnet import OnnxModule
+from vs_gansr.engine.cuda_options import CudaOptions
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def results(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[
         str(clip),
         "--out",
         str(folder / "out"),
-        "--switch",
+        "--option",
         "graph",
         "streams",
     ]
@@ -95,7 +97,7 @@ def test_every_stage_gives_figures(results: tuple[dict[str, Any], str, str]) -> 
     missing = {name: result["missing"] for name, result in row["results"].items() if "missing" in result}
     assert set(missing) == {name for name in bench_cuda.RIVALS if "CUDA graph" in name}, missing
     assert all(result["fps"] > 0 for result in row["results"].values() if "missing" not in result)
-    assert [r["switches"] for r in found["switches"]["results"]] == [
+    assert [r["options"] for r in found["options"]["results"]] == [
         {},
         {"graph": False},
         *({"streams": n} for n in (1, 3, 4)),
@@ -145,22 +147,19 @@ def test_marks_on_a_gpu_are_met_or_missed() -> None:
 def test_a_contestant_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")
-    result = measure(Job("gansr", str(broken), 32, 16, "CPU", "fp32", 0.1))
+    result = measure(SpeedJob("gansr", str(broken), 32, 16, seconds=0.1))
     assert "is not a readable ONNX file" in result["missing"]
     rows = list(report.speed({"gansr": result, "bound": {"fps": 2.0, "runs": [1.0, 2.0, 3.0]}}))
     assert rows[0][1] == result["missing"] and rows[1][1] == "2.0 (1.0 to 3.0)"
 
 
-def test_alternatives_change_one_switch_each() -> None:
+def test_alternatives_change_one_option_each() -> None:
     seen = list(bench_cuda.alternatives())
     assert seen[0] == {} and all(len(given) == 1 for given in seen[1:])
     assert len(seen) == len({json.dumps(given) for given in seen})
-    from dataclasses import asdict
-
-    from vs_gansr.engine.cuda_driver import Switches
-
-    assert {name for given in seen for name in given} == set(asdict(Switches()))
-    assert all(asdict(Switches())[name] != value for given in seen for name, value in given.items())
+    defaults = asdict(CudaOptions()) | {"streams": 2}
+    assert {name for given in seen for name in given} == set(defaults)
+    assert all(defaults[name] != value for given in seen for name, value in given.items())
 
 
 @pytest.mark.parametrize("slope", [None, 0.2])

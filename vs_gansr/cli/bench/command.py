@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import json
 import statistics
 from pathlib import Path
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints one table for each size; FAILED where a contestant could not run."""
     if args.repeats < 1:
         raise CommandError(f"--repeats {args.repeats} must be at least 1")
+    check_format(args.format)
     if args.encode and (args.bare or args.profile):
         raise CommandError("--encode times an encode: leave out --bare and --profile")
     if args.peers and not peers():
@@ -102,6 +104,18 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(tables, indent=1))
     return 0
+
+
+def check_format(name: str) -> None:
+    """Raises CommandError for a format that VapourSynth has no such name for."""
+    import vapoursynth as vs
+
+    formats = list(vs.PresetVideoFormat.__members__)
+    if name not in formats or name == "NONE":
+        near = [format for format in formats if name and format.startswith(name.upper())][:3]
+        near = near or difflib.get_close_matches(name.upper(), formats, 3, 0.6)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise CommandError(f'--format "{name}" is no format of VapourSynth\'s, such as YUV420P8{hint}')
 
 
 def row(job: harness.Job, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:

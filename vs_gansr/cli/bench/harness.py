@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -26,7 +27,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CONTESTANTS", "Job", "Result", "compare", "measure", "ratios"]
+__all__ = ["CONTESTANTS", "DISTINCT", "Job", "Result", "answer", "compare", "measure", "moving_clip", "ratios", "timed"]
 
 DISTINCT = 16  # frames the clip cycles through
 
@@ -67,12 +68,28 @@ class Result:
 
 def measure(job: Job, timeout: float = 900.0) -> Result:
     """Runs `job` in a fresh process. Raises RuntimeError with its last line of output where it fails."""
-    command = [sys.executable, "-m", "vs_gansr.cli.bench.harness", json.dumps(dataclasses.asdict(job))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    return Result(**answer("vs_gansr.cli.bench.harness", job, timeout))
+
+
+def answer(module: str, job: Job, timeout: float, paths: Sequence[str] = ()) -> dict[str, Any]:
+    """What `python -m module '<job as JSON>'` prints last, as JSON; `paths` go before PYTHONPATH.
+
+    Raises RuntimeError with its last line of output where it fails.
+    """
+    command = [sys.executable, "-m", module, json.dumps(dataclasses.asdict(job))]
+    path = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | ({"PYTHONPATH": path} if path else {}),
+    )
     if done.returncode:
-        last = (done.stderr.strip() or "no output").splitlines()[-1]
+        last = (done.stderr.strip() or f"no output, exit status {done.returncode}").splitlines()[-1]
         raise RuntimeError(f"{job.contestant} at {job.width}x{job.height}: {last}")
-    return Result(**json.loads(done.stdout.splitlines()[-1]))
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def compare(jobs: Sequence[Job], repeats: int) -> list[list[Result]]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...errors import one_line
 from .. import ffmpeg
-from . import nvidia, trial
+from . import nvidia, trial, vspipe
 from .nvidia import Driver
 
 __all__ = ["FAULT", "NOTE", "OK", "Finding", "examine"]
@@ -112,6 +112,22 @@ def plugin(core: Any, home: Path) -> Iterator[Finding]:
         loaded.Version()
     except Exception as error:
         yield Finding("plugin", FAULT, f"core.gansr does not answer: {one_line(error)}", REINSTALL)
+
+
+def hosts() -> Iterator[Finding]:
+    """Whether scripts start where they are run: without `vapoursynth config` they do not."""
+    if host()[0] is None:
+        return  # `vapoursynth` says so
+    program = vspipe.find()
+    if program is None:
+        yield Finding("vspipe", FAULT, "not found on the path nor beside this Python", VAPOURSYNTH)
+    elif reason := vspipe.trouble(program):
+        fix = f'"{sys.executable}" -m vapoursynth config'
+        if program.parent != Path(sys.executable).parent:
+            fix = f"{fix}; if that is not enough, take {program}, which is another one, off the path"
+        yield Finding("vspipe", FAULT, f"{program} cannot start a script: {reason}", fix)
+    else:
+        yield Finding("vspipe", OK, str(program))
 
 
 def why_not(core: Any, library: Path) -> str:
@@ -315,6 +331,7 @@ def command_line() -> Iterator[Finding]:
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     python,
     vapoursynth,
+    hosts,
     runtime,
     gpu,
     providers_tried,

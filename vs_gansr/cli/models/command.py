@@ -12,7 +12,9 @@ import json
 import platform
 import time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
+from ...common import files
 from ...errors import GansrError, one_line
 from ...model.user_folders import cache_folder, models_folder, user_models
 from .. import show
@@ -29,18 +31,18 @@ COLUMNS = ("name", "scale", "channels", "licence", "fps", "origin", "summary")
 
 @dataclass(frozen=True)
 class Row:
-    """A model as it is listed; `fps` None where it was never measured, `error` where it cannot be used."""
+    """A model as it is listed."""
 
     name: str
-    origin: str
+    origin: str  # "shipped" or "own"
     path: str
-    digest: str = ""
-    scale: int | None = None
-    channels: str = ""
+    digest: str = ""  # SHA-256 of the file's content
+    scale: int | None = None  # output over input size; None where it cannot be used
+    channels: str = ""  # in words
     licence: str = "unknown"
-    summary: str = ""
-    fps: float | None = None
-    error: str = ""
+    summary: str = ""  # one line
+    fps: float | None = None  # frames per second; None where it was never measured
+    error: str = ""  # why it cannot be used
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints the list, or all that is known of one; FAILED if one of the models listed cannot be used."""
-    if args.names[:1] == ["show"] and len(args.names) > 1:
+    if args.names == ["show"]:
+        raise CommandError("`show` wants the name or path of a model: gansr models show fast-2x")
+    if args.names[:1] == ["show"]:
         print("\n\n".join("\n".join(show.lines(name)) for name in args.names[1:]))
         return 0
     speeds = Speeds(args.provider, args.precision)
@@ -85,7 +89,7 @@ def rows(names: list[str]) -> list[Row]:
     own = user_models()
     listed = []
     for name in names or [*library.shipped(), *(n for n in own if n not in library.shipped())]:
-        origin = "shipped" if name in library.shipped() else "own"
+        origin = "shipped" if name in library.shipped() else "own" if name in own or Path(name).is_file() else "-"
         try:
             listed.append(describe(name, origin))
         except GansrError as error:
@@ -156,10 +160,7 @@ class Speeds:
         """Remembers a measurement; a cache that cannot be written is done without."""
         self._known[self._key(digest)] = round(fps, 3)
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.file.with_suffix(".new")
-            fresh.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
-            fresh.replace(self.file)
+            files.write(self.file, json.dumps(self._known, indent=1))
         except OSError as error:
             say(f"note: the speed is not remembered: {error}")
 

@@ -4,85 +4,48 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from ..common import CommandError, say
-from .encode import CONTAINERS, container
-from .job import ENCODERS, Job
+from . import encoder_options
+from .arguments import add_arguments, grammar
+from .colour_names import NUMBERED
+from .encode import container
+from .job import Job
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "make a video file larger and cleaner; sound, subtitles, chapters and tags come along"
-DROPPABLE = ("sound", "subtitles", "attachments", "cover")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `gansr upscale`; docs/cli.md explains them."""
-    defaults = ", ".join(f"{name} {e.crf:g}" for name, e in ENCODERS.items())
-    parser.usage = "gansr upscale [options] source output [-- options for ffmpeg's output, as they are]"
-    add = parser.add_argument
-    add("source", help="the file to read")
-    add("output", help=f"the file to write: {', '.join(CONTAINERS)}")
-    add("-y", "--overwrite", action="store_true", help="replace the output if it exists")
-    add("--script-only", action="store_true", help="print the equivalent .vpy to stdout and write nothing")
-    add("-q", "--quiet", action="store_true", help="no progress, no notes")
-    add("-v", "--verbose", action="store_true", help="show what renderer and ffmpeg print")
-
-    group = parser.add_argument_group("picture")
-    add = group.add_argument
-    add("--width", type=positive, default=0, help="width of the result: the network, then Spline36 down to it")
-    add("--height", type=positive, default=0, help="height of the result; the other side keeps the shape")
-    add("--depth", type=int, choices=(8, 10), default=0, help="bits of the result (default: the source's, at most 10)")
-    add("--chroma", choices=("420", "422", "444"), default="", help="chroma layout (default: the source's)")
-
-    group = parser.add_argument_group("network, as core.gansr.Upscale has them")
-    add = group.add_argument
-    add("--model", help="a name that `gansr models` lists, or a path to an .onnx file")
-    add("--provider", help="auto, CPU, CUDA, ...")
-    add("--device-id", type=int)
-    add("--precision", help="auto, fp32, fp16 or int8")
-    add("--num-streams", type=int)
-    add("--tilesize", type=int, nargs="+", metavar="N", help="width and height of a tile")
-    add("--overlap", type=int, nargs="+", metavar="N")
-    add("--memory", type=int, metavar="MIB")
-    add("--strength", type=float)
-
-    group = parser.add_argument_group("encoder")
-    add = group.add_argument
-    add("--encoder", choices=tuple(ENCODERS), default="x265")
-    add("--crf", type=float, help=f"quality, lower is better (default: {defaults})")
-    add("--preset", help="speed against size, as the encoder names it")
-    add("--params", default="", metavar="A=B:C=D", help="the encoder's own parameters")
-    add("--ffmpeg", metavar="PATH", help="the ffmpeg to use (default: the best equipped one found)")
-
-    group = parser.add_argument_group("source")
-    add = group.add_argument
-    add("--drop", action="append", choices=DROPPABLE, default=[], help="leave these tracks out; may be repeated")
-    add("--accept-damage", action="store_true", help="go on although frames are missing from the source")
-
-
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
+COMPARED = 10.0  # seconds of a wipe, unless told otherwise
 
 
 def run(args: argparse.Namespace) -> int:
     """Encodes, or prints the script; returns the exit code."""
+    if args.like or args.preset_file:
+        from .presets import kept
+
+        args = kept(args, grammar())
     job = job_of(args)
     if args.script_only:
-        from . import media, script
+        from .printed import printed
 
-        print(script.text(script.build(job, media.probe(job.source).video.index).steps), end="")
+        print(printed(job), end="")
         return 0
-    check(job, args.overwrite)
-    from .chain import run as run_chain
+    check(job, args.overwrite or bool(args.stills))
+    if args.stills:
+        from .stills import write_stills
+
+        write_stills(job, args.stills)
+        return 0
+    from .driver import Wish
+    from .driver import run as run_job
     from .progress import Progress, clock
 
     begun = time.monotonic()
-    outcome = run_chain(job, Progress(args.quiet), args.overwrite, args.verbose)
+    wish = Wish(args.workers, args.overwrite, args.resume, args.restart, args.verbose)
+    outcome = run_job(job, Progress(args.quiet), wish)
     if not args.quiet:
         spent = time.monotonic() - begun
         width, height = outcome.size
@@ -91,32 +54,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def job_of(args: argparse.Namespace) -> Job:
-    """The command line as a Job."""
-    return Job(
-        source=str(Path(args.source).absolute()),
-        output=str(Path(args.output).absolute()),
-        encoder=args.encoder,
-        crf=args.crf,
-        preset=args.preset,
-        params=args.params,
-        extra=tuple(args.rest),
-        ffmpeg=args.ffmpeg,
-        width=args.width,
-        height=args.height,
-        depth=args.depth,
-        chroma=args.chroma,
-        drop=tuple(args.drop),
-        accept_damage=args.accept_damage,
-        model=model_argument(args.model),
-        provider=args.provider,
-        device_id=args.device_id,
-        precision=args.precision,
-        num_streams=args.num_streams,
-        tilesize=tuple(args.tilesize) if args.tilesize else None,
-        overlap=tuple(args.overlap) if args.overlap else None,
-        memory=args.memory,
-        strength=args.strength,
-    )
+    """The command line as a Job: options by their names, paths made absolute."""
+    named = {field.name: getattr(args, field.name) for field in fields(Job) if hasattr(args, field.name)}
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
+    given |= {"source": str(Path(args.source).absolute()), "output": str(Path(args.output).absolute())}
+    given |= {"extra": tuple(args.rest), "model": model_argument(args.model)}
+    given["tracks"] = str(Path(args.tracks).absolute()) if args.tracks else None
+    if args.compare and not (args.start or args.end or args.frames or args.test):
+        given["test"] = COMPARED
+    return Job(**given)
 
 
 def model_argument(name: str | None) -> str | None:
@@ -127,14 +73,19 @@ def model_argument(name: str | None) -> str | None:
 def check(job: Job, overwrite: bool) -> None:
     """Raises CommandError for what can be known without opening anything."""
     source, output = Path(job.source), Path(job.output)
-    if not source.is_file():
+    if NUMBERED.search(source.name) and not source.exists():
+        pass  # images; whether they are there is seen when they are opened
+    elif not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
     container(job.output, job.encoder)
+    encoder_options.check(job)
     if not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():
         raise CommandError(f"{output} is a folder; name the file in it")
-    if output.exists() and source.samefile(output):
+    if job.tracks and not Path(job.tracks).is_file():
+        raise CommandError(f"--tracks {job.tracks} is not a file")
+    if output.exists() and source.exists() and source.samefile(output):
         raise CommandError(f"{output} is the source itself; write to another name")
     if output.exists() and not overwrite:
         raise CommandError(f"{output} exists; give -y to replace it")

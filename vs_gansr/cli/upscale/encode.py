@@ -14,10 +14,24 @@ from typing import Any
 
 from ..common import CommandError
 from ..ffmpeg import Ffmpeg
+from . import chunkable
+from .encoder_options import divide
 from .job import ENCODERS, Job
 from .media import Source, Track
+from .presets import TAG, stored
 
-__all__ = ["CONTAINERS", "Picture", "Plan", "carry", "command", "container", "trial"]
+__all__ = [
+    "CONTAINERS",
+    "Picture",
+    "Plan",
+    "carry",
+    "chunk_command",
+    "command",
+    "container",
+    "cover_file",
+    "join_command",
+    "trial",
+]
 
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm"}
 TEXT = {"subrip", "ass", "ssa", "mov_text", "webvtt", "text"}
@@ -50,11 +64,13 @@ class Picture:
 class Plan:
     """For each track of the source that is carried: the track and its codec in the output ("copy" mostly).
 
-    `notes` say what is not carried as it is, and why.
+    `notes` say what is not carried as it is, and why · `covers` are pictures that the container holds as attached
+    files: ffmpeg's copy would make video tracks of them, which delay the picture.
     """
 
     tracks: tuple[tuple[Track, str], ...]
     notes: tuple[str, ...]
+    covers: tuple[Track, ...] = ()
 
 
 def container(output: str, encoder: str) -> str:
@@ -71,18 +87,21 @@ def carry(job: Job, source: Source) -> Plan:
     """Which tracks come along, and how. Text subtitles change their form where the container knows another."""
     form = {"matroska": "subrip", "webm": "webvtt"}.get(container(job.output, job.encoder), "mov_text")
     others = {"mov_text"} if form == "subrip" else TEXT - {form}
-    tracks, notes = [], []
+    attaches = container(job.output, job.encoder) == "matroska"
+    tracks, notes, covers = [], [], []
     for track in source.others:
         if KINDS.get(track.kind) in job.drop:
             continue
         if track.kind == "data" or (track.kind == "video" and not track.cover):
             notes.append(f"{track} is not carried")
+        elif track.cover and attaches:
+            covers.append(track)
         elif track.kind == "subtitle" and track.codec in others:
             tracks.append((track, form))
             notes.append(f"{track} becomes {form}, which {Path(job.output).suffix} can hold")
         else:
             tracks.append((track, "copy"))
-    return Plan(tuple(tracks), tuple(notes))
+    return Plan(tuple(tracks), tuple(notes), tuple(covers))
 
 
 def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
@@ -94,16 +113,64 @@ def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
 
 
 def command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
-    """The whole command: pictures from stdin, progress to stdout, `job.temporary` as the result."""
+    """The whole film at once: raw pictures from stdin, progress to stdout, `job.temporary` as the result."""
+    options = divide(job)
+    words = joined(job, ffmpeg, source, plan, ["-f", "nut"], picture.start, light_options(picture.props))
+    words += [*pictured(job, picture), "-fps_mode:0", "passthrough"]
+    words += ["-bsf:0", ",".join([last_duration(picture), *options.bitstream_filters])]
+    return [*words, *ending(job, list(options.rest))]
+
+
+def chunk_command(job: Job, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
+    """One chunk alone: raw pictures at a constant rate from stdin, progress to stdout, `path` (MP4) as the result.
+
+    Times are added when the chunks are joined. The encoder starts anew, with a header that depends on no chunk.
+    """
+    words = [*opening(ffmpeg), *(light_options(picture.props) if ffmpeg.hdr else []), "-f", "nut", "-i", "pipe:0"]
+    words += ["-map", "0:v:0", *pictured(job, picture), "-fps_mode:0", "passthrough"]
+    options = divide(job)
+    words += ["-bsf:0", ",".join(options.bitstream_filters)] if options.bitstream_filters else []
+    return [*words, *chunkable.picture_options(options.rest), "-f", "mp4", f"file:{path}"]
+
+
+def join_command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction) -> list[str]:
+    """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `job.temporary`."""
+    words = joined(job, ffmpeg, source, plan, ["-f", "mp4"], picture.start - delay, light_options(picture.props))
+    words += ["-bsf:0", last_duration(picture), "-c:0", "copy"]
+    return [*words, *ending(job, chunkable.file_options(divide(job).rest))]
+
+
+def opening(ffmpeg: Ffmpeg) -> list[str]:
+    """How every command starts."""
+    return [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
+
+
+def joined(
+    job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, form: list[str], start: Fraction, light: list[str]
+) -> list[str]:
+    """Pictures from stdin, which begin at `start`, beside all that comes from the source."""
+    words = opening(ffmpeg)
+    words += light if ffmpeg.hdr else []
+    words += [*form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
+    if not source.path:  # a script, or images, with nothing beside them
+        return [*words, "-map", "0:v:0", "-metadata", f"{TAG}={stored(job)}"]
+    if source.section:
+        words += ["-ss", microseconds(source.section[0] + source.ahead)]
+    words += ["-itsoffset", microseconds(-source.origin - source.ahead), "-i", f"file:{source.path}"]
+    words += [*carried(source, plan), *attached(job, plan)]
+    # MP4 knows only certain names.
+    tag = TAG if container(job.output, job.encoder) in ("matroska", "webm") else "comment"
+    words += ["-metadata", f"{tag}={stored(job)}"] if tag not in source.metadata or tag == TAG else []
+    if source.section:  # without what lies between the key frame before the part and the part
+        words += ["-copypriorss:a", "0", "-copypriorss:s", "0", "-t", microseconds(source.section[1])]
+    return words
+
+
+def ending(job: Job, extra: list[str]) -> list[str]:
+    """The output's options, and its name."""
     kind = container(job.output, job.encoder)
-    extra, params = split_params(job, ENCODERS[job.encoder].params)
-    words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
-    words += light_options(picture.props) if ffmpeg.hdr else []
-    words += ["-f", "nut", "-itsoffset", microseconds(picture.start), "-i", "pipe:0"]
-    words += ["-itsoffset", microseconds(-source.origin), "-i", f"file:{source.path}"]
-    words += carried(source, plan) + pictured(job, picture, params)
-    if job.encoder == "x265" and kind in ("mp4", "mov"):
-        words += ["-tag:0", "hvc1"]  # the only one that Apple's players take
+    # hvc1 is the only tag that Apple's players take.
+    words = ["-tag:0", "hvc1"] if job.encoder == "x265" and kind in ("mp4", "mov") else []
     # The carried tracks wait for the first picture, however long that takes.
     return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{job.temporary}"]
 
@@ -121,35 +188,47 @@ def carried(source: Source, plan: Plan) -> list[str]:
         words += ["-map", f"1:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"1:s:{track.index}"]
     for tag in BRANDS:
         words += ["-metadata", f"{tag}="]
-    for tag in source.video.tags:
+    for tag, _ in source.video.tags:
         if tag.upper().startswith(STATISTICS):  # true of the old picture only
             words += ["-metadata:s:0", f"{tag}="]
     return words
 
 
-def pictured(job: Job, picture: Picture, params: list[str]) -> list[str]:
-    """Options for the picture: times, shape, colours and the encoder with its parameters."""
-    encoder = ENCODERS[job.encoder]
+def cover_file(job: Job, cover: Track) -> str:
+    """Where the attached picture lies while ffmpeg runs."""
+    return f"{job.temporary}.{cover.index}"
+
+
+def attached(job: Job, plan: Plan) -> list[str]:
+    """Options for covers that are attached as files, under the names that Matroska's players look for."""
+    words = []
+    for place, cover in enumerate(plan.covers, 1 + len(plan.tracks)):
+        kind = {"mjpeg": "jpeg"}.get(cover.codec, cover.codec)
+        ending = {"jpeg": "jpg"}.get(kind, kind)
+        words += ["-attach", f"file:{cover_file(job, cover)}"]
+        said = {"filename": f"cover.{ending}", **dict(cover.tags), "mimetype": f"image/{kind}"}
+        for tag, value in said.items():
+            words += [f"-metadata:s:{place}", f"{tag}={value}"]
+    return words
+
+
+def pictured(job: Job, picture: Picture) -> list[str]:
+    """Options for the picture: times, shape, colours and the encoder with its parameters; the user's filters last."""
+    encoder, extra = ENCODERS[job.encoder], divide(job)
     filters, options = colours(picture.props)
     sar = f"setsar=sar={picture.sar.numerator}/{picture.sar.denominator}:max=2147483647"
-    words = ["-filter:0", f"setparams={filters},{sar}", "-pix_fmt:0", picture.pixel_format, *options]
-    words += ["-fps_mode:0", "passthrough", "-enc_time_base:0", "demux", "-bsf:0", last_duration(picture)]
+    chain = ",".join([f"setparams={filters}", sar, *extra.filters])
+    words = ["-filter:0", chain, "-pix_fmt:0", picture.pixel_format, *options]
+    words += ["-enc_time_base:0", "demux"]
     words += ["-c:0", encoder.library, "-preset:0", job.preset or encoder.preset]
     words += ["-crf:0", f"{encoder.crf if job.crf is None else job.crf:g}"]
-    own = "log-level=error" if job.encoder == "x265" else ""
-    joined = ":".join(filter(None, [own, light_params(job.encoder, picture.props), *params]))
+    own = ["log-level=error"] if job.encoder == "x265" else []
+    if job.frame_threads:  # what they are by default, and so the result, depends on the machine
+        own += {"x265": [f"frame-threads={job.frame_threads}"], "x264": [f"threads={job.frame_threads}"]}.get(
+            job.encoder, []
+        )
+    joined = ":".join(filter(None, [*own, light_params(job.encoder, picture.props), *extra.params]))
     return words + ([f"{encoder.params}:0", joined] if joined else [])
-
-
-def split_params(job: Job, option: str) -> tuple[list[str], list[str]]:
-    """The job's extra options without the encoder's own parameters, and those: ffmpeg takes that option once."""
-    extra, params, words = [], [job.params], iter(job.extra)
-    for word in words:
-        if word.split(":")[0] == option:
-            params.append(next(words, ""))
-        else:
-            extra.append(word)
-    return extra, params
 
 
 def colours(props: Mapping[str, Any]) -> tuple[str, list[str]]:

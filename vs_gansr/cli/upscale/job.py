@@ -1,5 +1,5 @@
-"""Owns what one `gansr upscale` is asked to do, as plain data that travels to the renderer as JSON, and how the
-renderer answers."""
+"""Owns what one `gansr upscale` is asked to do, as plain data that travels to workers as JSON, and how they
+answer."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-__all__ = ["BROKEN_PIPE", "ENCODERS", "RECORD", "Encoder", "Job"]
+__all__ = ["ENCODERS", "RECORD", "Encoder", "Job"]
 
-RECORD = "\x1e"  # leads each JSON line on the renderer's stderr (RFC 7464)
-BROKEN_PIPE = 3  # the renderer's exit code where the encoder went first, and knows why
+RECORD = "\x1e"  # leads each JSON line on a worker's stderr (RFC 7464)
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder of ffmpeg's: its name there, the option that takes its own parameters, and our defaults."""
+    """An encoder of ffmpeg's: its name there, the option that takes its own parameters, our defaults, the chroma
+    layouts and presets that it has."""
 
     library: str
     params: str
     crf: float
     preset: str
     layouts: tuple[str, ...]
+    presets: tuple[str, ...]
 
 
+X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 ENCODERS = {
-    "x265": Encoder("libx265", "-x265-params", 18, "medium", ("420", "422", "444")),
-    "x264": Encoder("libx264", "-x264-params", 17, "medium", ("420", "422", "444")),
-    "svt-av1": Encoder("libsvtav1", "-svtav1-params", 26, "6", ("420",)),
+    "x265": Encoder("libx265", "-x265-params", 18, "medium", ("420", "422", "444"), X26X),
+    "x264": Encoder("libx264", "-x264-params", 17, "medium", ("420", "422", "444"), X26X),
+    "svt-av1": Encoder("libsvtav1", "-svtav1-params", 26, "6", ("420",), tuple(map(str, range(-1, 14)))),
 }
 
 
@@ -38,7 +40,13 @@ class Job:
     `source` and `output` are absolute; `temporary` is the file that is written and becomes `output` at the end ·
     `width` and `height` of the result, 0 for the network's own · `depth` 8 or 10, 0 to follow the source ·
     `chroma` "420", "422" or "444", empty to follow the source · `drop` kinds of tracks left out · `extra` options
-    for ffmpeg as they are. The rest are arguments of core.gansr.Upscale; None leaves them to the plugin.
+    for ffmpeg as they are · `chunk` seconds that are rendered at a time, 0 for all at once · `frame_threads` of
+    x264 or x265 in chunks, 0 to leave them to the encoder · `start`, `end` and `test` seconds, `frames` a number of
+    the source's · `compare` wipes between source and result · `tracks` the file that sound and the rest come from
+    where `source` is a script or images, and `fps` their rate · `as_is` leaves the network out · `matrix`,
+    `primaries`, `transfer` (H.273) and `range` (0 limited, 1 full) replace the source's, None keeps them; `sar`
+    too, "16/11" · `field`, `denoise`, `deband`, `grain` as filters.py has them. The rest are arguments of
+    core.gansr.Upscale; None leaves them to the plugin.
     """
 
     source: str
@@ -56,6 +64,25 @@ class Job:
     chroma: str = ""
     drop: tuple[str, ...] = ()
     accept_damage: bool = False
+    chunk: float = 20.0
+    frame_threads: int = 0
+    start: float = 0.0
+    end: float | None = None
+    frames: int = 0
+    test: float = 0.0
+    compare: bool = False
+    tracks: str | None = None
+    fps: str | None = None
+    as_is: bool = False
+    matrix: int | None = None
+    primaries: int | None = None
+    transfer: int | None = None
+    range: int | None = None
+    sar: str | None = None
+    field: str = ""
+    denoise: float = 0.0
+    deband: float = 0.0
+    grain: float = 0.0
     model: str | None = None
     provider: str | None = None
     device_id: int | None = None

@@ -7,6 +7,7 @@ encode of hours rather than after it.
 from __future__ import annotations
 
 import bisect
+import hashlib
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 from ..common import CommandError
 
-__all__ = ["Source", "Track", "damage", "probe"]
+__all__ = ["Source", "Track", "cover_pictures", "damage", "probe"]
 
 MICRO = 1_000_000  # FFmpeg's unit for whole files
 HEADED = ("matroska", "mov")  # formats whose header states the duration rather than having it estimated
@@ -26,7 +27,7 @@ HEADED = ("matroska", "mov")  # formats whose header states the duration rather 
 class Track:
     """One stream: its number in the file, "video", "audio", "subtitle", "attachment" or "data", codec and marks.
 
-    `cover` is a still picture attached to the file · `tags` the names of its metadata.
+    `cover` is a still picture attached to the file · `tags` its metadata, names and values.
     """
 
     index: int
@@ -35,7 +36,7 @@ class Track:
     name: str
     cover: bool
     disposition: tuple[str, ...]
-    tags: tuple[str, ...]
+    tags: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
         return f"{self.kind} track {self.index} ({', '.join(filter(None, (self.codec, self.name)))})"
@@ -47,7 +48,11 @@ class Source:
 
     `size` of the coded picture · `sar` sample aspect ratio, 1 where unknown · `origin` the file's first moment in
     seconds · `packets` sorted times of the picture's packets and `last` the duration of the last one, both in
-    `time_base` · `reached` and `promised` where sound and picture end and should end, in seconds from `origin`.
+    `time_base` · `reached` and `promised` where sound and picture end and should end, in seconds from `origin` ·
+    `keys` sorted times of the picture's key frames · `layout` SHA-256 of every packet's track, time and size ·
+    `section` where the part begins that is carried, in the file's own seconds, and its length; None for all of it ·
+    `ahead` seconds by which the file's clock is ahead of the picture's, where that is not its own ·
+    `metadata` the names of the file's own tags, in small letters.
     """
 
     path: str
@@ -61,6 +66,11 @@ class Source:
     last: int
     reached: Fraction
     promised: Fraction | None
+    keys: tuple[int, ...] = ()
+    layout: str = ""
+    section: tuple[Fraction, Fraction] | None = None
+    ahead: Fraction = Fraction(0)
+    metadata: tuple[str, ...] = ()
 
 
 def probe(path: str) -> Source:
@@ -86,14 +96,19 @@ def _read(container: Any, path: str) -> Source:
     refuse_dolby(stream, path)
     bases = [_ratio(s.time_base) for s in container.streams]
     shown: dict[int, int] = {}
+    keys: list[int] = []
+    layout = hashlib.sha256()
     reached = Fraction(0)
     origin = Fraction(container.start_time or 0, MICRO)
     for packet in container.demux():
+        layout.update(b"%d %d %d\n" % (packet.stream_index, packet.pts or 0, packet.size))
         if packet.pts is None or packet.is_discard:
             continue
         duration = packet.duration or 0
         if packet.stream_index == stream.index:
             shown[packet.pts] = duration
+            if packet.is_keyframe:
+                keys.append(packet.pts)
         if tracks[packet.stream_index].kind in ("video", "audio") and not tracks[packet.stream_index].cover:
             reached = max(reached, (packet.pts + duration) * bases[packet.stream_index] - origin)
     times = sorted(shown)
@@ -110,7 +125,26 @@ def _read(container: Any, path: str) -> Source:
         last=shown[times[-1]] if times else 0,
         reached=reached,
         promised=Fraction(container.duration, MICRO) if headed and container.duration else None,
+        keys=tuple(sorted(keys)),
+        layout=layout.hexdigest(),
+        metadata=tuple(name.lower() for name in container.metadata),
     )
+
+
+def cover_pictures(path: str, covers: Sequence[Track]) -> dict[int, bytes]:
+    """The files of attached pictures, by the number of their track. Raises CommandError where one cannot be read."""
+    import av
+
+    with av.open(path) as container:
+        streams = [container.streams[cover.index] for cover in covers]
+        found: dict[int, bytes] = {}
+        for packet in container.demux(streams):
+            if packet.size and packet.stream_index not in found:
+                found[packet.stream_index] = bytes(packet)
+            if len(found) == len(covers):
+                return found
+    missing = ", ".join(str(cover) for cover in covers if cover.index not in found)
+    raise CommandError(f"{path}: {missing} cannot be read; leave it out with --drop cover")
 
 
 def _ratio(value: Any) -> Fraction:
@@ -136,7 +170,7 @@ def _track(stream: Any) -> Track:
     codec = stream.codec_context.codec.canonical_name if stream.codec_context else ""
     tags = dict(stream.metadata)
     name = tags.get("title") or tags.get("filename") or tags.get("language") or ""
-    return Track(stream.index, stream.type, codec, name, "attached_pic" in marks, marks, tuple(tags))
+    return Track(stream.index, stream.type, codec, name, "attached_pic" in marks, marks, tuple(tags.items()))
 
 
 def damage(source: Source, timestamps: Sequence[int]) -> str | None:

@@ -1,98 +1,85 @@
-"""Owns the renderer, a process of its own: opens the source, plans the encode, sends the pictures down its stdout.
+"""Owns what is rendered: opens the source, puts the graph on it, says what the encoder must know, sends pictures.
 
-It is told its job by one line on stdin and ends at once when stdin closes, so it never outlives its parent. On
-stderr it answers in JSON lines, each led by a record separator (RFC 7464); what other code prints there comes
-through as it is. Pictures go out as raw video in NUT, the one container of ffmpeg's that carries any time base.
+Pictures go out as raw video in NUT, the one container of ffmpeg's that carries any time base. What is worth telling
+goes to `tell`, which the process that renders (worker.py) makes JSON lines of.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import sys
-import threading
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
-from ...errors import GansrError, one_line
 from .. import ffmpeg
 from ..common import CommandError
-from . import encode, media
+from . import encode, encoder_options, media, samples, sources
 from .encode import Picture
-from .job import BROKEN_PIPE, RECORD, Job
-from .media import Source
-from .script import NO_TIME, Graph, build, steady
+from .job import RECORD, Job
+from .media import Source, Track
+from .plan import Span, pace, scene_changes, spans
+from .printed import is_noise, listen
+from .script import NO_TIME, Graph, build, steady, timed
 
-__all__ = ["main", "picture_of"]
+__all__ = ["Film", "open_film", "picture_of", "send", "tell", "write_covers"]
 
 REPORT_SECONDS = 0.2
 
 
-def main() -> int:
-    """Renders the job on stdin; returns the process's exit code."""
-    video = os.dup(1)
-    os.dup2(2, 1)  # whatever prints must not end up in the picture
-    job = Job.from_json(sys.stdin.readline())
-    threading.Thread(target=live_with_parent, daemon=True).start()
-    try:
-        render(job, video)
-    except BrokenPipeError:
-        return BROKEN_PIPE
-    except Exception as error:
-        text = one_line(error, 1000)
-        tell(error=text if isinstance(error, GansrError) else explain(error, text))
-        return 1
-    return 0
+@dataclass(frozen=True)
+class Film:
+    """A job with its source open, its graph built and its container tried.
 
+    `plan` which tracks are carried · `spans` the chunks it is rendered in, or one · `engine` what Upscale's log says
+    of model, precision and provider
+    """
 
-def live_with_parent() -> None:
-    """Ends this process when the parent is gone."""
-    while os.read(0, 1):
-        pass
-    os._exit(1)
+    job: Job
+    tool: ffmpeg.Ffmpeg
+    source: Source
+    plan: encode.Plan
+    graph: Graph
+    picture: Picture
+    spans: tuple[Span, ...]
+    engine: tuple[str, ...]
 
 
 def tell(**message: Any) -> None:
-    """Sends one message to the parent."""
+    """Sends one message to the parent, whole even where several threads do."""
     sys.stderr.write(f"{RECORD}{json.dumps(message)}\n")
     sys.stderr.flush()
 
 
-def explain(error: Exception, text: str) -> str:
-    """Errors of VapourSynth's are meant for users, others say which they are."""
-    import vapoursynth as vs
+def open_film(job: Job) -> Film:
+    """Everything before the first picture. Raises CommandError or what VapourSynth does for what cannot be."""
 
-    return text if isinstance(error, vs.Error) else f"{type(error).__name__}: {text}"
-
-
-def render(job: Job, video: int) -> None:
-    """Everything from the source to the last picture."""
-    import vapoursynth as vs
-
-    vs.core.core.add_log_handler(relay)
+    engine: list[str] = []
+    listen(lambda kind, message: relay(kind, message, engine))
     encode.container(job.output, job.encoder)
     tool = ffmpeg.choose(job.encoder, job.ffmpeg)
+    encoder_options.try_encoder(job, tool)
     tell(stage="reading")
-    source = media.probe(job.source)
+    source = sources.open_media(job)
     plan = encode.carry(job, source)
     try_container(job, tool, source, plan)
     tell(stage="indexing")
-    graph, harm = whole(job, source, build(job, source.video.index))
+    graph, harm = whole(job, source, build(job, source))
+    source, graph = cut(job, source, graph)
     with graph.clip.get_frame(0) as first:
         props = dict(first.props)
     picture = picture_of(source, graph, props)
     for text in [*plan.notes, *remarks(source, graph, props), *([harm] if harm else [])]:
         tell(note=text)
-    tell(
-        command=encode.command(job, tool, source, plan, picture),
-        frames=len(graph.timestamps),
-        size=[picture.width, picture.height],
-        ffmpeg=tool.version,
-    )
-    send(graph, picture, video)
+    length = round(job.chunk * pace(graph.timestamps, graph.time_base))
+    cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
+    made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
+    return Film(job, tool, source, plan, graph, picture, made, tuple(engine))
 
 
 def whole(job: Job, source: Source, graph: Graph) -> tuple[Graph, str | None]:
@@ -115,16 +102,30 @@ def whole(job: Job, source: Source, graph: Graph) -> tuple[Graph, str | None]:
     return graph, harm
 
 
-def relay(kind: Any, message: str) -> None:
-    """VapourSynth's log, sorted: indexing is progress, what concerns the picture is a note.
+def cut(job: Job, source: Source, graph: Graph) -> tuple[Source, Graph]:
+    """Source and graph with their times as the part asked for and the filters make them."""
+    base, (first, last) = graph.time_base, graph.span
+    stamps = graph.timestamps
+    if samples.partial(job):
+        begin = stamps[first] * base if first else source.origin
+        over = max(source.origin + source.reached, (stamps[-1] + 1) * base)
+        after = stamps[last] * base if last < len(stamps) else over
+        source = replace(source, origin=begin, section=(begin, after - begin))
+    return source, timed(job, graph)
 
-    Left out is the core's remark on BestSource returning timestamps that its signature does not declare.
+
+def relay(kind: Any, message: str, engine: list[str]) -> None:
+    """VapourSynth's log, sorted: indexing is progress, what concerns the picture is a note; `engine` collects which
+    model, precision and provider were picked.
     """
     import vapoursynth as vs
 
+    picked = re.match(r"Upscale: (.+ in \S+ on [^\s:;,]+)", message)
+    if picked:
+        engine.append(picked[1])
     if "index progress" in message:
         tell(indexing=message.rsplit(" ", 1)[1])
-    elif message.startswith("Upscale:") or (kind >= vs.MESSAGE_TYPE_WARNING and "no return value" not in message):
+    elif message.startswith("Upscale:") or (kind >= vs.MESSAGE_TYPE_WARNING and not is_noise(message)):
         tell(note=message)
 
 
@@ -140,25 +141,44 @@ def try_container(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Pl
         errors="replace",
     )
     if done.returncode:
-        carried = ", ".join(str(track) for track, _ in plan.tracks)
         reason = ffmpeg.cause(done.stderr.splitlines()) or f"ffmpeg exits with {done.returncode}"
-        raise CommandError(
-            f"{job.output} cannot hold all of {carried}: {reason}; write .mkv, or leave tracks out with --drop"
-        )
+        carried = ", ".join(str(track) for track, _ in culprits(job, tool, source, plan))
+        better = "write .mkv" if Path(job.output).suffix.lower() != ".mkv" else "take another container"
+        raise CommandError(f"{job.output} cannot hold {carried}: {reason}; {better}, or leave it out with --drop")
+
+
+def culprits(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> list[tuple[Track, str]]:
+    """The tracks that the container does not even take alone; all of them where it takes each of them."""
+    refused = []
+    for track in plan.tracks:
+        words = encode.trial(job, tool, source, replace(plan, tracks=(track,)))
+        if subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True).returncode:
+            refused.append(track)
+    return refused or list(plan.tracks)
+
+
+def write_covers(film: Film) -> None:
+    """Writes the pictures that ffmpeg attaches beside the file that it writes; the driver takes them away with it."""
+    if film.plan.covers:
+        pictures = media.cover_pictures(film.source.path, film.plan.covers)
+        for cover in film.plan.covers:
+            Path(encode.cover_file(film.job, cover)).write_bytes(pictures[cover.index])
 
 
 def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
     """What the encoder must know of `graph`'s pictures."""
     clip, stamps, base = graph.clip, graph.timestamps, graph.time_base
     sar, (width, height) = source.sar, graph.source_size
-    if (width - height) * (source.size[0] - source.size[1]) < 0:
+    if source.packets and (width - height) * (source.size[0] - source.size[1]) < 0:
         sar = 1 / sar  # BestSource has turned the picture upright
     shape = Fraction(width, height) / Fraction(clip.width, clip.height)
     if abs(shape * clip.width - clip.width) >= 2:  # more than rounding to whole pixels: both sides were asked for
         sar = (sar * shape).limit_denominator(1 << 15)
     start, last = (stamps[n] * base - source.origin for n in (0, -1))
     length = source.last * source.time_base
-    if not length or source.packets[-1] * source.time_base != stamps[-1] * base:
+    if graph.end is not None:
+        length = graph.end - stamps[-1] * base
+    elif not length or source.packets[-1] * source.time_base != stamps[-1] * base:
         length = (stamps[-1] - stamps[-2]) * base if len(stamps) > 1 else Fraction(1, 25)
     fmt = clip.format
     layout = {(1, 1): "420", (1, 0): "422"}.get((fmt.subsampling_w, fmt.subsampling_h), "444")
@@ -169,37 +189,43 @@ def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
 def remarks(source: Source, graph: Graph, props: Any) -> list[str]:
     """What is not carried of this picture, in words."""
     said = []
-    if sorted(graph.source_size) != sorted(source.size):
+    if source.packets and sorted(graph.source_size) != sorted(source.size):
         (w, h), (a, b) = source.size, graph.source_size
         said.append(f"VapourSynth holds subsampled video in whole steps only: {w}x{h} is cut to {a}x{b}")
+    if "_Alpha" in props:
+        said.append("the source's alpha plane (transparency) is not carried")
     for prop, name in (("DolbyVisionRPU", "Dolby Vision"), ("HDR10Plus", "HDR10+")):
         if prop in props:
             said.append(f"the source's {name} metadata, made for its own pictures, is not carried")
     return said
 
 
-def send(graph: Graph, picture: Picture, video: int) -> None:
-    """Writes every frame of the clip, with its time, as NUT to the file descriptor `video`."""
+def send(film: Film, pipe: Any, span: Span | None = None, report: Callable[[int], None] | None = None) -> None:
+    """Writes pictures as NUT to `pipe`: all, each with its own time, or those of `span` at a constant rate.
+
+    Frames of a span are asked of the whole clip, so what looks at neighbours sees the real ones. `report` is told
+    how many are sent, now and then.
+    """
     import av
 
-    base, first = graph.time_base, graph.timestamps[0]
-    total, due = len(graph.timestamps), 0.0
-    # Buffered: a bare file may write less than it is given, after Ctrl-Z for one, and PyAV does not look.
-    with os.fdopen(video, "wb") as pipe, av.open(pipe, "w", format="nut", buffer_size=1 << 20) as nut:
-        stream = nut.add_stream("rawvideo", rate=graph.clip.fps or 25)
+    graph, picture = film.graph, film.picture
+    stamps, base, rate = graph.timestamps, graph.time_base, graph.clip.fps or 25
+    clip, times = graph.clip, [time - stamps[0] for time in stamps]
+    if span:
+        rate = graph.clip.fps or pace(stamps, base)
+        clip, times, base = clip[span[0] : span[1]], list(range(span[1] - span[0])), 1 / Fraction(rate)
+    due = 0.0
+    with pipe, av.open(pipe, "w", format="nut", buffer_size=1 << 20) as nut:
+        stream = nut.add_stream("rawvideo", rate=rate)
         stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, picture.pixel_format
         stream.time_base = stream.codec_context.time_base = base
-        for n, frame in enumerate(graph.clip.frames(close=True)):
+        for n, frame in enumerate(clip.frames(close=True)):
             packet = av.Packet(b"".join(frame.readchunks()))
             packet.stream = stream
             packet.time_base = base  # the muxer may choose a finer one for the stream
-            packet.pts = packet.dts = graph.timestamps[n] - first
+            packet.pts = packet.dts = times[n]
             packet.is_keyframe = True
             nut.mux(packet)
-            if (now := time.monotonic()) >= due or n + 1 == total:
+            if report and ((now := time.monotonic()) >= due or n + 1 == len(times)):
                 due = now + REPORT_SECONDS
-                tell(frame=n + 1)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+                report(n + 1)

@@ -10,16 +10,18 @@ error diffusion hides the steps. Between the network and zimg there are 16 bits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import vapoursynth as vs
 
 from ..common import CommandError
+from . import filters, samples, sources
 from .job import ENCODERS, Job
+from .media import Source
 
-__all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text"]
+__all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text", "timed"]
 
 MOST_PASSES = 3
 NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
@@ -54,62 +56,143 @@ class Target:
 class Graph:
     """The clip, the steps that made it, and when each frame is shown: `timestamps` times `time_base` seconds.
 
-    `source_size` is the decoded width and height; `timestamps` are the source's own, NO_TIME where it has none.
+    `plain` the clip as the network gets it · `source_size` is the decoded width and height · `timestamps` are the
+    whole source's own at first, NO_TIME where it has none; `timed` makes them those of the clip's frames, which are
+    made of the source's frames `span`, up to the second number · `end` when the last frame is over, in seconds, None
+    where the source says it.
     """
 
     clip: vs.VideoNode
+    plain: vs.VideoNode
     steps: tuple[Step, ...]
     source_size: tuple[int, int]
     timestamps: tuple[int, ...]
     time_base: Fraction
+    span: tuple[int, int] = (0, 0)
+    end: Fraction | None = None
 
 
-def build(job: Job, track: int) -> Graph:
-    """Opens track number `track` of the source and puts the job's steps on it.
+class Assembly:
+    """A clip in the making, and the steps that made it."""
+
+    def __init__(self, core: vs.Core, clip: vs.VideoNode, steps: list[Step]) -> None:
+        self.core = core
+        self.clip = clip
+        self.steps = steps
+
+    def add(self, function: str, **arguments: Any) -> None:
+        """Puts one call on the clip."""
+        call = filters.used(self.core, function)
+        given = {
+            name: getattr(vs, value.removeprefix("vs.")) if isinstance(value, Literal) else value
+            for name, value in arguments.items()
+        }
+        self.clip = call(self.clip, **given)
+        self.steps.append(Step(function, tuple(arguments.items())))
+
+
+def build(job: Job, source: Source) -> Graph:
+    """Opens the source and puts the job's steps on it.
 
     Raises CommandError for what the source or the job rules out, vapoursynth.Error for what VapourSynth does.
     """
     core = vs.core.core
-    if not hasattr(core, "bs"):
-        raise CommandError('BestSource is not installed; run: pip install "vs-gansr[cli]"')
     if not hasattr(core, "gansr"):
         raise CommandError("VapourSynth did not load core.gansr; `gansr doctor` says why")
-    source = Step("bs.VideoSource", (("source", job.source), ("track", track)))
-    opened = core.bs.VideoSource(**dict(source.arguments), exporttimestamps=1)
-    clip: vs.VideoNode = opened["clip"]
-    if clip.format is None or not clip.width:
-        raise CommandError(f"{job.source} changes its size or format on the way; cut it into parts of one format first")
-    size = (clip.width, clip.height)
-    stamps = opened["timestamps"]
-    timestamps = (stamps,) if isinstance(stamps, int) else tuple(stamps)
-
-    target = output_format(job, clip)
-    steps = [source, *network_steps(job, clip, target)]
-    clip = apply(core, clip, steps[1])
-    if job.width or job.height:
-        width, height = target_size(job, clip, target)
-        while clip.width < width or clip.height < height:
-            if len(steps) > MOST_PASSES:
-                raise CommandError(
-                    f"{width}x{height} is out of reach: {MOST_PASSES} passes of the model make "
-                    f"{clip.width}x{clip.height} of {size[0]}x{size[1]}; ask for less"
-                )
-            steps.append(Step("gansr.Upscale", tuple(job.upscale_arguments().items())))
-            clip = apply(core, clip, steps[-1])
-        arguments = {"width": width, "height": height, "format": target.preset(target.bits)}
-        steps.append(Step("resize.Spline36", (*arguments.items(), ("dither_type", target.dither))))
-        clip = apply(core, clip, steps[-1])
-    time_base = Fraction(opened["timebasenum"], opened["timebaseden"])
-    return Graph(clip, tuple(steps), size, timestamps, time_base)
+    opened = sources.open_clip(job, source.video.index)
+    size = (opened.clip.width, opened.clip.height)
+    made = Assembly(core, opened.clip, [Step(opened.function, opened.arguments)])
+    if not sources.has_times(job.source):
+        rate = 1 / opened.time_base
+        made.add("std.AssumeFPS", fpsnum=rate.numerator, fpsden=rate.denominator)
+    if tags := sources.tags(job):
+        made.add("std.SetFrameProps", **tags)
+    span = (0, len(opened.timestamps))
+    if samples.partial(job):
+        stamps = steady(opened.timestamps, job.source)
+        span = samples.chosen(job, stamps, opened.time_base, source.origin)
+        made.add("std.Trim", first=span[0], last=span[1] - 1)
+    prepare(job, made)
+    target = output_format(job, made.clip)
+    plain = made.clip
+    enlarge(job, made, target)
+    if job.compare:
+        made.clip = samples.wipe(enlarged_plainly(plain, made.clip), made.clip)
+    return Graph(made.clip, plain, tuple(made.steps), size, opened.timestamps, opened.time_base, span)
 
 
-def network_steps(job: Job, clip: vs.VideoNode, target: Target) -> list[Step]:
-    """The first pass of the network, into the output's format or, where zimg follows, into 16 bit."""
+def enlarged_plainly(clip: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:
+    """`clip` at the size, and in the format, of `result`, by zimg alone."""
+    matrix = {"matrix": vs.MATRIX_BT709} if clip.format.color_family == vs.RGB else {}
+    return clip.resize.Spline36(width=result.width, height=result.height, format=result.format.id, **matrix)
+
+
+def prepare(job: Job, made: Assembly) -> None:
+    """What comes before the network: fields, then noise. Raises CommandError for fields that nobody decided on."""
+    with made.clip.get_frame(0) as first:
+        field_based = int(first.props.get("_FieldBased", 0))
+    if field_based in (1, 2) and not job.field:
+        raise CommandError(
+            f"{job.source} is interlaced ({'top' if field_based == 2 else 'bottom'} field first); say what it is: "
+            "--field ivtc (film at 30 frames a second), deinterlace or bob (video), progressive (wrongly flagged)"
+        )
+    for function, arguments in [*filters.fields(job.field, field_based != 1), *filters.before(job.denoise)]:
+        made.add(function, **arguments)
+
+
+def enlarge(job: Job, made: Assembly, target: Target) -> None:
+    """The network, as often as the target needs, then zimg down to the target, bands and grain, the output's format.
+
+    Raises CommandError for a size that cannot be reached.
+    """
+    last = filters.after(job.deband, job.grain)
+    sized = bool(job.width or job.height)
     arguments = job.upscale_arguments()
-    preset = target.preset(16 if job.width or job.height else target.bits)
-    if preset != f"vs.{clip.format.name}":
-        arguments["format"] = preset
-    return [Step("gansr.Upscale", tuple(arguments.items()))]
+    between = target.preset(16 if sized or last else target.bits)
+    if job.as_is:
+        if between != f"vs.{made.clip.format.name}":
+            matrix = {"matrix": Literal("vs.MATRIX_BT709")} if made.clip.format.color_family == vs.RGB else {}
+            made.add("resize.Spline36", format=between, dither_type=target.dither, **matrix)
+    else:
+        format = {} if between == f"vs.{made.clip.format.name}" else {"format": between}
+        made.add("gansr.Upscale", **arguments, **format)
+    width, height = target_size(job, made.clip, target) if sized else (made.clip.width, made.clip.height)
+    passes = 1
+    begun = made.clip
+    while not job.as_is and (made.clip.width < width or made.clip.height < height):
+        if passes == MOST_PASSES:
+            raise CommandError(
+                f"{width}x{height} is out of reach: {MOST_PASSES} passes of the model make "
+                f"{made.clip.width}x{made.clip.height} of a source whose first pass is {begun.width}x{begun.height}; "
+                "ask for less"
+            )
+        made.add("gansr.Upscale", **arguments)
+        passes += 1
+    if last and sized:
+        made.add("resize.Spline36", width=width, height=height)
+    for function, given in last:
+        made.add(function, **given)
+    if sized or last:
+        dither = "error_diffusion" if last and target.bits < 16 else target.dither
+        size = {} if last else {"width": width, "height": height}
+        made.add("resize.Spline36", **size, format=target.preset(target.bits), dither_type=dither)
+
+
+def timed(job: Job, graph: Graph) -> Graph:
+    """The graph with the times of its own frames in place of the source's. Raises CommandError where the filters made
+    more or fewer frames than they should."""
+    first, last = graph.span
+    stamps = graph.timestamps
+    times, divisor = filters.shown(stamps[first:last], job.field)
+    base = graph.time_base / divisor
+    if len(times) != graph.clip.num_frames:
+        raise CommandError(f"{graph.clip.num_frames} frames come out of the filters where {len(times)} should")
+    end = None
+    if last < len(stamps):
+        end = stamps[last] * graph.time_base
+    elif job.field in ("bob", "ivtc") and len(stamps) > 1:
+        end = (2 * stamps[-1] - stamps[-2]) * graph.time_base
+    return replace(graph, timestamps=times, time_base=base, end=end)
 
 
 def output_format(job: Job, clip: vs.VideoNode) -> Target:
@@ -172,17 +255,6 @@ def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:
                 "so sound and picture could drift apart; repair its timestamps by remuxing it first"
             )
     return tuple(stamps)
-
-
-def apply(core: vs.Core, clip: vs.VideoNode, step: Step) -> vs.VideoNode:
-    """What `step` makes of `clip`."""
-    plugin, function = step.function.split(".")
-    arguments = {
-        name: getattr(vs, value.removeprefix("vs.")) if isinstance(value, Literal) else value
-        for name, value in step.arguments
-    }
-    result: vs.VideoNode = getattr(getattr(core, plugin), function)(clip, **arguments)
-    return result
 
 
 def text(steps: tuple[Step, ...]) -> str:

@@ -87,10 +87,10 @@ def wrap(
     view = GraphView(proto)
     kind = entry.type.tensor_type.elem_type
     made = proto.graph.output[0]
-    before = Chain(view, TYPES[source.dtype])
+    before = OperatorChain(view, TYPES[source.dtype])
     before.linear(network_peak / source.scale, -source.offset * network_peak / source.scale)
     before.cast(kind)
-    after = Chain(view, made.type.tensor_type.elem_type or kind)
+    after = OperatorChain(view, made.type.tensor_type.elem_type or kind)
     after.linear(target.scale / network_peak, target.offset)
     if target.is_integer:
         after.cast(TensorProto.FLOAT)
@@ -103,7 +103,7 @@ def wrap(
     nodes = [*before.nodes(begin, entry.name), *proto.graph.node, *after.nodes(made.name, end)]
     outputs = [helper.make_tensor_value_info(end, TYPES[target.dtype], [None] * 4)]
     if watch:
-        total = Chain(view, after.given)
+        total = OperatorChain(view, after.given)
         total.cast(TensorProto.FLOAT)
         total.op("ReduceSum", keepdims=0)
         total.op("Reshape", view.constant([1], np.int64))
@@ -117,7 +117,7 @@ def wrap(
     return proto
 
 
-class Chain:
+class OperatorChain:
     """Operators one behind the other, of one value each beside constants; those that change nothing are left out."""
 
     def __init__(self, view: GraphView, kind: int) -> None:

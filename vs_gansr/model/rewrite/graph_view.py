@@ -22,10 +22,12 @@ __all__ = [
     "constant_value",
     "copied",
     "fixed_size",
+    "forget_shapes",
     "has_graphs",
     "inputs",
     "name_nodes",
     "opset",
+    "put_nodes",
     "sort_nodes",
     "weights",
     "without_weight_inputs",
@@ -60,11 +62,14 @@ def inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
 
 
 def attribute(node: onnx.NodeProto, name: str, otherwise: Any = None) -> Any:
-    """A node's attribute, text as str; `otherwise` where the node has none of that name."""
+    """A node's attribute, text as str; `otherwise` where the node has none of that name, or a damaged one."""
     for each in node.attribute:
         if each.name == name:
-            value = helper.get_attribute_value(each)
-            return value.decode() if isinstance(value, bytes) else value
+            try:
+                value = helper.get_attribute_value(each)
+                return value.decode() if isinstance(value, bytes) else value
+            except ValueError:  # of no type, or no text
+                return otherwise
     return otherwise
 
 

@@ -1,0 +1,300 @@
+"""A film in chunks is the film: every frame, every time, every track, whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import footage
+import pytest
+from conftest import Gansr, Running, named, one_line
+from footage import Facts, facts
+from test_upscale import KEPT, frame_hashes, same_times
+
+FAST = ["--preset", "ultrafast"]
+LOSSLESS = [*FAST, "--params", "lossless=1"]
+type Start = Callable[..., Running]
+
+
+def in_chunks(gansr: Gansr, source: Path, output: Path, model: Path, *words: str) -> Facts:
+    """Runs the command in chunks of less than a second; nothing but the output is left."""
+    done = gansr("upscale", source, output, "--model", model, "--chunk", "0.6", *words)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert not list(output.parent.glob("*.gansr")) and not list(output.parent.glob(".gansr-*"))
+    return facts(output)
+
+
+def chunks_of(folder: Path) -> int:
+    return len(list(folder.glob("out.*.gansr/chunk-*.mp4")))
+
+
+def ledger_of(folder: Path) -> dict:
+    return json.loads(next(folder.glob("*.gansr/ledger.json")).read_text())
+
+
+@pytest.fixture
+def begun(start: Start, tmp_path: Path, point_model: Path) -> Callable[..., list[str]]:
+    """Kills a film of 100 frames by SIGKILL or another signal when some chunks are finished; returns its words."""
+
+    def run(*words: str, chunks: int = 2, signum: int = signal.SIGKILL) -> list[str]:
+        source = tmp_path / "in.mp4"
+        if not source.exists():
+            footage.plain(source, frames=100)
+        command = [str(source), str(tmp_path / "out.mkv"), "--model", str(point_model), "--chunk", "0.4", *LOSSLESS]
+        running = start("upscale", *command, *words, "-q")
+        running.until(lambda _: chunks_of(tmp_path) >= chunks)
+        running.process.send_signal(signum)
+        running.end()
+        assert not (tmp_path / "out.mkv").exists()
+        assert chunks_of(tmp_path) >= chunks
+        return ["upscale", *command, *words]
+
+    return run
+
+
+def expected_frames(gansr: Gansr, folder: Path, model: Path) -> list[str]:
+    """The frames of the film rendered in one piece."""
+    whole = folder / "whole.mkv"
+    assert gansr("upscale", folder / "in.mp4", whole, "--model", model, "--chunk", "0", *LOSSLESS).returncode == 0
+    return frame_hashes(whole)
+
+
+@pytest.mark.parametrize(("source_suffix", "suffix"), [("mp4", "mkv"), ("mkv", "mp4"), ("mp4", "mov"), ("ts", "mkv")])
+def test_variable_rate_with_sound_keeps_every_frame_and_time(
+    gansr: Gansr, tmp_path: Path, point_model: Path, source_suffix: str, suffix: str
+) -> None:
+    source = footage.variable(tmp_path / f"in.{source_suffix}")
+    whole, joined = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
+    assert gansr("upscale", source, whole, "--model", point_model, "--chunk", "0", *LOSSLESS).returncode == 0
+    before, once, after = facts(source), facts(whole), in_chunks(gansr, source, joined, point_model, *LOSSLESS)
+    assert after.picture == once.picture and after.picture["frames"] == 60
+    assert frame_hashes(joined) == frame_hashes(whole)
+    assert after.times == once.times and after.content[1] == once.content[1]
+    assert [round(end, 3) for end in after.ends] == [round(end, 3) for end in once.ends]
+    exact = suffix != "mkv" and source_suffix != "mkv"  # Matroska counts in milliseconds
+    same_times(before, after, 0, 0, exact)
+
+
+@pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_hdr10_and_colours_are_what_one_piece_has(
+    gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str, suffix: str
+) -> None:
+    short = footage.hdr(tmp_path / "short.mkv")
+    source = tmp_path / "in.mkv"
+    footage.ffmpeg("-stream_loop", "3", "-i", short, "-c", "copy", source)
+    words = ["--encoder", encoder, "--preset", "12" if encoder == "svt-av1" else "superfast"]
+    whole, joined = tmp_path / f"whole.{suffix}", tmp_path / f"out.{suffix}"
+    assert gansr("upscale", source, whole, "--model", point_model, "--chunk", "0", *words).returncode == 0
+    once, after = facts(whole), in_chunks(gansr, source, joined, point_model, *words)
+    assert after.picture == once.picture and after.picture["frames"] == 48
+    assert after.picture["light"]["light"] == [1000.0, 400.0]
+    assert {key: after.picture[key] for key in KEPT} == {key: facts(source).picture[key] for key in KEPT}
+    assert after.times == once.times
+
+
+def test_tracks_chapters_attachments_and_options_once_at_the_end(
+    gansr: Gansr, tmp_path: Path, point_model: Path
+) -> None:
+    source = footage.many_tracks(tmp_path / "in.mkv")
+    before = facts(source)
+    after = in_chunks(
+        gansr, source, tmp_path / "out.mkv", point_model, *FAST, "--params", "bframes=1", "--",
+        "-x265-params", "keyint=77", "-metadata", "comment=hello",
+    )  # fmt: skip
+    assert after.kinds == before.kinds and after.codecs == ["hevc", *before.codecs[1:]]
+    assert after.marks == before.marks and after.content[1:] == before.content[1:]
+    for key in ("language", "title", "filename", "mimetype"):
+        assert [tags.get(key) for tags in after.tags] == [tags.get(key) for tags in before.tags], key
+    assert after.chapters == before.chapters and len(after.chapters) == 2
+    for place in range(5):
+        same_times(before, after, place, place, False)
+    text = (tmp_path / "out.mkv").read_bytes()
+    assert b"bframes=1" in text and b"keyint=77" in text
+    assert after.metadata["comment"] == "hello" and after.metadata["title"] == "A film"
+
+
+@pytest.mark.parametrize("delay", ["-0.32", "0.32"])
+def test_sound_that_starts_earlier_or_later(gansr: Gansr, tmp_path: Path, point_model: Path, delay: str) -> None:
+    plain = footage.plain(tmp_path / "plain.mkv", frames=40)
+    source = tmp_path / "in.mkv"
+    footage.ffmpeg("-i", plain, "-itsoffset", delay, "-i", plain, "-map", "0:v", "-map", "1:a", "-c", "copy", source)
+    before, after = facts(source), in_chunks(gansr, source, tmp_path / "out.mkv", point_model, *FAST)
+    assert abs(before.times[1][0] - before.times[0][0]) > Fraction(1, 4)
+    same_times(before, after, 0, 0, False)
+    same_times(before, after, 1, 1, False)
+
+
+def test_open_start(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    """A source cut in the middle of a GOP: its first packets have no frames."""
+    full, source = footage.plain(tmp_path / "full.ts", frames=80), tmp_path / "in.ts"
+    data = full.read_bytes()
+    source.write_bytes(data[len(data) // 400 * 188 :])
+    words = ["--accept-damage", *LOSSLESS]
+    whole = tmp_path / "whole.mkv"
+    done = gansr("upscale", source, whole, "--model", point_model, "--chunk", "0", *words)
+    assert done.returncode == 0, done.stderr
+    once, after = facts(whole), in_chunks(gansr, source, tmp_path / "out.mkv", point_model, *words)
+    assert frame_hashes(tmp_path / "out.mkv") == frame_hashes(whole)
+    assert after.times == once.times and after.picture == once.picture
+
+
+def test_two_workers_make_the_same_packets(gansr: Gansr, tmp_path: Path, small_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=60)
+    one = in_chunks(gansr, source, tmp_path / "one.mkv", small_model, "--preset", "superfast")
+    two = in_chunks(gansr, source, tmp_path / "two.mkv", small_model, "--preset", "superfast", "--workers", "2")
+    assert one.content == two.content and one.times == two.times and one.picture["frames"] == 60
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
+def test_the_same_command_goes_on(
+    gansr: Gansr, tmp_path: Path, point_model: Path, begun: Callable[..., list[str]], signum: int
+) -> None:
+    words = begun(signum=signum)
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.gansr/chunk-*.mp4")}
+    recorded = len(ledger_of(tmp_path)["chunks"])
+    assert len(kept) - 1 <= recorded <= len(kept) < 10, "at most one chunk's work is lost"
+    status = gansr("status", tmp_path / "out.mkv")
+    assert status.returncode == 0 and f"{recorded} of 10 chunks" in status.stdout
+
+    done = gansr(*words)
+    assert done.returncode == 0, done.stderr
+    assert f"{recorded} of 10 chunks" in done.stderr
+    assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
+    assert not list(tmp_path.glob("*.gansr"))
+
+
+def test_ctrl_c_says_what_is_kept_and_early_leaves_nothing(start: Start, tmp_path: Path, small_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=500, size="192x128")
+    words = ["upscale", source, tmp_path / "out.mkv", "--model", small_model, "--chunk", "2", *LOSSLESS]
+    for chunks, said in ((0, "nothing was written"), (1, "chunks are kept, the same command goes on")):
+        running = start(*words, "-q")
+        running.until(lambda _, chunks=chunks: chunks_of(tmp_path) >= chunks and any(tmp_path.glob("*.gansr/*.part")))
+        running.process.send_signal(signal.SIGINT)
+        assert running.end() == 128 + signal.SIGINT
+        assert said in one_line(running.said())
+        assert bool(list(tmp_path.glob("*.gansr"))) == bool(chunks)
+        assert not list(tmp_path.glob("*.gansr/*.part"))
+
+
+@pytest.mark.parametrize("damage", ["bytes", "cut", "gone"])
+def test_a_finished_chunk_that_is_damaged_is_rendered_again(
+    gansr: Gansr, tmp_path: Path, point_model: Path, begun: Callable[..., list[str]], damage: str
+) -> None:
+    words = begun()
+    victim = min(tmp_path.glob("*.gansr/chunk-*.mp4"))
+    data = bytearray(victim.read_bytes())
+    if damage == "bytes":
+        data[len(data) // 2] ^= 255
+        victim.write_bytes(data)
+    elif damage == "cut":
+        victim.write_bytes(data[:-100])
+    else:
+        victim.unlink()
+    done = gansr(*words)
+    assert done.returncode == 0, done.stderr
+    assert "rendered again" in done.stderr
+    assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
+
+
+def test_what_has_changed_is_named_and_restart_begins_anew(
+    gansr: Gansr, tmp_path: Path, point_model: Path, begun: Callable[..., list[str]]
+) -> None:
+    words = begun()
+    refused = gansr(*words, "--crf", "30")
+    assert refused.returncode == 1 and "--crf was unset, is 30" in one_line(refused.stderr.splitlines()[-1])
+    assert "--restart" in refused.stderr and chunks_of(tmp_path) >= 2
+    source = tmp_path / "in.mp4"
+    with source.open("r+b") as file:  # the same packets, another sample
+        file.seek(source.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    refused = gansr(*words)
+    assert refused.returncode == 1 and "source content was" in refused.stderr
+    footage.plain(source, frames=60)
+    refused = gansr(*words)
+    assert refused.returncode == 1 and "source packets was" in refused.stderr and "plan was" in refused.stderr
+    assert not (tmp_path / "out.mkv").exists()
+    done = gansr(*words, "--restart")
+    assert done.returncode == 0, done.stderr
+    assert facts(tmp_path / "out.mkv").picture["frames"] == 60
+    assert one_line(gansr(*words, "-y", "--resume").stderr).startswith("gansr: there is nothing to resume")
+
+
+def test_one_at_a_time(start: Start, gansr: Gansr, tmp_path: Path, small_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=500, size="192x128")
+    words = ["upscale", source, tmp_path / "out.mkv", "--model", small_model, "--chunk", "2", *LOSSLESS, "-q"]
+    running = start(*words)
+    running.until(lambda _: chunks_of(tmp_path) >= 1)
+    assert "another gansr works in" in one_line(gansr(*words).stderr)
+    assert "running" in gansr("status", tmp_path).stdout
+    running.process.send_signal(signal.SIGTERM)
+    assert running.end() == 128 + signal.SIGTERM and chunks_of(tmp_path) >= 1
+
+
+@pytest.mark.parametrize("victim", ["worker", "ffmpeg"])
+def test_what_dies_is_begun_again(start: Start, gansr: Gansr, tmp_path: Path, point_model: Path, victim: str) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=300)
+    words = ["--model", str(point_model), "--chunk", "1", *LOSSLESS]
+    running = start("upscale", source, tmp_path / "out.mkv", *words)
+    running.until(lambda _: chunks_of(tmp_path) >= 1)
+
+    def strike(running: Running) -> bool:
+        for child in running.children():
+            line = child.cmdline() if child.is_running() else []
+            if victim == "ffmpeg" and any("chunk-" in word for word in line):
+                return child.kill() is None
+            if victim == "worker" and "vs_gansr.cli.upscale.worker" in line:
+                return child.kill() is None
+        return False
+
+    running.until(strike)
+    assert running.end(60) == 0, running.said()
+    assert "another one goes on" in running.said()
+    assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
+
+
+def test_a_full_disk_keeps_what_is_finished(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    """The limit on file sizes, which holds anywhere: the chunks fit, the joined film does not."""
+    source = footage.plain(tmp_path / "in.mp4", frames=100)
+    words = ["upscale", source, tmp_path / "out.mkv", "--model", point_model, "--chunk", "0.4", *LOSSLESS, "-q"]
+    limit = 120_000
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    failed = gansr(*words, preexec_fn=limited)
+    assert failed.returncode == 1, failed.stderr
+    line = one_line(failed.stderr)
+    assert "ffmpeg failed" in line and "10 of 10 chunks are kept" in line
+    assert max(path.stat().st_size for path in tmp_path.glob("*.gansr/chunk-*")) < limit
+    assert not (tmp_path / "out.mkv").exists() and not list(tmp_path.glob("*.gansr/joined*"))
+    assert gansr(*words).returncode == 0
+    assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
+
+
+@pytest.mark.parametrize("words", [["--", "-b:v", "1M"], ["--params", "bitrate=1000"], ["--", "-t", "1"]])
+def test_what_counts_over_the_whole_film_is_refused(
+    gansr: Gansr, tmp_path: Path, point_model: Path, words: list[str]
+) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=50)
+    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "--chunk", "0.6", "-q", *words)
+    assert done.returncode == 1 and "--chunk 0" in one_line(done.stderr)
+    assert not list(tmp_path.glob("*.gansr")) and not named(tmp_path)
+
+
+def test_a_short_clip_makes_no_folder(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=10)
+    shutil.copy(source, tmp_path / "other.mp4")
+    os.mkdir(tmp_path / "there.mkv.gansr")  # noqa: PTH102
+    for name in ("out.mkv", "there.mkv"):
+        done = gansr("upscale", source, tmp_path / name, "--model", point_model, *FAST)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,26 @@
+/* Looks for VapourSynth as VSEdit does: `vapoursynth-script` on the loader's path, VSSCRIPT_PATH unread. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include "VSScript4.h"
+
+int main(int argc, char **argv) {
+    void *library = dlopen("libvapoursynth-script.so", RTLD_LAZY | RTLD_GLOBAL);
+    if (argc < 2 || !library)
+        return 3;
+    const VSSCRIPTAPI *(*get)(int) = (const VSSCRIPTAPI *(*)(int))dlsym(library, "getVSScriptAPI");
+    const VSSCRIPTAPI *api = get(VS_MAKE_VERSION(4, 1));
+    if (!api)
+        return 4;
+    VSScript *script = api->createScript(NULL);
+    if (api->evaluateFile(script, argv[1])) {
+        printf("error: %s\n", api->getError(script));
+        return 5;
+    }
+    VSNode *node = api->getOutputNode(script, 0);
+    const VSAPI *vsapi = api->getVSAPI(VAPOURSYNTH_API_VERSION);
+    const VSVideoInfo *info = vsapi->getVideoInfo(node);
+    printf("%dx%d\n", info->width, info->height);
+    vsapi->freeNode(node);
+    api->freeScript(script);
+    return 0;
+}

@@ -1,0 +1,1 @@
+"""`gansr editor`: an editor that finds this VapourSynth."""

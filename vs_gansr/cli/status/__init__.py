@@ -1,0 +1,1 @@
+"""`gansr status`: where films in chunks stand."""

@@ -1,0 +1,355 @@
+"""Owns a whole `gansr upscale`: hires workers, deals out chunks, keeps the ledger, has the chunks joined.
+
+Everything is decided in one loop over events. A film of one chunk goes straight into its file; a longer one is
+rendered chunk by chunk into a folder beside the output, so that whatever ends this process, the same command goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..common import CommandError, Interrupted, say
+from .chain import POSIX, Event, Events, LocalWorker, Signals, Worker, pause
+from .chunk import ChunkFacts
+from .identity import CONTENT
+from .job import Job
+from .ledger import Ledger, folder_of, locked
+from .progress import Progress
+from .target import commit, discard, reserve
+
+__all__ = ["Driver", "Outcome", "Wish", "run"]
+
+MOST_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a job is to be run, which changes nothing in its result.
+
+    `workers` processes at a time · `overwrite` the output · `resume` only what is begun, `restart` from nothing ·
+    `verbose` shows what the workers print
+    """
+
+    workers: int = 1
+    overwrite: bool = False
+    resume: bool = False
+    restart: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was written: frames, their size in pixels, chunks, those found finished, and those begun again."""
+
+    frames: int
+    size: tuple[int, int]
+    chunks: int = 1
+    found: int = 0
+    retries: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass
+class Hand:
+    """A worker as the driver sees it: is it ready, which chunk has it, how far is it there."""
+
+    worker: Worker
+    ready: bool = False
+    chunk: int | None = None
+    frame: int = 0
+    bytes: int = 0
+    error: str = ""
+
+
+def run(job: Job, progress: Progress, wish: Wish) -> Outcome:
+    """Does the job. Nothing is left under its output's name unless it succeeds, and no process.
+
+    Raises CommandError with the cause, or Interrupted where a signal ended it; both say what is kept.
+    """
+    return Driver(job, progress, wish).run()
+
+
+class Driver:
+    """One job under way."""
+
+    def __init__(self, job: Job, progress: Progress, wish: Wish) -> None:
+        self.job = job
+        self.progress = progress
+        self.wish = wish
+        self.output = Path(job.output)
+        self.folder = folder_of(self.output)
+        self.events: Events = queue.SimpleQueue()
+        self.hands: list[Hand] = []
+        self.ledger: Ledger | None = None
+        self.ready: dict[str, Any] = {}
+        self.finished: dict[str, Any] | None = None  # the answer to an order that is no chunk
+        self.failures = 0  # of workers that had no chunk yet
+        self.tries: dict[int, int] = {}  # that failed in this run, by chunk
+        self._hired = 0
+
+    def run(self) -> Outcome:
+        """See the function `run`."""
+        with Signals(self.events):
+            try:
+                return self._whole_or_chunks()
+            except (CommandError, Interrupted) as error:
+                self._leave(error)
+                raise
+            finally:
+                self.progress.clear()
+                for hand in self.hands:
+                    hand.worker.end()
+
+    def _whole_or_chunks(self) -> Outcome:
+        begun = Ledger.load(self.folder) if not self.wish.restart else None
+        if self.wish.resume and not begun:
+            raise CommandError(f"there is nothing to resume in {self.folder}; leave --resume out to begin")
+        threads = begun.frame_threads if begun else frame_threads(self.job.encoder)
+        temporary = reserve(self.output)
+        try:
+            self.job = replace(self.job, temporary=str(temporary), frame_threads=threads)
+            first = self._hire(first=True)
+            self._until(lambda: first.ready)
+            if self.wish.restart:
+                with locked(self.folder):
+                    Ledger(self.folder, {}, (), 0).remove()
+            if begun or len(self.ready["spans"]) > 1:
+                temporary.unlink()
+                return self._in_chunks()
+            first.worker.order(do="whole", path=str(temporary))
+            self._until(lambda: self.finished is not None)
+            self._check_signals()
+            commit(temporary, self.output, self.wish.overwrite)
+            return Outcome(self.ready["frames"], tuple(self.ready["size"]))
+        finally:
+            discard(temporary)
+
+    def _in_chunks(self) -> Outcome:
+        with locked(self.folder):
+            self.ledger = self._open_ledger()
+            found = len(self.ledger.chunks)
+            if found:
+                frames, _ = self.ledger.done()
+                self.progress.note(f"{found} of {len(self.ledger.spans)} chunks ({frames} frames) are there already")
+            while True:
+                self._render_missing(self.ledger)
+                damaged = [n for n in sorted(self.ledger.chunks) if not self._is_sound(self.ledger, n)]
+                if not damaged:
+                    break
+                self.progress.note(f"chunks {damaged} are no longer what was written, and are rendered again")
+                self.ledger.forget(damaged)
+            joined = self.folder / f"joined{self.output.suffix}"
+            try:
+                self._join(self.ledger, joined)
+                self._check_signals()
+                commit(joined, self.output, self.wish.overwrite)
+            finally:
+                discard(joined)
+            self.ledger.remove()
+        size = tuple(self.ready["size"])
+        return Outcome(self.ready["frames"], size, len(self.ledger.spans), found, self.ledger.retries)
+
+    def _open_ledger(self) -> Ledger:
+        """The ledger of what was begun, if it is the same film made the same way, or a new one."""
+        identity = self.ready["identity"]
+        ledger = Ledger.load(self.folder)
+        if ledger:
+            ledger.refuse_change(identity)
+            lost = ledger.sweep()
+            if lost:
+                self.progress.note(f"chunks {lost} are gone or of another size, and are rendered again")
+            return ledger
+        spans = tuple((a, b) for a, b in self.ready["spans"])
+        ledger = Ledger(self.folder, identity, spans, self.job.frame_threads)
+        ledger.sweep()
+        ledger.save()
+        return ledger
+
+    def _is_sound(self, ledger: Ledger, number: int) -> bool:
+        self._check_signals()
+        return ledger.sound(number)
+
+    def _render_missing(self, ledger: Ledger) -> None:
+        """Has every missing chunk rendered, by as many workers as are wished and useful."""
+        while missing := ledger.missing():
+            dealt = {hand.chunk for hand in self.hands}
+            waiting = [n for n in missing if n not in dealt]
+            for hand in self.hands:
+                if waiting and hand.ready and hand.chunk is None:
+                    self._deal(ledger, hand, waiting.pop(0))
+            while waiting and len(self.hands) < self.wish.workers:
+                self._hire(first=False)
+                waiting.pop()
+            self._step()
+            self._show(ledger)
+
+    def _deal(self, ledger: Ledger, hand: Hand, number: int) -> None:
+        start, end = ledger.spans[number]
+        hand.chunk, hand.frame, hand.bytes = number, 0, 0
+        hand.worker.order(do="chunk", start=start, end=end, path=str(ledger.path(number)))
+
+    def _join(self, ledger: Ledger, path: Path) -> None:
+        """Has a worker join all chunks into `path`."""
+        self.progress.stage("joining")
+        if not self.hands:
+            self._hire(first=False)
+        self._until(lambda: any(hand.ready for hand in self.hands))
+        parts = []
+        for number, facts in sorted(ledger.chunks.items()):
+            parts.append({"path": str(ledger.path(number)), "frames": facts.frames, "header": facts.header})
+            parts[-1]["delay"] = facts.delay
+        self.finished = None
+        joiner = next(hand for hand in self.hands if hand.ready)
+        joiner.worker.order(do="join", path=str(path), parts=parts)
+        self._until(lambda: self.finished is not None)
+
+    def _hire(self, first: bool) -> Hand:
+        """A new worker, who is ready after a while."""
+        seat = {"first": first, "cores": cores_of(self._hired % self.wish.workers, self.wish.workers)}
+        seat["resuming"] = self.folder.exists()
+        self._hired += 1
+        self.hands.append(Hand(LocalWorker(f"worker {self._hired}", self.events, self.job, seat)))
+        return self.hands[-1]
+
+    def _until(self, reached: Callable[[], bool]) -> None:
+        while not reached():
+            self._step()
+
+    def _step(self) -> None:
+        """Waits for the next event and acts on it."""
+        event = self._next()
+        if event.kind == "signal":
+            raise Interrupted(event.value)
+        if event.kind == "pause":
+            pause([hand.worker for hand in self.hands])
+            return
+        hand = next((hand for hand in self.hands if hand.worker is event.worker), None)
+        if hand is None:
+            return  # the last words of one who is gone
+        if event.kind == "message":
+            self._hear(hand, event.value)
+        elif event.kind == "ended":
+            self._bury(hand, event.value)
+        elif self.wish.verbose:
+            self.progress.clear()
+            say(event.value if self.wish.workers == 1 else f"{hand.worker.name}: {event.value}")
+
+    def _next(self) -> Event:
+        """Python runs signal handlers only between waits on Windows."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return self.events.get(timeout=None if POSIX else 0.5)
+
+    def _hear(self, hand: Hand, message: dict[str, Any]) -> None:
+        """Acts on what a worker answers."""
+        if "error" in message:
+            hand.error = message["error"]
+            if not message["retry"] or self.ledger is None:
+                raise CommandError(hand.error)
+        if not self.ready:  # the first one speaks for all
+            if "stage" in message:
+                self.progress.stage(f"{message['stage']} …")
+            if "indexing" in message:
+                self.progress.stage(f"indexing {message['indexing']}")
+        if "note" in message:
+            self.progress.note(message["note"])
+        if "ready" in message:
+            self._welcome(hand, message["ready"])
+        if "frame" in message:
+            hand.frame = message["frame"]
+            if self.ledger is None:
+                self.progress.frame(hand.frame)
+        if "bytes" in message:
+            hand.bytes = message["bytes"]
+        if "done" in message:
+            self._finish(hand, message["done"])
+
+    def _welcome(self, hand: Hand, ready: dict[str, Any]) -> None:
+        """Notes that a worker is ready. Raises CommandError for one that would not make the same chunks."""
+        if not self.ready:
+            self.ready = ready
+            self.progress.total = ready["frames"]
+        elif "identity" in ready:
+            mine, other = self.ready["identity"], ready["identity"]
+            differs = [n for n in sorted(mine.keys() | other.keys()) if n != CONTENT and mine.get(n) != other.get(n)]
+            if differs:
+                said = "; ".join(f"{n} is {other.get(n, 'unset')}, not {mine.get(n, 'unset')}" for n in differs)
+                raise CommandError(f"{hand.worker.name} would not make the same picture: {said}")
+        hand.ready = True
+
+    def _finish(self, hand: Hand, done: dict[str, Any]) -> None:
+        """Notes what a worker has finished."""
+        if hand.chunk is None or self.ledger is None:
+            self.finished = done
+            return
+        self.ledger.record(hand.chunk, ChunkFacts(**done["facts"]), done["seconds"])
+        hand.chunk, hand.frame, hand.bytes = None, 0, 0
+
+    def _bury(self, hand: Hand, how: str) -> None:
+        """A worker is gone. Its chunk is dealt out again, unless that has been tried often enough."""
+        self.hands.remove(hand)
+        hand.worker.end()
+        reason = hand.error or f"the renderer ended early ({how})"
+        if self.ledger is None:
+            raise CommandError(reason)
+        if hand.chunk is None:
+            self.failures += 1
+            tries = self.failures
+        else:
+            tries = self.tries[hand.chunk] = self.tries.get(hand.chunk, 0) + 1
+            self.ledger.retries[hand.chunk] = self.ledger.retries.get(hand.chunk, 0) + 1
+        if tries >= MOST_TRIES:
+            raise CommandError(f"{reason}, {tries} times in a row")
+        self.progress.note(f"{hand.worker.name}: {reason}; another one goes on")
+
+    def _show(self, ledger: Ledger) -> None:
+        frames, _ = ledger.done()
+        self.progress.frame(frames + sum(hand.frame for hand in self.hands))
+
+    def _check_signals(self) -> None:
+        """Raises Interrupted if a signal has come that was not acted on."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                event = self.events.get_nowait()
+                if event.kind == "signal":
+                    raise Interrupted(event.value)
+                if event.kind == "ended" and (gone := [h for h in self.hands if h.worker is event.worker]):
+                    gone[0].worker.end()
+                    self.hands.remove(gone[0])
+
+    def _leave(self, error: CommandError | Interrupted) -> None:
+        """Says in `error` what is kept; a folder without any finished chunk is not."""
+        ledger = self.ledger
+        if ledger is None:
+            return
+        if not ledger.chunks:
+            ledger.remove()
+            return
+        kept = f"{len(ledger.chunks)} of {len(ledger.spans)} chunks are kept, the same command goes on"
+        if isinstance(error, Interrupted):
+            error.kept = kept
+        else:
+            error.args = (f"{error}; {kept}",)
+
+
+def frame_threads(encoder: str) -> int:
+    """Frame threads for chunks, which encoders otherwise choose by the machine and which change their result."""
+    cores = os.cpu_count() or 1
+    if encoder == "x265":
+        return 1 if cores < 4 else 2 if cores < 8 else 3 if cores < 16 else 5
+    return max(1, min(cores * 3 // 2, 16))
+
+
+def cores_of(place: int, workers: int) -> list[int]:
+    """The cores that worker number `place` of `workers` is to use; empty for all of them."""
+    if workers == 1 or not hasattr(os, "sched_getaffinity"):
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    if workers > len(cores):
+        return [cores[place % len(cores)]]
+    return cores[place * len(cores) // workers : (place + 1) * len(cores) // workers]

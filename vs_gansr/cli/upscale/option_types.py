@@ -1,0 +1,63 @@
+"""Owns how the values of single options are read; an argparse.ArgumentTypeError or ValueError says what is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["amount", "moment", "positive", "ratio", "reads", "seconds"]
+
+
+def reads(function: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`function` for argparse, which shows the reason of a ValueError only in this form."""
+
+    def read(text: str) -> Any:
+        try:
+            return function(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def moment(text: str) -> float:
+    """Seconds, from `90`, `90.5`, `90s`, `1:30` or `0:01:30.5`."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?s?", text):
+        raise ValueError(f'"{text}" is no time; write 90, 1:30 or 0:01:30.5')
+    seconds = 0.0
+    for part in text.rstrip("s").split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def ratio(text: str) -> str:
+    """`16:11` or `24000/1001` as Fraction takes it."""
+    if not re.fullmatch(r"[1-9]\d*([:/][1-9]\d*|\.\d+)?", text):
+        raise ValueError(f'"{text}" is no ratio; write 16:11 or 24000/1001')
+    return text.replace(":", "/")
+
+
+def amount(text: str) -> float:
+    """A strength: 0 or more."""
+    number = float(text)
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 100")
+    return number
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
+def seconds(text: str) -> float:
+    """A length of time, 0 or more."""
+    number = float(text)
+    if not 0 <= number < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no length of time in seconds")
+    return number

@@ -1,0 +1,170 @@
+"""Owns what may be a source and how it becomes a clip: a media file, a script (.vpy), numbered images.
+
+A script or images have no times of their own: frames follow each other at their rate. Sound, subtitles and the rest
+come from a file beside them (`--tracks`), or there is none. Tags that are wrong or missing are set here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import vapoursynth as vs
+
+from ...errors import one_line
+from ..common import CommandError
+from . import media
+from .colour_names import NUMBERED
+from .job import Job
+from .media import Source, Track
+
+__all__ = ["Opened", "has_times", "is_script", "numbered", "open_clip", "open_media", "tags"]
+
+PICTURE = Track(0, "video", "", "", False, (), ())
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A clip, the call that made it ("" for a script's output) with its arguments, when each frame is shown in units
+    of `time_base` seconds, and whether those times are the source's own."""
+
+    clip: vs.VideoNode
+    function: str
+    arguments: tuple[tuple[str, Any], ...]
+    timestamps: tuple[int, ...]
+    time_base: Fraction
+
+
+def is_script(path: str) -> bool:
+    """Whether `path` names a VapourSynth script."""
+    return path.lower().endswith((".vpy", ".py"))
+
+
+def numbered(path: str) -> bool:
+    """Whether `path` is a pattern of numbered images, as in frames/%05d.png."""
+    return bool(NUMBERED.search(Path(path).name))
+
+
+def has_times(path: str) -> bool:
+    """Whether the source says itself when each frame is shown."""
+    return not is_script(path) and not numbered(path)
+
+
+def open_media(job: Job) -> Source:
+    """What the source holds besides its pictures. Raises CommandError where it cannot be read."""
+    if has_times(job.source):
+        source = media.probe(job.source)
+    elif job.tracks:
+        beside = media.probe(job.tracks)
+        others = tuple(track for track in beside.others if track.kind != "video" or track.cover)
+        begin = beside.packets[0] * beside.time_base  # where the script's first frame is
+        source = replace(beside, others=others, packets=(), keys=(), last=0, promised=None, sar=Fraction(1))
+        source = replace(source, origin=Fraction(0), ahead=begin)
+    else:
+        zero = Fraction(0)
+        source = Source("", PICTURE, (), (0, 0), Fraction(1), zero, Fraction(1, 1000), (), 0, zero, None)
+    if job.sar:
+        source = replace(source, sar=Fraction(job.sar))
+    return source
+
+
+def open_clip(job: Job, track: int) -> Opened:
+    """Opens the source. Raises CommandError where that gives no clip of one size and format."""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    if is_script(job.source):
+        opened: dict[str, Any] = {"clip": run_script(job.source)}
+        function = ""
+    else:
+        function, arguments, opened = open_file(job, track)
+    clip: vs.VideoNode = opened["clip"]
+    if clip.format is None or not clip.width:
+        raise CommandError(f"{job.source} changes its size or format on the way; cut it into parts of one format first")
+    if has_times(job.source):
+        stamps = opened["timestamps"]
+        times = (stamps,) if isinstance(stamps, int) else tuple(stamps)
+        return Opened(clip, function, arguments, times, Fraction(opened["timebasenum"], opened["timebaseden"]))
+    fps = Fraction(job.fps) if job.fps else Fraction(clip.fps) if is_script(job.source) else Fraction(0)
+    if not fps:
+        raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
+    return Opened(clip, function, arguments, tuple(range(clip.num_frames)), 1 / fps)
+
+
+def open_file(job: Job, track: int) -> tuple[str, tuple[tuple[str, Any], ...], dict[str, Any]]:
+    """BestSource's function, its arguments and what it gives for a file or numbered images."""
+    core = vs.core.core
+    if not hasattr(core, "bs"):
+        raise CommandError('BestSource is not installed; run: pip install "vs-gansr[cli]"')
+    arguments: list[tuple[str, Any]] = [("source", as_argument(job.source)), ("track", track)]
+    if numbered(job.source):
+        arguments += [("start_number", first_number(job.source)), ("cachemode", 0)]
+    if job.accept_damage:  # with one thread the decoder gives what comes before the damage even of a file cut short
+        arguments.append(("threads", 1))
+    try:
+        opened = dict(core.bs.VideoSource(**dict(arguments), exporttimestamps=1))
+    except vs.Error as error:
+        hint = "" if job.accept_damage else "; if it is damaged, go on with --accept-damage"
+        raise CommandError(f"{one_line(error)}{hint}") from error
+    return "bs.VideoSource", tuple(arguments), opened
+
+
+def as_argument(path: str) -> str | bytes:
+    """`path` as VapourSynth takes it: in bytes where its name is not UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
+
+
+def first_number(pattern: str) -> int:
+    """The number of the first image. Raises CommandError where there is none, or one is missing in between."""
+    path = Path(pattern)
+    place = NUMBERED.search(path.name)
+    assert place
+    before, after = path.name[: place.start()], path.name[place.end() :]
+    like = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
+    names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    found = (like.fullmatch(name) for name in names)
+    numbers = sorted(int(match[1]) for match in found if match and path.name % int(match[1]) == match[0])
+    if not numbers:
+        raise CommandError(f"no file is called like {pattern}")
+    missing = next((a + 1 for a, b in pairwise(numbers) if b != a + 1), None)
+    if missing is not None:
+        raise CommandError(f"{path.parent / (path.name % missing)} is missing between its neighbours")
+    return numbers[0]
+
+
+def run_script(path: str) -> vs.VideoNode:
+    """Output 0 of the script at `path`, which runs in its own folder, as vspipe runs it."""
+    vs.clear_outputs()
+    here = Path.cwd()
+    try:
+        os.chdir(Path(path).parent)
+        runpy.run_path(path, run_name="__vapoursynth__")
+        output = vs.get_outputs().get(0)
+    except SyntaxError as error:
+        raise CommandError(f"{path}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        last = error.__traceback__
+        line = 0
+        while last:  # the last line of the script's own
+            line = last.tb_lineno if last.tb_frame.f_code.co_filename == path else line
+            last = last.tb_next
+        raise CommandError(f"{path}, line {line}: {type(error).__name__}: {one_line(error, 1000)}") from error
+    finally:
+        os.chdir(here)
+    if not isinstance(output, vs.VideoOutputTuple):
+        raise CommandError(f"{path} sets no video output 0; end it with: clip.set_output()")
+    return output.clip
+
+
+def tags(job: Job) -> dict[str, int]:
+    """The frame properties that the user gives the source."""
+    given = {"_Matrix": job.matrix, "_Primaries": job.primaries, "_Transfer": job.transfer, "_Range": job.range}
+    return {name: value for name, value in given.items() if value is not None}

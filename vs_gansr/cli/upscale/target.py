@@ -1,0 +1,56 @@
+"""Owns the output's name: a temporary file beside it, which gets the name when it is finished, or nobody does."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from ..common import CommandError
+
+__all__ = ["commit", "discard", "reserve"]
+
+
+def reserve(output: Path) -> Path:
+    """A new, empty file in the output's folder, whose name says what it is."""
+    temporary = output.with_name(f".gansr-{secrets.token_hex(4)}{output.suffix}")
+    try:
+        temporary.open("xb").close()
+    except FileNotFoundError as error:
+        raise CommandError(f"the folder {output.parent} does not exist; create it first") from error
+    except OSError as error:
+        raise CommandError(f"nothing can be written into {output.parent}: {error.strerror}") from error
+    return temporary
+
+
+def discard(temporary: Path) -> None:
+    """Takes away an unfinished file, and what lay beside it to be attached."""
+    for path in (temporary, *temporary.parent.glob(f"{temporary.name}.*")):
+        path.unlink(missing_ok=True)
+
+
+def commit(temporary: Path, output: Path, overwrite: bool) -> None:
+    """Gives the finished file its name. Raises CommandError where someone else took the name meanwhile."""
+    try:
+        if overwrite:
+            temporary.replace(output)
+        else:
+            claim(temporary, output)
+    except FileExistsError as error:
+        kept = output.with_name(f"{output.stem}.{secrets.token_hex(4)}{output.suffix}")
+        temporary.replace(kept)
+        raise CommandError(f"{output} appeared in the meantime; the finished file is {kept}") from error
+    except OSError as error:
+        raise CommandError(f"{output} cannot be given its name: {error.strerror}") from error
+
+
+def claim(temporary: Path, output: Path) -> None:
+    """Renames without overwriting."""
+    try:
+        os.link(temporary, output)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if output.exists():
+            raise FileExistsError(output) from None
+        temporary.rename(output)

@@ -1,0 +1,128 @@
+"""Owns the process that renders: told a job and then orders on stdin, it answers in JSON lines on stderr.
+
+    driver ──job, seat, orders──> worker ──raw video──> ffmpeg ──> chunk, or the whole film
+       ^──────JSON lines────────────┘ ^────progress───────┘
+
+Each answer is led by a record separator (RFC 7464); what other code prints comes through as it is. The process opens
+its source and builds its network once, and ends at once when stdin closes, so it never outlives its driver.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ...errors import GansrError, one_line
+from . import chunk, chunkable, encode, identity
+from .encoder import Encoder, EncoderKilled
+from .encoder_options import divide
+from .job import Job
+from .join import Part, join
+from .render import Film, open_film, send, tell, write_covers
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Serves until stdin closes; returns the exit code where something fails before that."""
+    os.dup2(2, 1)  # whatever prints must not look like an answer
+    lines = sys.stdin.buffer
+    job, seat = Job.from_json(lines.readline().decode()), json.loads(lines.readline())
+    orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=listen, args=(orders,), daemon=True).start()
+    if seat["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, seat["cores"])
+    try:
+        film = open_film(job)
+        introduce(film, seat)
+        while True:
+            obey(film, orders.get())
+    except Exception as error:
+        text = one_line(error, 1000)
+        tell(error=text if isinstance(error, GansrError) else explain(error, text), retry=retriable(error))
+        return 1
+
+
+def listen(orders: queue.SimpleQueue[dict[str, Any]]) -> None:
+    """Queues what the driver orders; ends this process when the driver is gone."""
+    for line in sys.stdin.buffer:
+        orders.put(json.loads(line))
+    os._exit(1)
+
+
+def explain(error: Exception, text: str) -> str:
+    """Errors of VapourSynth's are meant for users, others say which they are."""
+    import vapoursynth as vs
+
+    return text if isinstance(error, vs.Error) else f"{type(error).__name__}: {text}"
+
+
+def retriable(error: Exception) -> bool:
+    """Whether another try, in another process, may succeed."""
+    return isinstance(error, EncoderKilled)
+
+
+def introduce(film: Film, seat: dict[str, Any]) -> None:
+    """Says that all is ready, and what the driver must know. The first of several reads the source's content."""
+    said: dict[str, Any] = {}
+    if len(film.spans) > 1:
+        chunkable.refuse(film.job, divide(film.job).params)
+    if len(film.spans) > 1 or seat["resuming"]:
+        if seat["first"]:
+            tell(stage="reading the source's content")
+        said["identity"] = identity.of(film, content=seat["first"])
+    picture = film.picture
+    tell(ready={
+        **said,
+        "frames": len(film.graph.timestamps),
+        "seconds": float(picture.end - picture.start),
+        "size": [picture.width, picture.height],
+        "spans": film.spans,
+        "ffmpeg": film.tool.version,
+        "engine": film.engine,
+    })  # fmt: skip
+
+
+def obey(film: Film, order: dict[str, Any]) -> None:
+    """Does what is ordered, and says so. `path` of an order is where the result is to be written."""
+    begun = time.monotonic()
+    film = replace(film, job=replace(film.job, temporary=order.get("path", film.job.temporary)))
+    if order["do"] in ("whole", "join"):
+        write_covers(film)
+    if order["do"] == "whole":
+        command = encode.command(replace(film.job, frame_threads=0), film.tool, film.source, film.plan, film.picture)
+        with Encoder(command, lambda size: tell(bytes=size)) as encoder:
+            encoder.feed(lambda pipe: send(film, pipe, report=lambda n: tell(frame=n)), len(film.graph.timestamps))
+        tell(done={})
+    elif order["do"] == "join":
+        join(film, [Part(**part) for part in order["parts"]])
+        tell(done={})
+    else:
+        facts = render_chunk(film, (order["start"], order["end"]), Path(order["path"]))
+        tell(done={"facts": asdict(facts), "seconds": time.monotonic() - begun})
+
+
+def render_chunk(film: Film, span: tuple[int, int], path: Path) -> chunk.ChunkFacts:
+    """Renders the frames of `span` into `path`, which is whole where it exists."""
+    part = path.with_name(f"{path.name}.part")
+    frames = span[1] - span[0]
+    command = encode.chunk_command(film.job, film.tool, film.picture, str(part))
+    try:
+        with Encoder(command, lambda size: tell(bytes=size)) as encoder:
+            encoder.feed(lambda pipe: send(film, pipe, span, lambda n: tell(frame=n)), frames)
+        facts = chunk.examine(part, frames)
+        chunk.keep(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return facts
+
+
+if __name__ == "__main__":
+    sys.exit(main())
