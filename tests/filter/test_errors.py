@@ -31,7 +31,7 @@ def clip() -> vs.VideoNode:
         ({"tilesize": [64, 64, 64]}, r"tilesize \[64, 64, 64\] has 3 numbers; give one, or width and height"),
         ({"overlap": [-4, 4]}, r"overlap \[-4, 4\] must not be negative"),
         ({"tilesize": 16, "overlap": 8}, r"tilesize \[16, 16\] must exceed twice the overlap \[8, 8\]"),
-        ({"provider": "Abacus"}, r'unknown provider "Abacus"; this ONNX Runtime has: auto, .*CPU'),
+        ({"provider": "Abacus"}, r'unknown provider "Abacus"; there are: auto, .*CPU'),
         ({"precision": "fp8"}, r'precision "fp8" is unknown; use one of: auto, fp32, fp16, int8'),
         ({"precision": "int8"}, r'has no int8 twin \(point\.int8\.onnx\)'),
         ({"device_id": 7, "provider": "CPU"}, r"device_id 7 does not exist, the CPU is device 0"),

@@ -8,10 +8,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from ..common import files
 from ..model import user_folders
 
 __all__ = ["MOST", "CompiledModels"]
@@ -44,22 +44,17 @@ class CompiledModels:
 
     def store(self, write: Callable[[Path], None]) -> None:
         """Keeps what `write` puts into a file; nothing is kept, and nothing said, where that fails."""
-        fresh = self.path.with_suffix(f".{os.getpid()}.{threading.get_native_id()}.new")
-        try:
+        with contextlib.suppress(Exception):  # a runtime that cannot write raises types of its own
             self.folder.mkdir(parents=True, exist_ok=True)
-            write(fresh)
-            blob = fresh.read_bytes()
-            if len(blob) > LARGEST:
-                fresh.unlink()
-                return
-            fresh.write_bytes(hashlib.sha256(blob).digest() + blob)
-            fresh.replace(self.path)
-            files = [path for path in self.folder.iterdir() if not path.suffix]
-            for old in sorted(files, key=lambda path: path.stat().st_mtime)[:-MOST]:
+            with files.replaced(self.path) as part:
+                write(part)
+                blob = part.read_bytes()
+                if len(blob) > LARGEST:
+                    raise OSError("too large to keep")
+                part.write_bytes(hashlib.sha256(blob).digest() + blob)
+            kept = [path for path in self.folder.iterdir() if not path.suffix]
+            for old in sorted(kept, key=lambda path: path.stat().st_mtime)[:-MOST]:
                 old.unlink(missing_ok=True)
-        except Exception:  # a runtime that cannot export raises types of its own
-            with contextlib.suppress(OSError):
-                fresh.unlink(missing_ok=True)
 
     def forget(self) -> None:
         """Removes the file."""

@@ -6,12 +6,8 @@ run on it and `get_providers()` names it.
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -131,22 +127,6 @@ def pick(provider: str, device_id: int) -> tuple[str, list[str]]:
             return name, passed
         passed.append(f"{short_name(name)}: {reason}")
     raise ProviderError(f"no provider can run device_id {device_id}: {'; '.join(passed)}")
-
-
-@cache
-def fast_int8() -> bool:
-    """True if this CPU multiplies 8 bit integers with 32 bit sums (VNNI, or Arm's dot product).
-
-    Others are slower so than with floats, and AVX2's older instruction overflows its 16 bit sums.
-    """
-    if sys.platform == "darwin":
-        return platform.machine() == "arm64"
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
-    except OSError:  # elsewhere NumPy knows the sets of features, of which this one holds VNNI
-        features = import_module("numpy._core._multiarray_umath").__cpu_features__
-        return bool(features.get("AVX512_ICL"))
-    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 
 def usable() -> list[str]:
