@@ -32,7 +32,7 @@ def clip() -> vs.VideoNode:
         ({"overlap": [-4, 4]}, r"overlap \[-4, 4\] must not be negative"),
         ({"tilesize": 16, "overlap": 8}, r"tilesize \[16, 16\] must exceed twice the overlap \[8, 8\]"),
         ({"provider": "Abacus"}, r'unknown provider "Abacus"; there are: auto, .*CPU'),
-        ({"precision": "fp8"}, r'precision "fp8" is unknown; use one of: auto, fp32, fp16, int8'),
+        ({"precision": "fp8"}, r'precision "fp8" is unknown; use one of: auto, fp32, fp16, bf16, int8'),
         ({"precision": "int8"}, r'has no int8 twin \(point\.int8\.onnx\)'),
         ({"device_id": 7, "provider": "CPU"}, r"device_id 7 does not exist, the CPU is device 0"),
         ({"device_id": -1}, r"device_id -1 is negative"),

@@ -45,7 +45,9 @@ def decibels(model: Model, provider: str, precision: str, plain: Model) -> float
 
 
 def distance(picture: np.ndarray, reference: np.ndarray) -> float:
-    """The peak signal-to-noise ratio in decibels of a picture, white 1."""
+    """The peak signal-to-noise ratio in decibels of a picture, white 1; 0 where they are not of one size."""
+    if picture.shape != reference.shape:
+        return 0.0
     error = float(np.mean((picture.astype(np.float64) - reference) ** 2))
     return min(IDENTICAL, -10 * math.log10(error)) if error else IDENTICAL
 

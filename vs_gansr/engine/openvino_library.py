@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from ..errors import ProviderError, one_line
@@ -182,14 +181,16 @@ class Core:
     def load(self, blob: bytes, device: str) -> Compiled:
         """What Compiled.export wrote, with the properties set."""
         size = c_size_t(len(blob))
-        return Compiled(made("compiled_model", "core_import_model", self._handle.pointer, blob, size, device.encode()))
+        handle = made("compiled_model", "core_import_model", self._handle.pointer, blob, size, device.encode())
+        return Compiled(handle, blob)
 
 
 class Compiled:
     """A network ready to run."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, blob: bytes = b"") -> None:
         self._handle = handle
+        self._blob = blob  # its weights lie in there
 
     def output_shape(self) -> list[int]:
         """Of its first output. Raises OpenVinoError where it is not static."""
@@ -207,14 +208,15 @@ class Compiled:
 
     def request(self) -> Request:
         """A new infer request."""
-        return Request(made("infer_request", "compiled_model_create_infer_request", self._handle.pointer))
+        return Request(self, made("infer_request", "compiled_model_create_infer_request", self._handle.pointer))
 
 
 class Request:
     """One run at a time of a network with one input; tensors bound to it must stay where they are."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, compiled: Compiled, handle: Handle) -> None:
         self._handle = handle
+        self._compiled = compiled  # outlives its requests
         self._kinds = {side: self._kind(side) for side in ("input", "output")}
 
     def _kind(self, side: str) -> c_int:
@@ -237,8 +239,3 @@ class Request:
     def infer(self) -> None:
         """Computes."""
         call("infer_request_infer", self._handle.pointer)
-
-
-def contiguous(array: npt.NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> bool:
-    """True if the array can be bound for samples of `dtype` in this shape."""
-    return array.dtype == dtype and array.shape == shape and bool(array.flags.c_contiguous)

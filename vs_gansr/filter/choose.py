@@ -62,12 +62,12 @@ def on_processor(settings: Settings) -> tuple[Choice, Callable[[], Choice] | Non
         reason = against(rule, name, settings)
         if reason is None:
             told = replace(settings, precision=rule.precision)
-            choice = choice_on(rule.provider, told if rule.precision != "fp32" else settings)
-            if rule.provider != OPENVINO:
-                return choice, None, reasons
-            plain = replace(settings, precision="int8" if rule.precision == "int8" else "fp32")
-            fallback = None if settings.precision == "bf16" else partial(choice_on, CPU, plain)
-            return choice, fallback, [*reasons, rule.why]
+            if rule.precision == "fp32":
+                return choice_on(CPU, settings, twin=False), None, reasons
+            if rule.provider == CPU:
+                return choice_on(CPU, told), None, reasons
+            fallback = None if settings.precision == "bf16" else partial(choice_on, CPU, told)
+            return choice_on(OPENVINO, told), fallback, [*reasons, rule.why]
         reasons += [reason] if reason and reason not in reasons else []
     return choice_on(CPU, settings), None, reasons
 
@@ -80,7 +80,7 @@ def against(rule: rules.Rule, name: str, settings: Settings) -> str | None:
     if asked or rule.precision == "fp32":
         return None
     plain = probe.describe(library.load(name))
-    if plain.spec.precision != "fp32" or plain.spec.radius is None:  # measured on networks of convolutions only
+    if rule.provider == OPENVINO and plain.spec.radius is None:  # measured on networks of convolutions only
         return ""
     model = probe.describe(library.load(name, rule.precision))
     try:
@@ -92,8 +92,11 @@ def against(rule: rules.Rule, name: str, settings: Settings) -> str | None:
     return None
 
 
-def choice_on(provider: str, settings: Settings) -> Choice:
-    """The model and how it runs on `provider`. Raises ModelError, or ProviderError for a precision it has not got."""
+def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
+    """The model and how it runs on `provider`; without `twin` its int8 one is no choice for `auto`.
+
+    Raises ModelError, or ProviderError for a precision that the provider has not got.
+    """
     name = settings.model if settings.model is not None else library.default_model()
     precision = settings.precision
     processor = provider == CPU or (provider == OPENVINO and openvino_runtime.device(settings.device_id) == "CPU")
@@ -101,7 +104,7 @@ def choice_on(provider: str, settings: Settings) -> Choice:
         raise ProviderError(
             f'precision "bf16" is OpenVINO\'s only, not {providers.short_name(provider)}\'s; use provider="OpenVINO"'
         )
-    if precision == "auto" and processor and rules.fast_int8() and library.has_twin(name):
+    if precision == "auto" and twin and processor and rules.fast_int8() and library.has_twin(name):
         precision = "int8"
     model = probe.describe(library.load(name, precision))
     if precision == "auto":
