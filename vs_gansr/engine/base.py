@@ -11,11 +11,12 @@ from ..model.rewrite.ends import Samples
 from .cuda_options import CudaOptions
 from .planes import Plane
 
-__all__ = ["CPU", "CUDA", "FLOAT32", "PRECISIONS", "Engine", "EngineKey", "cpu_threads"]
+__all__ = ["CPU", "CUDA", "FLOAT32", "OPENVINO", "PRECISIONS", "WEBGPU", "Engine", "EngineKey", "cpu_threads"]
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"  # as ONNX Runtime calls them
+CPU, CUDA, WEBGPU = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "WebGpu"))  # as ONNX Runtime calls them
+OPENVINO = "OpenVINO"  # its own runtime; ONNX Runtime's provider of that name is OpenVINOExecutionProvider
 FLOAT32 = Samples.float32()  # black at 0, white at 1
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
+PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,11 @@ class EngineKey:
     digest: str
     """SHA-256 of the network's file."""
     provider: str
-    """ONNX Runtime's name of the execution provider, `CPUExecutionProvider` ..."""
+    """ONNX Runtime's name of the execution provider, `CPUExecutionProvider` ..., or OPENVINO."""
     device_id: int
     """Which of the provider's devices, from 0."""
     precision: str
-    """`fp32`, `fp16` or `int8`; what the network computes in, not what its planes hold."""
+    """`fp32`, `fp16`, `bf16` or `int8`; what the network computes in, not what its planes hold."""
     width: int
     """Columns of the input planes; 0 where a key stands for any size."""
     height: int

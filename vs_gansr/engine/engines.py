@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..errors import GansrError, ModelError, ShortageError, one_line
 from ..model.spec import Model
 from . import memory
-from .base import CUDA, Engine, EngineKey
+from .base import CUDA, OPENVINO, Engine, EngineKey
 from .cuda_engine import CudaEngine
 from .onnxruntime_engine import OnnxRuntimeEngine
+from .openvino_engine import OpenVinoEngine
 from .session_cache import Lease, SessionCache
 
 __all__ = ["KEEP_BYTES", "KEEP_SECONDS", "acquire", "engines", "make"]
@@ -21,6 +22,8 @@ engines: SessionCache[EngineKey, Engine] = SessionCache(KEEP_SECONDS, KEEP_BYTES
 def make(model: Model, key: EngineKey) -> Engine:
     """A new engine. Raises ModelError, ProviderError or ShortageError where there can be none."""
     try:
+        if key.provider == OPENVINO:
+            return OpenVinoEngine(model, key)
         return (CudaEngine if key.provider == CUDA else OnnxRuntimeEngine)(model, key)
     except GansrError:
         raise

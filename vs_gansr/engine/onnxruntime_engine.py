@@ -2,32 +2,26 @@
 
 A picture goes through a Stream: an input and an output buffer that stay where they are, so that nothing is allocated
 per frame.
-
-On a CPU two pictures at once with half of the processors each are quicker than one after the other with all: threads
-wait for each other at every layer, and meanwhile nobody copies. A picture that is alone would then take twice as long,
-as in a preview, so there may be one more stream, with all the processors, for such.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 
 from ..errors import NotFiniteError, RenderError, ShortageError, one_line
-from ..model.rewrite import cpu_layout, ends
-from ..model.rewrite.depth_to_space import Shuffle, take_out
+from ..model.rewrite.depth_to_space import take_out
 from ..model.spec import Model, ModelSpec
 from . import memory, planes, sessions
-from .base import CPU, FLOAT32, EngineKey
+from .base import CPU, EngineKey
 from .planes import Plane, Tensor
+from .stored_ends import Prepared, with_ends
+from .streams import StreamPool
 
 __all__ = ["OnnxRuntimeEngine", "Stream"]
 
@@ -66,24 +60,6 @@ class Stream:
         return bool(np.isfinite(seen.sum(dtype=np.float32)))
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A network ready to become sessions."""
-
-    proto: onnx.ModelProto
-    """Of static shape, in the precision asked for, between the ends of its key."""
-    takes: np.dtype[Any]
-    """What its input holds."""
-    gives: np.dtype[Any]
-    """What its output holds."""
-    peak: float
-    """The value that stands for white in both, where the graph does not see to it."""
-    shuffle: Shuffle | None = None
-    """The depth-to-space that was taken out of its end."""
-    cells: int = 0
-    """Channels before that; 0 where nothing was taken out."""
-
-
 def failure(error: Exception) -> RenderError:
     """What ONNX Runtime says of a run that failed, as what it means for the picture."""
     kind = ShortageError if memory.is_shortage(error) else RenderError
@@ -98,35 +74,19 @@ class OnnxRuntimeEngine:
         """The network's."""
         self.key = key
         """What it was made for."""
-        self._streams: queue.LifoQueue[Stream] = queue.LifoQueue()
-        self._alone: Stream | None = None
-        self._wanted = 0  # how many callers have a stream or wait for one
-        self._lock = threading.Lock()
         self._network, session = prepared(model, key)
         self.shuffle = self._network.shuffle
         """What is left to whoever reads a stream's output."""
-        for _ in range(key.streams):
-            self._streams.put(Stream(session, model.spec, key, self._network))
+        streams = [Stream(session, model.spec, key, self._network) for _ in range(key.streams)]
+        alone = None
         if key.alone:
             session = sessions.create(self._network.proto, replace(key, threads=key.alone))
-            self._alone = Stream(session, model.spec, key, self._network)
+            alone = Stream(session, model.spec, key, self._network)
+        self._pool = StreamPool(streams, alone)
 
-    @contextmanager
-    def stream(self) -> Iterator[Stream]:
+    def stream(self) -> AbstractContextManager[Stream]:
         """Waits for a free stream and lends it."""
-        with self._lock:
-            self._wanted += 1
-            alone = self._alone if self._wanted == 1 else None
-        try:
-            stream = alone or self._streams.get()
-            try:
-                yield stream
-            finally:
-                if stream is not alone:
-                    self._streams.put(stream)
-        finally:
-            with self._lock:
-                self._wanted -= 1
+        return self._pool.lend()
 
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         spec = self.spec
@@ -141,9 +101,7 @@ class OnnxRuntimeEngine:
         return memory.need(self.spec, self.key)
 
     def close(self) -> None:
-        self._alone = None
-        while not self._streams.empty():
-            self._streams.get()
+        self._pool.clear()
 
 
 def prepared(model: Model, key: EngineKey) -> tuple[Prepared, ort.InferenceSession]:
@@ -161,16 +119,5 @@ def prepared(model: Model, key: EngineKey) -> tuple[Prepared, ort.InferenceSessi
                 return replace(network, shuffle=taken, cells=shape[1]), session
     network = with_ends(sessions.fix(onnx.load_model_from_string(model.data), spec, key), spec, key)
     session = sessions.create(network.proto, key)
-    sessions.check_output(session, spec, key)
+    sessions.check_output(session.get_outputs()[0].shape, spec, key)
     return network, session
-
-
-def with_ends(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> Prepared:
-    """The network between samples as the key stores them; as it is where they are plain floats."""
-    if key.source == key.target == FLOAT32:
-        kind: np.dtype[Any] = np.dtype(np.float16 if spec.half_input else np.float32)
-        return Prepared(proto, kind, kind, spec.peak)
-    shape = (1, spec.inputs, key.height, key.width)
-    with sessions.rewriting():
-        wrapped = ends.wrap(cpu_layout.modern(proto), key.source, key.target, shape, spec.peak, watch=True)
-    return Prepared(wrapped, key.source.dtype, key.target.dtype, 1.0)

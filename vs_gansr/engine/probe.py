@@ -5,27 +5,22 @@ Findings are kept in the user's cache folder; a cache that is lost or damaged co
 
 from __future__ import annotations
 
-import contextlib
-import json
-import threading
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from ..common import files
 from ..common.caching import LruCache
 from ..errors import ModelError, ShortageError, one_line
-from ..model import user_folders
 from ..model.metadata import LARGEST_SCALE
 from ..model.rewrite.graph_view import fixed_size
 from ..model.spec import Model, ModelFile, SizeRule, round_up
 from . import memory, pictures, sessions
 from .base import CPU, EngineKey
+from .remembered import Remembered
 
 __all__ = ["Findings", "describe", "find"]
 
@@ -36,7 +31,7 @@ PATIENCE = 10.0  # seconds of failing runs; a network that resists a size mostly
 LARGEST = 1 << 26  # pixels of a network of fixed size
 WHITES = (1.0, 255.0)
 FAITHFUL = 0.1  # of white: the mean difference up to which a network is said to give its picture back
-VERSION = 1  # of the findings' meaning; older ones are found anew
+VERSION = 2  # of the findings' meaning; older ones are found anew
 MOST = 1000  # models remembered
 
 
@@ -74,14 +69,14 @@ def findings(file: ModelFile) -> Findings:
         known = recall(digest)
         if known is None:
             known = find(file)
-            remember(digest, known)
+            remembered.put(digest, asdict(known))
         return known
 
     return cache.get(digest, make)
 
 
 cache: LruCache[str, Findings] = LruCache(MOST)  # by content; a network that is being tried holds up no other
-_storing = threading.Lock()
+remembered = Remembered("probes", VERSION, MOST)
 
 
 def find(file: ModelFile) -> Findings:
@@ -190,41 +185,12 @@ def run(file: ModelFile, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
     return np.asarray(result, np.float32)
 
 
-# ---- The cache ------------------------------------------------------------------------------------
-
-
-def store() -> Path:
-    """Where findings are kept."""
-    return user_folders.cache_folder() / "probes.json"
-
-
 def recall(digest: str) -> Findings | None:
     """What was found of a network before, None if nothing usable."""
+    said = remembered.get(digest)
     try:
-        said = read()[digest]
         known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), float(said["peak"]))
     except (KeyError, TypeError, ValueError):
         return None
     sound = 1 <= known.scale <= LARGEST_SCALE and known.multiple >= 1 and known.minimum >= 1 and known.peak > 0
     return known if sound else None
-
-
-def remember(digest: str, new: Findings) -> None:
-    """Keeps `new` findings for other processes; a folder that cannot be written is done without."""
-    with _storing:
-        known = read()
-        known.pop(digest, None)
-        known[digest] = asdict(new)  # the newest is the last
-        known = dict(list(known.items())[-MOST:])
-        with contextlib.suppress(OSError):
-            files.write(store(), json.dumps({"version": VERSION, "models": known}, indent=1))
-
-
-def read() -> dict[str, dict[str, float]]:
-    """All findings kept, none where the file is missing, damaged or of another version."""
-    try:
-        said = json.loads(store().read_text(encoding="utf-8"))
-        known = said["models"] if said["version"] == VERSION else {}
-        return dict(known)
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}

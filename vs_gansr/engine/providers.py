@@ -6,12 +6,8 @@ run on it and `get_providers()` names it.
 
 from __future__ import annotations
 
-import platform
-import sys
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,8 +15,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ProviderError, one_line
-from . import cuda_driver, cuda_libraries
-from .base import CPU, CUDA
+from . import cuda_driver, cuda_libraries, openvino_runtime
+from .base import CPU, CUDA, OPENVINO
 from .cuda_gate import gate
 from .cuda_options import CudaOptions
 
@@ -37,6 +33,7 @@ __all__ = [
 
 SUFFIX = "ExecutionProvider"
 AUTO_ORDER = (CUDA, CPU)  # best first; TensorRT and others run when they are named
+MISSING = {"openvino": 'for OpenVINO: pip install "openvino>=2025.3"'}
 NEEDS_CUDA = "; CUDA 13 needs a GPU of the Turing generation or later and driver 580 or later"
 
 
@@ -46,17 +43,19 @@ def short_name(provider: str) -> str:
 
 
 def listed() -> list[str]:
-    """Every provider this build of ONNX Runtime was compiled with, usable here or not."""
-    return list(ort.get_available_providers())
+    """Every provider this build of ONNX Runtime was compiled with, usable here or not, and OpenVINO if installed."""
+    return [*ort.get_available_providers(), *([OPENVINO] if openvino_runtime.installed() else [])]
 
 
 def full_name(provider: str) -> str:
     """ONNX Runtime's name for `CUDA`, `cpu`, `TensorrtExecutionProvider` ...; ProviderError if not listed."""
-    for known in listed():
+    names = listed()
+    for known in sorted(names, key=lambda name: name != OPENVINO):  # ONNX Runtime may have one of the same short name
         if provider.lower() in (known.lower(), short_name(known).lower()):
             return known
-    names = ", ".join(["auto", *map(short_name, listed())])
-    raise ProviderError(f'unknown provider "{provider}"; this ONNX Runtime has: {names}')
+    missing = f"; {MISSING[provider.lower()]}" if provider.lower() in MISSING else ""
+    known = ", ".join(["auto", *dict.fromkeys(map(short_name, names))])
+    raise ProviderError(f'unknown provider "{provider}"; there are: {known}{missing}')
 
 
 def options(provider: str, device_id: int, precision: str = "fp32") -> dict[str, str]:
@@ -80,6 +79,8 @@ def tried(provider: str, device_id: int) -> str | None:
     """The same, found by a trial once a process."""
     if provider == CPU:
         return None if device_id == 0 else f"device_id {device_id} does not exist, the CPU is device 0"
+    if provider == OPENVINO:
+        return openvino_runtime.trouble(device_id, trial_network())
     if provider == CUDA and (found := cuda_libraries.trouble(device_id)):
         return found
     try:
@@ -129,22 +130,6 @@ def pick(provider: str, device_id: int) -> tuple[str, list[str]]:
             return name, passed
         passed.append(f"{short_name(name)}: {reason}")
     raise ProviderError(f"no provider can run device_id {device_id}: {'; '.join(passed)}")
-
-
-@cache
-def fast_int8() -> bool:
-    """True if this CPU multiplies 8 bit integers with 32 bit sums (VNNI, or Arm's dot product).
-
-    Others are slower so than with floats, and AVX2's older instruction overflows its 16 bit sums.
-    """
-    if sys.platform == "darwin":
-        return platform.machine() == "arm64"
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
-    except OSError:  # elsewhere NumPy knows the sets of features, of which this one holds VNNI
-        features = import_module("numpy._core._multiarray_umath").__cpu_features__
-        return bool(features.get("AVX512_ICL"))
-    return bool(flags & {"avx512_vnni", "avx_vnni", "asimddp"})
 
 
 def usable() -> list[str]:

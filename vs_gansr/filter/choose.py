@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
-from ..engine import memory, probe, providers
-from ..engine.base import CPU, CUDA, EngineKey, cpu_threads
+from ..engine import fidelity, memory, openvino_runtime, probe, providers, rules
+from ..engine.base import CPU, CUDA, OPENVINO, EngineKey, cpu_threads
 from ..engine.layout import Limits
 from ..engine.recovery import Choice
-from ..errors import ArgumentError
+from ..errors import ArgumentError, GansrError, ProviderError, one_line
 from ..model import library
 from .settings import Settings
 
@@ -33,15 +34,21 @@ class Chosen:
 def choose(settings: Settings) -> Chosen:
     """Picks provider, precision and model, in the order they depend on each other. Raises GansrError."""
     provider, passed = pick(settings)
-    on_cpu = replace(settings, device_id=0)
-    choice = choice_on(provider, on_cpu if provider == CPU else settings)
+    auto = settings.provider.lower() == "auto"
+    if auto and provider == CPU:
+        choice, fallback, reasons = on_processor(replace(settings, device_id=0))
+        passed += reasons
+    else:
+        choice, fallback = choice_on(provider, settings), None
+        if auto:
+            fallback = partial(choice_on, CPU, replace(settings, device_id=0))
     why = f" ({'; '.join(passed)})" if passed else ""
-    named = settings.provider.lower() != "auto"
+    where = providers.short_name(choice.key.provider)
     return Chosen(
         choice=choice,
-        fallback=None if named or provider == CPU else lambda: choice_on(CPU, on_cpu),
+        fallback=fallback,
         limits=Limits(settings.tilesize, settings.overlap, settings.memory),
-        summary=f"{choice.model.spec.name} in {choice.key.precision} on {providers.short_name(provider)}{why}",
+        summary=f"{choice.model.spec.name} in {choice.key.precision} on {where}{why}",
     )
 
 
@@ -58,11 +65,59 @@ def pick(settings: Settings) -> tuple[str, list[str]]:
     return CPU, [*passed, "CUDA: it has no integer convolutions"]
 
 
-def choice_on(provider: str, settings: Settings) -> Choice:
-    """The model and how it runs on `provider`. Raises ModelError."""
+def on_processor(settings: Settings) -> tuple[Choice, Callable[[], Choice] | None, list[str]]:
+    """What the rules say for this machine's processors, what to go on with where that fails, and the reasons."""
+    name = settings.model if settings.model is not None else library.default_model()
+    reasons: list[str] = []
+    for rule in rules.matching(settings.precision):
+        if rule.precision == "int8" and settings.precision == "auto" and not library.has_twin(name):
+            continue  # nor is OpenVINO looked for
+        reason = against(rule, name, settings)
+        if reason is None:
+            told = replace(settings, precision=rule.precision)
+            if rule.precision == "fp32":
+                return choice_on(CPU, settings, twin=False), None, reasons
+            if rule.provider == CPU:
+                return choice_on(CPU, told), None, reasons
+            fallback = None if settings.precision == "bf16" else partial(choice_on, CPU, told)
+            return choice_on(OPENVINO, told), fallback, [*reasons, rule.why]
+        reasons += [reason] if reason and reason not in reasons else []
+    return choice_on(CPU, settings), None, reasons
+
+
+def against(rule: rules.Rule, name: str, settings: Settings) -> str | None:
+    """Why a rule cannot be followed, "" where that needs no words; None if it can. Raises ModelError."""
+    asked = settings.precision != "auto"
+    if rule.provider == OPENVINO and (reason := providers.trouble(OPENVINO, 0)):
+        return f"OpenVINO: {reason}"
+    if asked or rule.precision == "fp32":
+        return None
+    plain = probe.describe(library.load(name))
+    if rule.provider == OPENVINO and plain.spec.radius is None:  # measured on networks of convolutions only
+        return ""
+    model = probe.describe(library.load(name, rule.precision))
+    try:
+        found = fidelity.decibels(model, rule.provider, rule.precision, plain)
+    except GansrError as error:
+        return f"{providers.short_name(rule.provider)} in {rule.precision}: {one_line(error, 120)}"
+    if found < fidelity.ENOUGH:
+        return f"{rule.precision} is {found:.1f} dB from float32"
+    return None
+
+
+def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
+    """The model and how it runs on `provider`; without `twin` its int8 one is no choice for `auto`.
+
+    Raises ModelError, or ProviderError for a precision that the provider has not got.
+    """
     name = settings.model if settings.model is not None else library.default_model()
     precision = settings.precision
-    if precision == "auto" and provider == CPU and providers.fast_int8() and library.has_twin(name):
+    processor = provider == CPU or (provider == OPENVINO and openvino_runtime.device(settings.device_id) == "CPU")
+    if precision == "bf16" and provider != OPENVINO:
+        raise ProviderError(
+            f'precision "bf16" is OpenVINO\'s only, not {providers.short_name(provider)}\'s; use provider="OpenVINO"'
+        )
+    if precision == "auto" and twin and processor and rules.fast_int8() and library.has_twin(name):
         precision = "int8"
     model = probe.describe(library.load(name, precision))
     if precision == "auto":
@@ -71,7 +126,7 @@ def choice_on(provider: str, settings: Settings) -> Choice:
     processors = cpu_threads()
     # Two at once need more memory, so smaller tiles: not for networks that look further than a tile's margin.
     pairs = settings.num_streams is None and model.spec.radius is not None
-    paired = pairs and provider == CPU and processors > 1
+    paired = pairs and processor and processors > 1
     streams = settings.num_streams or 1 + (paired or provider == CUDA)
     key = EngineKey(
         digest=model.spec.digest,

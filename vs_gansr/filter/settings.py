@@ -23,7 +23,7 @@ class Settings:
     device_id: int = 0
     """Which of the provider's devices."""
     precision: str = "auto"
-    """`auto`, `fp32`, `fp16` or `int8`."""
+    """`auto`, `fp32`, `fp16`, `bf16` or `int8`."""
     num_streams: int | None = None
     """Pictures computed at once; None: as suits the provider."""
     tilesize: tuple[int, int] | None = None

@@ -21,7 +21,7 @@ from .analysis import study
 from .spec import FileSpec, ModelFile
 from .user_folders import user_models
 
-__all__ = ["default_model", "find", "has_twin", "load", "models_folder", "shipped"]
+__all__ = ["default_model", "files", "find", "has_twin", "load", "models_folder", "shipped"]
 
 PREFERRED = ("general-2x", "fast-2x")  # the default is the first of these that is shipped
 INT8_SUFFIX = ".int8"
@@ -76,8 +76,14 @@ def load(name: str, precision: str = "fp32") -> ModelFile:
 
 def has_twin(name: str) -> bool:
     """True if `name` has a quantised twin beside it."""
+    return len(files(name)) > 1
+
+
+def files(name: str) -> list[Path]:
+    """The file that `name` means, and its int8 twin if there is one."""
     path = find(name)
-    return path.with_name(f"{path.stem}{INT8_SUFFIX}.onnx").is_file()
+    twin = path.with_name(f"{path.stem}{INT8_SUFFIX}.onnx")
+    return [path, *([twin] if twin.is_file() else [])]
 
 
 def find(name: str) -> Path:

@@ -1,7 +1,7 @@
 """Owns `gansr bench`: which contestants meet at which sizes, and the table of their medians and ratios.
 
-The timing itself is vs_gansr/bench.py's. Sizes, models and precisions are multiplied out; with `--peers` every
-installed peer runs the same float32 file on the same clip in turn with ours.
+The timing itself is harness.py's. Sizes, models and precisions are multiplied out; with `--peers` every installed peer
+runs the same files, float32 and int8, on the same clip in turn with ours; with `--providers` so does every engine here.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", action="append", help="name or path, repeatable (default: the default model)")
     add("--size", action="append", type=size, metavar="WxH", help="input size, repeatable (default: 640x360)")
     add("--precision", action="append", help="repeatable (default: auto)")
-    add("--provider", default="CPU", help="what to run on (default: CPU)")
+    add("--provider", default="auto", help="what to run on (default: auto)")
+    add("--providers", action="store_true", help="what auto takes beside every engine and precision of this machine")
     add("--format", default="YUV420P8", help="clip format by its VapourSynth name (default: YUV420P8)")
     add("--streams", type=int, default=0, help="num_streams (default: the plugin's own choice)")
     add("--repeats", type=int, default=3, help="turns of every contestant (default: 3)")
     add("--seconds", type=float, default=6.0, help="least length of one measurement (default: 6)")
     add("--bare", action="store_true", help="also a bare ONNX Runtime loop over ready tensors")
     add("--peers", action="store_true", help="also core.ort.Model and core.ov.Model where installed")
-    add("--peer-model", help="the file the peers run (default: the model's float32 file)")
+    add("--peer-model", help="the file the peers run (default: the model's float32 file and its int8 twin)")
     add("--profile", action="store_true", help="where a frame's time goes")
     add("--encode", action="store_true", help="time whole x265 encodes of the output, preset medium")
     add("--json", action="store_true", help="print JSON")
@@ -64,20 +65,53 @@ def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Job]
     """Every contestant at one size, ours first."""
     names = args.model or [library.default_model()]
     precisions = args.precision or ["auto"]
-    common = {"width": width, "height": height, "format": args.format, "provider": args.provider}
+    common = {"width": width, "height": height, "format": args.format}
     common |= {"seconds": args.seconds, "num_streams": args.streams, "profile": args.profile}
     common["encoder"] = choose("x265").path if args.encode else ""
+    alike = {**common, "provider": args.provider}
     made = []
     for name in names:
         path = library.find(name)
-        made += [harness.Job("gansr", name, precision=p, **common) for p in precisions]
+        made += [harness.Job("gansr", name, precision=p, **alike) for p in precisions]
+        if args.providers:
+            pairs = [(provider, p) for provider, p in engines(name) if (provider, p) != (args.provider, precisions[0])]
+            made += [harness.Job("gansr", name, precision=p, provider=provider, **common) for provider, p in pairs]
         if args.bare:
             settled = ["fp32" if p == "auto" else p for p in precisions]
-            made += [harness.Job("bare", str(path), precision=p, **common) for p in dict.fromkeys(settled)]
+            made += [harness.Job("bare", str(path), precision=p, **alike) for p in dict.fromkeys(settled)]
         if args.peers:
-            file = str(Path(args.peer_model) if args.peer_model else path)
-            made += [harness.Job(peer, file, precision="fp32", **common) for peer in peers()]
+            files = [Path(args.peer_model)] if args.peer_model else library.files(name)
+            kinds = [("int8" if file.stem.endswith(".int8") else "fp32", str(file)) for file in files]
+            made += [harness.Job(peer, file, precision=kind, **alike) for peer in peers() for kind, file in kinds]
     return made
+
+
+def engines(name: str) -> list[tuple[str, str]]:
+    """Every engine that runs here with every precision that it has for a model."""
+    from ...engine import openvino_runtime, providers
+    from ...engine.base import OPENVINO
+
+    pairs = []
+    for provider in providers.usable():
+        pairs += [(provider, "fp32")] + [(provider, "int8")] * library.has_twin(name)
+        if provider == OPENVINO and openvino_runtime.has("CPU", "BF16"):
+            pairs.append((provider, "bf16"))
+        if provider not in (OPENVINO, "CPU"):
+            pairs.append((provider, "fp16"))
+    return pairs
+
+
+def verdicts(rows: list[dict[str, Any]]) -> list[str]:
+    """For each model what `auto` is against the quickest of the others."""
+    lines = []
+    own = [entry for entry in rows if entry["job"]["contestant"] == "gansr"]
+    for name in dict.fromkeys(entry["job"]["model"] for entry in own):
+        ours, *others = [entry for entry in own if entry["job"]["model"] == name]
+        best = max(others, key=lambda entry: entry["fps"])
+        ratio = ours["fps"] / best["fps"]
+        engine = f"{best['job']['provider']} in {best['job']['precision']}"
+        lines.append(f"{Path(name).stem}: auto runs at {ratio:.2f} times the quickest, {engine}")
+    return lines
 
 
 def run(args: argparse.Namespace) -> int:
@@ -87,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
     check_format(args.format)
     if args.encode and (args.bare or args.profile):
         raise CommandError("--encode times an encode: leave out --bare and --profile")
+    if args.providers and (args.provider, args.precision) != ("auto", None):
+        raise CommandError("--providers measures what auto takes: leave out --provider and --precision")
     if args.peers and not peers():
         raise CommandError("no peer is installed beside this plugin; pip install vapoursynth-mlrt-ort")
     tables = []
@@ -101,6 +137,8 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{width}x{height} {args.format}, {args.provider}, medians of {args.repeats} turns")
             print(format_table(tables[-1]), end="\n\n")
+            if args.providers:
+                print("\n".join(verdicts(tables[-1])), end="\n\n")
     if args.json:
         print(json.dumps(tables, indent=1))
     return 0
@@ -130,6 +168,7 @@ def row(job: harness.Job, held: list[harness.Result], first: list[harness.Result
         "ns_per_pixel": 1e9 / (median("fps") * job.width * job.height),
         "first_ms": median("first_ms"),
         "again_ms": median("again_ms"),
+        "cpu_ms": median("cpu_ms"),
         "peak_mib": median("peak_mib"),
         "ratio": harness.ratios(first, held),
         "parts": held[-1].parts,
@@ -142,9 +181,11 @@ def format_table(rows: list[dict[str, Any]]) -> str:
     head = (
         "contestant",
         "model",
+        "on",
         "precision",
         "fps",
         "ns a pixel",
+        "CPU ms",
         "first frame",
         "again",
         "peak MiB",
@@ -156,10 +197,12 @@ def format_table(rows: list[dict[str, Any]]) -> str:
         lines.append(
             (
                 job["contestant"],
-                Path(job["model"]).stem,
-                job["precision"] if job["contestant"] != "ov" else "its own",
+                Path(job["model"]).name.removesuffix(".onnx"),
+                job["provider"] if job["contestant"] == "gansr" else "",
+                "its own" if (job["contestant"], job["precision"]) == ("ov", "fp32") else job["precision"],
                 f"{entry['fps']:.2f}",
                 f"{entry['ns_per_pixel']:.0f}",
+                f"{entry['cpu_ms']:.0f}",
                 f"{entry['first_ms']:.0f} ms",
                 f"{entry['again_ms']:.0f} ms",
                 f"{entry['peak_mib']:.0f}",

@@ -1,0 +1,304 @@
+"""OpenVINO as an engine: the contract that ONNX Runtime fulfils, its devices, what it keeps on disk, how it fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import clips
+import networks
+import numpy as np
+import pytest
+import vapoursynth as vs
+
+from vs_gansr.engine import (
+    compiled_models,
+    engines,
+    fidelity,
+    openvino_engine,
+    openvino_library,
+    openvino_runtime,
+    probe,
+    providers,
+    rules,
+)
+from vs_gansr.engine.base import CPU, OPENVINO, Engine, EngineKey
+from vs_gansr.engine.openvino_library import OpenVinoError, Request
+from vs_gansr.errors import ModelError, NotFiniteError, ProviderError, RenderError, ShortageError
+from vs_gansr.filter import choose, log
+from vs_gansr.filter.settings import Settings
+from vs_gansr.model import library
+
+FORMATS = [vs.GRAY8, vs.YUV420P8, vs.YUV420P10, vs.YUV422P16, vs.YUV444P8, vs.YUV444PS, vs.RGB24, vs.RGB48, vs.RGBS]
+HERE = providers.trouble(OPENVINO, 0) is None
+
+pytestmark = pytest.mark.skipif(not openvino_library.installed(), reason="openvino has no wheel for this machine")
+
+
+def engine(path: Path, provider: str = OPENVINO, width: int = 64, height: int = 48, **changes: object) -> Engine:
+    model = probe.describe(library.load(str(path)))
+    values = {"device_id": 0, "precision": "fp32", "streams": 1, "threads": 1} | changes
+    return engines.make(model, EngineKey(model.spec.digest, provider, width=width, height=height, **values))
+
+
+def test_it_is_here() -> None:
+    assert HERE
+    assert openvino_runtime.devices()[0] == "CPU"
+
+
+@pytest.mark.parametrize("provider", [CPU, OPENVINO])
+def test_planes_in_planes_out(provider: str, small_model: Path, tmp_path: Path) -> None:
+    """Whole, in part, alone or not, one plane or three, rows apart or not: the same numbers."""
+    rng = np.random.default_rng(1)
+    for path, channels in ((small_model, 3), (networks.point(tmp_path / "gray.onnx", channels=1), 1)):
+        made = engine(path, provider, streams=2, alone=2)
+        want = engine(path, CPU)
+        x = rng.random((channels, 48, 64), np.float32)
+        expected = np.empty((channels, 96, 128), np.float32)
+        want.run(list(x), list(expected))
+        for wide in (64, 80):
+            apart = np.zeros((channels, 48, wide), np.float32)[:, :, :64]
+            apart[:] = x
+            got = np.empty((channels, 96, 2 * wide), np.float32)[:, :, :128]
+            made.run(list(apart), list(got))
+            np.testing.assert_allclose(got, expected, atol=1e-5)
+            part = np.empty((channels, 20, 30), np.float32)
+            made.run(list(apart), list(part), offset=(7, 5))
+            np.testing.assert_array_equal(part, got[:, 10:30, 14:44])
+        x[0, 3, 4] = np.nan
+        if provider == CPU or channels == 1:  # OpenVINO's ReLU gives 0 for NaN, and frames hold none
+            with pytest.raises(NotFiniteError):
+                made.run(list(x), list(expected))
+        assert made.size() > 0
+        made.close()
+
+
+@pytest.mark.parametrize("fmt", FORMATS, ids=str)
+def test_formats_within_one_code(fmt: int, small_model: Path) -> None:
+    clip = clips.noise(fmt, 64, 48, length=1, props={"_Matrix": 1} if fmt not in (vs.RGB24, vs.RGB48, vs.RGBS) else {})
+    pair = [clip.gansr.Upscale(str(small_model), provider=p, precision="fp32") for p in ("OpenVINO", "CPU")]
+    assert clips.largest_difference(*pair) <= (1 if clip.format.sample_type == vs.INTEGER else 1e-4)
+
+
+def test_tiles_equal_the_whole(small_model: Path) -> None:
+    clip = clips.noise(vs.RGBS, 96, 80)
+    whole, tiled = (
+        clip.gansr.Upscale(str(small_model), provider="OpenVINO", precision="fp32", **tile)
+        for tile in ({}, {"tilesize": [48, 40]})
+    )
+    assert clips.largest_difference(whole, tiled) < 1e-5
+
+
+def test_shipped_int8_is_close_to_float32() -> None:
+    for name in library.shipped():
+        if library.has_twin(name):
+            plain = probe.describe(library.load(name))
+            twin = probe.describe(library.load(name, "int8"))
+            assert fidelity.decibels(twin, OPENVINO, "int8", plain) > 48
+            assert fidelity.decibels(plain, OPENVINO, "fp32", plain) > 100
+
+
+def test_fp32_is_float32_and_bf16_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = probe.describe(library.load("fast-2x"))
+    if openvino_runtime.has("CPU", "BF16"):
+        assert 50 < fidelity.decibels(plain, OPENVINO, "bf16", plain) < 80
+    clip = clips.noise(vs.RGBS, 64, 48)
+    with pytest.raises(vs.Error, match="precision \"bf16\" is OpenVINO's only, not CPU's"):
+        clip.gansr.Upscale("fast-2x", provider="CPU", precision="bf16")
+    monkeypatch.setattr(openvino_runtime, "has", lambda name, capability: False)
+    with pytest.raises(ProviderError, match="does not compute in bfloat16"):
+        openvino_engine.properties("CPU", EngineKey("", OPENVINO, 0, "bf16", 8, 8, 1, 1))
+
+
+def test_devices_are_counted() -> None:
+    count = len(openvino_runtime.devices())
+    clip = clips.noise(vs.RGBS, 64, 48)
+    with pytest.raises(vs.Error, match=rf'provider "OpenVINO" cannot run: device_id {count} does not exist; .*0 CPU'):
+        clip.gansr.Upscale("fast-2x", provider="openvino", device_id=count)
+
+
+# ---- on disk --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(compiled_models.user_folders, "cache_folder", lambda: tmp_path)
+    return tmp_path / "compiled" / "openvino"
+
+
+def test_compiled_networks_are_kept_and_damaged_ones_made_again(
+    cache: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported: list[str] = []
+    real = openvino_runtime.imported
+    monkeypatch.setattr(openvino_runtime, "imported", lambda *a: imported.append(a[1]) or real(*a))
+    x = np.random.default_rng(1).random((3, 48, 64), np.float32)
+    results = []
+    for state in ("new", "kept", "cut", "changed", "kept"):
+        got = np.empty((3, 96, 128), np.float32)
+        for file in cache.iterdir() if cache.is_dir() else ():
+            data = bytearray(file.read_bytes())
+            data[len(data) // 2] ^= state == "changed"
+            file.write_bytes(data[: len(data) // 2] if state == "cut" else data)
+        before = len(imported)
+        engine(small_model).run(list(x), list(got))
+        assert len(imported) - before == (state == "kept")
+        results.append(got)
+    for got in results[1:]:
+        np.testing.assert_array_equal(got, results[0])
+
+
+def test_the_folder_does_not_grow_and_need_not_be_writable(
+    cache: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled_models, "MOST", 2)
+    for width in (32, 40, 48):
+        engine(small_model, width=width)
+    assert len(list(cache.iterdir())) == 2
+    monkeypatch.setattr(compiled_models.user_folders, "cache_folder", lambda: cache / "file" / "folder")
+    (cache / "file").write_bytes(b"")
+    engine(small_model)
+
+
+def test_no_telemetry(tmp_path: Path, small_model: Path) -> None:
+    """Nothing is written but what ONNX Runtime and the cache write, and the module that reports is not imported."""
+    program = f"""
+import sys, vapoursynth as vs
+clip = vs.core.std.BlankClip(format=vs.RGBS, width=64, height=48)
+clip.gansr.Upscale({str(small_model)!r}, provider="OpenVINO").get_frame(0).close()
+print([name for name in sys.modules if name == "openvino" or "telemetry" in name])
+"""
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["[]"], done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"cache"}
+    assert "openvino" in {path.name for path in (tmp_path / "cache").rglob("*")}
+
+
+# ---- failures -------------------------------------------------------------------------------------
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, fails: Callable[[int], str | None]) -> None:
+    """Makes infer raise what `fails` says for the n-th call."""
+    real, count = Request.infer, iter(range(1 << 30))
+
+    def infer(self: Request) -> None:
+        if message := fails(next(count)):
+            raise OpenVinoError(message)
+        real(self)
+
+    monkeypatch.setattr(Request, "infer", infer)
+
+
+def test_failures_mean_what_the_contract_says(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = engine(small_model)
+    x = np.zeros((3, 48, 64), np.float32)
+    for message, kind in (("std::bad_alloc", ShortageError), ("the bus fell off", RenderError)):
+        failing(monkeypatch, lambda n, message=message: message)
+        with pytest.raises(kind, match="OpenVINO failed: "):
+            made.run(list(x), list(np.empty((3, 96, 128), np.float32)))
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("message", ["the bus fell off", "std::bad_alloc"])
+def test_frames_arrive_though_runs_fail(message: str, small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = clips.noise(vs.RGBS, 96, 80, length=6)
+    want = clip.gansr.Upscale(str(small_model), provider="CPU", precision="fp32")
+    failing(monkeypatch, lambda n: message if n % 4 == 1 else None)
+    got = clip.gansr.Upscale(str(small_model), provider="OpenVINO", precision="fp32")
+    for n in range(6):
+        assert clips.largest_difference(got, want, n) < 1e-5
+
+
+def test_a_network_it_refuses(monkeypatch: pytest.MonkeyPatch, core: vs.Core) -> None:
+    """By name an error; under `auto` ONNX Runtime goes on, with one line."""
+
+    def refuse(*arguments: object) -> None:
+        raise OpenVinoError("no such operator")
+
+    clip = clips.noise(vs.RGBS, 56, 48, length=2)
+    engines.engines.clear()
+    monkeypatch.setattr(openvino_engine.openvino_runtime, "compile_model", refuse)
+    with pytest.raises(vs.Error, match="OpenVINO refuses the model: no such operator"):
+        clip.gansr.Upscale("fast-2x", provider="OpenVINO")
+    monkeypatch.setattr(rules, "features", lambda: frozenset({"avx512_vnni"}))
+    monkeypatch.setattr(fidelity, "decibels", lambda *arguments: 60.0)
+    log._said.clear()
+    said: list[str] = []
+    handle = core.add_log_handler(lambda kind, text: said.append(text))
+    try:
+        got = clip.gansr.Upscale("fast-2x")
+        want = clip.gansr.Upscale("fast-2x", provider="CPU", precision="int8")
+        assert clips.largest_difference(got, want, 1) == 0
+    finally:
+        core.remove_log_handler(handle)
+    assert sum("OpenVINO fails" in line and "going on with CPU" in line for line in said) == 1
+
+
+# ---- what `auto` chooses --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("features", "decibels", "precision", "found"),
+    [
+        ({"avx512_vnni"}, 60.0, "auto", (OPENVINO, "int8")),
+        ({"avx512_vnni", "amx_int8"}, 60.0, "auto", (OPENVINO, "int8")),
+        ({"avx_vnni"}, 60.0, "auto", (CPU, "int8")),
+        ({"asimddp"}, 60.0, "auto", (CPU, "int8")),
+        ({"avx512_vnni"}, 49.0, "auto", (CPU, "fp32")),
+        (set(), 60.0, "auto", (CPU, "fp32")),
+        ({"avx512_vnni"}, 60.0, "fp32", (CPU, "fp32")),
+        ({"avx512_vnni"}, 10.0, "int8", (OPENVINO, "int8")),
+        ({"avx512_bf16"}, 10.0, "bf16", (OPENVINO, "bf16")),
+        ({"avx512_vnni"}, 60.0, "fp16", (CPU, "fp16")),
+    ],
+)
+def test_rules(
+    features: set[str], decibels: float, precision: str, found: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "features", lambda: frozenset(features))
+    monkeypatch.setattr(fidelity, "decibels", lambda *arguments: decibels)
+    monkeypatch.setattr(providers, "AUTO_ORDER", (CPU,))
+    chosen = choose.choose(Settings(model="fast-2x", precision=precision))
+    assert (chosen.choice.key.provider, chosen.choice.key.precision) == found
+    if found[0] == OPENVINO:
+        assert "OpenVINO (" in chosen.summary
+        assert (chosen.fallback is None) == (precision == "bf16")
+
+
+def test_auto_does_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "features", lambda: frozenset({"avx512_vnni"}))
+    monkeypatch.setattr(fidelity, "decibels", lambda *arguments: 60.0)
+    monkeypatch.setattr(providers, "trouble", lambda provider, device_id: "gone" if provider == OPENVINO else None)
+    monkeypatch.setattr(providers, "AUTO_ORDER", (CPU,))
+    chosen = choose.choose(Settings(model="fast-2x"))
+    assert (chosen.choice.key.provider, chosen.choice.key.precision) == (CPU, "int8")
+    assert "OpenVINO: gone" in chosen.summary
+    with pytest.raises(ProviderError, match="bf16"):
+        choose.choose(Settings(model="fast-2x", precision="bf16"))
+
+
+def test_the_distance_is_found_once(tmp_path: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fidelity.remembered, "path", lambda: tmp_path / "fidelity.json")
+    model = probe.describe(library.load(str(small_model)))
+    fidelity._known.clear()
+    first = fidelity.decibels(model, OPENVINO, "fp32", model)
+    assert first > 100
+    fidelity._known.clear()
+    monkeypatch.setattr(fidelity, "picture_of", lambda *arguments: pytest.fail("tried again"))
+    assert fidelity.decibels(model, OPENVINO, "fp32", model) == first
+    (tmp_path / "fidelity.json").write_text("damaged")
+    fidelity._known.clear()
+    with pytest.raises(pytest.fail.Exception):
+        fidelity.decibels(model, OPENVINO, "fp32", model)
+
+
+def test_a_model_that_is_none_of_openvinos(tmp_path: Path) -> None:
+    """What no engine can read is an error of one line, not the end of the process."""
+    with pytest.raises(OpenVinoError):
+        openvino_runtime.compile_model(b"\x08\x00no model", "CPU", {})
+    with pytest.raises(ModelError, match="OpenVINO refuses the model"):
+        openvino_engine.compile_for(b"", None, EngineKey("", OPENVINO, 0, "fp32", 8, 8, 1, 1))  # type: ignore[arg-type]

@@ -1,0 +1,62 @@
+"""Owns compiled networks on disk, in the user's cache folder; knows neither networks nor who compiled them.
+
+A file is the SHA-256 of the rest, and the rest. Whatever is damaged, or cannot be written, is compiled again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ..common import files
+from ..model import user_folders
+
+__all__ = ["MOST", "CompiledModels"]
+
+MOST = 32  # files of one runtime; the one unused for longest goes first
+LARGEST = 64 << 20  # bytes of one file: larger networks take so long for a picture that nobody notices
+DIGEST = hashlib.sha256().digest_size
+
+
+class CompiledModels:
+    """The place on disk of one network compiled in one way."""
+
+    def __init__(self, runtime: str, network: bytes, how: str) -> None:
+        """`how` says in words whatever besides the network decides what it is compiled to."""
+        self.folder = user_folders.cache_folder() / "compiled" / runtime
+        """Of all networks compiled by this runtime."""
+        self.path = self.folder / hashlib.sha256(hashlib.sha256(network).digest() + how.encode()).hexdigest()
+        """The file; need not exist."""
+
+    def load(self) -> bytes | None:
+        """What was stored, byte for byte; None if there is nothing sound."""
+        try:
+            data = self.path.read_bytes()
+            if hashlib.sha256(data[DIGEST:]).digest() == data[:DIGEST]:
+                os.utime(self.path)
+                return data[DIGEST:]
+        except OSError:
+            pass
+        return None
+
+    def store(self, write: Callable[[Path], None]) -> None:
+        """Keeps what `write` puts into a file; nothing is kept, and nothing said, where that fails."""
+        with contextlib.suppress(Exception):  # a runtime that cannot write raises types of its own
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with files.replaced(self.path) as part:
+                write(part)
+                blob = part.read_bytes()
+                if len(blob) > LARGEST:
+                    raise OSError("too large to keep")
+                part.write_bytes(hashlib.sha256(blob).digest() + blob)
+            kept = [path for path in self.folder.iterdir() if not path.suffix]
+            for old in sorted(kept, key=lambda path: path.stat().st_mtime)[:-MOST]:
+                old.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """Removes the file."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)

@@ -1,0 +1,140 @@
+"""Owns networks in OpenVINO's own runtime; knows no video.
+
+A stream is an infer request with an input and an output buffer that stay where they are. A plane of a frame that lies
+in memory as the network wants it is bound in place of the buffer, so that it is not copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import onnx
+
+from ..errors import ModelError, NotFiniteError, ProviderError, RenderError, ShortageError, one_line
+from ..model.spec import Model, ModelSpec
+from . import memory, openvino_runtime, planes, sessions
+from .base import EngineKey, cpu_threads
+from .openvino_library import Compiled, OpenVinoError
+from .planes import Plane, Tensor
+from .stored_ends import Prepared, with_ends
+from .streams import StreamPool
+
+__all__ = ["OpenVinoEngine"]
+
+HINTS = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}  # int8: what is not quantised stays float32
+CAPABILITIES = {"f16": "FP16", "bf16": "BF16"}
+
+
+class OpenVinoStream:
+    """One picture's way through a compiled network."""
+
+    def __init__(self, compiled: Compiled, spec: ModelSpec, key: EngineKey, network: Prepared) -> None:
+        scale = spec.scale
+        self.spec = spec
+        """The network's."""
+        self.peak = network.peak
+        """The value that stands for white in both buffers."""
+        self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
+        self.output: Tensor = np.zeros((1, spec.channels, key.height * scale, key.width * scale), network.gives)
+        self._request = request = compiled.request()
+        self._own = {"input": request.tensor("input", self.input), "output": request.tensor("output", self.output)}
+        for side, tensor in self._own.items():
+            request.bind(side, tensor)
+        self._watch: Tensor | None = None
+        if network.gives.kind != "f":  # integers do not tell whether what they were made of was finite
+            self._watch = np.zeros(1, np.float32)
+            self._own["watch"] = request.tensor("output", self._watch, 1)
+            request.bind("output", self._own["watch"], 1)
+
+    def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int]) -> None:
+        """As Engine.run."""
+        whole = offset == (0, 0)
+        bound = {side: place[0][np.newaxis, np.newaxis] for side, place, own, fits in
+                 (("input", inputs, self.input, True), ("output", outputs, self.output, whole))
+                 if fits and self.peak == 1.0 and bindable(place, own)}  # fmt: skip
+        result = bound.get("output", self.output)
+        try:
+            if "input" not in bound:
+                planes.load(inputs, self.input, self.peak)
+            for side, array in bound.items():
+                self._request.bind(side, self._request.tensor(side, array))
+            self._request.infer()
+        except OpenVinoError as error:
+            kind = ShortageError if memory.is_shortage(error) else RenderError
+            raise kind(f"OpenVINO failed: {one_line(error)}") from error
+        finally:  # the request knows nothing of frames beyond the call
+            for side in bound:
+                self._request.bind(side, self._own[side])
+        seen = result if self._watch is None else self._watch
+        if not np.isfinite(seen.sum(dtype=np.float32)):  # one such value is enough to spoil a sum
+            raise NotFiniteError("the network gives values that are not finite for this picture")
+        if "output" not in bound:
+            planes.store(self.output, outputs, offset, self.spec.scale, self.peak)
+
+
+class OpenVinoEngine:
+    """A network of static shape on one of OpenVINO's devices; an Engine."""
+
+    def __init__(self, model: Model, key: EngineKey) -> None:
+        self.spec = model.spec
+        self.key = key
+        network = with_ends(sessions.fix(onnx.load_model_from_string(model.data), model.spec, key), model.spec, key)
+        data = network.proto.SerializeToString()
+        compiled = compile_for(data, model.spec, key)
+        streams = [OpenVinoStream(compiled, model.spec, key, network) for _ in range(key.streams)]
+        alone = None
+        if key.alone:
+            single = compile_for(data, model.spec, replace(key, streams=1, threads=key.alone))
+            alone = OpenVinoStream(single, model.spec, key, network)
+        self._pool = StreamPool(streams, alone)
+
+    def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
+        with self._pool.lend() as stream:
+            stream.run(inputs, outputs, offset)
+
+    def size(self) -> int:
+        return memory.need(self.spec, self.key)
+
+    def close(self) -> None:
+        self._pool.clear()
+
+
+def bindable(place: Sequence[Plane], tensor: Tensor) -> bool:
+    """True if the one plane of `place` can stand in for `tensor` as it is."""
+    plane = place[0]
+    fits = len(place) == 1 and tensor.shape[1] == 1 and plane.shape == tensor.shape[2:] and plane.dtype == tensor.dtype
+    return fits and plane.flags.c_contiguous
+
+
+def compile_for(data: bytes, spec: ModelSpec, key: EngineKey) -> Compiled:
+    """The network made ready. Raises ModelError, ShortageError, or ProviderError for a precision it has not got."""
+    name = openvino_runtime.device(key.device_id)
+    try:
+        compiled = openvino_runtime.compile_model(data, name, properties(name, key))
+        shape = compiled.output_shape()
+    except OpenVinoError as error:
+        if memory.is_shortage(error):
+            raise ShortageError(f"no memory for OpenVINO's network: {one_line(error)}") from error
+        raise ModelError(f"OpenVINO refuses the model: {one_line(error)}") from error
+    sessions.check_output(shape, spec, key)
+    return compiled
+
+
+def properties(name: str, key: EngineKey) -> dict[str, str]:
+    """What OpenVINO is told for a key on the device `name`. Raises ProviderError for a precision it has not got."""
+    kind = name.partition(".")[0]
+    hint = HINTS[key.precision]
+    if hint in CAPABILITIES and not openvino_runtime.has(name, CAPABILITIES[hint]):
+        if hint == "bf16":
+            raise ProviderError(f'precision "bf16": OpenVINO\'s {name} does not compute in bfloat16 here; use "fp32"')
+        hint = "f32"  # half precision's weights, computed in float32, as ONNX Runtime does on CPUs
+    if kind == "NPU":
+        return {}
+    told = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": str(key.streams)}
+    if kind == "CPU":
+        # Threads bound to processors would sit there together with VapourSynth's and an encoder's.
+        told |= {"ENABLE_CPU_PINNING": "NO", "SCHEDULING_CORE_TYPE": "ANY_CORE"}
+        told["INFERENCE_NUM_THREADS"] = str(min(cpu_threads(), key.streams * key.threads))
+    return told
