@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import ffmpeg
 from ..common import CommandError
-from . import encode, encoder_options, media, samples, sources
+from . import encode, encoder_options, filters, media, samples, sources
 from .encode import Picture
 from .job import RECORD, Job
 from .media import Source, Track
@@ -74,7 +74,12 @@ def open_film(job: Job) -> Film:
     with graph.clip.get_frame(0) as first:
         props = dict(first.props)
     picture = picture_of(source, graph, props)
-    for text in [*plan.notes, *remarks(source, graph, props), *([harm] if harm else [])]:
+    for text in [
+        *filters.named(step.function for step in graph.steps),
+        *plan.notes,
+        *remarks(source, graph, props),
+        *([harm] if harm else []),
+    ]:
         tell(note=text)
     length = round(job.chunk * pace(graph.timestamps, graph.time_base))
     cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
