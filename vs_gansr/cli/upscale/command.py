@@ -59,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--chunk", type=seconds, default=20.0, metavar="SECONDS", help="what is rendered at a time, and lost at most "
         "where the command is ended; 0 for all at once (default: 20)")  # fmt: skip
-    add("--workers", type=positive, default=1, metavar="N", help="processes that render chunks at a time")
+    add("--workers", type=positive, default=0, metavar="N", help="processes that render chunks at a time (default: 1; "
+        "on a cluster one for each GPU, or node)")  # fmt: skip
+    add("--cluster", metavar="ADDRESS", help="render on a Ray cluster: its address, auto, or local to start one here")
     only = group.add_mutually_exclusive_group()
     only.add_argument("--resume", action="store_true", help="go on with what is begun, or refuse; done by itself, too")
     only.add_argument("--restart", action="store_true", help="throw away the chunks that are finished")
@@ -100,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     from .progress import Progress, clock
 
     begun = time.monotonic()
-    wish = Wish(args.workers, args.overwrite, args.resume, args.restart, args.verbose)
+    wish = Wish(args.workers, args.cluster, args.overwrite, args.resume, args.restart, args.verbose)
     outcome = run_job(job, Progress(args.quiet), wish)
     if not args.quiet:
         spent = time.monotonic() - begun

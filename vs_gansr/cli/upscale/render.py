@@ -54,8 +54,11 @@ def tell(**message: Any) -> None:
     sys.stderr.flush()
 
 
-def open_film(job: Job) -> Film:
-    """Everything before the first picture. Raises CommandError or what VapourSynth does for what cannot be."""
+def open_film(job: Job, trial: bool = True) -> Film:
+    """Everything before the first picture; with `trial` the output's container is tried, too.
+
+    Raises CommandError, or what VapourSynth does, for what cannot be.
+    """
     import vapoursynth as vs
 
     engine: list[str] = []
@@ -65,7 +68,8 @@ def open_film(job: Job) -> Film:
     tell(stage="reading")
     source = media.probe(job.source)
     plan = encode.carry(job, source)
-    try_container(job, tool, source, plan)
+    if trial:
+        try_container(job, tool, source, plan)
     tell(stage="indexing")
     graph, harm = whole(job, source, build(job, source.video.index))
     with graph.clip.get_frame(0) as first:
