@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import shutil
+import socket
 import tempfile
 import threading
 from pathlib import Path
@@ -152,6 +153,9 @@ def connect(address: str) -> None:
     except ImportError as error:
         raise CommandError('Ray is not installed; run: pip install "vs-gansr[cli,cluster]"') from error
     try:
+        if ":" in address:  # Ray itself waits for minutes
+            host, _, port = address.removeprefix("ray://").rpartition(":")
+            socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
         ray.init(None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         raise CommandError(f"no Ray cluster answers at {address}: {one_line(error)}; see: ray status") from error

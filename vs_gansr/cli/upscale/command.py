@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from ..common import CommandError, say
+from . import shelf
 from .encode import CONTAINERS, container
 from .job import ENCODERS, Job
 
@@ -19,13 +20,22 @@ DROPPABLE = ("sound", "subtitles", "attachments", "cover")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `gansr upscale`; docs/cli.md explains them."""
     defaults = ", ".join(f"{name} {e.crf:g}" for name, e in ENCODERS.items())
-    parser.usage = "gansr upscale [options] source output [-- options for ffmpeg's output, as they are]"
+    parser.usage = (
+        "gansr upscale [options] source output [-- options for ffmpeg's output, as they are]\n"
+        "       gansr upscale [options] --output-dir FOLDER source [source ...] [-- ...]"
+    )
     add = parser.add_argument
-    add("source", help="the file to read")
-    add("output", help=f"the file to write: {', '.join(CONTAINERS)}")
+    add("paths", nargs="+", metavar="source output", help="the file to read, and the file to write: "
+        f"{', '.join(CONTAINERS)}; with --output-dir files, folders and globs to read")  # fmt: skip
+    add("--output-dir", metavar="FOLDER", help="write into this folder, for several sources")
+    add("--name", default="{stem}.mkv", metavar="PATTERN", help="the outputs' names there, of {stem}, {ext}, {folder}, "
+        "{n} (default: {stem}.mkv)")  # fmt: skip
+    add("--dry-run", action="store_true", help="say what would be made; time and size by rendering 2 s of each")
     add("-y", "--overwrite", action="store_true", help="replace the output if it exists")
     add("--script-only", action="store_true", help="print the equivalent .vpy to stdout and write nothing")
     add("-q", "--quiet", action="store_true", help="no progress, no notes")
+    add("--progress", choices=("auto", "json"), default="auto", help="json: lines for programs on stdout")
+    add("--report", metavar="HTML", help="write a page on the result: stills beside the source, speed, bitrate")
     add("-v", "--verbose", action="store_true", help="show what renderer and ffmpeg print")
 
     group = parser.add_argument_group("picture")
@@ -89,33 +99,59 @@ def seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Encodes, or prints the script; returns the exit code."""
-    job = job_of(args)
-    if args.script_only:
-        from . import media, script
+    """Encodes, or prints the script, or what would be done; returns the exit code."""
+    if not args.output_dir:
+        if len(args.paths) != 2:
+            raise CommandError(f"{len(args.paths)} paths are given; name a source and an output, or give --output-dir")
+        film = shelf.Film(*map(Path, args.paths))
+        if args.script_only:
+            from . import media, script
 
-        print(script.text(script.build(job, media.probe(job.source).video.index).steps), end="")
+            job = job_of(args, film)
+            print(script.text(script.build(job, media.probe(job.source).video.index).steps), end="")
+            return 0
+        one(args, film)
         return 0
-    check(job, args.overwrite)
-    from .driver import Wish
+    if args.script_only:
+        raise CommandError("--script-only prints one script; leave --output-dir out")
+    queue = shelf.films(args.paths, Path(args.output_dir), args.name)
+    return shelf.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film), not args.dry_run)
+
+
+def one(args: argparse.Namespace, film: shelf.Film) -> None:
+    """One film. Raises CommandError where it fails."""
+    job = job_of(args, film)
+    check(job, args.overwrite, folder_must_exist=not (args.dry_run and args.output_dir))
+    from .progress import clock, progress_of
+
+    progress = progress_of(args.progress, args.quiet)
+    if args.dry_run:
+        from .estimate import estimate
+
+        print(estimate(job, progress).describe(film.source, film.output), flush=True)
+        return
     from .driver import run as run_job
-    from .progress import Progress, clock
+    from .wish import Wish
 
     begun = time.monotonic()
     wish = Wish(args.workers, args.cluster, args.overwrite, args.resume, args.restart, args.verbose)
-    outcome = run_job(job, Progress(args.quiet), wish)
+    outcome = run_job(job, progress, wish)
+    spent = time.monotonic() - begun
+    progress.done(output=job.output, frames=outcome.frames, size=outcome.size, seconds=round(spent, 3))
+    width, height = outcome.size
+    if args.report:
+        from . import report
+
+        report.write(Path(args.report), job, outcome, spent)
     if not args.quiet:
-        spent = time.monotonic() - begun
-        width, height = outcome.size
-        say(f"{args.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
-    return 0
+        say(f"{film.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
 
 
-def job_of(args: argparse.Namespace) -> Job:
+def job_of(args: argparse.Namespace, film: shelf.Film) -> Job:
     """The command line as a Job."""
     return Job(
-        source=str(Path(args.source).absolute()),
-        output=str(Path(args.output).absolute()),
+        source=str(film.source.absolute()),
+        output=str(film.output.absolute()),
         encoder=args.encoder,
         crf=args.crf,
         preset=args.preset,
@@ -146,13 +182,13 @@ def model_argument(name: str | None) -> str | None:
     return str(Path(name).absolute()) if name and name.lower().endswith(".onnx") else name
 
 
-def check(job: Job, overwrite: bool) -> None:
+def check(job: Job, overwrite: bool, folder_must_exist: bool = True) -> None:
     """Raises CommandError for what can be known without opening anything."""
     source, output = Path(job.source), Path(job.output)
     if not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
     container(job.output, job.encoder)
-    if not output.parent.is_dir():
+    if folder_must_exist and not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():
         raise CommandError(f"{output} is a folder; name the file in it")

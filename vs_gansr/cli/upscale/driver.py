@@ -10,7 +10,7 @@ import contextlib
 import queue
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +21,13 @@ from .crew import Crew, Hand, frame_threads
 from .identity import CONTENT, of_place
 from .job import Job
 from .ledger import Identity, Ledger, folder_of, locked
-from .progress import Progress
+from .progress import Progress, State, WorkerState
 from .target import commit, reserve
+from .wish import Outcome, Wish
 
-__all__ = ["Driver", "Outcome", "Wish", "run"]
+__all__ = ["Driver", "run"]
 
 MOST_TRIES = 3
-
-
-@dataclass(frozen=True)
-class Wish:
-    """How a job is to be run, which changes nothing in its result.
-
-    `workers` processes at a time, 0 for one or what the cluster has · `cluster` address of a Ray cluster, or None ·
-    `overwrite` the output · `resume` only what is begun, `restart` from nothing · `verbose` shows what the workers
-    print
-    """
-
-    workers: int = 0
-    cluster: str | None = None
-    overwrite: bool = False
-    resume: bool = False
-    restart: bool = False
-    verbose: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What was written: frames, their size in pixels, chunks, those found finished, and those begun again."""
-
-    frames: int
-    size: tuple[int, int]
-    chunks: int = 1
-    found: int = 0
-    retries: dict[int, int] = field(default_factory=dict)
 
 
 def run(job: Job, progress: Progress, wish: Wish) -> Outcome:
@@ -121,7 +94,7 @@ class Driver:
             self._until(lambda: self.finished is not None)
             self._check_signals()
             commit(temporary, self.output, self.wish.overwrite)
-            return Outcome(self.ready["frames"], tuple(self.ready["size"]))
+            return self._outcome()
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -147,8 +120,12 @@ class Driver:
             finally:
                 joined.unlink(missing_ok=True)
             self.ledger.remove()
-        size = tuple(self.ready["size"])
-        return Outcome(self.ready["frames"], size, len(self.ledger.spans), found, self.ledger.retries)
+        return replace(self._outcome(), chunks=len(self.ledger.spans), found=found, ledger=self.ledger)
+
+    def _outcome(self) -> Outcome:
+        said = self.ready
+        engine = (self.identity["engine"],) if self.identity else tuple(said["engine"])
+        return Outcome(said["frames"], tuple(said["size"]), said["seconds"], engine, said["ffmpeg"])
 
     def _open_ledger(self) -> Ledger:
         """The ledger of what was begun, if it is the same film made the same way, or a new one."""
@@ -186,7 +163,9 @@ class Driver:
             for _ in range(min(self.crew.size - len(renderers), len(waiting) - opening)):
                 self.crew.hire(self.job, resuming=True)
             self._step()
-            self._show(ledger)
+            if ledger.missing():
+                self._show(ledger)
+        self._show(ledger)
 
     def _deal(self, ledger: Ledger, hand: Hand, number: int) -> None:
         start, end = ledger.spans[number]
@@ -260,7 +239,7 @@ class Driver:
         if "frame" in message:
             hand.frame = message["frame"]
             if self.ledger is None:
-                self.progress.frame(hand.frame)
+                self.progress.show(State(hand.frame, bytes=hand.bytes))
         if "bytes" in message:
             hand.bytes = message["bytes"]
         if "done" in message:
@@ -313,8 +292,13 @@ class Driver:
         self.progress.note(f"{hand.worker.name}: {reason}; another one goes on")
 
     def _show(self, ledger: Ledger) -> None:
-        frames, _ = ledger.done()
-        self.progress.frame(frames + sum(hand.frame for hand in self.crew.hands))
+        frames, size = ledger.done()
+        workers = []
+        for hand in self.crew.renderers():
+            start, end = ledger.spans[hand.chunk] if hand.chunk is not None else (0, 0)
+            workers.append(WorkerState(hand.worker.name, hand.chunk, hand.frame, end - start))
+            frames, size = frames + hand.frame, size + hand.bytes
+        self.progress.show(State(frames, len(ledger.chunks), len(ledger.spans), size, tuple(workers)))
 
     def _check_signals(self) -> None:
         """Raises Interrupted if a signal has come that was not acted on."""

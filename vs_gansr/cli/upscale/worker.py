@@ -41,7 +41,7 @@ def main() -> int:
     if seat["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, seat["cores"])
     try:
-        film = open_film(job, trial=seat["first"])
+        film = open_film(job, trial=seat["first"] or seat.get("trial", False))
         introduce(film, seat)
         while True:
             obey(film, orders.get())
