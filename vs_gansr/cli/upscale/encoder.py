@@ -100,7 +100,8 @@ class Encoder:
             thread.join()
         if code:
             reason = ffmpeg.cause(self.complaints)
-            kind = EncoderKilled if code < 0 and not reason else CommandError
+            killed = code < 0 and not reason and code != -getattr(signal, "SIGXFSZ", 0)
+            kind = EncoderKilled if killed else CommandError
             raise kind(f"ffmpeg failed: {reason or f'without a word ({how(code)})'}")
         if self.frames != frames:
             raise CommandError(f"ffmpeg wrote {self.frames} of {frames} frames without saying why; try --verbose")

@@ -14,12 +14,13 @@ from .chunk import digest
 from .ledger import Identity
 from .render import Film
 
-__all__ = ["CONTENT", "of"]
+__all__ = ["CONTENT", "of", "of_place"]
 
 # Where the work is done, and what follows from everything else.
 ELSEWHERE = {"source", "output", "temporary", "ffmpeg", "device_id", "num_streams"}
 PACKAGES = ("vs-gansr", "vapoursynth", "vapoursynth-bestsource", "onnxruntime", "onnxruntime-gpu", "openvino")
 CONTENT = "source content"
+PLACE = ("engine", "kind of CPU", "version of onnxruntime", "version of onnxruntime-gpu", "version of openvino")
 
 
 def of(film: Film, content: bool) -> Identity:
@@ -39,6 +40,11 @@ def of(film: Film, content: bool) -> Identity:
         except PackageNotFoundError:
             continue
     return found
+
+
+def of_place(name: str) -> bool:
+    """Whether an entry speaks of the machine that renders, and may differ on one that only joins."""
+    return name in PLACE
 
 
 def option(name: str) -> str:

@@ -87,7 +87,7 @@ def write(pipe: Any, film: Film, parts: Sequence[Part], stamps: Sequence[int], d
                 if header_of(template) != part.header:
                     raise CommandError(f"{part.path} is not the chunk that was recorded")
                 if stream is None:
-                    stream = film_file.add_stream_from_template(template)
+                    stream = film_file.add_stream_from_template(template, opaque=True)
                     stream.time_base = Fraction(1, base.denominator)
                 found: list[Any] = list(chunk.packets(source))
                 if len(found) != part.frames:

@@ -76,7 +76,7 @@ def of_file(path: str, parser: argparse.ArgumentParser) -> list[str]:
         found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CommandError(f"--preset-file {path} cannot be read: {error}") from error
-    known = set(vars(parser.parse_args(["source", "output"]))) - {"source", "output", "preset_file", "like"}
+    known = set(vars(parser.parse_args(["source", "output"]))) - {"paths", "preset_file", "like"}
     words: list[str] = []
     extra = found.pop("extra", [])
     for name, value in found.items():

@@ -56,18 +56,21 @@ def tell(**message: Any) -> None:
     sys.stderr.flush()
 
 
-def open_film(job: Job) -> Film:
-    """Everything before the first picture. Raises CommandError or what VapourSynth does for what cannot be."""
+def open_film(job: Job, trial: bool = True) -> Film:
+    """Everything before the first picture; with `trial` encoder and container are tried, too.
 
+    Raises CommandError, or what VapourSynth does, for what cannot be.
+    """
     engine: list[str] = []
     listen(lambda kind, message: relay(kind, message, engine))
     encode.container(job.output, job.encoder)
     tool = ffmpeg.choose(job.encoder, job.ffmpeg)
-    encoder_options.try_encoder(job, tool)
     tell(stage="reading")
     source = sources.open_media(job)
     plan = encode.carry(job, source)
-    try_container(job, tool, source, plan)
+    if trial:
+        encoder_options.try_encoder(job, tool)
+        try_container(job, tool, source, plan)
     tell(stage="indexing")
     graph, harm = whole(job, source, build(job, source))
     source, graph = cut(job, source, graph)

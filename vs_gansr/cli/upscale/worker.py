@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import queue
+import secrets
 import sys
 import threading
 import time
@@ -40,7 +42,7 @@ def main() -> int:
     if seat["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, seat["cores"])
     try:
-        film = open_film(job)
+        film = open_film(job, trial=seat["first"] or seat.get("trial", False))
         introduce(film, seat)
         while True:
             obey(film, orders.get())
@@ -87,6 +89,7 @@ def introduce(film: Film, seat: dict[str, Any]) -> None:
         "spans": film.spans,
         "ffmpeg": film.tool.version,
         "engine": film.engine,
+        "host": platform.node(),
     })  # fmt: skip
 
 
@@ -111,7 +114,8 @@ def obey(film: Film, order: dict[str, Any]) -> None:
 
 def render_chunk(film: Film, span: tuple[int, int], path: Path) -> chunk.ChunkFacts:
     """Renders the frames of `span` into `path`, which is whole where it exists."""
-    part = path.with_name(f"{path.name}.part")
+    # Under a name of its own: an ffmpeg whose driver was killed may write its last moments later than we begin.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     frames = span[1] - span[0]
     command = encode.chunk_command(film.job, film.tool, film.picture, str(part))
     try:
