@@ -42,7 +42,7 @@ def test_wheel_holds_shim_models_and_package(wheel: Path) -> None:
     for model in (ROOT / "models").glob("*.onnx"):
         assert f"vs_gansr/models/{model.name}" in names
     assert "vs_gansr/py.typed" in names
-    assert not [n for n in names if n.startswith(("tests/", "scripts/")) or n.endswith(".c")]
+    assert not [n for n in names if n.startswith(("tests/", "scripts/", "benchmarks/")) or n.endswith(".c")]
     assert wheel.name.startswith("vs_gansr-") and "-py3-none-" in wheel.name and "any" not in wheel.name
 
 

@@ -175,13 +175,15 @@ def test_call_on_a_core_of_another_environment_is_refused(point_model: Path) -> 
 
 
 def test_hundred_evaluations_leave_nothing(point_model: Path, core: vs.Core) -> None:
-    from vs_gansr.filter import graph
+    from vs_gansr.filter.render import NetworkFilter
+    from vs_gansr.filter.resize import Back
+    from vs_gansr.filter.tag import Tag
 
     for _ in range(100):
         clip = core.std.BlankClip(format=vs.YUV420P8, width=32, height=32, length=2)
         clip.gansr.Upscale(str(point_model)).get_frame(1)
     gc.collect()
-    assert not [o for o in gc.get_objects() if type(o) in (graph.Network, graph.Tag, graph.Back)]
+    assert not [o for o in gc.get_objects() if type(o) in (NetworkFilter, Tag, Back)]
 
 
 def test_helper_functions_refuse_calls_from_scripts(core: vs.Core) -> None:

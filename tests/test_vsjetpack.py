@@ -92,7 +92,7 @@ def test_import_is_light_and_the_runtime_never_imports_it(small_model: Path) -> 
         "c = vs.core.std.BlankClip(format=vs.GRAY8, width=8, height=8, length=1)\n"
         "c.gansr.Upscale(sys.argv[1]).get_frame(0)\n"
         "print([m for m in ('vsscale', 'vskernels', 'vs_gansr.vsjetpack') if m in sys.modules])\n"
-        "import vs_gansr.jet\n"
+        "import vs_gansr.vsjetpack\n"
         "print('torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(small_model)], capture_output=True, text=True, timeout=120)

@@ -5,7 +5,9 @@ GansrError
 ├── ModelError      a model that is unknown, damaged or does not fit
 ├── ProviderError   an execution provider or device that cannot run
 └── RenderError     a frame that could not be computed
-    └── ShortageError   for want of memory
+    ├── ShortageError    for want of memory
+    ├── NotFiniteError   the network gave NaN or infinity
+    └── DeviceLostError  its device is gone for this process
 
 plugin.py translates the tree once, at VapourSynth's border, into `Upscale: <message>`. Messages carry the
 offending values and the remedy in one line.
@@ -13,7 +15,17 @@ offending values and the remedy in one line.
 
 from __future__ import annotations
 
-__all__ = ["ArgumentError", "GansrError", "ModelError", "ProviderError", "RenderError", "ShortageError", "one_line"]
+__all__ = [
+    "ArgumentError",
+    "DeviceLostError",
+    "GansrError",
+    "ModelError",
+    "NotFiniteError",
+    "ProviderError",
+    "RenderError",
+    "ShortageError",
+    "one_line",
+]
 
 
 class GansrError(Exception):
@@ -38,6 +50,14 @@ class RenderError(GansrError):
 
 class ShortageError(RenderError):
     """Not enough memory; with smaller tiles there may be."""
+
+
+class NotFiniteError(RenderError):
+    """The network gave numbers that are not finite; in float32 it may give others."""
+
+
+class DeviceLostError(RenderError):
+    """A device that computes nothing more in this process."""
 
 
 def one_line(error: BaseException, limit: int = 400) -> str:

@@ -50,7 +50,8 @@ def upscale(
     overlap: int | Sequence[int] | None = None,
     **rest: Any,
 ) -> Answer:
-    from .filter.graph import Settings, build
+    from .filter.graph import build
+    from .filter.settings import Settings
 
     if os.getpid() != PROCESS:
         raise ArgumentError(

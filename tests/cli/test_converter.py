@@ -19,7 +19,7 @@ import spandrel
 import torch
 import vapoursynth as vs
 
-from vs_gansr.cli.convert import converter, torch_file
+from vs_gansr.cli.convert import converter, crops, torch_file
 from vs_gansr.engine import pictures, probe
 from vs_gansr.errors import ArgumentError, GansrError, ModelError
 from vs_gansr.model import library
@@ -43,7 +43,9 @@ def frames(shared: Path) -> tuple[Path, ...]:
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, tmp_path: Path) -> None:
     source = families.save(tmp_path, family)
-    job = converter.Job(source, tmp_path / "made.onnx", frames=frames(shared), tile=32, licence="MIT", origin="a test")
+    job = converter.Conversion(
+        source, tmp_path / "made.onnx", frames=frames(shared), tile=32, licence="MIT", origin="a test"
+    )
     report = converter.convert(job)
     assert report.files[0].difference <= 2e-4
     said = metadata(tmp_path / "made.onnx")
@@ -54,9 +56,9 @@ def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, t
     with clip.gansr.Upscale(str(tmp_path / "made.onnx")).get_frame(0) as f:
         got = np.stack([np.asarray(f[i]) for i in range(3)])
     spec = probe.describe(library.load(str(tmp_path / "made.onnx"))).spec
-    assert report.fixed is None and spec.fixed is None
+    assert report.size_rule.fixed is None and spec.size_rule.fixed is None
     picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)
-    sides = [-(-max(side, spec.minimum) // spec.multiple) * spec.multiple - side for side in (SIZE[1], SIZE[0])]
+    sides = [spec.size_rule.side(side) - side for side in (SIZE[1], SIZE[0])]
     padded = np.pad(picture, ((0, 0), (0, sides[0]), (0, sides[1])), "reflect")[np.newaxis]
     torchs = spandrel.ModelLoader(device="cpu").load_from_file(source).model.eval()
     with torch.inference_mode():
@@ -67,14 +69,14 @@ def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, t
     np.testing.assert_allclose(got, want, atol=2e-4 * max(1, np.abs(want).max()))
 
 
-def source_of(module: torch.nn.Module) -> torch_file.Source:
+def source_of(module: torch.nn.Module) -> torch_file.TorchNetwork:
     """A 1x network for RGB, as if read from a file."""
 
     def run(picture: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             return module(torch.from_numpy(picture)).numpy()
 
-    return torch_file.Source(type(module).__name__, 3, 1, 1, 1, 0, "", module.eval(), run)
+    return torch_file.TorchNetwork(type(module).__name__, 3, 1, 1, 1, 0, "", module.eval(), run)
 
 
 def test_what_exporters_cannot_do_is_named(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_fixed_tile_where_sizes_cannot_be_free(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("suffix", "wrap"), [(".safetensors", ""), (".ckpt", "state_dict"), (".pt", "params_ema")])
 def test_files_people_have(suffix: str, wrap: str, tmp_path: Path) -> None:
     source = families.save(tmp_path, "Compact", suffix, wrap)
-    report = converter.convert(converter.Job(source, tmp_path / "made.onnx"))
+    report = converter.convert(converter.Conversion(source, tmp_path / "made.onnx"))
     assert report.architecture.endswith("Compact")
     licence = "CC0-1.0" if suffix == ".safetensors" else "unknown"
     assert report.licence == licence == metadata(tmp_path / "made.onnx")["gansr.licence"]
@@ -130,7 +132,7 @@ def test_files_people_have(suffix: str, wrap: str, tmp_path: Path) -> None:
 
 def test_half_and_int8(shared: Path, tmp_path: Path) -> None:
     source = families.save(tmp_path, "Compact")
-    job = converter.Job(source, tmp_path / "made.onnx", precision="fp16", int8=True, frames=frames(shared))
+    job = converter.Conversion(source, tmp_path / "made.onnx", precision="fp16", int8=True, frames=frames(shared))
     report = converter.convert(job)
     assert [checked.precision for checked in report.files] == ["fp16", "int8"]
     assert all(checked.psnr > least for checked, least in zip(report.files, (50, 35), strict=True))
@@ -145,7 +147,7 @@ def test_half_and_int8(shared: Path, tmp_path: Path) -> None:
 
 def test_onnx_becomes_described_half_and_int8(shared: Path, tmp_path: Path) -> None:
     source = networks.compact(tmp_path / "plain.onnx", 16, 4, metadata={"licence": "MIT"})
-    job = converter.Job(source, tmp_path / "made.onnx", name="other", int8=True, frames=frames(shared))
+    job = converter.Conversion(source, tmp_path / "made.onnx", name="other", int8=True, frames=frames(shared))
     report = converter.convert(job)
     assert (report.architecture, report.scale, report.licence) == ("ONNX", 2, "MIT")
     assert report.files[0].difference == 0
@@ -160,23 +162,23 @@ def test_what_is_verified_on(shared: Path, tmp_path: Path, monkeypatch: pytest.M
     used: list[np.ndarray] = []
     right = converter.verify
 
-    def watched(part: Path, target: Path, precision: str, network: converter.Network, tests: list) -> converter.Checked:
+    def watched(part: Path, target: Path, kind: str, network: converter.Original, tests: list) -> converter.Checked:
         used.extend(tests)
-        return right(part, target, precision, network, tests)
+        return right(part, target, kind, network, tests)
 
     monkeypatch.setattr(converter, "verify", watched)
     monkeypatch.setattr(pictures, "made_up", lambda *_: pytest.fail("made up"))
     for given in ((video,), frames(shared), ()):
         used.clear()
-        converter.convert(converter.Job(source, tmp_path / "made.onnx", frames=given, overwrite=True))
-        whole = [picture for path in pictures.files(given or pictures.photographs()) for picture in pictures.read(path)]
+        converter.convert(converter.Conversion(source, tmp_path / "made.onnx", frames=given, overwrite=True))
+        whole = [picture for path in crops.files(given or crops.photographs()) for picture in crops.read(path)]
         assert len(used) == converter.CHECKS
         assert all(any(is_part(crop[0], picture) for picture in whole) for crop in used)
-    monkeypatch.setattr(pictures, "PHOTOGRAPHS", ("gone.png",))
+    monkeypatch.setattr(crops, "PHOTOGRAPHS", ("gone.png",))
     with pytest.raises(
         ArgumentError, match=r'real pictures are needed: .*--frames, or pip install "vs-gansr\[convert\]"'
     ):
-        converter.convert(converter.Job(source, tmp_path / "other.onnx"))
+        converter.convert(converter.Conversion(source, tmp_path / "other.onnx"))
     assert not list(tmp_path.glob("*other*"))
 
 
@@ -196,7 +198,7 @@ def test_old_networks_get_a_twin_too(shared: Path, tmp_path: Path) -> None:
     for tensor in proto.graph.initializer:
         proto.graph.input.add().CopyFrom(onnx.helper.make_tensor_value_info(tensor.name, 1, tensor.dims))
     onnx.save(proto, str(tmp_path / "old.onnx"))
-    job = converter.Job(tmp_path / "old.onnx", tmp_path / "made.onnx", int8=True, frames=frames(shared))
+    job = converter.Conversion(tmp_path / "old.onnx", tmp_path / "made.onnx", int8=True, frames=frames(shared))
     report = converter.convert(job)
     assert report.files[0].difference == 0 and report.files[1].psnr > 35
     clip = clips.noise(vs.RGBS, *SIZE, length=1)
@@ -208,12 +210,12 @@ def test_old_networks_get_a_twin_too(shared: Path, tmp_path: Path) -> None:
 def test_twin_of_another_network_does_not_stay(shared: Path, tmp_path: Path) -> None:
     """Upscale would take it for this one's: it is refused like the file itself, and goes with what it belongs to."""
     source, target = families.save(tmp_path, "Compact"), tmp_path / "made.onnx"
-    converter.convert(converter.Job(source, target, int8=True, frames=frames(shared)))
+    converter.convert(converter.Conversion(source, target, int8=True, frames=frames(shared)))
     target.unlink()
     with pytest.raises(ArgumentError, match=r'made.int8.onnx" exists'):
-        converter.convert(converter.Job(source, target))
+        converter.convert(converter.Conversion(source, target))
     assert not target.exists()
-    converter.convert(converter.Job(source, target, overwrite=True))
+    converter.convert(converter.Conversion(source, target, overwrite=True))
     assert [path.name for path in tmp_path.glob("made*")] == ["made.onnx"]
 
 
@@ -224,7 +226,7 @@ def test_networks_of_several_frames_are_described_and_halved(tmp_path: Path) -> 
     first = next(tensor for tensor in proto.graph.initializer if tensor.name == "w0")
     first.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(first).repeat(3, 1) / 3, "w0"))
     onnx.save(proto, str(tmp_path / "three.onnx"))
-    report = converter.convert(converter.Job(tmp_path / "three.onnx", tmp_path / "made.onnx", precision="fp16"))
+    report = converter.convert(converter.Conversion(tmp_path / "three.onnx", tmp_path / "made.onnx", precision="fp16"))
     assert (report.channels, report.frames) == (3, 3) and report.files[0].psnr > 50
     spec = probe.describe(library.load(str(tmp_path / "made.onnx"))).spec
     assert (spec.channels, spec.frames, spec.scale) == (3, 3, 2)
@@ -250,10 +252,10 @@ def test_files_that_would_run_code_are_refused(tmp_path: Path) -> None:
     (tmp_path / "bare.pth").write_bytes(pickle.dumps({"params": Evil(mark)}))
     for name in ("evil.pth", "bare.pth"):
         with pytest.raises(ModelError, match=rf'"{name}" is refused.*safetensors'):
-            converter.convert(converter.Job(tmp_path / name, tmp_path / "made.onnx"))
+            converter.convert(converter.Conversion(tmp_path / name, tmp_path / "made.onnx"))
     torch.jit.script(torch.nn.Conv2d(3, 3, 1)).save(str(tmp_path / "script.pt"))
     with pytest.raises(ModelError, match="TorchScript is code"):
-        converter.convert(converter.Job(tmp_path / "script.pt", tmp_path / "made.onnx"))
+        converter.convert(converter.Conversion(tmp_path / "script.pt", tmp_path / "made.onnx"))
     assert not mark.exists()
     assert not list(tmp_path.glob("*made*"))
 
@@ -276,7 +278,7 @@ def test_bad_files_leave_nothing(tmp_path: Path) -> None:
         ("four.pth", "turns 4 channels into 4; 1 to 1 and 3 to 3"),
     ):
         with pytest.raises(ModelError, match=reason):
-            converter.convert(converter.Job(tmp_path / name, tmp_path / "made.onnx"))
+            converter.convert(converter.Conversion(tmp_path / name, tmp_path / "made.onnx"))
     assert not list(tmp_path.glob("*made*"))
 
 
@@ -298,13 +300,13 @@ def test_requests_without_sense(changes: dict, message: str | None, tmp_path: Pa
     if message is None:
         (tmp_path / "there.onnx").write_bytes(b"mine")
         with pytest.raises(ArgumentError, match="exists"):
-            converter.convert(converter.Job(source, tmp_path / "there.onnx"))
+            converter.convert(converter.Conversion(source, tmp_path / "there.onnx"))
         assert (tmp_path / "there.onnx").read_bytes() == b"mine"
-        converter.convert(converter.Job(source, tmp_path / "there.onnx", overwrite=True))
+        converter.convert(converter.Conversion(source, tmp_path / "there.onnx", overwrite=True))
         assert metadata(tmp_path / "there.onnx")["gansr.scale"] == "2"
         return
     with pytest.raises(ArgumentError, match=message):
-        converter.convert(converter.Job(**{"source": source, "target": tmp_path / "made.onnx"} | changes))
+        converter.convert(converter.Conversion(**{"source": source, "target": tmp_path / "made.onnx"} | changes))
     assert not list(tmp_path.glob("*made*"))
 
 
@@ -313,21 +315,21 @@ def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp
     source = families.save(tmp_path, "Compact")
     right = torch_file.export
 
-    def wrong(network: torch_file.Source, tile: int) -> torch_file.Export:
+    def wrong(network: torch_file.TorchNetwork, tile: int) -> torch_file.OnnxExport:
         made = right(network, tile)
         proto = onnx.load_model_from_string(made.data)
         weight = next(t for t in proto.graph.initializer if len(t.dims) == 4)
         values = onnx.numpy_helper.to_array(weight) * np.float32(1.01)
         weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
-        return torch_file.Export(proto.SerializeToString(), made.multiple, made.fixed)
+        return torch_file.OnnxExport(proto.SerializeToString(), made.multiple, made.fixed)
 
     with monkeypatch.context() as patch:
         patch.setattr(torch_file, "export", wrong)
         with pytest.raises(ModelError, match="differs from the original by"):
-            converter.convert(converter.Job(source, tmp_path / "made.onnx"))
+            converter.convert(converter.Conversion(source, tmp_path / "made.onnx"))
     assert not list(tmp_path.glob("*made*"))
 
-    twin = converter.Job(source, tmp_path / "made.onnx", int8=True, frames=pictures.photographs())
+    twin = converter.Conversion(source, tmp_path / "made.onnx", int8=True, frames=crops.photographs())
     for made, message in (
         (ModelError("no"), r"^no$"),
         (RuntimeError("no"), r"^Compact.pth cannot be quantised: no$"),
@@ -353,9 +355,9 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
     code = """
         import sys
         from pathlib import Path
-        from vs_gansr import convert
+        from vs_gansr.cli.convert import converter
         try:
-            convert.convert(convert.Job(Path(sys.argv[1]), Path(sys.argv[2])))
+            converter.convert(converter.Conversion(Path(sys.argv[1]), Path(sys.argv[2])))
         except OSError as error:
             print("OSError")
     """
@@ -363,12 +365,13 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
-    script = f"import resource\nfrom vs_gansr import torchfile\nright = torchfile.export\n{textwrap.dedent(code)}"
+    begin = "import resource\nfrom vs_gansr.cli.convert import torch_file\nright = torch_file.export\n"
+    script = begin + textwrap.dedent(code)
     # Only what convert itself writes is limited: the exporters use temporary files of their own.
     script = script.replace(
         "try:\n",
         "def tight(*a):\n    made = right(*a)\n    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "    return made\ntorchfile.export = tight\ntry:\n",
+        "    return made\ntorch_file.export = tight\ntry:\n",
         1,
     )
     done = subprocess.run(
@@ -381,7 +384,7 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 def test_conversion_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     told: list[str] = []
-    converter.convert(converter.Job(families.save(tmp_path, "SAFMN"), tmp_path / "made.onnx"), told.append)
+    converter.convert(converter.Conversion(families.save(tmp_path, "SAFMN"), tmp_path / "made.onnx"), told.append)
     assert capfd.readouterr().out == ""
     assert told[0] == "reading SAFMN.pth" and "SAFMN, 2x" in told[1]
 
@@ -391,4 +394,4 @@ def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setitem(sys.modules, "vs_gansr.cli.convert.torch_file", None)
     monkeypatch.delattr("vs_gansr.cli.convert.torch_file", raising=False)
     with pytest.raises(GansrError, match=r'pip install "vs-gansr\[convert\]"'):
-        converter.convert(converter.Job(source, tmp_path / "made.onnx"))
+        converter.convert(converter.Conversion(source, tmp_path / "made.onnx"))

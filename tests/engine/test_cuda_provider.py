@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +14,28 @@ import fakegpu
 import networks
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import vapoursynth as vs
 from paths import ROOT, SUPPORT
 
-from vs_gansr.colour.conversion import Side
-from vs_gansr.engine import cuda_driver, graphcolour, graphflow, providers
-from vs_gansr.engine.cuda_driver import Switches
-from vs_gansr.engine.flow import Shape
-from vs_gansr.engine.graphcolour import Generator
+from vs_gansr.engine import cuda_driver, cuda_engine, probe, providers
+from vs_gansr.engine.base import EngineKey
+from vs_gansr.engine.cuda_engine import CudaEngine
+from vs_gansr.engine.cuda_options import CudaOptions
 from vs_gansr.errors import ProviderError, RenderError
 from vs_gansr.model import library
-from vs_gansr.model.rewrite import float16
+from vs_gansr.model.rewrite import ends, float16
+from vs_gansr.model.rewrite.ends import Samples
 
 pytestmark = pytest.mark.skipif(fakegpu.missing() is not None, reason=str(fakegpu.missing()))
 
-SIDES = {
-    "YUV420P10": Side(3, False, 10, 1, 1, matrix=1),
-    "YUV422P8": Side(3, False, 8, 1, 0, matrix=6, full_range=True),
-    "YUV410P16": Side(3, False, 16, 2, 2, matrix=8, chroma_location=3),
-    "YUV444PS": Side(3, True, 32, matrix=9),
-    "YUV420PH": Side(3, True, 16, 1, 1, matrix=1),
-    "RGB24": Side(2, False, 8),
-    "GRAY16": Side(1, False, 16, matrix=1),
+SAMPLES = {
+    "float": Samples.float32(),
+    "half": Samples(np.dtype(np.float16)),
+    "8 bit": Samples.integer(8, full_range=True),
+    "10 bit": Samples.integer(10, full_range=False),
+    "16 bit": Samples.integer(16, full_range=False),
 }
 
 # Runs in a process of its own: once the stand-ins are loaded there is no way back.
@@ -48,48 +46,55 @@ import fakegpu
 job = json.load(sys.stdin)
 fakegpu.load([Path(library) for library in job["libraries"]])
 import numpy as np, onnxruntime as ort
-from vs_gansr import graphflow, model, providers
-from vs_gansr.conversion import Side
-from vs_gansr.cuda import Switches
-from vs_gansr.flow import Shape
-providers.preload_cuda = lambda: None
+from vs_gansr.engine import cuda_libraries, layout, probe, providers
+from vs_gansr.engine.base import CUDA, EngineKey
+from vs_gansr.engine.cuda_engine import CudaEngine
+from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.model import library
+cuda_libraries.preload = lambda: None
+if not job["cudnn"]:
+    providers.trial_network = lambda: fakegpu.network_without_cudnn()
 
 def placed(path, options):
     settings = ort.SessionOptions()
     settings.log_severity_level = 4
     settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    session = ort.InferenceSession(path, settings, providers=[(providers.CUDA, options)], enable_fallback=0)
+    session = ort.InferenceSession(path, settings, providers=[(CUDA, options)], enable_fallback=0)
     found = session.get_provider_graph_assignment_info()
     return {p: [n.name for a in found if a.ep_name == p for n in a.get_nodes()] for p in {a.ep_name for a in found}}
 
-def flowed(path, switches, frames):
-    loaded, side = model.load(path), Side(2, False, 8)
-    key = graphflow.FlowKey("x", providers.CUDA, 0, "fp16", Shape(side, side, 32, 16, 2), Switches(**switches), 1 << 30)
-    flow = graphflow.make(loaded, key)
-    planes = [[np.zeros((16 * s, 32 * s), np.uint8) for _ in range(3)] for s in (1, 2)]
+def key_of(model, width=32, height=16, streams=2, **options):
+    return EngineKey("x", CUDA, 0, "fp16", width, height, streams, 1, limit=1 << 30, cuda=CudaOptions(**options))
+
+def engine(path, streams, options, pictures):
+    model = probe.describe(library.load(path))
+    engine = CudaEngine(model, key_of(model, streams=streams, **options))
+    planes = [[np.zeros((16 * s, 32 * s), np.float32) for _ in range(3)] for s in (1, 2)]
     print("fake - frames -", file=sys.stderr, flush=True)
-    for _ in range(frames):
-        flow.run(*planes)
-    flow.close()
-    return flow.switches.graph
+    for _ in range(pictures):
+        engine.run(*planes)
+    engine.close()
+    return engine.options.graph
+
+def trouble():
+    return providers.trouble(CUDA, 0)
 
 def rendered(path, frames, arguments, clip_format):
     import vapoursynth as vs
     said = []
     vs.core.add_log_handler(lambda kind, message: said.append(message))
     blank = vs.core.std.BlankClip(format=clip_format, width=64, height=36, length=frames)
+    if blank.format.color_family == vs.YUV:
+        blank = blank.std.SetFrameProps(_Matrix=1)
     out = blank.gansr.Upscale(path, reuse=0, **arguments)
     print("fake - frames -", file=sys.stderr, flush=True)
     sizes = [[f.width, f.height, int(f.format.id)] for f in out.frames(close=True)]
     return [sizes, said]
 
 def budgeted(path):
-    import vapoursynth as vs
-    from vs_gansr import network, probe, session
-    loaded = probe.describe(model.load(path))
-    key = session.EngineKey(loaded.spec.digest, providers.CUDA, 0, "fp16", 0, 0, 1, 1)
-    limits = network.Limits(), network.Limits(mebibytes=100), network.Limits(mebibytes=1 << 20)
-    return [network.Network(vs.core.core, loaded, key, limit).budget for limit in limits]
+    model = probe.describe(library.load(path))
+    limits = layout.Limits(), layout.Limits(mebibytes=100), layout.Limits(mebibytes=1 << 20)
+    return [layout.TilePlanner(model, key_of(model, 0, 0, 1), limit).budget for limit in limits]
 
 print(json.dumps([globals()[name](*arguments) for name, arguments in job["calls"]]))
 """
@@ -100,16 +105,21 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return fakegpu.build(tmp_path_factory.mktemp("fakegpu"))
 
 
-def in_a_process(libraries: list[Path], *calls: tuple[str, list[Any]]) -> subprocess.CompletedProcess[str]:
-    job = {"libraries": [str(library) for library in libraries], "calls": calls}
+def in_a_process(
+    libraries: list[Path], *calls: tuple[str, list[Any]], cudnn: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """With `cudnn` as if there were one, so that what a provider is tried with is what it is on a GPU."""
+    job = {"libraries": [str(library) for library in libraries], "calls": calls, "cudnn": cudnn}
     environment = os.environ | {"FAKE_LOG": "1", "PYTHONPATH": os.pathsep.join([str(SUPPORT), str(ROOT)])}
     command = [sys.executable, "-c", PROGRAM]
     return subprocess.run(command, input=json.dumps(job), env=environment, capture_output=True, text=True, timeout=300)
 
 
-def on_the_gpu(libraries: list[Path], *calls: tuple[str, list[Any]]) -> tuple[list[Any], list[list[str]]]:
+def on_the_gpu(
+    libraries: list[Path], *calls: tuple[str, list[Any]], cudnn: bool = False
+) -> tuple[list[Any], list[list[str]]]:
     """Results of the calls and what the runtime's stand-in told, `[thread, event, stream]` each."""
-    done = in_a_process(libraries, *calls)
+    done = in_a_process(libraries, *calls, cudnn=cudnn)
     assert done.returncode == 0, done.stderr[-2000:]
     told = [line.split()[1:] for line in done.stderr.splitlines() if line.startswith("fake ")]
     return json.loads(done.stdout.splitlines()[-1]), told
@@ -118,21 +128,21 @@ def on_the_gpu(libraries: list[Path], *calls: tuple[str, list[Any]]) -> tuple[li
 def test_every_node_is_the_gpus(libraries: list[Path], tmp_path: Path) -> None:
     """Also what CUDA graphs need: a session with them is refused where one node is the CPU's."""
     plain = onnx.load(networks.compact(tmp_path / "m.onnx", features=16, convs=3, slope=0.1))
-    generators = {
-        "fp32": Generator(plain, 2),
-        "fp16": Generator(float16.convert(plain), 2),
-        "padded": Generator(float16.convert(plain), 2, multiple=8, peak=255.0),
-        "point": Generator(onnx.load(networks.point(tmp_path / "p.onnx")), 2),
+    networks_tried = {
+        "fp32": (plain, 1.0),
+        "fp16": (float16.convert(plain), 1.0),
+        "peak 255": (float16.convert(plain, 255.0), 255.0),
+        "point": (onnx.load(networks.point(tmp_path / "p.onnx")), 1.0),
     }
-    calls, names = [], []
-    for name, generator in generators.items():
-        for title, side in SIDES.items():
+    calls: list[tuple[str, list[Any]]] = []
+    names = []
+    for name, (network, peak) in networks_tried.items():
+        for title, samples in SAMPLES.items():
             path = tmp_path / f"{name}-{title}.onnx"
-            source = replace(side, matrix=None) if side.family == 1 else side
-            onnx.save(graphcolour.wrap(generator, source, side, 36, 20), str(path))
-            for switches in (Switches(), Switches(nhwc=False, tf32=True, search="EXHAUSTIVE", fuse_bias=True)):
-                calls.append(("placed", [str(path), switches.provider_options(0, 4096, 1 << 30)]))
-                names.append((name, title, switches.nhwc))
+            onnx.save(ends.wrap(network, samples, samples, (1, 3, 20, 36), peak, watch=True), str(path))
+            for options in (CudaOptions(), CudaOptions(nhwc=False, tf32=True, search="EXHAUSTIVE")):
+                calls.append(("placed", [str(path), options.provider_options(0, 4096, 1 << 30)]))
+                names.append((name, title, options.nhwc))
     results, _ = on_the_gpu(libraries, *calls)
     for who, placed in zip(names, results, strict=True):
         assert list(placed) == [providers.CUDA], f"{who}: on the CPU {placed.get(providers.CPU)}"
@@ -144,8 +154,7 @@ def test_graph_is_captured_and_launched_on_the_streams_own_thread(
     own_stream: bool, libraries: list[Path], tmp_path: Path
 ) -> None:
     path = networks.point(tmp_path / "p.onnx", metadata={"scale": "2"})
-    switches = asdict(Switches(own_stream=own_stream, streams=2))
-    [with_graph], told = on_the_gpu(libraries, ("flowed", [str(path), switches, 12]))
+    [with_graph], told = on_the_gpu(libraries, ("engine", [str(path), 2, {"own_stream": own_stream}, 12]))
     assert with_graph
     start = next(i for i, event in enumerate(told) if event[1] == "frames")
     before, during = told[:start], told[start + 1 :]
@@ -161,29 +170,31 @@ def test_graph_is_captured_and_launched_on_the_streams_own_thread(
 
 def test_without_graphs_nothing_is_captured(libraries: list[Path], tmp_path: Path) -> None:
     path = networks.point(tmp_path / "p.onnx", metadata={"scale": "2"})
-    [with_graph], told = on_the_gpu(libraries, ("flowed", [str(path), asdict(Switches(graph=False)), 3]))
+    [with_graph], told = on_the_gpu(libraries, ("engine", [str(path), 2, {"graph": False}, 3]))
     assert not with_graph
     assert not {"capture", "launch"} & {event[1] for event in told}
 
 
-def test_the_whole_plugin_takes_the_gpu_by_itself(libraries: list[Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("clip_format", [vs.RGB24, vs.YUV420P8])
+def test_the_whole_plugin_takes_the_gpu_by_itself(clip_format: int, libraries: list[Path], tmp_path: Path) -> None:
     """`auto` finds it, half precision is the default, frames are launched from captured graphs."""
     path = str(networks.point(tmp_path / "p.onnx", metadata={"scale": "2", "name": "point"}))
-    [[sizes, said]], told = on_the_gpu(libraries, ("rendered", [path, 10, {}, int(vs.RGB24)]))
-    assert sizes == [[128, 72, int(vs.RGB24)]] * 10
-    assert "Upscale: point in fp16 on CUDA" in said
-    assert not [message for message in said if "goes around" in message]
+    [[sizes, said]], told = on_the_gpu(libraries, ("rendered", [path, 10, {}, int(clip_format)]))
+    assert sizes == [[128, 72, int(clip_format)]] * 10
+    assert said[1:] == ["Upscale: point in fp16 on CUDA"]  # the first is about the handler
     during = told[next(i for i, event in enumerate(told) if event[1] == "frames") :]
     assert len([event for event in during if event[1] == "launch"]) == 10
 
 
 def test_a_network_the_gpu_refuses_is_told_and_the_error_is_one_line(libraries: list[Path], tmp_path: Path) -> None:
-    """There is no cuDNN here: neither way can compute a convolution, and no frame comes out of it."""
+    """There is no cuDNN here, so no convolution: an error where CUDA was named, the CPU where `auto` chose."""
     path = str(networks.compact(tmp_path / "m.onnx", features=8, convs=2))
-    job = ("rendered", [path, 1, {}, int(vs.YUV420P8)])
-    done = in_a_process(libraries, job)
+    done = in_a_process(libraries, ("rendered", [path, 1, {"provider": "CUDA"}, int(vs.YUV420P8)]))
     assert done.returncode == 1
-    assert "vapoursynth.Error: Upscale: frame 0: ONNX Runtime failed" in done.stderr and "cuDNN" in done.stderr
+    assert "vapoursynth.Error: Upscale: ONNX Runtime failed" in done.stderr and "cuDNN" in done.stderr
+    [[sizes, said]], _ = on_the_gpu(libraries, ("rendered", [path, 2, {}, int(vs.YUV420P8)]))
+    assert sizes == [[128, 72, int(vs.YUV420P8)]] * 2
+    assert [line for line in said if "CUDA fails" in line and line.endswith("going on with CPU")], said
 
 
 def test_memory_is_the_gpus(libraries: list[Path], tmp_path: Path) -> None:
@@ -199,7 +210,7 @@ def test_libraries_of_another_folder_on_the_path_are_found(tmp_path: Path) -> No
     code = tmp_path / "mark.c"
     code.write_text("int fakeMark(void) { return 42; }")
     fakegpu.compiled(code, folder / "libcurand.so.10")
-    program = "import ctypes; from vs_gansr import providers; providers.preload_cuda(); "
+    program = "import ctypes; from vs_gansr.engine import cuda_libraries; cuda_libraries.preload(); "
     program += "print(ctypes.CDLL('libcurand.so.10').fakeMark())"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
@@ -219,51 +230,42 @@ def live(driver: Path) -> int:
 
 
 @pytest.mark.parametrize(
-    "switches",
+    ("streams", "options"),
     [
-        Switches(),
-        Switches(pinned=False),
-        Switches(block=False),
-        Switches(own_stream=False),
-        Switches(streams=1, spare=0),
+        (2, CudaOptions()),
+        (2, CudaOptions(pinned=False)),
+        (2, CudaOptions(block=False)),
+        (2, CudaOptions(own_stream=False)),
+        (1, CudaOptions(spare=0)),
     ],
     ids=str,
 )
-def test_frames_through_the_driver(
-    switches: Switches, driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_pictures_through_the_driver(
+    streams: int, options: CudaOptions, driver: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contexts, streams, events, pinned and device memory are used as the driver wants them, and all given back."""
     gpu = cuda_driver.Cuda(0, str(driver))
     assert (gpu.title, gpu.memory()) == ("Fake", (1 << 30, 1 << 31))
     monkeypatch.setattr(gpu, "name", "cpu")  # device memory is the processor's here, so its provider can compute
-    monkeypatch.setattr(graphflow, "Host", lambda: gpu)
-    loaded = library.load(str(networks.compact(tmp_path / "m.onnx", features=8, convs=3)))
-    side = SIDES["YUV420P10"]
-    shape = Shape(side, side, 32, 16, 2)
+    monkeypatch.setattr(cuda_engine, "Host", lambda: gpu)
+    model = probe.describe(library.load(str(networks.compact(tmp_path / "m.onnx", features=8, convs=3))))
     monkeypatch.setattr(
         providers, "create", lambda data, settings, provider, device_id, chosen=None: plain_session(data, settings)
     )
     before = live(driver)
-    made = graphflow.make(loaded, graphflow.FlowKey("x", providers.CPU, 0, "fp32", shape, switches))
-    assert live(driver) - before == switches.streams * 4 + (switches.streams + switches.spare) * 2 * switches.pinned
-    rng = np.random.default_rng(0)
-    planes = [rng.integers(0, 1024, side.shape(i, 32, 16)).astype(np.uint16) for i in range(3)]
-    out = [np.zeros(side.shape(i, 64, 32), np.uint16) for i in range(3)]
+    engine = CudaEngine(model, EngineKey("x", providers.CPU, 0, "fp32", 32, 16, streams, 1, cuda=options))
+    assert live(driver) - before == streams * 4 + (streams + options.spare) * 2 * options.pinned
+    planes = list(np.random.default_rng(0).random((3, 16, 32), np.float32))
+    out = [np.zeros((32, 64), np.float32) for _ in range(3)]
     for _ in range(5):
-        assert made.run(planes, out)
-    proto = graphcolour.wrap(graphflow.generator(loaded, "fp32"), side, side, 32, 16)
-    *want, _ = plain_session(proto.SerializeToString()).run(
-        None, {f"in{i}": p[None, None] for i, p in enumerate(planes)}
-    )
-    for a, b in zip(out, want, strict=True):
-        assert np.abs(a.astype(int) - b[0, 0]).max() <= 1
-    made.close()
+        engine.run(planes, out)
+    [want] = plain_session(model.data).run(None, {"input": np.stack(planes)[None]})
+    assert np.abs(np.stack(out) - want[0]).max() < 1e-5
+    engine.close()
     assert live(driver) == before
 
 
 def plain_session(data: bytes, settings: Any = None) -> Any:
-    import onnxruntime as ort
-
     return ort.InferenceSession(data, settings, providers=["CPUExecutionProvider"])
 
 

@@ -14,9 +14,11 @@ import vapoursynth as vs
 from graphs import Graph
 from paths import SUPPORT
 
-from vs_gansr.engine import memory, probe, providers, session
-from vs_gansr.engine.session import EngineKey
-from vs_gansr.filter.render import Limits, Network
+from vs_gansr.engine import memory, probe, providers
+from vs_gansr.engine.base import CPU, EngineKey
+from vs_gansr.engine.engines import engines
+from vs_gansr.engine.layout import Limits, TilePlanner
+from vs_gansr.engine.recovery import Choice, Recovery
 from vs_gansr.model import library
 
 MIB = 1 << 20
@@ -38,23 +40,27 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return networks.compact(tmp_path_factory.mktemp("wide") / "wide.onnx", 48, 8)
 
 
-def network_for(core: vs.Core, path: Path, limits: Limits, streams: int = 1) -> Network:
+def choice_for(path: Path, streams: int = 1) -> Choice:
     loaded = probe.describe(library.load(str(path)))
-    key = EngineKey(loaded.spec.digest, providers.CPU, 0, "fp32", 0, 0, streams, 1)
-    return Network(core, loaded, key, limits)
+    return Choice(loaded, EngineKey(loaded.spec.digest, CPU, 0, "fp32", 0, 0, streams, 1))
+
+
+def planner_for(path: Path, limits: Limits, streams: int = 1) -> TilePlanner:
+    choice = choice_for(path, streams)
+    return TilePlanner(choice.model, choice.key, limits)
 
 
 @pytest.mark.parametrize("streams", [1, 3])
 @pytest.mark.parametrize("mebibytes", [120, 400, 1000])
 def test_tiles_stay_within_the_memory_given(core: vs.Core, wide: Path, mebibytes: int, streams: int) -> None:
-    net = network_for(core, wide, Limits(mebibytes=mebibytes), streams)
+    net = planner_for(wide, Limits(mebibytes=mebibytes), streams)
     layout = net.layout(3840, 2160)
     assert net.need(*layout.size) <= mebibytes * MIB
     assert net.need(layout.size[0] * 2, layout.size[1] * 2) > mebibytes * MIB * 0.9  # not smaller than need be
 
 
 def test_untiled_where_it_fits_and_tiled_where_it_does_not(core: vs.Core, wide: Path) -> None:
-    net = network_for(core, wide, Limits())
+    net = planner_for(wide, Limits())
     net.budget = memory.COMFORTABLE
     assert len(net.layout(1280, 720).tiles) == 1
     assert len(net.layout(1920, 1080).tiles) == 1
@@ -81,7 +87,7 @@ def test_limits_of_the_process_count() -> None:
     said = child(
         """
         import resource
-        from vs_gansr import memory
+        from vs_gansr.engine import memory
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), resource.RLIM_INFINITY))
         print(memory.available() >> 20)
@@ -141,7 +147,7 @@ def test_a_genuine_shortage_costs_no_frame(wide: Path) -> None:
         import ctypes, gc, resource
         ctypes.CDLL(None).mallopt(-8, 1)  # one arena: what others hold in reserve would blur the limit
         import clips, numpy as np, vapoursynth as vs
-        from vs_gansr import session
+        from vs_gansr.engine.engines import engines
 
         core = vs.core
         core.num_threads = 2
@@ -152,7 +158,7 @@ def test_a_genuine_shortage_costs_no_frame(wide: Path) -> None:
         want = [[p.astype(np.float32) for p in clips.planes(first.get_frame(n))] for n in range(6)]
         del first
         gc.collect()
-        session.sessions.clear()
+        engines.clear()
         out = clip.gansr.Upscale(sys.argv[1], reuse=0)
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + (85 << 20), resource.RLIM_INFINITY))
@@ -174,7 +180,7 @@ def test_a_genuine_shortage_costs_no_frame(wide: Path) -> None:
 def test_a_shortage_while_the_session_is_made(
     core: vs.Core, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session.sessions.clear()
+    engines.clear()
     create = providers.create
 
     def limited(data: bytes, *arguments: object) -> object:
@@ -186,18 +192,18 @@ def test_a_shortage_while_the_session_is_made(
     clip = clips.noise(vs.RGBS, 64, 48, length=1)
     want = clip.gansr.Upscale(str(small_model), overlap=5)
     want.get_frame(0)
-    session.sessions.clear()
+    engines.clear()
     del want
     monkeypatch.setattr(providers, "create", limited)
-    session.sessions.clear()
-    tiled = network_for(core, small_model, Limits())
+    engines.clear()
+    tiled = Recovery(choice_for(small_model), Limits(), lambda message: None)
     tiled.prepare(64, 48)
-    size = tiled.layout(64, 48).size
+    size = tiled.planner.layout(64, 48).size
     assert size[0] * size[1] <= 900
 
 
 def test_a_shortage_that_no_tile_cures(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session.sessions.clear()
+    engines.clear()
 
     def never(*arguments: object) -> object:
         raise MemoryError
@@ -230,6 +236,7 @@ def test_a_network_of_a_fixed_size_that_cannot_fit(core: vs.Core, tmp_path: Path
         "Available memory of 1024 is smaller than requested bytes of 4096",
         "CUDA_ERROR_OUT_OF_MEMORY",
         "cudaErrorMemoryAllocation",
+        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
         "[Errno 12] Cannot allocate memory",
     ],
 )
@@ -246,6 +253,6 @@ def test_other_words() -> None:
 def test_an_unknown_graph_counts_as_a_wide_one(tmp_path: Path) -> None:
     g = Graph()
     path = g.save(tmp_path / "u.onnx", g.op("Einsum", g.conv("input", 3), equation="nchw->nchw"), {"scale": "1"})
-    spec = library.load(str(path)).spec
+    spec = probe.describe(library.load(str(path))).spec
     assert spec.study.bytes(100, 100) is None
-    assert session.need(spec, EngineKey("", providers.CPU, 0, "fp32", 1000, 1000, 1, 1)) > 1000 * 1000 * 1024
+    assert memory.need(spec, EngineKey("", CPU, 0, "fp32", 1000, 1000, 1, 1)) > 1000 * 1000 * 1024

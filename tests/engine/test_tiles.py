@@ -14,8 +14,9 @@ import pytest
 import vapoursynth as vs
 from graphs import Graph
 
-from vs_gansr.engine import tiles
+from vs_gansr.engine import probe, tiles
 from vs_gansr.model import library
+from vs_gansr.model.spec import round_up
 
 TOLERANCE = {vs.RGBS: 1e-5, vs.YUV420P8: 1, vs.RGB48: 1, vs.YUV444P16: 1}
 SIZES = [(61, 47), (97, 41)]
@@ -29,7 +30,7 @@ def test_spans_cover_with_their_overlap(multiple: int) -> None:
     rng = np.random.default_rng(multiple)
     for _ in range(300):
         overlap = int(rng.integers(0, 12))
-        size = tiles.round_up(2 * overlap + int(rng.integers(multiple, 40)), multiple)
+        size = round_up(2 * overlap + int(rng.integers(multiple, 40)), multiple)
         length = size + multiple * int(rng.integers(0, 40))
         row = tiles.spans(length, size, overlap, multiple)
         assert row[0].keep == 0 and row[-1].keep_end == length
@@ -197,11 +198,11 @@ def run(path: Path, picture: np.ndarray) -> np.ndarray:
 def test_size_rules_are_met_by_reflecting_and_cropping(make, size: tuple[int, int], tmp_path: Path) -> None:
     g = Graph()
     path = g.save(tmp_path / "m.onnx", make(g))
-    spec = library.load(str(path)).spec
+    rule = probe.describe(library.load(str(path))).spec.size_rule
     clip = clips.noise(vs.RGBS, *size, length=1)
     frame = clip.gansr.Upscale(str(path)).get_frame(0)
     picture = np.stack(clips.planes(clip.get_frame(0))).astype(np.float32)
-    least = [tiles.round_up(max(s, spec.minimum), spec.multiple) - s for s in reversed(size)]
+    least = [rule.side(s) - s for s in reversed(size)]
     padded = np.pad(picture, ((0, 0), *((0, n) for n in least)), mode="reflect")
     want = run(path, padded[None])[0]
     scale = frame.width // size[0]

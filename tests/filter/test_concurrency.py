@@ -14,11 +14,8 @@ import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
-from paths import ROOT
-
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from soaks import reload, storm
+from paths import ROOT, SUPPORT
+from soak import reload, storm
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +151,8 @@ def test_graphs_built_while_others_run(models: list[Path]) -> None:
 
 
 def child(code: str, *arguments: object, timeout: float = 60) -> subprocess.CompletedProcess[str]:
-    program = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r})\n" + textwrap.dedent(code)
+    path = [str(ROOT / "tests"), str(SUPPORT)]
+    program = f"import sys; sys.path[:0] = {path}\n" + textwrap.dedent(code)
     return subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", program, *map(str, arguments)],
         capture_output=True,
@@ -207,11 +205,10 @@ def test_a_host_closes_its_script_with_requests_under_way(models: list[Path]) ->
     """Environments made and destroyed in turn and side by side, as previews do it, with two streams."""
     done = child(
         """
-        sys.path.insert(0, sys.argv[1])
         import gc
         import vapoursynth as vs
-        from soaks import reload
-        from soaks.clips import windows
+        from soak import reload
+        from soak.clips import windows
 
         host = reload.Host()
         vs.register_policy(host)
@@ -219,7 +216,7 @@ def test_a_host_closes_its_script_with_requests_under_way(models: list[Path]) ->
         for i in range(24):
             environment = host.current = host.api.create_environment()
             vs.core.num_threads = 2
-            out = windows(160, 90, 32).gansr.Upscale(sys.argv[2 + i % 3], num_streams=2)
+            out = windows(160, 90, 32).gansr.Upscale(sys.argv[1 + i % 3], num_streams=2)
             futures = [out.get_frame_async(n) for n in range(12)]
             living.append((environment, out, futures))
             host.current = None
@@ -237,7 +234,6 @@ def test_a_host_closes_its_script_with_requests_under_way(models: list[Path]) ->
         gc.collect()
         print("well")
         """,
-        ROOT / "scripts",
         *models,
         timeout=120,
     )

@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
-from vs_gansr.engine import session
-from vs_gansr.filter.render import Network
+from vs_gansr.engine.engines import engines
+from vs_gansr.filter.render import NetworkFilter
 
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The numbers of the frames that went through a network, in order."""
     numbers: list[int] = []
-    call = Network.__call__
+    call = NetworkFilter.__call__
 
-    def counted(self: Network, n: int, f: Any) -> Any:
+    def counted(self: NetworkFilter, n: int, f: Any) -> Any:
         numbers.append(n)
         return call(self, n, f)
 
-    monkeypatch.setattr(Network, "__call__", counted)
+    monkeypatch.setattr(NetworkFilter, "__call__", counted)
     yield numbers
 
 
@@ -251,4 +251,4 @@ def test_48_frames_shown_twice_take_half_the_time(tmp_path: Path) -> None:
         if len(fast) > 1 and min(slow) / min(fast) >= 1.9:
             break
     assert min(slow) / min(fast) >= 1.9, (slow, fast)
-    session.sessions.clear()
+    engines.clear()

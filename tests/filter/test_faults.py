@@ -16,7 +16,10 @@ import vapoursynth as vs
 from graphs import Graph
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr.engine import providers, session
+from vs_gansr.engine import providers
+from vs_gansr.engine.base import EngineKey
+from vs_gansr.engine.engines import engines
+from vs_gansr.engine.onnxruntime_engine import Stream
 from vs_gansr.model.rewrite import float16
 
 MESSAGES = {"memory": "Failed to allocate memory for requested buffer of size 99", "random": "the bus fell off"}
@@ -25,7 +28,7 @@ MESSAGES = {"memory": "Failed to allocate memory for requested buffer of size 99
 class Faulty:
     """Stands between a stream and its session; `next_fault` says what happens to each run."""
 
-    def __init__(self, real: Any, stream: session.Stream, next_fault: Callable[[session.Stream], str | None]) -> None:
+    def __init__(self, real: Any, stream: Stream, next_fault: Callable[[Stream], str | None]) -> None:
         self.real = real
         self.stream = stream
         self.next_fault = next_fault
@@ -50,7 +53,7 @@ class Faults:
         self.drawn: dict[str, int] = {}
         self.lock = threading.Lock()
 
-    def __call__(self, stream: session.Stream) -> str | None:
+    def __call__(self, stream: Stream) -> str | None:
         with self.lock:
             kinds = [*self.chances, None]
             fault = self.rng.choice(len(kinds), p=[*self.chances.values(), 1 - sum(self.chances.values())])
@@ -63,25 +66,25 @@ class Faults:
 
 
 @pytest.fixture
-def inject(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[session.Stream], str | None]], None]]:
+def inject(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[Stream], str | None]], None]]:
     """Makes all sessions from here on faulty."""
 
-    original = session.Stream.__init__
+    original = Stream.__init__
 
-    def put_in(next_fault: Callable[[session.Stream], str | None]) -> None:
-        for key in list(session.sessions._entries):  # those in use are not to be shared either
-            session.sessions.forget(key)
+    def put_in(next_fault: Callable[[Stream], str | None]) -> None:
+        for key in engines:  # those in use are not to be shared either
+            engines.forget(key)
 
-        def init(self: session.Stream, *arguments: Any, **more: Any) -> None:
+        def init(self: Stream, *arguments: Any, **more: Any) -> None:
             original(self, *arguments, **more)
             self._session = Faulty(self._session, self, next_fault)  # type: ignore[assignment]
 
-        monkeypatch.setattr(session.Stream, "__init__", init)
+        monkeypatch.setattr(Stream, "__init__", init)
 
     yield put_in
     monkeypatch.undo()
-    for key in list(session.sessions._entries):
-        session.sessions.forget(key)
+    for key in engines:
+        engines.forget(key)
 
 
 @pytest.fixture
@@ -138,7 +141,7 @@ def test_a_shortage_at_large_tiles_only(clip500, small_model, inject, said) -> N
     """Smaller tiles, for this frame and those after it, and one line about it."""
     sizes: list[tuple[int, int]] = []
 
-    def large(stream: session.Stream) -> str | None:
+    def large(stream: Stream) -> str | None:
         height, width = stream.input.shape[2:]
         sizes.append((width, height))
         return "memory" if width * height > 400 else None
@@ -169,13 +172,13 @@ def test_what_never_works_is_one_clear_error(small_model: Path, inject, said) ->
 def test_a_session_that_broke_for_good_is_replaced(small_model: Path, inject) -> None:
     broken: set[int] = set()
 
-    def once(stream: session.Stream) -> str | None:
+    def once(stream: Stream) -> str | None:
         broken.add(id(stream)) if not broken else None
         return "random" if id(stream) in broken else None
 
     clip = numbered(2)
     want = [clips.planes(f) for f in clip.gansr.Upscale(str(small_model)).frames(close=True)]
-    held: list[session.Stream] = []  # so that no id comes twice
+    held: list[Stream] = []  # so that no id comes twice
     inject(lambda stream: held.append(stream) or once(stream))
     for n, frame in enumerate(clip.gansr.Upscale(str(small_model)).frames(close=True)):
         assert all(np.array_equal(a, b) for a, b in zip(clips.planes(frame), want[n], strict=True))
@@ -208,7 +211,7 @@ def shades(values: list[float]) -> vs.VideoNode:
 class RealHalf:
     """A session that computes in half floats truly: ONNX Runtime's CPU provider takes float32 and hides overflow."""
 
-    def __init__(self, data: bytes, stream: session.Stream) -> None:
+    def __init__(self, data: bytes, stream: Stream) -> None:
         self.evaluator = ReferenceEvaluator(onnx.load_model_from_string(data))
         self.stream = stream
 
@@ -221,8 +224,8 @@ class RealHalf:
 def real_half(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Half precision in earnest, and as if the tiny run beforehand had missed the pictures that overflow."""
     monkeypatch.setattr(float16, "overflowing", lambda *_: frozenset())
-    session.sessions.clear()
-    create, init = providers.create, session.Stream.__init__
+    engines.clear()
+    create, init = providers.create, Stream.__init__
     made: dict[int, bytes] = {}
 
     def remember(data: bytes, *arguments: Any) -> Any:
@@ -230,16 +233,16 @@ def real_half(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         made[id(result)] = data
         return result
 
-    def replaced(self: session.Stream, real: Any, spec: Any, key: session.EngineKey, *more: Any) -> None:
+    def replaced(self: Stream, real: Any, spec: Any, key: EngineKey, *more: Any) -> None:
         init(self, real, spec, key, *more)
         if key.precision == "fp16":
             self._session = RealHalf(made[id(real)], self)  # type: ignore[assignment]
 
     monkeypatch.setattr(providers, "create", remember)
-    monkeypatch.setattr(session.Stream, "__init__", replaced)
+    monkeypatch.setattr(Stream, "__init__", replaced)
     yield
     monkeypatch.undo()
-    session.sessions.clear()
+    engines.clear()
 
 
 def test_overflowing_frames_are_computed_again(loud_model: Path, real_half: None, said: list[str]) -> None:

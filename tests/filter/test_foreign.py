@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clips
@@ -16,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library, user_folders
+from vs_gansr.model.spec import ModelFile, ModelSpec
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 
@@ -25,7 +28,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test finds its networks unknown, and its user has no models."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr(probe, "_found", {})
+    probe.cache.clear()
 
 
 def build(
@@ -77,7 +80,7 @@ def mixing_net(path: Path, weights: tuple[float, ...], scale: int = 1) -> Path:
     return build(path, nodes, {"kernel": kernel, "sizes": sizes}, [1, 3 * len(weights), "h", "w"])
 
 
-def spec_of(path: Path) -> library.ModelSpec:
+def spec_of(path: Path) -> ModelSpec:
     return probe.describe(library.load(str(path))).spec
 
 
@@ -104,7 +107,7 @@ def test_shapes_and_precision_of_the_input(shape: list, kind: int, tmp_path: Pat
     want = rgb.resize.Bicubic(format=vs.YUV420P8, matrix=1, **CATMULL_ROM)
     for precision in ("fp32", "fp16"):
         assert clips.largest_difference(clip.gansr.Upscale(str(path), overlap=0, precision=precision), want) <= 1
-    assert spec_of(path).fixed == ((32, 24) if shape[2] == 24 else None)
+    assert spec_of(path).size_rule.fixed == ((32, 24) if shape[2] == 24 else None)
 
 
 def test_free_channels_are_those_of_the_first_convolution(tmp_path: Path) -> None:
@@ -145,7 +148,7 @@ def test_shortest_side_is_found_by_trying(tmp_path: Path) -> None:
     ]
     weights = {"pads": pads, "from": np.array([18, 18]), "to": np.array([-18, -18]), "axes": np.array([2, 3])}
     path = build(tmp_path / "m.onnx", nodes, weights, [1, 3, "h", "w"])
-    assert 18 < spec_of(path).minimum <= 24
+    assert 18 < spec_of(path).size_rule.least <= 24
     clip = clips.noise(vs.RGB24, 7, 5, length=1)
     assert clips.largest_difference(clip.gansr.Upscale(str(path)), clip) == 0
 
@@ -367,32 +370,52 @@ def test_three_frames_of_varying_size(core: vs.Core, tmp_path: Path) -> None:
 def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
     first = spec_of(path)
-    monkeypatch.setattr(probe, "_found", {})  # as another process
+    probe.cache.clear()  # as another process
     monkeypatch.setattr(probe, "run", lambda *_: pytest.fail("it was run again"))
     (tmp_path / "renamed.onnx").write_bytes(path.read_bytes())
     again = spec_of(tmp_path / "renamed.onnx")
-    assert (again.scale, again.multiple, again.peak, again.digest) == (3, 1, 1.0, first.digest)
+    assert (again.scale, again.size_rule.multiple, again.peak, again.digest) == (3, 1, 1.0, first.digest)
+
+
+def test_a_network_that_is_being_tried_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, quick = (library.load(str(repeat(tmp_path / f"{n}.onnx", [1, 3, "h", "w"], n))) for n in (2, 3))
+    begun, go_on, right = threading.Event(), threading.Event(), probe.find
+
+    def find(file: ModelFile) -> probe.Findings:
+        if file is slow:
+            begun.set()
+            assert go_on.wait(60)
+        return right(file)
+
+    monkeypatch.setattr(probe, "find", find)
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(probe.describe, slow) for _ in range(2)]
+        assert begun.wait(60)
+        assert probe.describe(quick).spec.scale == 3
+        assert not any(future.done() for future in waiting)
+        go_on.set()
+        assert [future.result(60).spec.scale for future in waiting] == [2, 2]
 
 
 @pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"version": 0, "models": {}}', '{"version": 1}'])
 def test_damaged_cache_is_made_anew(content: str, tmp_path: Path) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
-    probe.file().parent.mkdir(parents=True)
-    probe.file().write_text(content)
+    probe.store().parent.mkdir(parents=True)
+    probe.store().write_text(content)
     assert spec_of(path).scale == 3
-    assert json.loads(probe.file().read_text())["models"][spec_of(path).digest]["scale"] == 3
+    assert json.loads(probe.store().read_text())["models"][spec_of(path).digest]["scale"] == 3
 
 
 def test_cache_that_lies_or_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
     digest = library.load(str(path)).spec.digest
-    probe.file().parent.mkdir(parents=True)
+    probe.store().parent.mkdir(parents=True)
     lie = {"scale": -2, "multiple": 1, "minimum": 1, "peak": 1}
-    probe.file().write_text(json.dumps({"version": 1, "models": {digest: lie}}))
+    probe.store().write_text(json.dumps({"version": 1, "models": {digest: lie}}))
     assert spec_of(path).scale == 3
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(probe, "_found", {})
+    probe.cache.clear()
     assert spec_of(path).scale == 3
 
 

@@ -1,7 +1,4 @@
-"""The colour contract: a generator that only repeats pixels returns what zimg alone returns.
-
-It holds both ways: with zimg around the session, and with colour inside the graph, the CPU provider running it.
-"""
+"""The colour contract: a generator that only repeats pixels returns what zimg alone returns."""
 
 from __future__ import annotations
 
@@ -23,12 +20,6 @@ YUV = [vs.core.query_video_format(vs.YUV, *kind, w, h).id for kind in BITS for w
 GRAY = [vs.core.query_video_format(vs.GRAY, *kind).id for kind in BITS]
 RGB = [vs.core.query_video_format(vs.RGB, *kind).id for kind in BITS]
 FEW = [vs.GRAY8, vs.YUV420P8, vs.YUV420P10, vs.YUV422P16, vs.YUV444P8, vs.YUV444PS, vs.RGB24, vs.RGB48, vs.RGBS]
-
-
-@pytest.fixture(params=["zimg", "graph"], autouse=True)
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("GANSR_COLOUR", request.param)
-    return request.param
 
 
 def reference(clip: vs.VideoNode, matrix: int, full: int, location: int | None = None) -> vs.VideoNode:

@@ -19,13 +19,10 @@ import vapoursynth as vs
 from graphs import Graph
 from onnx import TensorProto, helper, numpy_helper
 from paths import ROOT
+from soak import hostile, mutate
 
 from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
-
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from soaks import hostile, mutate
 
 
 @pytest.fixture(scope="module")

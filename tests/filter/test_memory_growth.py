@@ -9,11 +9,9 @@ from pathlib import Path
 
 import networks
 import pytest
-from paths import ROOT
+from soak import watch
 
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import soak
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +26,8 @@ EVALUATIONS = ["evaluations", "--evaluations", "200", "--size", "160", "90"]
 
 @pytest.mark.parametrize("run", [FRAMES, EVALUATIONS], ids=["frames", "evaluations"])
 def test_memory_grows_by_less_than_two_percent(run: list[str], network: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/soak.py"), *run, "--model", str(network)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-m", "soak", *run, "--model", str(network)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT / "tests")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2,000 in" in done.stdout or "200 in" in done.stdout
 
@@ -45,11 +43,11 @@ def test_a_leak_is_seen(leak: int, capsys: pytest.CaptureFixture[str]) -> None:
     """A test of the test: a process of some 25 MiB that keeps 40 KB a step is caught, one that keeps none is not."""
     step = f"kept.append(bytearray({leak})); print(n, flush=True); time.sleep(0.004)"
     code = f"import time\nkept = []\nfor n in range(400): {step}\ntime.sleep(1)"  # outlives whoever is reading
-    held = soak.run("steps", [sys.executable, "-c", code], lines, soak.Bound(400))
+    held = watch.run("steps", [sys.executable, "-c", code], lines, watch.Bound(400))
     assert held is (leak == 0)
     assert "steps: 400 in" in capsys.readouterr().out
 
 
 def test_a_run_that_ends_early_fails(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="3 of 400"):
-        soak.run("steps", [sys.executable, "-c", "print(1); print(2); print(3)"], lines, soak.Bound(400))
+        watch.run("steps", [sys.executable, "-c", "print(1); print(2); print(3)"], lines, watch.Bound(400))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
-from vs_gansr.engine import session
+from vs_gansr.engine import engines
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 FORMATS = [vs.GRAY8, vs.GRAYS, vs.YUV420P8, vs.YUV420P10, vs.YUV422P16, vs.YUV444PS, vs.RGB24, vs.RGBS, vs.RGBH]
@@ -34,7 +34,7 @@ def test_0_is_the_plain_resize(fmt: int, small_model: Path) -> None:
 
 
 def test_0_runs_no_network(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "acquire", lambda *_: pytest.fail("a session was made"))
+    monkeypatch.setattr(engines, "acquire", lambda *_: pytest.fail("a session was made"))
     source(vs.YUV420P8).gansr.Upscale(str(small_model), strength=0).get_frame(0)
 
 

@@ -12,9 +12,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr.engine import graphflow, probe, providers, session
+from vs_gansr.engine import probe, sessions
+from vs_gansr.engine.base import CPU, EngineKey
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import float16
+from vs_gansr.model.rewrite.graph_view import name_nodes
 
 
 def run(proto: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
@@ -64,7 +66,7 @@ def test_half_copy_is_close_to_the_original(tmp_path: Path) -> None:
 
 def test_activations_that_overflow_stay_in_float(tmp_path: Path) -> None:
     proto = loud(tmp_path, 1e6)
-    named = float16.named(proto)
+    named = name_nodes(proto)
     blocked = float16.overflowing(named)
     assert blocked == {named.graph.node[1].name, named.graph.node[2].name}  # they make and read the large value
     naive = float16.convert(proto, keep=frozenset())
@@ -72,15 +74,13 @@ def test_activations_that_overflow_stay_in_float(tmp_path: Path) -> None:
     assert psnr(run_in_half(float16.convert(proto), picture(8)), picture(8)) > 55
 
 
-def test_sessions_of_both_ways_spare_what_overflows(tmp_path: Path) -> None:
-    """With zimg around the network and with colour in its graph."""
+def test_sessions_spare_what_overflows(tmp_path: Path) -> None:
     loud(tmp_path, 1e6)
     loaded = probe.describe(library.load(str(tmp_path / "loud.onnx")))
-    key = session.EngineKey(loaded.spec.digest, providers.CPU, 0, "fp16", 8, 8, 1, 1)
-    around = session.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
-    for proto in (around, graphflow.generator(loaded, "fp16").proto):
-        assert TensorProto.FLOAT16 in {t.data_type for t in proto.graph.initializer}
-        assert psnr(run_in_half(proto, picture(8)), picture(8)) > 55
+    key = EngineKey(loaded.spec.digest, CPU, 0, "fp16", 8, 8, 1, 1)
+    proto = sessions.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
+    assert TensorProto.FLOAT16 in {t.data_type for t in proto.graph.initializer}
+    assert psnr(run_in_half(proto, picture(8)), picture(8)) > 55
 
 
 def test_weights_that_overflow_stay_in_float(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_weights_that_overflow_stay_in_float(tmp_path: Path) -> None:
 
 
 def test_range_of_the_network_counts(tmp_path: Path) -> None:
-    proto = float16.named(loud(tmp_path, 2000.0))
+    proto = name_nodes(loud(tmp_path, 2000.0))
     assert not float16.overflowing(proto)
     assert float16.overflowing(proto, peak=255.0)
 

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import onnxruntime as ort
+from onnx import TensorProto, helper
 from paths import NATIVE
 
 PROVIDER = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
@@ -61,6 +62,15 @@ def compiled(source: Path, library: Path, *more: str) -> Path:
     command = ["cc", "-std=gnu11", "-w", "-shared", "-fPIC", f"-Wl,-soname,{library.name}", *more]
     subprocess.run([*command, "-o", library, source], check=True, capture_output=True)
     return library
+
+
+def network_without_cudnn() -> bytes:
+    """A stand-in for what providers are tried with: a network that needs no cuDNN, which has no stand-in here."""
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 16, 8, 8]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "trial", [x], [y])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = proto.SerializeToString()
+    return data
 
 
 def load(libraries: list[Path]) -> None:

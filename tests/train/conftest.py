@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from vs_gansr.train import pool, smoke
-from vs_gansr.train.recipe import Recipe, RunConfig
+from vs_gansr.train.config import RunConfig
+from vs_gansr.train.recipe import Recipe
 from vs_gansr.train.trainer import Trainer
 
 torch.set_num_threads(1)
@@ -43,7 +44,7 @@ def trainer(material: Path, tmp_path: Path, ready: pool.Pool) -> Callable[..., T
     held_out = pool.load(pool.folder(smoke.recipe(material), True, material / "pool"))
 
     def make(recipe: Recipe, name: str = "run", **run: object) -> Trainer:
-        changed: RunConfig = dataclasses.replace(recipe.run, **run)
-        return Trainer(dataclasses.replace(recipe, run=changed), tmp_path / name, ready, held_out)
+        changed: RunConfig = replace(recipe.run, **run)
+        return Trainer(replace(recipe, run=changed), tmp_path / name, ready, held_out)
 
     return make

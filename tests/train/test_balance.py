@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vs_gansr.train.balance import BalanceError, Balancer, Guard, shares
-from vs_gansr.train.recipe import GuardConfig, LossConfig
+from vs_gansr.train.config import GuardConfig, LossConfig
 
 
 def test_each_loss_pulls_with_its_share() -> None:
@@ -28,6 +28,20 @@ def test_norms_move_slowly_and_unmeasured_losses_are_refused() -> None:
     assert balancer.norms["pixel"] == pytest.approx(0.9 * 2 + 0.1 * 6)
     with pytest.raises(ValueError, match=r"Balancer.total: feature never measured"):
         balancer.total({"feature": made.sum()}, {"feature": 1.0})
+
+
+def test_a_loss_with_nothing_to_say_neither_counts_nor_shouts_later() -> None:
+    made = torch.ones(4, requires_grad=True)
+    balancer = Balancer()
+    for _ in range(2):
+        balancer.measure({"pixel": made.sum(), "sliced_flat": 0 * made.sum()}, made)
+    quiet = {"pixel": made.sum(), "sliced_flat": 1000 * made.sum()}  # the next batch, not measured
+    (slope,) = torch.autograd.grad(balancer.total(quiet, {"pixel": 0.5, "sliced_flat": 0.5}), made, retain_graph=True)
+    assert float(slope.norm()) == pytest.approx(0.5)
+    balancer.measure(quiet, made)
+    assert balancer.norms["sliced_flat"] == pytest.approx(2000)
+    balancer.measure({"sliced_flat": 0 * made.sum()}, made)
+    assert balancer.norms["sliced_flat"] == pytest.approx(2000)
 
 
 def test_the_ramp_holds_back_the_discriminators_losses_only() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 import os
 import random
@@ -13,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from vs_gansr.train import checkpoint, pool, smoke
 from vs_gansr.train.checkpoint import CheckpointError
 from vs_gansr.train.recipe import Recipe
-from vs_gansr.train.trainer import CHECKPOINT, LOG, Trainer
+from vs_gansr.train.run_log import LOG, read
+from vs_gansr.train.trainer import CHECKPOINT, Trainer
 
 KILLS = 20
 INTERVAL = 2
@@ -78,8 +79,8 @@ def endless(recipe: Recipe, folder: Path, base: Path) -> None:
 def test_sigkill_at_random_moments(material: Path, tmp_path: Path) -> None:
     """20 kills: every checkpoint is readable, and none loses more than one interval of what was logged."""
     recipe = smoke.recipe(material, steps=100_000)
-    run = dataclasses.replace(recipe.run, checkpoint_every=INTERVAL, pixel_part=0.99, crop=16)
-    recipe = dataclasses.replace(recipe, run=run)
+    run = replace(recipe.run, checkpoint_every=INTERVAL, pixel_part=0.99, crop=16)
+    recipe = replace(recipe, run=run)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["vs_gansr.train.trainer"])
     chance = random.Random(11)
@@ -101,7 +102,7 @@ def test_sigkill_at_random_moments(material: Path, tmp_path: Path) -> None:
         step = _step(folder)
         assert step > last, "the run did not get further"
         last = step
-        logged = sum(line.endswith("\n") for line in (folder / LOG).read_text().splitlines(keepends=True))
+        logged = len(read(folder / LOG))
         assert logged <= step + INTERVAL + 1, f"{logged} steps were logged, only {step} saved"
     assert sorted(p.name for p in folder.iterdir() if p.suffix == ".pt") == [CHECKPOINT]
 

@@ -6,12 +6,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from vs_gansr.train import codec, degrade
 from vs_gansr.train.codec import Frames
+from vs_gansr.train.config import DegradeConfig
 from vs_gansr.train.degrade import Degradation
-from vs_gansr.train.recipe import DegradeConfig
 
 CLEAN = Degradation("catrom", "none", 0.0, "medium", 0.0, 0.0, 0.0)
 
@@ -33,7 +34,7 @@ def distance(a: Frames, b: Frames) -> float:
 @pytest.mark.parametrize("seed", range(8))
 def test_shape_range_and_determinism(sharp: Frames, seed: int) -> None:
     before = sharp.copy()
-    config = dataclasses.replace(DegradeConfig(), noise_chance=0.5, blur_chance=0.5, ringing_chance=0.5)
+    config = replace(DegradeConfig(), noise_chance=0.5, blur_chance=0.5, ringing_chance=0.5)
     low, fate = degrade.degrade(sharp, np.random.default_rng(seed), config)
     again, same = degrade.degrade(sharp, np.random.default_rng(seed), config)
     assert low.shape == (5, 48, 64, 3)
@@ -45,7 +46,7 @@ def test_shape_range_and_determinism(sharp: Frames, seed: int) -> None:
 
 
 def test_softening_takes_the_chosen_share_and_blurs(sharp: Frames) -> None:
-    config = dataclasses.replace(DegradeConfig(), soft_chance=0.35)
+    config = replace(DegradeConfig(), soft_chance=0.35)
     for seed in range(3):
         rng = np.random.default_rng(seed)
         drawn = [degrade.soften(sharp, rng, config) for _ in range(80)]
@@ -57,7 +58,7 @@ def test_softening_takes_the_chosen_share_and_blurs(sharp: Frames) -> None:
 
 
 def test_filming_takes_the_chosen_share_and_repeats(sharp: Frames) -> None:
-    config = dataclasses.replace(DegradeConfig(), camera_chance=0.5)
+    config = replace(DegradeConfig(), camera_chance=0.5)
     shots = [degrade.film(sharp, np.random.default_rng(seed), config) for seed in range(24)]
     assert 6 <= sum(bool(said) for _, said in shots) <= 18
     for seed, (shot, said) in enumerate(shots):
@@ -66,13 +67,15 @@ def test_filming_takes_the_chosen_share_and_repeats(sharp: Frames) -> None:
         assert not said or 1 < distance(shot, sharp) < 20
         if seed < 4:
             assert np.array_equal(degrade.film(sharp, np.random.default_rng(seed), config)[0], shot)
-    hard = dataclasses.replace(config, camera_chance=1.0, camera_sharpening=(1.0, 1.0), camera_noise=(0.0, 0.0))
-    soft = dataclasses.replace(hard, camera_sharpening=(0.0, 0.0))
+    hard = replace(config, camera_chance=1.0, camera_sharpening=(1.0, 1.0), camera_noise=(0.0, 0.0))
+    soft = replace(hard, camera_sharpening=(0.0, 0.0))
     a, b = (degrade.film(sharp, np.random.default_rng(5), each)[0] for each in (hard, soft))
     assert a.std() > b.std()
 
 
-@pytest.mark.parametrize(("name", "mild", "harsh"), [("h264", 16, 38), ("h265", 18, 40), ("mpeg2", 2, 20)])
+@pytest.mark.parametrize(
+    ("name", "mild", "harsh"), [("h264", 16, 38), ("h265", 18, 40), ("mpeg2", 2, 20), ("mpeg4", 2, 20)]
+)
 def test_codecs_lose_more_at_harsher_settings(sharp: Frames, name: str, mild: float, harsh: float) -> None:
     clean = degrade.apply(sharp, CLEAN, np.random.default_rng(0), 2)
     losses = []

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from vs_gansr.model import library as runtime_model
 from vs_gansr.train import checkpoint, export, smoke
 from vs_gansr.train.checkpoint import CheckpointError
+from vs_gansr.train.config import GeneratorConfig
 from vs_gansr.train.export import ExportError
-from vs_gansr.train.generator import Branched, Generator
-from vs_gansr.train.losses import luma
-from vs_gansr.train.recipe import GeneratorConfig, Recipe
+from vs_gansr.train.generator import Branched, LumaGenerator
+from vs_gansr.train.luma import luma
+from vs_gansr.train.recipe import Recipe
 from vs_gansr.train.trainer import CHECKPOINT, Trainer
 
 
-def shaken(config: GeneratorConfig) -> Generator:
+def shaken(config: GeneratorConfig) -> LumaGenerator:
     torch.manual_seed(1)
-    generator = Generator(config)
+    generator = LumaGenerator(config)
     with torch.no_grad():
         for parameter in generator.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
@@ -81,7 +82,7 @@ def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float) -> 
     onnx.save(export.to_onnx(made.plain(), {"gansr.training": "long"}), str(path))
     plain, said = export.from_onnx(path)
     assert said == {"gansr.training": "long"}
-    other = Generator(config)
+    other = LumaGenerator(config)
     other.adopt(plain)
     assert other.slope == pytest.approx(slope)
     picture = torch.rand(1, 3, 13, 9)
@@ -93,7 +94,7 @@ def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float) -> 
     assert layer.direct.grad is not None and layer.squeeze.grad is not None
     assert float(layer.direct.grad.abs().sum()) > 0 and float(layer.squeeze.grad.abs().sum()) > 0
     with pytest.raises(ValueError, match="adopt: its kernels are"):
-        Generator(GeneratorConfig(width=32, convolutions=4)).adopt(plain)
+        LumaGenerator(GeneratorConfig(width=32, convolutions=4)).adopt(plain)
     foreign = tmp_path / "foreign.onnx"
     foreign.write_bytes(b"no network")
     with pytest.raises(ExportError, match=r"foreign\.onnx is not a float32 network of scripts/export"):
@@ -108,7 +109,7 @@ def test_a_network_that_changes_colour_is_trained_on_by_its_luma() -> None:
         return kernel + random.normal(0, 0.05, kernel.shape).astype(np.float32)
 
     tinted = dataclasses.replace(plain, convolutions=tuple((shake(k), b) for k, b in plain.convolutions))
-    other = Generator(config)
+    other = LumaGenerator(config)
     other.adopt(tinted)
     gray = torch.rand(1, 1, 11, 14).expand(1, 3, 11, 14)
     session = onnxruntime.InferenceSession(
@@ -138,7 +139,7 @@ def test_a_network_that_differs_is_refused(
     trainer(small_recipe).train()
     right = export.to_onnx
 
-    def wrong(plain: export.Plain, properties: dict[str, str]) -> onnx.ModelProto:
+    def wrong(plain: export.FoldedGenerator, properties: dict[str, str]) -> onnx.ModelProto:
         *others, (kernel, bias) = plain.convolutions
         return right(dataclasses.replace(plain, convolutions=(*others, (kernel, bias + np.float32(0.001)))), properties)
 

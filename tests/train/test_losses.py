@@ -6,12 +6,13 @@ import doctest
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor
 
-from vs_gansr.train import losses
+from vs_gansr.train import losses, luma
 
 Pair = tuple[Tensor, Tensor]
 
@@ -134,7 +135,8 @@ def test_noise_penalty_tends_to_the_exact_one() -> None:
     assert near == pytest.approx(exact, rel=0.05)
 
 
-def test_examples_in_the_docstrings() -> None:
-    done = doctest.testmod(losses)
-    assert done.attempted >= 8
+@pytest.mark.parametrize(("module", "examples"), [(losses, 8), (luma, 1)])
+def test_examples_in_the_docstrings(module: ModuleType, examples: int) -> None:
+    done = doctest.testmod(module, extraglobs={"torch": torch})
+    assert done.attempted >= examples
     assert done.failed == 0

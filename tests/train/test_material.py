@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from PIL import Image
 
 from vs_gansr.train import data, metrics, pool, smoke
-from vs_gansr.train.recipe import DataConfig, Recipe, RecipeError
+from vs_gansr.train.config import DataConfig
+from vs_gansr.train.recipe import Recipe, RecipeError
 
 
 @pytest.fixture
@@ -60,14 +62,80 @@ def test_detail_is_capped_and_zero_on_flats() -> None:
     flat = np.full((16, 16, 3), 90, np.uint8)
     edge = flat.copy()
     edge[:, 8:] = 255
-    assert data.detail(flat).max() == 0
-    assert data.detail(edge).max() == 24
+    assert data.activity(flat).max() == 0
+    assert data.activity(edge).max() == 24
 
 
 def test_detailed_places_are_likelier() -> None:
     rng = np.random.default_rng(0)
     counts = np.bincount([data.pick(rng, [0.0, 2.0, 6.0]) for _ in range(3000)], minlength=3) / 3000
     assert counts[0] < 0.02 < counts[1] < counts[2]
+
+
+def test_power_makes_them_likelier_still() -> None:
+    counts = [
+        np.bincount([data.pick(np.random.default_rng(n), [2.0, 6.0], power) for n in range(1000)], minlength=2)[1]
+        for power in (0.0, 1.0, 2.0)
+    ]
+    assert counts[0] == pytest.approx(500, abs=60)
+    assert counts[1] == pytest.approx(750, abs=60)
+    assert counts[2] == pytest.approx(900, abs=60)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/ with 20 frames of H.264, 320x192, as .mp4 and as a raw stream: flat on the left, grain on the right, and
+    brighter by 8 in each frame."""
+    root = tmp_path_factory.mktemp("video")
+    (root / "train").mkdir()
+    grain = np.random.default_rng(0).integers(0, 60, (192, 160, 3))
+    for name, kind in (("shot.mp4", "mp4"), ("raw.264", "h264")):
+        with av.open(str(root / "train" / name), "w", format=kind) as container:
+            stream = container.add_stream("libx264", rate=25, options={"crf": "10"})
+            stream.width, stream.height, stream.pix_fmt = 320, 192, "yuv420p"
+            for n in range(20):
+                picture = np.full((192, 320, 3), 8 * n)
+                picture[:, 160:] += grain
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture.astype(np.uint8), format="rgb24")))
+            container.mux(stream.encode())
+    return root
+
+
+@pytest.mark.parametrize("name", ["shot.mp4", "raw.264"])
+def test_excerpts_are_consecutive_halved_and_start_anywhere(video: Path, name: str) -> None:
+    starts = set()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        frames = data.excerpt(video / "train" / name, rng, 4, (640, 384), (0.5, 0.5))
+        assert frames.shape == (4, 96, 160, 3)
+        levels = frames[:, :, :70].mean((1, 2, 3))
+        assert np.abs(np.diff(levels) - 8).max() < 1.5, "not one frame after the other"
+        starts.add(round(float(levels[0]) / 8))
+    assert min(starts) <= 4 and max(starts) >= 12 and max(starts) <= 16
+
+
+def test_excerpts_prefer_detailed_places(video: Path) -> None:
+    textured = [
+        float(
+            data.excerpt(video / "train" / "shot.mp4", np.random.default_rng(seed), 1, (64, 64), (0.5, 0.5), 2.0)[
+                0
+            ].std()
+        )
+        for seed in range(12)
+    ]
+    assert np.median(textured) > 5
+
+
+def test_short_videos_are_named(video: Path) -> None:
+    with pytest.raises(ValueError, match=r"excerpt: .*shot\.mp4 has 20 frames, fewer than 21; shorten pool\.length"):
+        data.excerpt(video / "train" / "shot.mp4", np.random.default_rng(0), 21, (64, 64), (0.5, 0.5))
+
+
+def test_videos_named_as_held_out_only_measure(video: Path) -> None:
+    found = data.sources(DataConfig(root=str(video), held_out=("raw*",), holdout=2))
+    assert [(source.name, source.video, source.held_out) for source in found] == [
+        ("train/raw.264", True, True), ("train/shot.mp4", True, False),
+    ]  # fmt: skip
 
 
 def test_a_pan_moves_smoothly() -> None:
@@ -107,8 +175,8 @@ def test_pool_is_repeatable_and_says_what_it_cost(small_recipe: Recipe, ready: p
 
 
 def test_pool_settings_name_the_folder(small_recipe: Recipe) -> None:
-    other = dataclasses.replace(small_recipe, degrade=dataclasses.replace(small_recipe.degrade, blur_chance=0.9))
-    longer = dataclasses.replace(small_recipe, run=dataclasses.replace(small_recipe.run, steps=99))
+    other = replace(small_recipe, degrade=replace(small_recipe.degrade, blur_chance=0.9))
+    longer = replace(small_recipe, run=replace(small_recipe.run, steps=99))
     assert pool.folder(other) != pool.folder(small_recipe) == pool.folder(longer)
 
 
@@ -133,7 +201,7 @@ def test_batches_are_pure_and_paired(ready: pool.Pool) -> None:
 def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> None:  # type: ignore[no-untyped-def]
     """Processor time of drawing 12 crops of 96 from the pool, against that of the pixel-loss step it feeds."""
     recipe = smoke.recipe(material)
-    recipe = dataclasses.replace(recipe, generator=dataclasses.replace(recipe.generator, width=32, convolutions=8))
+    recipe = replace(recipe, generator=replace(recipe.generator, width=32, convolutions=8))
     run = trainer(recipe, batch=12, crop=64, clip=1, bf16=True, steps=100, pixel_part=1.0)
 
     def cost(work, times: int) -> float:  # type: ignore[no-untyped-def]
@@ -155,5 +223,5 @@ def test_telling_crops_are_detailed_and_from_different_files(ready: pool.Pool) -
     names = [ready.labels[index].split(":")[0] for index in chosen]
     assert len(set(names)) == len(names) <= 3
     frame = ready.high.shape[1] // 2
-    scores = [float(data.detail(np.asarray(ready.high[i, frame])).mean()) for i in range(len(ready))]
+    scores = [float(data.activity(np.asarray(ready.high[i, frame])).mean()) for i in range(len(ready))]
     assert scores[chosen[0]] == max(scores)

@@ -10,16 +10,16 @@ import torch
 from PIL import Image
 
 from vs_gansr.train.adversary import Adversary, accuracies
+from vs_gansr.train.config import AdversaryConfig, DiscriminatorConfig, GeneratorConfig
 from vs_gansr.train.discriminator import Discriminator
-from vs_gansr.train.generator import Branched, Generator
-from vs_gansr.train.losses import luma
-from vs_gansr.train.recipe import AdversaryConfig, DiscriminatorConfig, GeneratorConfig
+from vs_gansr.train.generator import Branched, LumaGenerator
+from vs_gansr.train.luma import luma
 
 
-def shaken(config: GeneratorConfig, seed: int = 0) -> Generator:
+def shaken(config: GeneratorConfig, seed: int = 0) -> LumaGenerator:
     """A generator whose every parameter has moved away from its start."""
     torch.manual_seed(seed)
-    generator = Generator(config)
+    generator = LumaGenerator(config)
     with torch.no_grad():
         for parameter in generator.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape))
@@ -28,7 +28,7 @@ def shaken(config: GeneratorConfig, seed: int = 0) -> Generator:
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_a_new_generator_is_catmull_rom(scale: int) -> None:
-    generator = Generator(GeneratorConfig(scale=scale, width=16, convolutions=3))
+    generator = LumaGenerator(GeneratorConfig(scale=scale, width=16, convolutions=3))
     picture = np.random.default_rng(0).integers(0, 256, (20, 24), dtype=np.uint8)
     with torch.no_grad():
         made = generator(torch.from_numpy(picture / np.float32(255)).expand(1, 3, 20, 24))[0, 1].numpy()
@@ -38,7 +38,7 @@ def test_a_new_generator_is_catmull_rom(scale: int) -> None:
 
 
 def test_edges_stay_bright() -> None:
-    generator = Generator(GeneratorConfig(width=16, convolutions=3))
+    generator = LumaGenerator(GeneratorConfig(width=16, convolutions=3))
     with torch.no_grad():
         made = generator(torch.full((1, 3, 5, 4), 0.8))
     assert float((made - 0.8).abs().max()) < 0.01
@@ -52,7 +52,7 @@ def test_what_training_never_has_goes_around_the_body() -> None:
         _, hidden, added = generator.parts(picture)
         _, same_hidden, same_added = generator.parts(picture.clamp(0, 1))
         assert torch.equal(hidden, same_hidden) and torch.equal(added, same_added)
-        fresh = Generator(GeneratorConfig(width=16, convolutions=3))
+        fresh = LumaGenerator(GeneratorConfig(width=16, convolutions=3))
         fresh.body[-1].direct.zero_()
         assert fresh(torch.full((1, 3, 6, 6), 1.08)) == pytest.approx(torch.full((1, 3, 12, 12), 1.08), abs=1e-5)
 
@@ -92,7 +92,7 @@ def test_radius_and_cost_are_what_plain_says() -> None:
 @pytest.mark.parametrize("scale", [2, 4])
 def test_luma_alone_is_changed_and_colour_resized(scale: int) -> None:
     config = GeneratorConfig(scale=scale, width=16, convolutions=3)
-    resize, generator = Generator(config), shaken(config)
+    resize, generator = LumaGenerator(config), shaken(config)
     picture = torch.rand(1, 3, 9, 7, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         resize.body[-1].direct.zero_()

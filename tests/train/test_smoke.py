@@ -58,7 +58,7 @@ def test_export_and_report_commands(made: tuple[Path, list[str]], capsys: pytest
 def test_train_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.toml").write_text('name = "x"\nsummary = "y"\n[run]\nsteps = 1\nsped = 2')
     assert command.main([str(tmp_path / "bad.toml")]) == 1
-    assert "unknown sped" in capsys.readouterr().err
+    assert "unknown field `sped`" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         command.main([])
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from msgspec.structs import replace
 
 from vs_gansr.train import export, smoke
 from vs_gansr.train.balance import BalanceError
 from vs_gansr.train.checkpoint import load
+from vs_gansr.train.config import AdversaryConfig, GuardConfig
 from vs_gansr.train.generator import Branched
-from vs_gansr.train.recipe import AdversaryConfig, GuardConfig, Recipe, RecipeError
-from vs_gansr.train.trainer import CHECKPOINT, LOG, PIXEL, Trainer
+from vs_gansr.train.recipe import Recipe, RecipeError
+from vs_gansr.train.run_log import LOG, read
+from vs_gansr.train.trainer import CHECKPOINT, PIXEL, Trainer
 
 Make = Callable[..., Trainer]
 
@@ -40,9 +41,27 @@ def test_steps_logged_after_the_last_checkpoint_are_not_logged_twice(
     trainer(small_recipe).train(stop_at=4)
     with (tmp_path / "run" / LOG).open("a") as log:
         log.write('{"step": 4, "rate": 1.0}\n{"step": 5, "ra')
+    before = (tmp_path / "run" / LOG).read_text()
     trainer(small_recipe).train()
+    assert (tmp_path / "run" / LOG).read_text().startswith(before), "a log is only ever added to"
     steps = [row["step"] for row in smoke.losses_logged(tmp_path / "run")]
     assert steps == list(range(small_recipe.run.steps))
+
+
+def test_a_log_without_a_checkpoint_is_kept(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(small_recipe).train(stop_at=3)
+    before = (tmp_path / "run" / LOG).read_text()
+    (tmp_path / "run" / CHECKPOINT).unlink()
+    trainer(small_recipe).train(stop_at=2)
+    assert (tmp_path / "run" / LOG).read_text().startswith(before)
+    assert [row["step"] for row in smoke.losses_logged(tmp_path / "run")] == [0, 1]
+
+
+def test_measurements_survive_a_resume_once_each(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
+    trainer(small_recipe, sample_every=2).train(stop_at=4)
+    assert trainer(small_recipe, sample_every=2).train()
+    measured = [row["step"] for row in read(tmp_path / "run" / LOG) if "held_psnr_y" in row]
+    assert measured == [2, 4, 6, 8, 10]
 
 
 def test_both_networks_learn_and_the_average_follows(trainer: Make, small_recipe: Recipe) -> None:
@@ -70,7 +89,7 @@ def test_logged_shares_are_the_recipes(trainer: Make, small_recipe: Recipe, tmp_
 
 def test_another_recipe_in_the_same_folder_is_refused(trainer: Make, small_recipe: Recipe) -> None:
     trainer(small_recipe).train(stop_at=2)
-    other = dataclasses.replace(small_recipe, adversary=AdversaryConfig(rate=1e-5))
+    other = replace(small_recipe, adversary=AdversaryConfig(rate=1e-5))
     with pytest.raises(RecipeError, match=r"begun with another recipe \(adversary differ\)"):
         trainer(other)
 
@@ -91,14 +110,18 @@ def test_a_run_starts_from_an_exported_network(trainer: Make, small_recipe: Reci
         before = export.load_generator(tmp_path / "first" / CHECKPOINT)[0](picture)
         assert float((more.generator(picture) - before).abs().max()) < 1e-5
     assert more.origin.startswith(f"first.onnx (recipe smoke {small_recipe.digest()}, 10 steps")
-    wider = dataclasses.replace(small_recipe, generator=dataclasses.replace(small_recipe.generator, width=32))
-    with pytest.raises(RecipeError, match=r"run\.init .*first\.onnx: adopt: its kernels are"):
-        trainer(wider, "wider", init=str(tmp_path / "first.onnx"))
+    wider = replace(small_recipe, generator=replace(small_recipe.generator, width=32, convolutions=5))
+    with torch.no_grad():
+        grown = trainer(wider, "wider", init=str(tmp_path / "first.onnx")).generator(picture)
+    assert float((grown - before).abs().mean()) < 0.01
+    smaller = replace(small_recipe, generator=replace(small_recipe.generator, convolutions=2))
+    with pytest.raises(RecipeError, match=r"run\.init .*first\.onnx: grow: 16 features x 3 convolutions do not fit"):
+        trainer(smaller, "smaller", init=str(tmp_path / "first.onnx"))
 
 
 def test_a_generator_dead_before_its_last_layer_stops_the_run(trainer: Make, small_recipe: Recipe) -> None:
-    run = trainer(small_recipe, steps=200, pixel_part=1.0)
-    run.recipe = dataclasses.replace(run.recipe, generator=dataclasses.replace(small_recipe.generator, start_slope=0.0))
+    recipe = replace(small_recipe, generator=replace(small_recipe.generator, start_slope=0.0))
+    run = trainer(recipe, steps=200, pixel_part=1.0)
     last_hidden = run.generator.body[-2]
     assert isinstance(last_hidden, Branched)
     with torch.no_grad():
@@ -108,7 +131,7 @@ def test_a_generator_dead_before_its_last_layer_stops_the_run(trainer: Make, sma
 
 
 def test_a_discriminator_that_wins_always_stops_the_run(trainer: Make, small_recipe: Recipe) -> None:
-    recipe = dataclasses.replace(
+    recipe = replace(
         small_recipe,
         adversary=AdversaryConfig(rate=3e-3, penalty_weight=0.0),
         guard=GuardConfig(accuracy=(0.0, 0.9), patience=3),
@@ -122,7 +145,7 @@ def test_a_discriminator_that_wins_always_stops_the_run(trainer: Make, small_rec
 
 def test_a_run_by_the_clock_ends_and_is_annealed(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
     assert trainer(small_recipe, steps=0, minutes=0.05, sample_every=0).train()
-    rows = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    rows = read(tmp_path / "run" / LOG)
     rates = [row["rate"] for row in rows if "rate" in row]
     assert rates[-1] < 0.5 * max(rates)
     assert any("accuracy" in row for row in rows)
@@ -143,15 +166,15 @@ def test_the_pixel_loss_twin_is_kept(trainer: Make, small_recipe: Recipe, tmp_pa
 def test_a_stage_of_playing_only(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
     """pixel_part = 0 on top of another run's average, as general-2x is made."""
     trainer(small_recipe, "first").train()
-    recipe = dataclasses.replace(small_recipe, generator=dataclasses.replace(small_recipe.generator, start_slope=0.0))
+    recipe = replace(small_recipe, generator=replace(small_recipe.generator, start_slope=0.0))
     run = trainer(recipe, "second", init=str(tmp_path / "first" / CHECKPOINT), pixel_part=0.0)
     assert run.train()
     rows = smoke.losses_logged(tmp_path / "second")
     assert all("accuracy" in row and row["slope"] == 0 for row in rows)
     assert load(tmp_path / "second" / CHECKPOINT)["origin"].startswith("smoke at step 10, file SHA-256 ")
-    wider = dataclasses.replace(recipe, generator=dataclasses.replace(recipe.generator, width=32))
-    with pytest.raises(RecipeError, match=r"run\.init .* does not fit"):
-        trainer(wider, "third", init=str(tmp_path / "first" / CHECKPOINT))
+    smaller = replace(recipe, generator=replace(recipe.generator, convolutions=2))
+    with pytest.raises(RecipeError, match=r"run\.init .* do not fit into 16 x 2"):
+        trainer(smaller, "third", init=str(tmp_path / "first" / CHECKPOINT))
 
 
 def test_a_stop_asked_for_is_clean(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:

@@ -15,13 +15,15 @@ def lines(name: str) -> list[str]:
     said = library.load(name)
     spec = probe.describe(said).spec
     twin = "beside it" if library.has_twin(name) else "none"
-    found = "said by the file" if said.spec.scale else "found by trying"
-    ranges = "said by the file" if spec.peak_said else "found by trying"
+    found, ranges = (
+        "found by trying" if number is None else "said by the file" for number in (said.spec.scale, said.spec.peak)
+    )
+    rule = spec.size_rule
     sizes = "any"
-    if spec.fixed:
-        sizes = f"{spec.fixed[0]}x{spec.fixed[1]} only, larger frames in tiles"
-    elif (spec.multiple or 1) > 1 or spec.minimum > 1:
-        sizes = f"sides in multiples of {spec.multiple}, {spec.minimum} or more; frames are padded to that"
+    if rule.fixed:
+        sizes = f"{rule.fixed[0]}x{rule.fixed[1]} only, larger frames in tiles"
+    elif rule.least > 1:
+        sizes = f"sides in multiples of {rule.multiple}, {rule.minimum} or more; frames are padded to that"
     rows = {
         "name": spec.name,
         "summary": spec.summary or "-",

@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import ArgumentError
 
 __all__ = [
+    "BT709_LUMA",
     "CATMULL_ROM",
     "MATRIX_BT470BG",
     "MATRIX_BT709",
@@ -35,6 +36,8 @@ MATRIX_NAMES = {MATRIX_BT709: "709", MATRIX_BT470BG: "470bg", MATRIX_ST170M: "17
 
 # Primaries that leave no doubt: 709, 470bg, 170m, 2020.
 MATRIX_OF_PRIMARIES = {1: MATRIX_BT709, 5: MATRIX_BT470BG, 6: MATRIX_ST170M, 9: MATRIX_BT2020_NCL}
+
+BT709_LUMA = (0.2126, 0.7152, 0.0722)  # what red, green and blue weigh in luma
 
 # The kernel chroma is resampled with, in both directions: b = 0, c = 0.5, Catmull-Rom.
 CATMULL_ROM: dict[str, float] = {"filter_param_a": 0.0, "filter_param_b": 0.5}

@@ -1,4 +1,4 @@
-"""Owns the CUDA side of a stream: every switch there is, pinned and device memory, copies; knows no networks.
+"""Owns pinned and device memory, streams and copies, through the CUDA driver; knows no networks.
 
 Memory and copies go through the CUDA driver, the one library whose name and interface never change and that is
 there wherever a GPU is: ONNX Runtime's Python binding has neither pinned memory nor copies that do not block.
@@ -8,10 +8,8 @@ there wherever a GPU is: ONNX Runtime's Python binding has neither pinned memory
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
@@ -19,60 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ProviderError, RenderError
+from . import cuda_libraries
 
-__all__ = ["Bytes", "Cuda", "Device", "Host", "Switches", "device"]
+__all__ = ["Bytes", "Cuda", "Device", "Host", "device"]
 
 type Bytes = npt.NDArray[np.uint8]
-
-LIBRARY = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-
-
-@dataclass(frozen=True)
-class Switches:
-    """Everything that can be chosen about a CUDA session; the defaults are what the plugin uses.
-
-    `graph` replays the whole network as one CUDA graph · `nhwc` keeps channels innermost · `tf32` lets float32
-    convolutions, colour included, round their inputs to 10 bits · `search` how cuDNN picks its algorithms ·
-    `workspace` lets it take all the memory it likes · `fuse_bias` adds a convolution's bias inside it · `pinned`
-    host memory that the GPU reads by itself · `own_stream` orders copies and compute on one stream of ours, else
-    each waits for the other · `block` sleeps while the GPU works instead of spinning · `streams` sessions, each
-    on a thread of its own · `spare` host buffers beyond one a stream: frames are copied while the GPU works.
-    """
-
-    graph: bool = True
-    nhwc: bool = True
-    tf32: bool = False
-    search: str = "HEURISTIC"
-    workspace: bool = True
-    fuse_bias: bool = False
-    pinned: bool = True
-    own_stream: bool = True
-    block: bool = True
-    streams: int = 2
-    spare: int = 2
-
-    def provider_options(self, device_id: int, stream: int | None = None, limit: int = 0) -> dict[str, str]:
-        """ONNX Runtime's options of its CUDA provider, `limit` bytes of memory at most (0: no limit).
-
-        `stream` is the handle of the CUDA stream that everything is to be ordered on, 0 for one of ONNX Runtime's
-        own; None, for a session whose inputs and outputs may move, leaves CUDA graphs out, too.
-        """
-        chosen = {
-            "device_id": str(device_id),
-            "cudnn_conv_algo_search": self.search,
-            "cudnn_conv_use_max_workspace": str(int(self.workspace)),
-            "prefer_nhwc": str(int(self.nhwc)),
-            "use_tf32": str(int(self.tf32)),
-            "fuse_conv_bias": str(int(self.fuse_bias)),
-            "arena_extend_strategy": "kSameAsRequested",
-        }
-        if stream is not None:
-            chosen["enable_cuda_graph"] = str(int(self.graph))
-        if stream:
-            chosen["user_compute_stream"] = str(stream)
-        if limit:
-            chosen["gpu_mem_limit"] = str(limit)
-        return chosen
 
 
 class Device(Protocol):
@@ -82,8 +31,12 @@ class Device(Protocol):
     they are done; `wait` returns when all that the stream was given is.
     """
 
-    name: str  # as ONNX Runtime's bindings call it
+    name: str
+    """As ONNX Runtime's bindings call it."""
     id: int
+    """Its number."""
+    lost: str
+    """Why nothing runs on it any more in this process, empty while it does; nothing of it may be destroyed then."""
 
     def current(self) -> AbstractContextManager[None]:
         """Makes this the device of the calling thread."""
@@ -104,6 +57,7 @@ class Host:
 
     name = "cpu"
     id = 0
+    lost = ""
 
     def __init__(self) -> None:
         self._memory: dict[int, Bytes] = {}
@@ -177,12 +131,12 @@ class Cuda:
 
     name = "cuda"
 
-    def __init__(self, device_id: int = 0, library: str = LIBRARY) -> None:
+    def __init__(self, device_id: int = 0, library: str = cuda_libraries.DRIVER) -> None:
         self.id = device_id
-        try:
-            driver = ctypes.CDLL(library)
-        except OSError as error:
-            raise ProviderError("no NVIDIA driver is installed (libcuda is not to be found)") from error
+        self.lost = ""
+        driver = cuda_libraries.driver(library)
+        if driver is None:
+            raise ProviderError("no NVIDIA driver is installed (libcuda is not to be found)")
         for name, arguments in FUNCTIONS.items():
             function = getattr(driver, name)
             function.argtypes, function.restype = arguments, _number
@@ -278,3 +232,8 @@ class Cuda:
 def device(device_id: int) -> Cuda:
     """The GPU with this number, opened once a process."""
     return Cuda(device_id)
+
+
+def lost(device_id: int) -> str:
+    """Why the GPU with this number is lost to this process; empty if it is not, or was never opened."""
+    return device(device_id).lost if device.cache_info().currsize else ""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
 import sys
 from pathlib import Path
 
+import psutil
+
 if sys.platform == "linux":
     import resource
 
-__all__ = ["available", "budget", "is_shortage", "working_set"]
+from ..model.spec import ModelSpec
+from .base import CPU, EngineKey
+
+__all__ = ["available", "budget", "is_loss", "is_shortage", "need", "working_set"]
 
 MIB = 1 << 20
 COMFORTABLE = 1536 * MIB  # with more, and so with larger tiles, a pixel costs more time, not less
 FIXED = 24 * MIB  # a session's own structures
+UNKNOWN = 1024  # bytes per pixel between input and output of a graph that is not understood: a wide generator's
 ARENA = 1.6  # ONNX Runtime's arena grows by powers of two, and has gaps
 
 GROUP = Path("/sys/fs/cgroup")
@@ -26,9 +30,13 @@ CONTAINER = (
 
 SHORTAGE = re.compile(
     r"out of memory|out_of_memory|bad[ _]alloc|fail\w* to allocate|alloc\w* failed|alloc_failed|memoryallocation"
+    r"|device_allocation_failed"
     r"|cannot allocate memory|insufficient memory|available memory of|cuda failure 2\b",
     re.IGNORECASE,
 )
+# What CUDA says once a kernel has gone astray: no call of this process succeeds any more (cudaErrorIllegalAddress,
+# LaunchTimeout, 709 to 721, Unknown), nor may anything be destroyed.
+LOSS = re.compile(r"(?:cuda failure|error|says) (?:700|702|709|71\d|72[01]|999)\b", re.IGNORECASE)
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -36,9 +44,14 @@ def is_shortage(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or bool(SHORTAGE.search(str(error)))
 
 
+def is_loss(error: BaseException) -> bool:
+    """True if CUDA says with this error that its device is lost for this process."""
+    return bool(LOSS.search(str(error)))
+
+
 def available() -> int:
     """Bytes that this process could still take: free in the machine, its container, and its own limits."""
-    amounts = [machine()]
+    amounts = [int(psutil.virtual_memory().available)]
     for most, used in CONTAINER:
         try:
             amounts.append(int((GROUP / most).read_text()) - int((GROUP / used).read_text()))
@@ -49,18 +62,6 @@ def available() -> int:
         if limit != resource.RLIM_INFINITY:
             amounts.append(limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize())
     return max(0, min(amounts))
-
-
-def machine() -> int:
-    """Bytes free in the machine; where the system does not say, half of what it has."""
-    if sys.platform == "linux":
-        said = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(said["MemAvailable"].split()[0]) * 1024
-    if sys.platform == "win32":
-        status = (ctypes.c_uint64 * 8)(64)  # MEMORYSTATUSEX: its size, then load and seven 64 bit amounts
-        ctypes.windll.kernel32.GlobalMemoryStatusEx(status)
-        return int(status[2])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
 def budget(mebibytes: int | None, streams: int, device: int | None = None) -> int:
@@ -80,3 +81,16 @@ def working_set(alive: int, pictures: int, weights: int, streams: int) -> int:
     The weights count twice, as ONNX Runtime reorders them for its convolutions.
     """
     return FIXED + 2 * weights + int(streams * (ARENA * alive + pictures))
+
+
+def need(spec: ModelSpec, key: EngineKey) -> int:
+    """Bytes that an engine for `key` takes with all its streams busy, estimated from the graph."""
+    pixels = key.width * key.height
+    alive = spec.study.bytes(key.width, key.height)
+    if alive is None:  # an unknown graph: as much as a wide generator
+        alive = pixels * UNKNOWN
+    if key.precision == "fp16" and key.provider != CPU:  # the CPU computes in float32 all the same
+        alive //= 2
+    ends = pixels * 4 * (spec.inputs + spec.channels * spec.scale**2)
+    weights = spec.weights * (1 + bool(key.alone))
+    return working_set(alive, ends, weights, key.streams + bool(key.alone))

@@ -6,15 +6,15 @@ further apart than W values, as VapourSynth aligns them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..model.rewrite.depth_to_space import Shuffle
-from .tiles import Tile
 
-__all__ = ["HALF_MAX", "Plane", "Tensor", "add", "clear", "equal", "finite", "read", "tame", "views", "write"]
+__all__ = ["HALF_MAX", "Plane", "Tensor", "Ramp", "add", "equal", "finite", "load", "padded", "store", "tame", "views"]
 
 type Plane = npt.NDArray[np.float32]
 type Ramp = npt.NDArray[np.float32]
@@ -29,25 +29,10 @@ def views(frame: Any) -> list[Plane]:
     return [np.asarray(frame[i]) for i in range(frame.format.num_planes)]
 
 
-def read(picture: list[Plane], tile: Tile, out: Tensor, peak: float = 1.0) -> None:
-    """Copies what `tile` covers of `picture` into `out`, shape (1, planes, tile height, tile width).
-
-    White, 1.0 in the picture, becomes `peak`. What lies beyond the right and bottom edge is reflected.
-    """
-    x, y = tile.x, tile.y
-    height, width = picture[0].shape
-    inside = (min(y.size, height - y.start), min(x.size, width - x.start))
-    rows = slice(y.start, y.start + inside[0])
-    below = reflected(y.start + inside[0], y.start + y.size, height)
-    beside = reflected(x.start + inside[1], x.start + x.size, width)
-    for target, plane in zip(out[0], picture, strict=True):
-        put(target[: inside[0], : inside[1]], plane[rows, x.start : x.start + inside[1]])
-        if beside.size:
-            put(target[: inside[0], inside[1] :], plane[rows, beside])
-        if below.size:
-            put(target[inside[0] :, : inside[1]], plane[below, x.start : x.start + inside[1]])
-        if below.size and beside.size:
-            put(target[inside[0] :, inside[1] :], plane[np.ix_(below, beside)])
+def load(inputs: Sequence[Plane], out: Tensor, peak: float = 1.0) -> None:
+    """Copies planes, (H, W) each, into `out`, shape (1, planes, H, W); white, 1.0 in the planes, becomes `peak`."""
+    for target, plane in zip(out[0], inputs, strict=True):
+        put(target, plane)
     if peak != 1.0:
         out *= peak
 
@@ -66,56 +51,44 @@ def reflected(start: int, end: int, length: int) -> npt.NDArray[np.intp]:
     return np.minimum(place, period - place) if length > 1 else place * 0
 
 
-def clear(picture: list[Plane]) -> None:
-    """Sets all samples to 0."""
-    for plane in picture:
-        plane[...] = 0
+def padded(picture: Sequence[Plane], width: int, height: int) -> Sequence[Plane]:
+    """The planes at width x height, reflected beyond the right and bottom edge; themselves where they are so large."""
+    rows, columns = picture[0].shape
+    if (columns, rows) == (width, height):
+        return picture
+    place = np.ix_(reflected(0, height, rows), reflected(0, width, columns))
+    return [plane[place] for plane in picture]
 
 
-def add(
+def store(
     tensor: Tensor,
-    tile: Tile,
+    outputs: Sequence[Plane],
+    offset: tuple[int, int],
     scale: int,
-    picture: list[Plane],
-    weights: tuple[Ramp, Ramp],
     peak: float = 1.0,
     shuffle: Shuffle | None = None,
 ) -> None:
-    """Adds a tile's whole result to `picture`, weighted per column and per row; `peak` becomes 1.0."""
-    x, y = tile.x, tile.y
-    columns, rows = weights
-    if shuffle:
-        large = np.empty((1, len(picture), scale * y.size, scale * x.size), tensor.dtype)
-        for i in range(len(picture)):
-            shuffle.write(tensor[0], i, large[0, i])
-        tensor = large
-    for values, plane in zip(tensor[0], picture, strict=True):
-        place = plane[scale * y.start : scale * (y.start + y.size), scale * x.start : scale * (x.start + x.size)]
-        height, width = place.shape
-        place += values[:height, :width] * (rows[:height, None] * (columns[:width] / np.float32(peak)))
+    """Copies the part of a result that begins at `offset`, (x, y) in input pixels, into `outputs`.
 
-
-def write(
-    tensor: Tensor, tile: Tile, scale: int, picture: list[Plane], peak: float = 1.0, shuffle: Shuffle | None = None
-) -> None:
-    """Copies the part of a tile's result that it keeps into `picture`, whose sides are `scale` times larger.
-
-    `tensor` has the shape (1, planes, scale * tile height, scale * tile width), or that before a `shuffle` by
-    `scale`; `peak` becomes 1.0.
+    `tensor` has the shape (1, planes, scale * H, scale * W), or that before a `shuffle` by `scale`; `peak` becomes
+    1.0 in the planes.
     """
-    x, y = tile.x, tile.y
-    for i, plane in enumerate(picture):
-        place = plane[scale * y.keep : scale * y.keep_end, scale * x.keep : scale * x.keep_end]
+    left, top = offset
+    for i, place in enumerate(outputs):
         height, width = place.shape
-        top, left = y.keep - y.start, x.keep - x.start
         if shuffle:
-            cells = tensor[0, :, top : top + height // scale, left : left + width // scale]
-            shuffle.write(cells, i, place)
+            shuffle.write(tensor[0, :, top : top + height // scale, left : left + width // scale], i, place)
         else:
-            top, left = scale * top, scale * left
-            np.copyto(place, tensor[0, i, top : top + height, left : left + width], casting="same_kind")
+            part = tensor[0, i, scale * top : scale * top + height, scale * left : scale * left + width]
+            np.copyto(place, part, casting="same_kind")
         if peak != 1.0:
             place /= peak
+
+
+def add(result: Plane, place: Plane, columns: Ramp, rows: Ramp) -> None:
+    """Adds what of `result` fits into `place`, weighted per column and per row."""
+    height, width = place.shape
+    place += result[:height, :width] * (rows[:height, None] * columns[:width])
 
 
 def finite(plane: npt.NDArray[Any]) -> bool:

@@ -5,10 +5,11 @@ Findings are kept in the user's cache folder; a cache that is lost or damaged co
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,15 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from ..common import files
+from ..common.caching import LruCache
 from ..errors import ModelError, ShortageError, one_line
 from ..model import user_folders
-from ..model.library import LARGEST_SCALE, Model, ModelSpec
-from . import memory, pictures, providers
-from .session import EngineKey, create_session, fix
+from ..model.metadata import LARGEST_SCALE
+from ..model.rewrite.graph_view import fixed_size
+from ..model.spec import Model, ModelFile, SizeRule, round_up
+from . import memory, pictures, sessions
+from .base import CPU, EngineKey
 
 __all__ = ["Findings", "describe", "find"]
 
@@ -37,81 +42,87 @@ MOST = 1000  # models remembered
 
 @dataclass(frozen=True)
 class Findings:
-    """`scale` output over input size · `multiple` that sides must be divisible by · `minimum` the shortest side ·
-    `peak` the value that stands for white."""
+    """What was found of a network."""
 
-    scale: int
-    multiple: int
-    minimum: int
-    peak: float
+    scale: int  # output over input size
+    multiple: int  # pixels that sides are divisible by
+    minimum: int  # pixels of the shortest side
+    peak: float  # the value that stands for white
 
 
-def describe(model: Model) -> Model:
-    """`model` with scale, size rule and range filled in: said by the file, read off its graph, or found.
+def describe(file: ModelFile) -> Model:
+    """`file` with scale, size rule and range filled in: said by the file, read off its graph, or found.
 
     Raises ModelError where a run fails or gives no picture, ShortageError where memory does not suffice for one.
     """
-    spec = model.spec
+    spec = file.spec
     if spec.scale is not None and spec.multiple is not None:  # it describes itself, and 1 is the usual white
-        return model
-    with _lock:
-        found = _found.get(spec.digest) or recall(spec.digest)
-        if found is None:
-            found = find(model)
-            remember(spec.digest, found)
-        _found[spec.digest] = found
-    known = replace(spec, scale=spec.scale or found.scale, multiple=found.multiple, minimum=found.minimum)
-    return replace(model, spec=known if spec.peak_said else replace(known, peak=found.peak))
+        known = Findings(spec.scale, spec.multiple, spec.minimum, 1.0)
+    else:
+        known = findings(file)
+    rule = SizeRule(known.minimum, known.multiple, spec.fixed)
+    peak = known.peak if spec.peak is None else spec.peak
+    scale = known.scale if spec.scale is None else spec.scale
+    return Model(spec.resolved(scale, rule, peak), file.path, file.data)
 
 
-_found: dict[str, Findings] = {}
-_lock = threading.RLock()
+def findings(file: ModelFile) -> Findings:
+    """What `find` gives, once for a file's content."""
+    digest = file.spec.digest
+
+    def make() -> Findings:
+        known = recall(digest)
+        if known is None:
+            known = find(file)
+            remember(digest, known)
+        return known
+
+    return cache.get(digest, make)
 
 
-def find(model: Model) -> Findings:
+cache: LruCache[str, Findings] = LruCache(MOST)  # by content; a network that is being tried holds up no other
+_storing = threading.Lock()
+
+
+def find(file: ModelFile) -> Findings:
     """Runs the network on small pictures. Raises ModelError where it fails on all of them or gives no picture."""
-    spec = model.spec
+    spec = file.spec
     if spec.fixed:
         width, height = spec.fixed
         if width * height > LARGEST:
             raise ModelError(f'model "{spec.name}" takes {width}x{height} pictures only, too large to run')
-        return Findings(scale_of(model, width, height), spec.multiple or 1, 1, white(model, width, height))
-    side, multiple, scale = rule(model)
+        return Findings(scale_of(file, width, height), spec.multiple or 1, 1, white(file, width, height))
+    side, multiple, scale = rule(file)
     minimum = spec.minimum if multiple == spec.multiple else side
     if multiple != spec.multiple:
-        tried = sorted({ceil_to(least, multiple) for least in LEAST if least < side})
-        minimum = next((least for least in tried if accepts(model, least, least, scale)), side)
-    return Findings(scale, multiple, minimum, white(model, side, side))
+        tried = sorted({round_up(least, multiple) for least in LEAST if least < side})
+        minimum = next((least for least in tried if accepts(file, least, least, scale)), side)
+    return Findings(scale, multiple, minimum, white(file, side, side))
 
 
-def rule(model: Model) -> tuple[int, int, int]:
+def rule(file: ModelFile) -> tuple[int, int, int]:
     """A side that works, the size rule and the scale. What the graph's reader says of the rule is tried first.
 
     Raises ModelError, with what went wrong first, where no size works, or none that is found in PATIENCE.
     """
-    said = model.spec.multiple
+    said = file.spec.multiple
     begin = time.thread_time()  # the runs have no threads of their own
     failure: ModelError | None = None
     for shortest in BASES:
         for step in (said, *STEPS) if said else STEPS:
             if failure and time.thread_time() - begin > PATIENCE:
                 raise failure
-            side = ceil_to(max(shortest, model.spec.minimum), step)
+            side = round_up(max(shortest, file.spec.minimum), step)
             try:
-                scales = {scale_of(model, *size) for size in sizes(side, step)[: 1 if step == said else 2]}
+                scales = {scale_of(file, *size) for size in sizes(side, step)[: 1 if step == said else 2]}
             except ModelError as error:
                 failure = failure or error
                 continue
             if len(scales) == 1:
                 return side, step, scales.pop()
-            failure = failure or ModelError(f'model "{model.spec.name}" has another scale at every size')
+            failure = failure or ModelError(f'model "{file.spec.name}" has another scale at every size')
     assert failure
     raise failure
-
-
-def ceil_to(number: int, step: int) -> int:
-    """The least multiple of `step` that is not below `number`."""
-    return -(-number // step) * step
 
 
 def sizes(side: int, step: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -119,10 +130,10 @@ def sizes(side: int, step: int) -> tuple[tuple[int, int], tuple[int, int]]:
     return (side, side + step), (side + 3 * step, side + 2 * step)
 
 
-def scale_of(model: Model, width: int, height: int) -> int:
+def scale_of(file: ModelFile, width: int, height: int) -> int:
     """The scale of a network, by running it once on a width x height picture."""
-    spec = model.spec
-    shape = np.shape(run(model, np.full((1, spec.inputs, height, width), 0.5, np.float32)))
+    spec = file.spec
+    shape = np.shape(run(file, np.full((1, spec.inputs, height, width), 0.5, np.float32)))
     scale = shape[2] // height if len(shape) == 4 else 0
     if not 1 <= scale <= LARGEST_SCALE or tuple(shape) != (1, spec.channels, height * scale, width * scale):
         several = f" for each of {spec.frames} frames" if spec.frames > 1 else ""
@@ -133,43 +144,44 @@ def scale_of(model: Model, width: int, height: int) -> int:
     return scale
 
 
-def accepts(model: Model, width: int, height: int, scale: int) -> bool:
+def accepts(file: ModelFile, width: int, height: int, scale: int) -> bool:
     """True if the network takes a picture of this size as it is."""
     try:
-        return scale_of(model, width, height) == scale
+        return scale_of(file, width, height) == scale
     except ModelError:
         return False
 
 
-def white(model: Model, width: int, height: int) -> float:
+def white(file: ModelFile, width: int, height: int) -> float:
     """The value that stands for white: that at which the network gives its picture back, but for its size.
 
     1 where it is so at no value.
     """
     [picture] = pictures.made_up(width, height, 1)
-    if model.spec.channels == 1:
+    if file.spec.channels == 1:
         picture = pictures.luma(picture)
     for peak in WHITES:
         try:
-            large = run(model, np.tile(picture, (model.spec.frames, 1, 1))[np.newaxis] * np.float32(peak))
+            large = run(file, np.tile(picture, (file.spec.frames, 1, 1))[np.newaxis] * np.float32(peak))
         except ModelError:
             continue
         scale = large.shape[2] // height
-        cells = large[0].reshape(model.spec.channels, height, scale, width, scale)
+        cells = large[0].reshape(file.spec.channels, height, scale, width, scale)
         if np.abs(cells.mean((2, 4)) / peak - picture).mean() < FAITHFUL:
             return peak
     return 1.0
 
 
-def run(model: Model, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def run(file: ModelFile, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The network's output for `picture`, (1, C, H, W), on the CPU.
 
     Raises ModelError where it fails, ShortageError where that is for want of memory: no other size needs trying.
     """
-    spec: ModelSpec = model.spec
+    spec = file.spec
     height, width = picture.shape[2:]
-    key = EngineKey(spec.digest, providers.CPU, 0, "fp32", width, height, 1, 1)
-    session: ort.InferenceSession = create_session(fix(onnx.load_model_from_string(model.data), spec, key), key)
+    key = EngineKey(spec.digest, CPU, 0, "fp32", width, height, 1, 1)
+    proto = fixed_size(onnx.load_model_from_string(file.data), spec.input, picture.shape)
+    session: ort.InferenceSession = sessions.create(proto, key)
     try:
         result = session.run(None, {spec.input: picture.astype(np.float16 if spec.half_input else np.float32)})[0]
     except Exception as error:
@@ -181,7 +193,7 @@ def run(model: Model, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float3
 # ---- The cache ------------------------------------------------------------------------------------
 
 
-def file() -> Path:
+def store() -> Path:
     """Where findings are kept."""
     return user_folders.cache_folder() / "probes.json"
 
@@ -190,33 +202,28 @@ def recall(digest: str) -> Findings | None:
     """What was found of a network before, None if nothing usable."""
     try:
         said = read()[digest]
-        found = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), float(said["peak"]))
+        known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), float(said["peak"]))
     except (KeyError, TypeError, ValueError):
         return None
-    sound = 1 <= found.scale <= LARGEST_SCALE and found.multiple >= 1 and found.minimum >= 1 and found.peak > 0
-    return found if sound else None
+    sound = 1 <= known.scale <= LARGEST_SCALE and known.multiple >= 1 and known.minimum >= 1 and known.peak > 0
+    return known if sound else None
 
 
-def remember(digest: str, found: Findings) -> None:
-    """Keeps findings for other processes; a folder that cannot be written is done without."""
-    known = read()
-    known.pop(digest, None)
-    known[digest] = asdict(found)
-    while len(known) > MOST:
-        known.pop(next(iter(known)))
-    try:
-        file().parent.mkdir(parents=True, exist_ok=True)
-        fresh = file().with_suffix(f".{threading.get_native_id()}.new")
-        fresh.write_text(json.dumps({"version": VERSION, "models": known}, indent=1), encoding="utf-8")
-        fresh.replace(file())
-    except OSError:
-        return
+def remember(digest: str, new: Findings) -> None:
+    """Keeps `new` findings for other processes; a folder that cannot be written is done without."""
+    with _storing:
+        known = read()
+        known.pop(digest, None)
+        known[digest] = asdict(new)  # the newest is the last
+        known = dict(list(known.items())[-MOST:])
+        with contextlib.suppress(OSError):
+            files.write(store(), json.dumps({"version": VERSION, "models": known}, indent=1))
 
 
 def read() -> dict[str, dict[str, float]]:
     """All findings kept, none where the file is missing, damaged or of another version."""
     try:
-        said = json.loads(file().read_text(encoding="utf-8"))
+        said = json.loads(store().read_text(encoding="utf-8"))
         known = said["models"] if said["version"] == VERSION else {}
         return dict(known)
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,33 +1,30 @@
 """Owns which ONNX Runtime execution providers really run here, and why the others do not; knows no models.
 
 ONNX Runtime falls back to the CPU without a word, so a provider counts as usable only after a tiny graph has
-been created on it and `get_providers()` names it.
+run on it and `get_providers()` names it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import importlib.util
 import platform
 import sys
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ProviderError, one_line
-from .cuda_driver import Switches
+from . import cuda_driver, cuda_libraries
+from .base import CPU, CUDA
+from .cuda_options import CudaOptions
 
 __all__ = [
     "AUTO_ORDER",
-    "CPU",
-    "CUDA",
     "create",
     "full_name",
     "options",
@@ -38,9 +35,8 @@ __all__ = [
 ]
 
 SUFFIX = "ExecutionProvider"
-CPU, CUDA = "CPU" + SUFFIX, "CUDA" + SUFFIX
 AUTO_ORDER = (CUDA, CPU)  # best first; TensorRT and others run when they are named
-INSTALL_CUDA = 'pip install "vs-gansr[cuda]"'
+NEEDS_CUDA = "; CUDA 13 needs a GPU of the Turing generation or later and driver 580 or later"
 
 
 def short_name(provider: str) -> str:
@@ -67,25 +63,31 @@ def options(provider: str, device_id: int) -> dict[str, str]:
     if provider == CPU:
         return {}
     if provider == CUDA:
-        return Switches().provider_options(device_id)
+        return CudaOptions().provider_options(device_id)
     return {"device_id": str(device_id)}
 
 
-@lru_cache(maxsize=64)
 def trouble(provider: str, device_id: int) -> str | None:
     """Why `provider` cannot run on device `device_id`, in one line; None if it runs."""
+    if provider == CUDA and (lost := cuda_driver.lost(device_id)):
+        return f"the device was lost in this process ({lost}); start the program again"
+    return tried(provider, device_id)
+
+
+@lru_cache(maxsize=64)
+def tried(provider: str, device_id: int) -> str | None:
+    """The same, found by a trial once a process."""
     if provider == CPU:
         return None if device_id == 0 else f"device_id {device_id} does not exist, the CPU is device 0"
-    if provider == CUDA:
-        found = cuda_trouble(device_id)
-        if found:
-            return found
+    if provider == CUDA and (found := cuda_libraries.trouble(device_id)):
+        return found
     try:
-        session = create(_tiny_graph(), ort.SessionOptions(), provider, device_id)
+        session = create(trial_network(), ort.SessionOptions(), provider, device_id)
+        if provider not in session.get_providers():
+            return "ONNX Runtime could not load it and would fall back to the CPU"
+        session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
     except Exception as error:  # the binding raises types of its own
-        return one_line(error)
-    if provider not in session.get_providers():
-        return "ONNX Runtime could not load it and would fall back to the CPU"
+        return f"{one_line(error)}{NEEDS_CUDA if provider == CUDA else ''}"
     return None
 
 
@@ -96,96 +98,10 @@ def create(
     device_id: int,
     chosen: Mapping[str, str] | None = None,
 ) -> ort.InferenceSession:
-    """A session on `provider`, quietly: ONNX Runtime prints, and stdout may carry video.
-
-    `chosen` replaces the provider's usual options.
-    """
+    """A session on `provider` that logs nothing; `chosen` replaces the provider's usual options."""
     settings.log_severity_level = 4
-    ort.set_default_logger_severity(4)
     given = dict(chosen) if chosen is not None else options(provider, device_id)
-    try:
-        with quietly():
-            return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
-    finally:
-        ort.set_default_logger_severity(2)
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Sends what ONNX Runtime's Python code prints to stderr: stdout may carry video.
-
-    From several threads at once, unlike contextlib.redirect_stdout: the last one out restores what the first found.
-    """
-    global _quiet, _stdout
-    with _quieting:
-        if not _quiet:
-            _stdout, sys.stdout = sys.stdout, sys.stderr
-        _quiet += 1
-    try:
-        yield
-    finally:
-        with _quieting:
-            _quiet -= 1
-            if not _quiet:
-                sys.stdout = _stdout
-
-
-_quieting = threading.Lock()
-_quiet = 0
-_stdout = sys.stdout
-
-
-def cuda_trouble(device_id: int) -> str | None:
-    """What keeps CUDA from running: driver, device or a missing library, in one line; None if nothing does."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return "no NVIDIA driver is installed (libcuda is not to be found)"
-    status = driver.cuInit(0)
-    if status:
-        return f"the NVIDIA driver finds no usable device (cuInit says {status})"
-    count = ctypes.c_int()
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    if not 0 <= device_id < count.value:
-        return f"device_id {device_id} does not exist, {count.value} CUDA device(s) found"
-    preload_cuda()
-    folder = Path(ort.__file__).parent / "capi"
-    for library in sorted(folder.glob("*onnxruntime_providers_cuda.*")):
-        try:
-            ctypes.CDLL(str(library))
-        except OSError as error:
-            reason = one_line(error)
-            # Loaded by itself the library misses only symbols that its host provides.
-            if "undefined symbol" not in reason:
-                return f"a library is missing ({reason}); {INSTALL_CUDA}"
-    return None
-
-
-@cache
-def preload_cuda() -> None:
-    """Loads the CUDA and cuDNN libraries that pip installed, if any, so that the provider finds them."""
-    if hasattr(ort, "preload_dlls"):
-        load_nvidia(beside=False)
-        with quietly():
-            ort.preload_dlls()
-
-
-CUDA_LIBRARIES = ("cudart", "nvJitLink", "nvrtc", "cublasLt", "cublas", "curand", "cufft", "cudnn")
-
-
-def load_nvidia(beside: bool = True) -> None:
-    """Loads the libraries of NVIDIA's pip packages from wherever they lie on Python's path, on Linux.
-
-    ONNX Runtime itself looks only beside itself: that folder is left out without `beside`.
-    """
-    own = Path(ort.__file__).parent.parent / "nvidia"
-    found = importlib.util.find_spec("nvidia") if sys.platform == "linux" else None
-    roots = [Path(root) for root in (found.submodule_search_locations or ())] if found else []
-    for name in CUDA_LIBRARIES:
-        for root in roots:
-            for library in sorted(root.glob(f"*/lib/lib{name}*.so.*")) if beside or root != own else ():
-                with contextlib.suppress(OSError):  # one that fits no better is found by name
-                    ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
+    return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
 
 
 def pick(provider: str, device_id: int) -> tuple[str, list[str]]:
@@ -235,11 +151,20 @@ def usable() -> list[str]:
 
 
 @cache
-def _tiny_graph() -> bytes:
-    node = helper.make_node("Relu", ["x"], ["y"])
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 2, 2])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 2, 2])
-    graph = helper.make_graph([node], "tiny", [x], [y])
+def trial_network() -> bytes:
+    """A convolution in half precision between float32 ends: what a provider for pictures must be able to do.
+
+    Creating a session does not tell: kernels that were not compiled for a GPU, and a cuDNN that is not there, are
+    missed when the first picture comes.
+    """
+    nodes = [
+        helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
+        helper.make_node("Conv", ["half", "w"], ["wide"], pads=[1, 1, 1, 1]),
+        helper.make_node("Cast", ["wide"], ["y"], to=TensorProto.FLOAT),
+    ]
+    weights = numpy_helper.from_array(np.zeros((16, 16, 3, 3), np.float16), "w")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 16, 8, 8]) for name in "xy")
+    graph = helper.make_graph(nodes, "trial", [x], [y], [weights])
     proto: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     data: bytes = proto.SerializeToString()
     return data

@@ -1,25 +1,49 @@
-"""Owns how long costly things live on unused; knows nothing of what they are.
+"""Owns how long costly things live on unused, and that each is made once; knows nothing of what they are.
 
 A host that frees an old graph before it builds the new one (every preview does) releases its session and
-wants the same one a moment later. So what nobody holds any more stays for a while, within a cap.
+wants the same one a moment later. So what nobody holds any more stays for a while, within a cap. Making and closing
+happen outside the lock: whoever wants another key never waits for them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
-__all__ = ["KeepAlive", "Lease"]
+__all__ = ["Lease", "SessionCache"]
 
 
-@dataclass
-class _Entry[V]:
-    value: V
-    size: int
+class Closable(Protocol):
+    """What a cache can hold."""
+
+    def size(self) -> int:
+        """Bytes it keeps."""
+
+    def close(self) -> None:
+        """Gives them back."""
+
+
+@dataclass(eq=False)
+class Entry[V: Closable]:
+    """A value, present or under way."""
+
+    ready: threading.Event = field(default_factory=threading.Event)
+    """Set when `value` is there, or making it has failed."""
+    value: V | None = None
+    """None until it is made, and for good if that fails."""
+    size: int = 0
+    """Bytes the value said it keeps."""
     holders: int = 0
+    """Leases that are out, and callers that wait for the value."""
     idle_since: float = 0.0
+    """When the last holder let go, by the monotonic clock."""
+    forgotten: bool = False
+    """True if nobody new gets it: it is closed when its last holder lets go."""
 
 
 class Lease[V]:
@@ -27,6 +51,7 @@ class Lease[V]:
 
     def __init__(self, value: V, give_back: Callable[[], None]) -> None:
         self.value = value
+        """What is lent."""
         self._give_back: Callable[[], None] | None = give_back
 
     def release(self) -> None:
@@ -36,50 +61,97 @@ class Lease[V]:
             give_back()
 
 
-class KeepAlive[K: Hashable, V]:
-    """Shares values by key; a value without holders is dropped after `seconds`, or when the values without
+class SessionCache[K: Hashable, V: Closable]:
+    """Shares values by key; a value without holders is closed after `seconds`, or when the values without
     holders exceed `max_bytes`, oldest first."""
 
     def __init__(self, seconds: float, max_bytes: int) -> None:
         self.seconds = seconds
+        """How long a value without holders is kept."""
         self.max_bytes = max_bytes
-        self._entries: dict[K, _Entry[V]] = {}
+        """How many bytes the values without holders may keep together."""
+        self._entries: dict[K, Entry[V]] = {}
         self._lock = threading.RLock()  # re-entrant: a lease may be released by garbage collection in here
         self._timer: threading.Timer | None = None
 
-    def acquire(self, key: K, make: Callable[[], V], size: Callable[[V], int]) -> Lease[V]:
-        """The value of `key`, made by `make` if there is none; `size` says how many bytes it keeps."""
+    def acquire(self, key: K, make: Callable[[], V]) -> Lease[V]:
+        """The value of `key`, made by `make` if there is none; waits where another thread is making it.
+
+        Raises what `make` raises; those who waited then try for themselves.
+        """
+        while True:
+            with self._lock:
+                entry = self._entries.get(key)
+                mine = entry is None
+                if entry is None:
+                    entry = self._entries[key] = Entry()
+                entry.holders += 1
+            if mine:
+                self._make(key, entry, make)
+            entry.ready.wait()
+            if entry.value is not None:
+                return Lease(entry.value, partial(self._release, key, entry))
+
+    def _make(self, key: K, entry: Entry[V], make: Callable[[], V]) -> None:
+        """Fills the entry, or takes it out again and raises."""
+        try:
+            value = make()
+            entry.size = value.size()
+            entry.value = value
+        except BaseException:
+            with self._lock:
+                if self._entries.get(key) is entry:
+                    del self._entries[key]
+            raise
+        finally:
+            entry.ready.set()
+
+    def forget(self, key: K, value: V | None = None) -> None:
+        """Nobody gets the value of `key` any more; it is closed when its present holders let go.
+
+        With `value` only if it is still that one.
+        """
         with self._lock:
             entry = self._entries.get(key)
-            if entry is None:
-                value = make()
-                entry = self._entries[key] = _Entry(value, size(value))
-            entry.holders += 1
-            return Lease(entry.value, lambda: self._release(key, entry))
-
-    def forget(self, key: K) -> None:
-        """Nobody gets this value any more; it goes when its present holders let go."""
-        with self._lock:
-            gone = self._entries.pop(key, None)
-        del gone  # destroyed outside the lock
+            if entry is None or (value is not None and entry.value is not value):
+                return
+            del self._entries[key]
+            entry.forgotten = True
+            idle = not entry.holders
+        if idle:
+            close(entry)
 
     def clear(self) -> None:
-        """Drops every value that nobody holds."""
+        """Closes every value that nobody holds."""
         self._drop(lambda idle: list(idle))
+
+    def __iter__(self) -> Iterator[K]:
+        """Keys of what it holds or is making."""
+        with self._lock:
+            return iter(list(self._entries))
+
+    def values(self, held: bool = False) -> list[V]:
+        """What it keeps; with `held` only what somebody has leased."""
+        with self._lock:
+            return [e.value for e in self._entries.values() if e.value is not None and (e.holders or not held)]
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _release(self, key: K, entry: _Entry[V]) -> None:
+    def _release(self, key: K, entry: Entry[V]) -> None:
         with self._lock:
             entry.holders -= 1
             entry.idle_since = time.monotonic()
-        self._evict()
+            idle = not entry.holders
+        if idle and entry.forgotten:
+            close(entry)
+        elif idle:
+            self._evict()
 
     def _evict(self) -> None:
         now = time.monotonic()
 
-        def surplus(idle: dict[K, _Entry[V]]) -> list[K]:
+        def surplus(idle: dict[K, Entry[V]]) -> list[K]:
             total = sum(entry.size for entry in idle.values())
             gone = []
             for key, entry in sorted(idle.items(), key=lambda item: item[1].idle_since):
@@ -90,10 +162,9 @@ class KeepAlive[K: Hashable, V]:
 
         self._drop(surplus)
 
-    def _drop(self, choose: Callable[[dict[K, _Entry[V]]], list[K]]) -> None:
-        dropped = []  # destroyed outside the lock
+    def _drop(self, choose: Callable[[dict[K, Entry[V]]], list[K]]) -> None:
         with self._lock:
-            idle = {key: entry for key, entry in self._entries.items() if not entry.holders}
+            idle = {key: entry for key, entry in list(self._entries.items()) if not entry.holders}
             dropped = [self._entries.pop(key) for key in choose(idle)]
             left = [entry.idle_since for entry in self._entries.values() if not entry.holders]
             if left and self._timer is None:
@@ -101,9 +172,18 @@ class KeepAlive[K: Hashable, V]:
                 self._timer = threading.Timer(wait, self._tick)
                 self._timer.daemon = True
                 self._timer.start()
-        del dropped
+        for entry in dropped:
+            close(entry)
 
     def _tick(self) -> None:
         with self._lock:
             self._timer = None
         self._evict()
+
+
+def close[V: Closable](entry: Entry[V]) -> None:
+    """Closes the entry's value, whatever that raises: nobody is there to be told."""
+    value, entry.value = entry.value, None
+    if value is not None:
+        with contextlib.suppress(Exception):
+            value.close()

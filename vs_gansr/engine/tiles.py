@@ -18,7 +18,9 @@ from itertools import count, pairwise
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Span", "Tile", "fit", "plan", "ramps", "round_up", "spans"]
+from ..model.spec import round_up
+
+__all__ = ["Span", "Tile", "fit", "plan", "ramps", "spans"]
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,6 @@ class Tile:
 
     x: Span
     y: Span
-
-
-def round_up(length: int, multiple: int) -> int:
-    """The least multiple of `multiple` that is not less than `length`."""
-    return -(-length // multiple) * multiple
 
 
 def spans(length: int, size: int, overlap: int, multiple: int = 1) -> list[Span]:

@@ -5,24 +5,19 @@ Everything here is made of core.resize and the shim's frame filter; knows no net
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import vapoursynth as vs
 
 from ..colour import tags
-from ..colour.tags import ColourKey, Format
-from ..errors import GansrError, RenderError, one_line
+from ..colour.tags import ColourKey, Family, Format
+from ..errors import RenderError
+from .log import guarded
 
-__all__ = ["Back", "Join", "blended", "conversion", "describe_format", "guarded"]
-
-log = logging.getLogger("vs_gansr")
-
-type Frames = vs.VideoFrame | Sequence[vs.VideoFrame]
-type FrameFunction = Callable[[int, Any], Any]
+__all__ = ["Back", "Join", "blended", "conversion", "describe_format", "with_chroma", "with_luma"]
 
 
 def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
@@ -40,21 +35,6 @@ def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
     )
     tags.check_format(described)
     return described
-
-
-def guarded(function: FrameFunction) -> FrameFunction:
-    """`function` with its exceptions as one line of text, which the frame filter makes the frame's error."""
-
-    def call(n: int, f: Frames) -> Any:
-        try:
-            return function(n, f)
-        except GansrError as error:
-            return f"Upscale: frame {n}: {one_line(error)}"
-        except Exception as error:
-            log.exception("frame %d", n)
-            return f"Upscale: frame {n}: {type(error).__name__}: {one_line(error)}"
-
-    return call
 
 
 class Back:
@@ -142,3 +122,35 @@ class Join:
         for name, value in chroma.props.items():
             out.props[name] = value
         return out
+
+
+def with_luma(clip: vs.VideoNode, source: Format | None, target: Format | None) -> vs.VideoNode:
+    """`clip`, YUV or RGB, as YUV: as it is where the result will be of its family, else at full chroma size."""
+    if source and target and source.family == Family.YUV and target.family != Family.RGB:
+        return clip
+    matrix = {}
+    if source and source.family == Family.RGB:  # the one that a result in YUV has
+        matrix = {"matrix": tags.guess_matrix(clip.width, clip.height)}
+    return clip.resize.Bicubic(format=vs.YUV444PS, **tags.CATMULL_ROM, **matrix)
+
+
+def with_chroma(
+    luma: vs.VideoNode, tagged: vs.VideoNode, whole: vs.VideoNode, target: Format | None, scale: int
+) -> vs.VideoNode:
+    """The network's `luma` with the chroma of `whole`, enlarged by zimg at its siting.
+
+    In the format of `target` where `whole` is of its family, so that chroma is resampled only once.
+    """
+    core = vs.core.core
+    size = {"width": luma.width, "height": luma.height}
+    final = target if target and whole.format.id != vs.YUV444PS else None
+    if target and target.family == Family.GRAY:
+        return luma
+    if final:
+        gray = core.query_video_format(vs.GRAY, vs.FLOAT if final.is_float else vs.INTEGER, final.bits)
+        luma = core.gansr.FrameFilter([tagged], guarded(Back(luma, describe_format(gray))), **size, format=gray.id)
+    format = final.id if final else vs.YUV444PS
+    chroma = core.gansr.FrameFilter(
+        [tagged if final else whole], guarded(Back(whole, final, scale)), **size, format=format
+    )
+    return core.gansr.FrameFilter([chroma, luma], guarded(Join(core)))

@@ -1,7 +1,7 @@
-"""Owns what a model is: its bytes, its content hash and its self-description; runs nothing.
+"""Owns where models are found and how their files are read: shipped ones, the user's own, and paths; runs nothing.
 
-A shipped model is one ONNX file whose metadata properties (`gansr.scale`, `gansr.radius`, ...) describe it.
-What a foreign file does not say is left open (None) here and found by tiny runs in probe.py.
+A shipped model is one ONNX file whose metadata properties (metadata.py) describe it. What a foreign file does not say
+is left open here and found by tiny runs in engine/probe.py.
 """
 
 from __future__ import annotations
@@ -10,78 +10,23 @@ import difflib
 import hashlib
 import math
 import re
-import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx
 
+from ..common.caching import LruCache
 from ..errors import ModelError
-from .analysis import Study, study
+from . import metadata, validate
+from .analysis import study
+from .spec import FileSpec, ModelFile
 from .user_folders import user_models
 
-__all__ = ["Model", "ModelSpec", "default_model", "load", "models_folder", "shipped"]
+__all__ = ["default_model", "find", "has_twin", "load", "models_folder", "shipped"]
 
-PREFIX = "gansr."
 PREFERRED = ("general-2x", "fast-2x")  # the default is the first of these that is shipped
 INT8_SUFFIX = ".int8"
 PYTORCH = (".pth", ".pt", ".ckpt", ".safetensors")
 LARGEST_FILE = (1 << 31) - 1  # bytes; protobuf reads no more
-LARGEST_SCALE = 16
-MOST_PARSED = 32
-MOST_FRAMES = 31  # at once; more is damage, not a network
-LARGEST_RULE = 1024  # pixels, of a radius or size rule; the same
-MOST_MARGINS = 16
-LARGEST_MARGIN = 1 << 20  # pixels that Pad may add or take; shape inference aborts the process over some beyond
-ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """What is known of a network: one NCHW float input and one NCHW float output.
-
-    `scale` output over input size · `channels` 3 (RGB) or 1 (luma) of one picture · `frames` how many pictures, the
-    middle one's neighbours in order of time, are stacked as its input · `peak` the value that stands for white ·
-    `radius` receptive field in input pixels, None if global or unknown · `multiple` that sides and positions of
-    tiles must be divisible by, None if unknown · `minimum` the shortest side · `fixed` (width, height) where the
-    file allows no other · `study` what the graph says of itself · `weights` bytes of them · `peak_said` whether the
-    file itself says `peak` · `source` where a converted network came from.
-    """
-
-    name: str
-    digest: str
-    input: str
-    output: str
-    channels: int
-    frames: int = 1
-    scale: int | None = None
-    peak: float = 1.0
-    peak_said: bool = False
-    radius: int | None = None
-    multiple: int | None = 1
-    minimum: int = 1
-    fixed: tuple[int, int] | None = None
-    half_input: bool = False
-    study: Study = field(default_factory=Study)
-    weights: int = 0
-    precision: str = "fp32"
-    licence: str = "unknown"
-    summary: str = ""
-    source: str = ""
-
-    @property
-    def inputs(self) -> int:
-        """Channels of the input: those of all pictures together."""
-        return self.channels * self.frames
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model's description and its file's content; `path` is where it came from."""
-
-    spec: ModelSpec
-    path: Path
-    data: bytes = field(repr=False)
 
 
 def models_folder() -> Path:
@@ -106,7 +51,7 @@ def default_model() -> str:
     raise ModelError(f"no default model in {models_folder()}; reinstall vs-gansr or give model=")
 
 
-def load(name: str, precision: str = "fp32") -> Model:
+def load(name: str, precision: str = "fp32") -> ModelFile:
     """Loads a shipped model by name or a file by its path.
 
     `precision` "int8" takes the quantised twin `<name>.int8.onnx`. Raises ModelError for an unknown name, an
@@ -126,7 +71,7 @@ def load(name: str, precision: str = "fp32") -> Model:
         raise ModelError(f'model "{name}" cannot be read: {error.strerror}') from error
     except MemoryError as error:
         raise ModelError(f'model "{name}" is too large for the memory that is free') from error
-    return Model(parse(data, path.name.removesuffix(".onnx")), path, data)
+    return ModelFile(parse(data, path.name.removesuffix(".onnx")), path, data)
 
 
 def has_twin(name: str) -> bool:
@@ -191,147 +136,46 @@ def neighbours(path: Path) -> list[str]:
         return []
 
 
-def parse(data: bytes, name: str) -> ModelSpec:
+def parse(data: bytes, name: str) -> FileSpec:
     """Reads a file's own description. `name` serves where the file has none, and in messages."""
     digest = hashlib.sha256(data).hexdigest()
-    with _parsing:
-        spec = _parsed.pop((digest, name), None) or _parse(data, name, digest)
-        _parsed[digest, name] = spec
-        while len(_parsed) > MOST_PARSED:
-            _parsed.pop(next(iter(_parsed)))
-        return spec
+    return _parsed.get((digest, name), lambda: _parse(data, name, digest))
 
 
-_parsed: dict[tuple[str, str], ModelSpec] = {}  # by content: a replaced file is read anew
-_parsing = threading.Lock()
+_parsed: LruCache[tuple[str, str], FileSpec] = LruCache(32)  # by content: a replaced file is read anew
 
 
-def _parse(data: bytes, name: str, digest: str) -> ModelSpec:
+def _parse(data: bytes, name: str, digest: str) -> FileSpec:
     try:
         proto = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf raises a type of its own
         raise ModelError(f'model "{name}" is not a readable ONNX file') from error
-    graph = proto.graph
-    if not graph.node or not graph.input or not graph.output:
-        raise ModelError(f'model "{name}" is not an ONNX network: it has no nodes, inputs or outputs')
-    check_graph(proto, name)
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
-    if len(inputs) != 1 or len(graph.output) != 1:
-        raise ModelError(
-            f'model "{name}" has {len(inputs)} inputs and {len(graph.output)} outputs, one of each is needed'
-        )
-    tensor = inputs[0].type.tensor_type
-    dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]  # some exporters write -1 for free
-    if len(dims) != 4 or tensor.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
-        raise ModelError(f'model "{name}" takes no 4-dimensional float picture (NCHW) as its input')
-    stacked = dims[1] or first_channels(graph, inputs[0].name)
-    if stacked is None or not (stacked == 1 or stacked % 6 == 3):
-        raise ModelError(
-            f'model "{name}" has {stacked or "a free number of"} input channels, 1 or 3 are supported, '
-            "and 3 for each of an odd number of frames"
-        )
-    if stacked > 3 * MOST_FRAMES:
-        raise ModelError(f'model "{name}" takes {stacked // 3} frames at once, more than {MOST_FRAMES}')
-    channels = min(3, stacked)
-    sides = (dims[3] or dims[2], dims[2] or dims[3])
-    fixed = (sides[0], sides[1]) if sides[0] and sides[1] else None
-    said = {p.key.removeprefix(PREFIX): p.value for p in proto.metadata_props if p.key.startswith(PREFIX)}
-    found = study(proto, inputs[0].name, stacked, fixed)
+    validate.check_graph(proto, name)
+    entry = validate.entry(proto, name)
     try:
-        radius = ranged(said, "radius", 0, LARGEST_RULE)
-        multiples = [m for m in (found.multiple, ranged(said, "multiple", 1, LARGEST_RULE)) if m]
-        return ModelSpec(
-            name=said.get("name", name),
-            digest=digest,
-            input=inputs[0].name,
-            output=graph.output[0].name,
-            channels=channels,
-            frames=stacked // channels,
-            scale=ranged(said, "scale", 1, LARGEST_SCALE),
-            peak=ranged_peak(said),
-            peak_said="range" in said,
-            radius=radius if found.radius is None else found.radius,
-            multiple=math.lcm(*multiples) if multiples else None,
-            minimum=max(found.minimum, ranged(said, "minimum", 1, LARGEST_RULE) or 1),
-            fixed=fixed,
-            half_input=tensor.elem_type == onnx.TensorProto.FLOAT16,
-            study=found,
-            weights=sum(len(t.raw_data) + 4 * len(t.float_data) for t in graph.initializer),
-            precision=said.get("precision", "fp32"),
-            licence=said.get("licence", "unknown"),
-            summary=said.get("summary", ""),
-            source=said.get("source", ""),
-        )
+        said = metadata.read(proto)
     except ValueError as error:
         raise ModelError(f'model "{name}" has damaged metadata: {error}') from error
-
-
-def first_channels(graph: onnx.GraphProto, name: str) -> int | None:
-    """The channels that the convolution reading the input wants, for files that leave their number free."""
-    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Conv" and node.input[0] == name and node.input[1] in weights:
-            group = next((a.i for a in node.attribute if a.name == "group"), 1)
-            return int(weights[node.input[1]][1]) * group
-    return None
-
-
-def ranged(said: dict[str, str], key: str, least: int, most: int) -> int | None:
-    """A whole number of the metadata, None if it is not there; ValueError if it is out of range."""
-    if key not in said:
-        return None
-    value = int(said[key])
-    if not least <= value <= most:
-        raise ValueError(f"{key} is {value}, not {least} to {most}")
-    return value
-
-
-def ranged_peak(said: dict[str, str]) -> float:
-    peak = float(said.get("range", "1"))
-    if not 0 < peak <= 65535:
-        raise ValueError(f"range is {peak}, not above 0 and at most 65535")
-    return peak
-
-
-def check_graph(proto: onnx.ModelProto, name: str) -> None:
-    """ModelError for what no picture's network needs and a hostile file may hold, wherever it hides."""
-    nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
-    tensors: list[onnx.TensorProto] = []
-    named: dict[str, onnx.TensorProto] = {}
-    margins: set[str] = set()
-    graphs = [proto.graph]
-    while nodes or graphs:
-        while graphs:
-            graph = graphs.pop()
-            tensors += graph.initializer
-            named |= {tensor.name: tensor for tensor in graph.initializer}
-            tensors += (part for sparse in graph.sparse_initializer for part in (sparse.values, sparse.indices))
-            nodes += graph.node if graph is not proto.graph else ()
-        if not nodes:
-            break
-        node = nodes.pop()
-        if node.op_type in ENDLESS:
-            raise ModelError(f'model "{name}" contains {node.op_type}, which may run for ever; export it without loops')
-        if node.op_type == "Pad":
-            margins |= set(node.input[1:2])
-        elif node.op_type == "Constant":
-            named |= {output: a.t for output in node.output for a in node.attribute if a.name == "value"}
-        for a in node.attribute:
-            tensors += [a.t, *a.tensors, a.sparse_tensor.values, a.sparse_tensor.indices]
-            graphs += [g for g in (a.g, *a.graphs) if g.node or g.initializer or g.sparse_initializer]
-    if any(t.data_location == onnx.TensorProto.EXTERNAL or t.external_data for t in tensors):
-        raise ModelError(f'model "{name}" keeps its weights in another file; save it as one self-contained file')
-    for margin in sorted(margins & named.keys()):
-        if largest_whole(named[margin]) > LARGEST_MARGIN:
-            raise ModelError(f'model "{name}" pads by more than {LARGEST_MARGIN} pixels; its file is damaged')
-
-
-def largest_whole(tensor: onnx.TensorProto) -> int:
-    """The largest absolute value of a short list of whole numbers; 0 for anything else."""
-    if tensor.data_type != onnx.TensorProto.INT64 or math.prod(tensor.dims) > MOST_MARGINS:
-        return 0
-    try:
-        return max(map(abs, onnx.numpy_helper.to_array(tensor).ravel().tolist()), default=0)
-    except Exception:  # damaged: ONNX Runtime says how
-        return 0
+    found = study(proto, entry.name, entry.channels * entry.frames, entry.fixed)
+    multiples = [m for m in (found.multiple, said.multiple) if m]
+    return FileSpec(
+        name=name if said.name is None else said.name,
+        digest=digest,
+        input=entry.name,
+        output=proto.graph.output[0].name,
+        channels=entry.channels,
+        frames=entry.frames,
+        radius=said.radius if found.radius is None else found.radius,
+        half_input=entry.half,
+        study=found,
+        weights=sum(len(t.raw_data) + 4 * len(t.float_data) for t in proto.graph.initializer),
+        precision=said.precision or "fp32",
+        licence=said.licence or "unknown",
+        summary=said.summary or "",
+        source=said.source or "",
+        scale=said.scale,
+        peak=said.range,
+        multiple=math.lcm(*multiples) if multiples else None,
+        minimum=max(found.minimum, said.minimum or 1),
+        fixed=entry.fixed,
+    )

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from . import losses
+from .config import AdversaryConfig, DiscriminatorConfig
 from .discriminator import Discriminator
-from .recipe import AdversaryConfig, DiscriminatorConfig
 
 
 class Adversary:
@@ -18,7 +18,19 @@ class Adversary:
     Crops are (N, 1, H, W) luma in [0, 1], real and made paired place for place.
     """
 
+    config: AdversaryConfig
+    """How it learns."""
+    device: torch.device
+    """Where it is."""
+    bf16: bool
+    """Whether it runs in bfloat16."""
+    network: Discriminator
+    """The judge."""
+    optimiser: torch.optim.Adam
+    """The judge's."""
+
     def __init__(self, network: DiscriminatorConfig, config: AdversaryConfig, device: torch.device, bf16: bool) -> None:
+        """A new discriminator of size `network`; the other arguments become the attributes of those names."""
         self.config, self.device, self.bf16 = config, device, bf16
         self.network = Discriminator(network).to(device).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=config.rate, betas=(0.5, 0.99))
@@ -80,9 +92,11 @@ class Adversary:
         }
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
         return {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .recipe import GuardConfig, LossConfig
+from .config import GuardConfig, LossConfig
 
 
 class BalanceError(RuntimeError):
@@ -23,6 +23,11 @@ class Balancer:
     each loss, so they are measured only now and then (`measure`).
     """
 
+    decay: float
+    """Of the moving means, a measurement."""
+    norms: dict[str, float]
+    """Moving mean of the gradient norm at the output, by loss."""
+
     def __init__(self, decay: float = 0.9) -> None:
         self.decay = decay
         self.norms: dict[str, float] = {}
@@ -32,13 +37,16 @@ class Balancer:
         for name, loss in losses.items():
             (slope,) = torch.autograd.grad(loss, made, retain_graph=True)
             norm = float(slope.float().norm())
-            if math.isfinite(norm):
-                old = self.norms.get(name, norm)
-                self.norms[name] = self.decay * old + (1 - self.decay) * norm
+            old = self.norms.get(name, 0.0)
+            # a loss that had nothing to say (no texture in the batch) is no measure of how loud it is
+            if math.isfinite(norm) and norm > 0:
+                self.norms[name] = self.decay * (old or norm) + (1 - self.decay) * norm
+            else:
+                self.norms[name] = old
         return dict(self.norms)
 
     def total(self, losses: dict[str, Tensor], shares: dict[str, float]) -> Tensor:
-        """Weighted sum; every loss must have been measured at least once.
+        """Weighted sum; every loss must have been measured at least once. One without any gradient so far is left out.
 
         Raises:
             ValueError: a loss was never measured.
@@ -47,9 +55,8 @@ class Balancer:
         if missing:
             raise ValueError(f"Balancer.total: {', '.join(missing)} never measured; call measure first")
         whole = sum(shares[name] for name in losses)
-        return torch.stack(
-            [loss * (shares[name] / whole / max(self.norms[name], 1e-12)) for name, loss in losses.items()]
-        ).sum()
+        weights = {name: shares[name] / whole / norm if (norm := self.norms[name]) else 0.0 for name in losses}
+        return torch.stack([loss * weights[name] for name, loss in losses.items()]).sum()
 
 
 def shares(config: LossConfig, ramp: float) -> dict[str, float]:
@@ -60,6 +67,9 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
         "gradient": config.gradient,
         "frequency": config.frequency,
         "temporal": config.temporal,
+        "sliced_texture": config.sliced_texture,
+        "sliced_edge": config.sliced_edge,
+        "sliced_flat": config.sliced_flat,
         "adversarial": config.adversarial * ramp,
         "feature": config.feature * ramp,
     }
@@ -69,8 +79,13 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
 class Guard:
     """Watches the numbers of a run and raises `BalanceError` when the game is lost.
 
-    `strikes` counts logs in a row outside the limits; one good log clears them.
+    One good log clears the count.
     """
+
+    config: GuardConfig
+    """The limits."""
+    strikes: dict[str, int]
+    """Logs in a row outside of them, by what is watched."""
 
     def __init__(self, config: GuardConfig) -> None:
         self.config = config
@@ -114,7 +129,9 @@ class Guard:
         self.strikes[name] = 0 if fine else self.strikes[name] + 1
 
     def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of it."""
         return dict(self.strikes)
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` returned."""
         self.strikes = {key: int(value) for key, value in state.items()}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from .files import write_whole
 
 _PACKAGES = (
     "torch",
@@ -21,6 +22,7 @@ _PACKAGES = (
     "onnx",
     "onnxruntime",
     "onnxruntime-gpu",
+    "msgspec",
 )
 
 
@@ -45,23 +47,11 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         CheckpointError: the disk refused; the old file is untouched.
     """
-    temporary = path.with_name(path.name + ".writing")
+    memory = io.BytesIO()
+    torch.save(state, memory)
     try:
-        memory = io.BytesIO()
-        torch.save(state, memory)
-        with temporary.open("wb") as file:
-            file.write(memory.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        if os.name == "posix":
-            directory = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+        write_whole(path, memory.getbuffer())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise CheckpointError(f"checkpoint.save: {path}: {error}; free the disk and resume") from error
 
 

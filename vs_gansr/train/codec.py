@@ -1,4 +1,4 @@
-"""Owns the way of pixels through a real encoder: RGB to 4:2:0, H.264 / H.265 / MPEG-2, and back; knows no training."""
+"""Owns the way of pixels through a real encoder, from RGB to 4:2:0 to a codec and back; knows no training."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
+"""(frames, height, width, 3) RGB unless said otherwise."""
 
 
 def _avx512() -> bool:
@@ -22,7 +23,7 @@ def _avx512() -> bool:
 
 # libx264's AVX-512 code gives another stream for the same frames about once in 300 times; without it, it repeats.
 _X264 = {"x264-params": "asm=AVX2"} if _avx512() else {}
-_ENCODERS = {"h264": "libx264", "h265": "libx265", "mpeg2": "mpeg2video"}
+_ENCODERS = {"h264": "libx264", "h265": "libx265", "mpeg2": "mpeg2video", "mpeg4": "mpeg4"}
 
 
 def _clip(format_id: int, planes: list[list[NDArray[np.uint8]]], props: dict[str, int]) -> vs.VideoNode:
@@ -79,14 +80,14 @@ def to_rgb(packed: Frames) -> Frames:
 def transcode(packed: Frames, codec: str, quality: float, preset: str = "medium") -> Frames:
     """Encode and decode (frames, height * 3 / 2, width) uint8 4:2:0 in memory, on one thread so that it repeats.
 
-    `quality` is the CRF for "h264" and "h265" and the fixed quantiser (1 to 31) for "mpeg2".
+    `quality` is the CRF for "h264" and "h265" and the fixed quantiser (1 to 31) for "mpeg2" and "mpeg4" (part 2).
 
     Raises:
         ValueError: unknown codec, or the decoder returned another number of frames.
     """
     if codec not in _ENCODERS:
         raise ValueError(f"transcode: unknown codec {codec!r}; use one of {', '.join(sorted(_ENCODERS))}")
-    if codec == "mpeg2":
+    if codec in ("mpeg2", "mpeg4"):
         q = str(max(1, round(quality)))
         options = {"qmin": q, "qmax": q, "g": "12", "bf": "2"}
     else:

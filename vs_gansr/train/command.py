@@ -17,6 +17,8 @@ from . import data, metrics, pool, recipe, report, smoke
 from . import export as exporting
 from .balance import BalanceError
 from .checkpoint import CheckpointError
+from .enlarge import enlarge
+from .files import write_whole
 from .trainer import CHECKPOINT, Trainer
 
 _ERRORS = (recipe.RecipeError, BalanceError, CheckpointError, exporting.ExportError, ValueError, OSError)
@@ -40,12 +42,10 @@ def write_report(folder: Path) -> Path:
     low, high = np.asarray(held_out.low[:, frame]), np.asarray(held_out.high[:, frame])
     scale = settings.generator.scale
     methods = {"Lanczos": metrics.lanczos(low, scale)}
-    for name, enlarge in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
+    for name, network in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
         _say(f"report: {name} enlarges {len(low)} held-out crops")
-        methods[name] = enlarge(low)
-    with torch.no_grad():
-        made = [generator(torch.from_numpy(f.transpose(2, 0, 1)[None] / np.float32(255))).numpy() for f in low]
-    methods[settings.name] = metrics.to_uint8(np.concatenate(made))
+        methods[name] = network(low)
+    methods[settings.name] = enlarge(generator, low)
     scores = {name: metrics.score(pictures, high) for name, pictures in methods.items()}
     size = int(training.facts["bytes"]) / 2**20
     facts = {
@@ -60,7 +60,7 @@ def write_report(folder: Path) -> Path:
         "recipe": json.dumps(state["recipe"]),
     }
     target = folder / "report.html"
-    target.write_text(report.render(folder, facts, scores), encoding="utf-8")
+    write_whole(target, report.render(folder, facts, scores))
     return target
 
 
@@ -77,12 +77,12 @@ def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:
     columns = []
     for part in np.array_split(chosen, 8):
         columns += [np.asarray(ready.low[part, 0]), np.asarray(ready.high[part, 0])]
-    metrics.sheet(columns).save(target)
+    metrics.save_sheet(metrics.sheet(columns), target)
     labels = [
         f"column {n // -(-pairs // 8) + 1}, row {n % -(-pairs // 8) + 1}: {ready.labels[i]}"
         for n, i in enumerate(chosen)
     ]
-    target.with_suffix(".txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
+    write_whole(target.with_suffix(".txt"), "\n".join(labels) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -167,7 +167,7 @@ def export_main(arguments: list[str] | None = None) -> int:
         if card.exists():
             _say(f"export: {card} is there already and left alone")
         else:
-            card.write_text(exporting.card(made, options.hardware), encoding="utf-8")
+            write_whole(card, exporting.card(made, options.hardware))
     except _ERRORS as error:
         _say(f"export: {error}")
         return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
+from collections import deque
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,23 +16,30 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .codec import Frames
-from .recipe import DataConfig, RecipeError
+from .config import DataConfig, PoolConfig
+from .luma import luma_of
+from .recipe import RecipeError
 
 _STILLS = (".webp", ".png", ".jpg", ".jpeg")
-_VIDEOS = (".mp4", ".mkv", ".webm")
+_VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".264")
 
 
 @dataclass(frozen=True)
-class Source:
-    """One file: name below the root, hash of its bytes, how often it is drawn, and whether it only measures."""
+class TrainingFile:
+    """A still or a video."""
 
     name: str
+    """Below the root, with slashes."""
     sha256: str
+    """Of its bytes, in hex."""
     weight: float
+    """How often it is drawn, beside others of its kind."""
     held_out: bool
+    """Whether it only measures."""
 
     @property
     def video(self) -> bool:
+        """Whether it is a video, by its name."""
         return self.name.endswith(_VIDEOS)
 
 
@@ -44,7 +52,7 @@ def manifest(config: DataConfig) -> dict[str, dict[str, str]]:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
-def sources(config: DataConfig) -> list[Source]:
+def sources(config: DataConfig) -> list[TrainingFile]:
     """All files of `root`/train that the recipe draws from, sorted by name.
 
     Raises:
@@ -53,7 +61,7 @@ def sources(config: DataConfig) -> list[Source]:
     root = Path(config.root)
     rows = manifest(config)
     found = sorted(p for p in (root / "train").rglob("*") if p.suffix.lower() in _STILLS + _VIDEOS)
-    kept: list[Source] = []
+    kept: list[TrainingFile] = []
     for path in found:
         name = path.relative_to(root).as_posix()
         licence = rows[name]["licence"] if name in rows else ""
@@ -62,33 +70,34 @@ def sources(config: DataConfig) -> list[Source]:
         weight = next((w for pattern, w in config.weights if fnmatch(path.name, pattern)), 1.0)
         if weight <= 0:
             continue
-        held_out = len(kept) % config.holdout == config.holdout // 2 if config.holdout else False
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        kept.append(Source(name, digest, weight, held_out and path.suffix.lower() in _STILLS))
+        turn = bool(config.holdout) and len(kept) % config.holdout == config.holdout // 2
+        held_out = turn and path.suffix.lower() in _STILLS
+        held_out = held_out or any(fnmatch(path.name, pattern) for pattern in config.held_out)
+        kept.append(TrainingFile(name, hashlib.sha256(path.read_bytes()).hexdigest(), weight, held_out))
     if not any(not source.held_out for source in kept):
         raise RecipeError(f"data.root {config.root!r}: no training files in {root / 'train'} after the exclusions")
     return kept
 
 
-def list_digest(files: list[Source]) -> str:
+def list_digest(files: list[TrainingFile]) -> str:
     """SHA-256 of the data list, one `hash  name` line per file."""
     lines = "".join(f"{source.sha256}  {source.name}\n" for source in files)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def detail(picture: Frames) -> NDArray[np.float32]:
+def activity(picture: Frames) -> NDArray[np.float32]:
     """How much there is to learn at each pixel: luma gradient, capped so that hard edges of text and flat art do not
     outweigh texture. (height, width, 3) uint8 to (height, width) float32 in code values, at most 24."""
-    luma = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = luma_of(picture)
     down = np.abs(np.diff(luma, axis=0, append=luma[-1:]))
     right = np.abs(np.diff(luma, axis=1, append=luma[:, -1:]))
     gradient: NDArray[np.float32] = np.minimum(down + right, 24)
     return gradient
 
 
-def pick(rng: np.random.Generator, scores: list[float]) -> int:
-    """Index drawn in proportion to the scores, never quite excluding any."""
-    weights = np.asarray(scores) + 0.05
+def pick(rng: np.random.Generator, scores: list[float], power: float = 1.0) -> int:
+    """Index drawn in proportion to the scores to that power, never quite excluding any."""
+    weights = (np.asarray(scores) + 0.05) ** power
     return int(rng.choice(len(scores), p=weights / weights.sum()))
 
 
@@ -96,8 +105,13 @@ def pick(rng: np.random.Generator, scores: list[float]) -> int:
 def _still(path: Path) -> tuple[Image.Image, NDArray[np.float32]]:
     with Image.open(path) as image:
         picture = image.convert("RGB")
+    return picture, activity_of_half(picture)
+
+
+def activity_of_half(picture: Image.Image) -> NDArray[np.float32]:
+    """`activity` of the picture at half size, (height / 2, width / 2)."""
     small = picture.resize((max(1, picture.width // 2), max(1, picture.height // 2)), Image.Resampling.BOX)
-    return picture, detail(np.asarray(small))
+    return activity(np.asarray(small))
 
 
 def _fit(size: tuple[int, int], field: tuple[int, int], least: float) -> tuple[int, int]:
@@ -105,26 +119,63 @@ def _fit(size: tuple[int, int], field: tuple[int, int], least: float) -> tuple[i
     return (min(field[0], int(size[0] / least) // 16 * 16), min(field[1], int(size[1] / least) // 16 * 16))
 
 
+@dataclass(frozen=True)
+class Window:
+    """A part of a picture that is to be made smaller."""
+
+    x: float
+    """Its left edge, in the picture's pixels."""
+    y: float
+    """Its upper edge."""
+    width: float
+    """In the picture's pixels."""
+    height: float
+    """In the picture's pixels."""
+    reduce: float
+    """How many times smaller it becomes, each way."""
+
+
+def _window(
+    activity: NDArray[np.float32],
+    size: tuple[int, int],
+    made: tuple[int, int],
+    reduce: tuple[float, float],
+    rng: np.random.Generator,
+    power: float,
+) -> Window:
+    """One of six drawn windows that become `made` pixels, of a picture of `size`; the more detailed are likelier.
+
+    `activity` is `activity` of the picture at half size, `reduce` the bounds of how much smaller it is made.
+    """
+    windows, scores = [], []
+    for _ in range(6):
+        factor = float(np.exp(rng.uniform(*np.log(reduce))))
+        w, h = made[0] * factor, made[1] * factor
+        x, y = rng.uniform(0, size[0] - w), rng.uniform(0, size[1] - h)
+        windows.append(Window(x, y, w, h, factor))
+        part = activity[int(y / 2) : int((y + h) / 2) + 1, int(x / 2) : int((x + w) / 2) + 1]
+        scores.append(float(part.mean()) if part.size else 0.0)
+    return windows[pick(rng, scores, power)]
+
+
 def pan(
-    picture: Image.Image, activity: NDArray[np.float32], rng: np.random.Generator, length: int, field: tuple[int, int]
+    picture: Image.Image,
+    activity: NDArray[np.float32],
+    rng: np.random.Generator,
+    length: int,
+    field: tuple[int, int],
+    power: float = 1.0,
 ) -> Frames:
     """A camera move over a still: `length` frames of a sub-pixel pan and zoom, (length, height, width, 3) uint8.
 
     The picture is always made smaller (by 1.1 or more where its size allows), so the frames are as sharp as their
-    grid. `activity` is `detail` at half size: of six drawn windows the more detailed are likelier.
+    grid. `activity` is `activity` at half size: the more detailed windows, to that `power`, are likelier.
     """
     least = 1.1 if min(picture.width / field[0], picture.height / field[1]) >= 1.1 else 1.0
     width, height = _fit(picture.size, field, least)
     most = min(picture.width / width, picture.height / height)
-    boxes, scores = [], []
-    for _ in range(6):
-        reduce = float(np.exp(rng.uniform(np.log(least), np.log(max(least, min(most, 2.6))))))
-        w, h = width * reduce, height * reduce
-        x, y = rng.uniform(0, picture.width - w), rng.uniform(0, picture.height - h)
-        boxes.append((x, y, w, h, reduce))
-        part = activity[int(y / 2) : int((y + h) / 2) + 1, int(x / 2) : int((x + w) / 2) + 1]
-        scores.append(float(part.mean()) if part.size else 0.0)
-    x, y, w, h, reduce = boxes[pick(rng, scores)]
+    window = _window(activity, picture.size, (width, height), (least, max(least, min(most, 2.6))), rng, power)
+    x, y, w, h, reduce = window.x, window.y, window.width, window.height, window.reduce
     moving = rng.random() > 0.15
     speed = rng.uniform(-6, 6, 2) * reduce * moving
     zoom = 1 + rng.uniform(-0.004, 0.004) * moving * (rng.random() < 0.5)
@@ -139,46 +190,51 @@ def pan(
     return np.stack(frames)
 
 
-@functools.lru_cache(maxsize=4)
-def _duration(path: Path) -> float:
+@functools.lru_cache(maxsize=64)
+def _frames(path: Path) -> int:
     with av.open(str(path)) as container:
-        seconds: float = (container.duration or 0) / av.time_base
-        return seconds
+        return sum(packet.size > 0 for packet in container.demux(video=0))
 
 
 def excerpt(
-    path: Path, rng: np.random.Generator, length: int, field: tuple[int, int], scale: tuple[float, float]
+    path: Path,
+    rng: np.random.Generator,
+    length: int,
+    field: tuple[int, int],
+    scale: tuple[float, float],
+    power: float = 1.0,
 ) -> Frames:
     """`length` consecutive frames of a video, made `scale` (least, most) times as large: the files are lossy.
+
+    The more detailed windows, to that `power`, are likelier. Frames are counted from the start, since raw streams
+    have neither times nor an index.
 
     Raises:
         ValueError: the video is shorter than `length` frames.
     """
-    start = rng.uniform(0, max(0.0, _duration(path) - 2.0))
-    pictures: list[Image.Image] = []
+    count = _frames(path)
+    if count < length:
+        raise ValueError(f"excerpt: {path} has {count} frames, fewer than {length}; shorten pool.length")
+    start = int(rng.integers(count - length + 1))
+    shown: deque[av.VideoFrame] = deque(maxlen=length)
     with av.open(str(path)) as container:
-        container.seek(int(start * av.time_base))
-        for frame in container.decode(video=0):
-            if frame.time is not None and frame.time < start and start > 0:
-                continue
-            pictures.append(Image.fromarray(frame.to_ndarray(format="rgb24")))
-            if len(pictures) == length:
+        for index, frame in enumerate(container.decode(video=0)):
+            shown.append(frame)
+            if index == start + length - 1:
                 break
-    if len(pictures) < length:
-        raise ValueError(
-            f"excerpt: {path} ends {length - len(pictures)} frames after {start:.2f} s; shorten pool.length"
-        )
-    reduce = 1 / rng.uniform(*scale)
-    width, height = _fit(pictures[0].size, field, reduce)
-    w, h = width * reduce, height * reduce
-    x, y = rng.uniform(0, pictures[0].width - w), rng.uniform(0, pictures[0].height - h)
-    box = (x, y, x + w, y + h)
-    return np.stack([np.asarray(p.resize((width, height), Image.Resampling.LANCZOS, box=box)) for p in pictures])
+    if len(shown) < length:
+        raise ValueError(f"excerpt: {path} decodes to {len(shown)} frames, fewer than {length}")
+    pictures = [Image.fromarray(frame.to_ndarray(format="rgb24")) for frame in shown]
+    most = 1 / scale[0]
+    made = _fit(pictures[0].size, field, most)
+    window = _window(activity_of_half(pictures[0]), pictures[0].size, made, (1 / scale[1], most), rng, power)
+    box = (window.x, window.y, window.x + window.width, window.y + window.height)
+    return np.stack([np.asarray(p.resize(made, Image.Resampling.LANCZOS, box=box)) for p in pictures])
 
 
 def clip(
-    config: DataConfig, files: list[Source], rng: np.random.Generator, length: int, field: tuple[int, int]
-) -> tuple[Frames, Source]:
+    config: DataConfig, files: list[TrainingFile], rng: np.random.Generator, size: PoolConfig
+) -> tuple[Frames, TrainingFile]:
     """A sharp moving clip and the file it comes from; the same generator state gives the same clip."""
     videos = [source for source in files if source.video]
     stills = [source for source in files if not source.video]
@@ -188,6 +244,6 @@ def clip(
     source = choice[int(rng.choice(len(choice), p=weights / weights.sum()))]
     path = Path(config.root) / source.name
     if from_video:
-        return excerpt(path, rng, length, field, config.video_scale), source
+        return excerpt(path, rng, size.length, size.field, config.video_scale, size.detail_power), source
     picture, activity = _still(path)
-    return pan(picture, activity, rng, length, field), source
+    return pan(picture, activity, rng, size.length, size.field, size.detail_power), source

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from . import codec
 from .codec import Frames
-from .recipe import DegradeConfig
+from .config import DegradeConfig
 
 KERNELS = {
     "catrom": Image.Resampling.BICUBIC,
@@ -17,6 +17,7 @@ KERNELS = {
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
 }
+"""Pillow's filters by the names recipes use."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,19 @@ class Degradation:
     """One drawn fate of a clip; `str()` of it labels the sheet of pairs."""
 
     kernel: str
+    """Key of `KERNELS`."""
     codec: str
+    """As `codec.transcode` names it, or "none"."""
     quality: float
+    """CRF or quantiser."""
     preset: str
+    """Of x264 and x265."""
     blur: float
+    """Deviation in reference pixels; 0: none."""
     noise: float
+    """Deviation in code values; 0: none."""
     ringing: float
+    """Amount of the unsharp mask; 0: none."""
 
     def __str__(self) -> str:
         parts = [self.kernel, f"{self.codec} {self.quality:.0f}" if self.codec != "none" else "no codec"]
@@ -55,7 +63,12 @@ def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
     """Draw a fate: the same generator state and config give the same answer."""
 
     chosen = _choose(rng, config.codecs)
-    bounds = {"h264": config.h264_crf, "h265": config.h265_crf, "mpeg2": config.mpeg2_q}.get(chosen, (0.0, 0.0))
+    bounds = {
+        "h264": config.h264_crf,
+        "h265": config.h265_crf,
+        "mpeg2": config.mpeg2_q,
+        "mpeg4": config.mpeg4_q,
+    }.get(chosen, (0.0, 0.0))
     return Degradation(
         kernel=_choose(rng, config.kernels),
         codec=chosen,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .recipe import DiscriminatorConfig
+from .config import DiscriminatorConfig
 
 
 class Discriminator(nn.Module):
@@ -19,7 +19,27 @@ class Discriminator(nn.Module):
     (Y. Huang et al., arXiv 2501.05441).
     """
 
+    enter: nn.Conv2d
+    """Luma and its fine detail at half size to `w` features, the recipe's width."""
+    down1: nn.Conv2d
+    """Half to quarter size, 2 * w features."""
+    down2: nn.Conv2d
+    """Quarter to eighth, 3 * w features."""
+    deep: nn.Conv2d
+    """At an eighth."""
+    lift1: nn.Conv2d
+    """The way back to 2 * w features."""
+    up1: nn.Conv2d
+    """At a quarter, the way down added."""
+    lift2: nn.Conv2d
+    """The way back to w features."""
+    up2: nn.Conv2d
+    """At a half, the way down added."""
+    heads: nn.ModuleList
+    """Logits at an eighth, a quarter and a half."""
+
     def __init__(self, config: DiscriminatorConfig) -> None:
+        """Weights after K. He et al. (arXiv 1502.01852), heads near 0 so that first judgements are faint."""
         super().__init__()
         w = config.width
         self.enter = nn.Conv2d(8, w, 3, padding=1)
@@ -41,6 +61,7 @@ class Discriminator(nn.Module):
             nn.init.normal_(head.weight, std=0.01)
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(logits, features) of (N, 1, H, W); raises ValueError where 8 does not divide H and W."""
         if x.shape[-1] % 8 or x.shape[-2] % 8:
             raise ValueError(f"Discriminator: {x.shape[-1]}x{x.shape[-2]} is not a multiple of 8; crop first")
         # what upscalers differ in is fine and faint: the detail above a 3x3 mean is shown apart, made louder

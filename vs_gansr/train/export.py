@@ -15,10 +15,14 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from . import checkpoint, data, recipe
-from .generator import Generator, Plain
+from .files import write_whole
+from .generator import FoldedGenerator, LumaGenerator
+from .grain import FoldedGrain
 
 OPSET = 17
+"""Of the ONNX files."""
 TOLERANCE = 1e-4
+"""Largest difference between ONNX Runtime and PyTorch, where white is 1."""
 
 
 class ExportError(RuntimeError):
@@ -26,79 +30,84 @@ class ExportError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Export:
-    """What was written: the file, the recipe and checkpoint it came from, and the largest difference from PyTorch."""
+class ExportedModel:
+    """What was written, and what it came from."""
 
     path: Path
-    plain: Plain
+    """The file."""
+    plain: FoldedGenerator
+    """The network in it."""
     settings: recipe.Recipe
+    """The run's recipe."""
     state: dict[str, Any]
+    """The run's checkpoint."""
     difference: float
+    """The largest from PyTorch that was found, where white is 1."""
 
 
-def to_onnx(plain: Plain, properties: dict[str, str]) -> onnx.ModelProto:
+class _Graph:
+    """Nodes and weights in the order they are written."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, values: np.ndarray[Any, Any]) -> str:
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def node(self, kind: str, name: str, *sources: str, output: str = "", **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, list(sources), [output or name], name=name, **attributes))
+        return output or name
+
+    def convolution(self, name: str, source: str, kernel: Any, bias: Any = None, pad: int = 0) -> str:
+        weights = [self.constant(f"{name}.weight", kernel)]
+        weights += [] if bias is None else [self.constant(f"{name}.bias", bias)]
+        return self.node("Conv", name, source, *weights, kernel_shape=list(kernel.shape[2:]), pads=[pad] * 4)
+
+
+def to_onnx(plain: FoldedGenerator, properties: dict[str, str]) -> onnx.ModelProto:
     """The folded generator as one graph: `input` (1, 3, height, width) float32 RGB in [0, 1] to `output`
-    (1, 3, S * height, S * width), not clamped. Opset 17; `properties` become its metadata."""
-    nodes, weights = [], []
-
-    def constant(name: str, values: np.ndarray[Any, Any]) -> str:
-        weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def conv(name: str, source: str, kernel: Any, bias: Any = None, pad: int = 0) -> str:
-        nodes.append(
-            helper.make_node(
-                "Conv",
-                [
-                    source,
-                    constant(f"{name}.weight", kernel),
-                    *([] if bias is None else [constant(f"{name}.bias", bias)]),
-                ],
-                [name],
-                name=name,
-                kernel_shape=list(kernel.shape[2:]),
-                pads=[pad] * 4,
-            )
-        )
-        return name
-
-    flow = "clamped"
-    ends = [constant(f"input.{end}", np.array(value, np.float32)) for end, value in (("least", 0), ("most", 1))]
-    nodes.append(helper.make_node("Clip", ["input", *ends], [flow], name="clamp"))
-    for index, (kernel, bias) in enumerate(plain.convolutions):
-        flow = conv(f"conv{index}", flow, kernel, bias, 1)
-        if index < len(plain.convolutions) - 1:
-            kind, slope = ("LeakyRelu", {"alpha": plain.slope}) if plain.slope else ("Relu", {})
-            nodes.append(helper.make_node(kind, [flow], [f"active{index}"], name=f"active{index}", **slope))
-            flow = f"active{index}"
+    (1, 3, S * height, S * width), not clamped. With grain there is a second input, `noise` (1, 1, S * height,
+    S * width) of deviation 1. Opset 17; `properties` become its metadata."""
+    graph = _Graph()
+    ends = [graph.constant(f"input.{end}", np.array(value, np.float32)) for end, value in (("least", 0), ("most", 1))]
+    flow = graph.node("Clip", "clamp", "input", *ends, output="clamped")
+    *hidden, last = plain.convolutions
+    for index, (kernel, bias) in enumerate(hidden):
+        flow = graph.convolution(f"conv{index}", flow, kernel, bias, 1)
+        name = f"active{index}"
+        flow = graph.node("LeakyRelu", name, flow, alpha=plain.slope) if plain.slope else graph.node("Relu", name, flow)
+    added = graph.convolution(f"conv{len(hidden)}", flow, *last, 1)
+    if plain.grain is not None:
+        noise = graph.node("SpaceToDepth", "noise_parts", "noise", blocksize=plain.scale)
+        noise = graph.convolution("grain.colouring", noise, plain.grain.colouring, pad=1)
+        loudness = graph.convolution("grain.gain", flow, plain.grain.gain, plain.grain.gain_bias, 1)
+        grain = graph.node("Mul", "grain", loudness, noise)
+        added = graph.node("Add", "grained", added, graph.node("Concat", "grain_rgb", grain, grain, grain, axis=1))
     edge = plain.resize.shape[-1] // 2
-    pads = constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
-    nodes.append(helper.make_node("Pad", ["input", pads], ["padded"], name="pad", mode="edge"))
-    skip = conv("skip", "padded", plain.resize)
-    nodes.append(helper.make_node("Add", [flow, skip], ["sum"], name="add"))
-    nodes.append(
-        helper.make_node("DepthToSpace", ["sum"], ["output"], name="shuffle", blocksize=plain.scale, mode="CRD")
+    pads = graph.constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
+    skip = graph.convolution(
+        "skip", graph.node("Pad", "pad", "input", pads, output="padded", mode="edge"), plain.resize
     )
+    total = graph.node("Add", "add", added, skip, output="sum")
+    graph.node("DepthToSpace", "shuffle", total, output="output", blocksize=plain.scale, mode="CRD")
 
-    def picture(name: str, height: str, width: str) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, height, width])
+    def picture(name: str, planes: int, size: str) -> onnx.ValueInfoProto:
+        sides = [f"{size}height", f"{size}width"]
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, planes, *sides])
 
-    graph = helper.make_graph(
-        nodes,
-        "generator",
-        [picture("input", "height", "width")],
-        [picture("output", "large_height", "large_width")],
-        weights,
-    )
+    inputs = [picture("input", 3, "")] + ([picture("noise", 1, "large_")] if plain.grain is not None else [])
+    whole = helper.make_graph(graph.nodes, "generator", inputs, [picture("output", 3, "large_")], graph.weights)
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="vs-gansr"
+        whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="vs-gansr"
     )
     helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def from_onnx(path: Path) -> tuple[Plain, dict[str, str]]:
+def from_onnx(path: Path) -> tuple[FoldedGenerator, dict[str, str]]:
     """The folded generator in a file that `export` wrote, and the file's metadata.
 
     Raises:
@@ -110,38 +119,44 @@ def from_onnx(path: Path) -> tuple[Plain, dict[str, str]]:
         depth = sum(name.startswith("conv") and name.endswith(".weight") for name in values)
         slopes = {helper.get_node_attr_value(n, "alpha") for n in model.graph.node if n.op_type == "LeakyRelu"} or {0.0}
         shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
-        plain = Plain(
+        plain = FoldedGenerator(
             tuple((values[f"conv{n}.weight"], values[f"conv{n}.bias"]) for n in range(depth)),
             values["skip.weight"],
             float(slopes.pop()),
             int(helper.get_node_attr_value(shuffle, "blocksize")),
+            FoldedGrain(values["grain.gain.weight"], values["grain.gain.bias"], values["grain.colouring.weight"])
+            if "grain.gain.weight" in values
+            else None,
         )
     except Exception as error:  # whatever another graph lacks
         raise ExportError(f"from_onnx: {path} is not a float32 network of scripts/export ({error})") from error
     return plain, {each.key: each.value for each in model.metadata_props}
 
 
-def difference(model: onnx.ModelProto, generator: Generator) -> float:
+def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     """Largest absolute difference between ONNX Runtime and PyTorch over four sizes, values in [-0.1, 1.1]."""
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     worst = 0.0
     for height, width in ((1, 1), (7, 5), (32, 48), (65, 33)):
         picture = 1.2 * random.random((1, 3, height, width), np.float32) - 0.1
+        scale = generator.config.scale
+        noise = random.standard_normal((1, 1, scale * height, scale * width), np.float32)
         with torch.no_grad():
-            expected = generator.float().cpu()(torch.from_numpy(picture)).numpy()
-        made = np.asarray(session.run(None, {"input": picture})[0])
+            expected = generator.float().cpu()(torch.from_numpy(picture), torch.from_numpy(noise)).numpy()
+        inputs = {"input": picture} | ({"noise": noise} if generator.grain is not None else {})
+        made = np.asarray(session.run(None, inputs)[0])
         if made.shape != expected.shape:
             raise ExportError(f"export: {width}x{height} gave {made.shape}, PyTorch {expected.shape}")
         worst = max(worst, float(np.abs(made - expected).max()))
     return worst
 
 
-def load_generator(path: Path) -> tuple[Generator, recipe.Recipe, dict[str, Any]]:
+def load_generator(path: Path) -> tuple[LumaGenerator, recipe.Recipe, dict[str, Any]]:
     """The averaged generator of a checkpoint, its recipe and the whole state."""
     state = checkpoint.load(path)
     settings = recipe.from_dict(state["recipe"])
-    generator = Generator(settings.generator)
+    generator = LumaGenerator(settings.generator)
     generator.load_state_dict(state["mean"])
     generator.slope = float(state["slope"])
     return generator.eval(), settings, state
@@ -158,7 +173,7 @@ def training_line(settings: recipe.Recipe, state: dict[str, Any], hardware: str)
     )
 
 
-def export(source: Path, target: Path, hardware: str) -> Export:
+def export(source: Path, target: Path, hardware: str) -> ExportedModel:
     """Write `target` (.onnx) from the checkpoint `source`, after comparing both.
 
     Raises:
@@ -191,12 +206,11 @@ def export(source: Path, target: Path, hardware: str) -> Export:
     worst = difference(model, generator)
     if worst > TOLERANCE:
         raise ExportError(f"export: ONNX Runtime and PyTorch differ by {worst:.2e}, more than {TOLERANCE:.0e}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(model, str(target))
-    return Export(target, plain, settings, state, worst)
+    write_whole(target, model.SerializeToString())
+    return ExportedModel(target, plain, settings, state, worst)
 
 
-def card(made: Export, hardware: str) -> str:
+def card(made: ExportedModel, hardware: str) -> str:
     """The model card in Markdown: what it is, what it was trained on and how; the evaluation is appended by hand."""
     settings, state = made.settings, made.state
     generator = settings.generator

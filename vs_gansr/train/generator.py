@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .losses import LUMA, luma
-from .recipe import GeneratorConfig
+from .config import GeneratorConfig
+from .grain import FoldedGrain, GrainBranch
+from .luma import LUMA, luma
 
 
 @dataclass(frozen=True)
-class Plain:
-    """A folded generator: `convolutions` are (weight, bias) float32 pairs of 3x3, `resize` is the 5x5 kernel, `slope`
-    the activation's between them (0 = ReLU). The function is
+class FoldedGenerator:
+    """A folded generator, the network that ships. The function is
 
         depth_to_space(chain(clamp(x)) + resize(edge_pad(x, 2)), scale)
 
@@ -27,9 +27,15 @@ class Plain:
     """
 
     convolutions: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    """(weight (outputs, inputs, 3, 3), bias (outputs,)), first to last."""
     resize: NDArray[np.float32]
+    """The kernel beside them, (3 * scale**2, 3, 5, 5)."""
     slope: float
+    """Of the LeakyReLU between them; 0 is ReLU."""
     scale: int
+    """Enlargement, each way."""
+    grain: FoldedGrain | None = None
+    """The branch that draws grain, added to each of R, G and B before depth_to_space; None: there is none."""
 
     @property
     def radius(self) -> int:
@@ -39,7 +45,8 @@ class Plain:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds per input pixel."""
-        return self.resize.size + sum(weight.size for weight, _ in self.convolutions)
+        grain = self.grain.gain.size + self.grain.colouring.size if self.grain else 0
+        return self.resize.size + grain + sum(weight.size for weight, _ in self.convolutions)
 
 
 def catmull_rom(scale: int, planes: int = 1) -> Tensor:
@@ -68,7 +75,19 @@ class Branched(nn.Module):
     Branches as in X. Ding et al., RepVGG (arXiv 2101.03697), and X. Zhang et al., ECBSR (ACM MM 2021).
     """
 
+    direct: nn.Parameter
+    """The 3x3: (outputs, inputs, 3, 3)."""
+    expand: nn.Parameter
+    """The 1x1: (2 * inputs, inputs)."""
+    squeeze: nn.Parameter
+    """The 3x3 after it: (outputs, 2 * inputs, 3, 3)."""
+    bias: nn.Parameter
+    """(outputs,)."""
+    identity: nn.Parameter
+    """Weight of each input in the output of its number: (outputs,), empty where there are not as many of both."""
+
     def __init__(self, inputs: int, outputs: int, gain: float = 1.0) -> None:
+        """Random weights, `gain` times as large as K. He et al. (arXiv 1502.01852) have them."""
         super().__init__()
         self.direct = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
         self.expand = nn.Parameter(torch.empty(2 * inputs, inputs))
@@ -98,21 +117,34 @@ class Branched(nn.Module):
             self.bias.copy_(torch.from_numpy(bias))
 
     def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H, W)."""
         return F.conv2d(x, self.folded(), self.bias, padding=1)
 
 
-class Generator(nn.Module):
+class LumaGenerator(nn.Module):
     """Convolutions, activations and depth-to-space that change luma alone, beside Catmull-Rom for all three planes.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
-    of at least 1. At initialisation the output is Catmull-Rom resizing exactly. Body and a learnable 5x5 kernel see
-    BT.709 luma and add the same to R, G and B: colour differences are those of the resize, and a flat picture passes
-    the kernel unchanged.
+    of at least 1. At initialisation the output is Catmull-Rom resizing exactly (and faint grain, if noise is given).
+    Body and a learnable 5x5 kernel see BT.709 luma and add the same to R, G and B: colour differences are those of the
+    resize, and a flat picture passes the kernel unchanged.
     """
 
+    config: GeneratorConfig
+    """Its size."""
+    slope: float
+    """Of its LeakyReLU now; 0 is ReLU."""
+    body: nn.ModuleList
+    """`Branched` convolutions of luma, first to last."""
     cubic: Tensor
+    """Catmull-Rom, (S**2, 1, 5, 5); not trained."""
+    skip: nn.Parameter
+    """The learnable kernel beside it, (S**2, 1, 5, 5); see `sharpener`."""
+    grain: GrainBranch | None
+    """Draws grain with noise, if the size says so."""
 
     def __init__(self, config: GeneratorConfig) -> None:
+        """Random weights whose output is Catmull-Rom's."""
         super().__init__()
         self.config = config
         self.slope = config.start_slope
@@ -125,6 +157,7 @@ class Generator(nn.Module):
             nn.init.zeros_(silent)
         self.register_buffer("cubic", catmull_rom(config.scale), persistent=False)
         self.skip = nn.Parameter(torch.zeros(config.scale**2, 1, 5, 5))
+        self.grain = GrainBranch(config.width, config.scale) if config.grain else None
 
     def sharpener(self) -> Tensor:
         """What the learned kernel adds to Catmull-Rom for luma, (S**2, 1, 5, 5): `skip` moved evenly to sums of 0."""
@@ -137,14 +170,20 @@ class Generator(nn.Module):
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
 
-    def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(luma of the output, last hidden activations, what the body adds before depth-to-space)."""
+    def parts(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(luma of the output, last hidden activations, what the body adds before depth-to-space).
+
+        `noise` is (N, 1, S * H, S * W) of deviation 1 for a generator with grain; without, there is no grain.
+        """
         hidden = self.hidden(x)
         added = self.body[-1](hidden)
+        if self.grain is not None and noise is not None:
+            added = added + self.grain(hidden, noise)
         return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
 
-    def forward(self, x: Tensor) -> Tensor:
-        large = self.parts(x)[0]
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The enlarged pictures; see the class for shapes and range, `parts` for `noise`."""
+        large = self.parts(x, noise)[0]
         colour = (x - luma(x)).flatten(0, 1)[:, None]
         return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])
 
@@ -153,10 +192,14 @@ class Generator(nn.Module):
             base = F.conv2d(F.pad(plane.float(), (2, 2, 2, 2), mode="replicate"), kernel)
             return F.pixel_shuffle(base + added, self.config.scale)
 
-    def adopt(self, plain: Plain) -> None:
-        """Become a folded generator of the same shape: `plain` backwards. Raises ValueError if the shapes differ.
+    def adopt(self, plain: FoldedGenerator) -> None:
+        """Become a folded generator of the same shape: `plain` backwards.
 
-        One that changes colour, too, becomes what it does to the luma of a gray picture.
+        One without grain leaves this one's as it is. One that changes colour, too, becomes what it does to the luma of
+        a gray picture.
+
+        Raises:
+            ValueError: the shapes differ.
         """
         convolutions = _of_luma(plain)
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
@@ -169,12 +212,16 @@ class Generator(nn.Module):
         for layer, (kernel, bias) in zip(layers, convolutions, strict=True):
             layer.adopt(kernel, bias)
         resize = plain.resize.reshape(3, -1, *plain.resize.shape[1:])
-        kernel = np.einsum("c,cpiyx->pyx", np.array(LUMA, np.float32), resize)[:, None]
+        kernel = np.einsum("c,cpiyx->pyx", LUMA, resize)[:, None]
         with torch.no_grad():
             self.skip.copy_(torch.from_numpy(kernel) - self.cubic)
         self.slope = plain.slope
+        if plain.grain is not None:
+            if self.grain is None:
+                raise ValueError("adopt: it has grain; set generator.grain = true")
+            self.grain.adopt(plain.grain)
 
-    def plain(self) -> Plain:
+    def plain(self) -> FoldedGenerator:
         """Fold every branch, and luma's way from and to RGB: the network that ships."""
 
         def numbers(tensor: Tensor) -> NDArray[np.float32]:
@@ -183,18 +230,19 @@ class Generator(nn.Module):
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         convolutions = [(numbers(layer.folded()), numbers(layer.bias)) for layer in layers]
         (first, first_bias), (last, last_bias) = convolutions[0], convolutions[-1]
-        weights = np.array(LUMA, np.float32).reshape(1, 3, 1, 1)
+        weights = LUMA.reshape(1, 3, 1, 1)
         convolutions[0] = (first * weights, first_bias)
         convolutions[-1] = (np.tile(last, (3, 1, 1, 1)), np.tile(last_bias, 3))
         sharpener = np.tile(weights * numbers(self.sharpener()), (3, 1, 1, 1))
         resize = catmull_rom(self.config.scale, 3).numpy() + sharpener
-        return Plain(tuple(convolutions), resize, float(self.slope), self.config.scale)
+        grain = self.grain.folded() if self.grain is not None else None
+        return FoldedGenerator(tuple(convolutions), resize, float(self.slope), self.config.scale, grain)
 
 
-def _of_luma(plain: Plain) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
+def _of_luma(plain: FoldedGenerator) -> tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]:
     """The convolutions of a folded generator as a body has them that knows luma only."""
     (first, first_bias), *middle, (last, last_bias) = plain.convolutions
-    weights, cells = np.array(LUMA, np.float32), plain.scale**2
+    weights, cells = LUMA, plain.scale**2
     kernel = np.einsum("c,cpiyx->piyx", weights, last.reshape(3, cells, *last.shape[1:]))
     return (
         (first.sum(1, keepdims=True), first_bias),

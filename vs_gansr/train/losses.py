@@ -8,17 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMA = (0.2126, 0.7152, 0.0722)
-"""Of R, G and B, as BT.709 weighs them."""
-
-
-def luma(pictures: Tensor) -> Tensor:
-    """(N, 3, H, W) RGB to (N, 1, H, W): all that a generator changes, and so all that losses and judges see.
-
-    >>> round(float(luma(torch.full((1, 3, 1, 1), 0.5))), 4)
-    0.5
-    """
-    return (pictures * pictures.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+from .luma import luma as luma
 
 
 def _same(name: str, made: Tensor, real: Tensor, dims: int = 4) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,15 +12,15 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import losses
 from .codec import Frames, rgb_clip
-
-LUMA = np.array(losses.LUMA, np.float32)
+from .files import write_whole
+from .luma import LUMA as LUMA
+from .luma import luma_of
 
 
 def psnr_y(made: Frames, real: Frames) -> float:
     """Mean PSNR of luma in dB: (n, height, width, 3) uint8 both; equal pictures count as 100 dB."""
-    error = ((made.astype(np.float32) - real.astype(np.float32)) @ LUMA) ** 2
+    error = (luma_of(made) - luma_of(real)) ** 2
     mean = np.maximum(error.mean(axis=(1, 2)), 255**2 / 1e10)
     return float(np.mean(10 * np.log10(255**2 / mean)))
 
@@ -40,8 +41,8 @@ def texture(made: Frames, real: Frames) -> float:
     1 is as much as there should be; resizing and pixel losses give less. Flat real pictures count as 1.
     """
 
-    wanted = detail(real.astype(np.float32) @ LUMA)
-    return detail(made.astype(np.float32) @ LUMA) / wanted if wanted > 1e-6 else 1.0
+    wanted = detail(luma_of(real))
+    return detail(luma_of(made)) / wanted if wanted > 1e-6 else 1.0
 
 
 def detail(luma: NDArray[np.float32]) -> float:
@@ -111,3 +112,10 @@ def sheet(columns: Sequence[Frames]) -> Image.Image:
             tile = Image.fromarray(frame).resize((side, side), Image.Resampling.NEAREST)
             page.paste(tile, (x * (side + gap), y * (side + gap)))
     return page
+
+
+def save_sheet(page: Image.Image, target: Path) -> None:
+    """Write the page as PNG, whole or not at all."""
+    memory = io.BytesIO()
+    page.save(memory, "PNG")
+    write_whole(target, memory.getbuffer())

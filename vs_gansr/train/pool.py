@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import multiprocessing
 import os
@@ -18,20 +17,22 @@ from numpy.typing import NDArray
 
 from . import data, degrade, titles
 from .codec import Frames
+from .config import PoolConfig
 from .recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Memory-mapped clips: `high` (entries, frames, crop, crop, 3) and `low` (the same divided by scale), uint8 RGB.
-
-    `labels[i]` says where entry i comes from and what became of it; `facts` is `pool.json`.
-    """
+    """Pairs of short clips, memory-mapped."""
 
     high: Frames
+    """References: (entries, frames, crop, crop, 3) uint8 RGB."""
     low: Frames
+    """Inputs: (entries, frames, crop / scale, crop / scale, 3) uint8 RGB."""
     labels: list[str]
+    """Where each entry comes from and what became of it."""
     facts: dict[str, str | int | float]
+    """Its pool.json: entries, bytes, seconds it took, files and the list's hash."""
 
     def __len__(self) -> int:
         return len(self.high)
@@ -64,7 +65,7 @@ class Pool:
         frame = self.high.shape[1] // 2
         best: dict[str, tuple[float, int]] = {}
         for index, label in enumerate(self.labels):
-            score = float(data.detail(np.asarray(self.high[index, frame])).mean())
+            score = float(data.activity(np.asarray(self.high[index, frame])).mean())
             name = label.split(":")[0]
             best[name] = max(best.get(name, (0.0, index)), (score, index))
         return [index for _, index in sorted(best.values(), reverse=True)[:count]]
@@ -82,17 +83,16 @@ def folder(recipe: Recipe, held_out: bool = False, base: str | Path = ".pool") -
     return Path(base) / (recipe.digest("data", "degrade", "pool") + ("-held-out" if held_out else ""))
 
 
-def cut(
-    high: Frames, low: Frames, rng: np.random.Generator, crops: int, crop: int, frames: int
-) -> tuple[Frames, Frames]:
-    """`crops` squares of `frames` neighbouring frames from a pair of clips, the detailed ones likelier.
+def cut(high: Frames, low: Frames, rng: np.random.Generator, config: PoolConfig) -> tuple[Frames, Frames]:
+    """`config.crops` squares of `config.frames` neighbouring frames from a pair of clips, the detailed ones likelier.
 
     Returns (crops, frames, crop, crop, 3) and the matching small ones.
     """
+    crops, crop, frames = config.crops, config.crop, config.frames
     length, height = high.shape[:2]
     scale = height // low.shape[1]
     small = crop // scale
-    activity = data.detail(high[length // 2])
+    activity = data.activity(high[length // 2])
     places, scores = [], []
     for _ in range(4 * crops):
         y, x = int(rng.integers(low.shape[1] - small + 1)), int(rng.integers(low.shape[2] - small + 1))
@@ -100,7 +100,7 @@ def cut(
         scores.append(float(activity[y * scale : y * scale + crop, x * scale : x * scale + crop].mean()))
     highs, lows = [], []
     for _ in range(crops):
-        chosen = data.pick(rng, scores)
+        chosen = data.pick(rng, scores, config.detail_power)
         (y, x), first = places.pop(chosen), int(rng.integers(length - frames + 1))
         scores.pop(chosen)
         lows.append(low[first : first + frames, y : y + small, x : x + small])
@@ -108,11 +108,11 @@ def cut(
     return np.stack(highs), np.stack(lows)
 
 
-def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -> tuple[Frames, Frames, str]:
+def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: bool) -> tuple[Frames, Frames, str]:
     """Clip number `index` of the pool: crops as `cut` returns them, and a label."""
     config = recipe.pool
     rng = np.random.default_rng([config.seed, index, int(held_out)])
-    sharp, source = data.clip(recipe.data, files, rng, config.length, config.field)
+    sharp, source = data.clip(recipe.data, files, rng, config)
     also = ""
     # Drawn only where asked for: a recipe without them makes the pool it always made.
     if recipe.degrade.soft_chance:
@@ -125,7 +125,7 @@ def make(recipe: Recipe, files: list[data.Source], index: int, held_out: bool) -
         sharp = titles.lettering(sharp, rng)
         also += ", titles"
     low, fate = degrade.degrade(sharp, rng, recipe.degrade)
-    high, small = cut(sharp, low, rng, config.crops, config.crop, config.frames)
+    high, small = cut(sharp, low, rng, config)
     return high, small, f"{Path(source.name).stem}: {fate}{also}"
 
 
@@ -178,7 +178,7 @@ def build(
     }
     (part / "labels.json").write_text(json.dumps(labels), encoding="utf-8")
     (part / "data.list").write_text("".join(f"{s.sha256}  {s.name}\n" for s in listed), encoding="utf-8")
-    (part / "recipe.json").write_text(json.dumps(dataclasses.asdict(recipe), indent=1), encoding="utf-8")
+    (part / "recipe.json").write_text(json.dumps(recipe.builtins(), indent=1), encoding="utf-8")
     (part / "pool.json").write_text(json.dumps(facts), encoding="utf-8")
     part.replace(target)
     return target

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from .run_log import LOG, read
+
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 560, 220, 56, 24
 _CURVES = (
-    ("Generator losses", ("loss_pixel", "loss_frequency", "loss_gradient", "loss_temporal"), False),
+    ("Generator losses", ("loss_pixel", "loss_structure", "loss_frequency", "loss_gradient", "loss_temporal"), False),
+    ("Sliced losses", ("loss_sliced_texture", "loss_sliced_edge", "loss_sliced_flat"), False),
     ("Adversarial losses", ("discriminator", "loss_adversarial", "loss_feature"), False),
     ("Discriminator accuracy (0.5 is guessing)", ("accuracy", "accuracy_real", "accuracy_made"), False),
     (
@@ -35,17 +37,6 @@ _CURVES = (
     ("Learning rate", ("rate",), True),
     ("Seconds per step", ("seconds_per_step",), False),
 )
-
-
-def read_log(path: Path) -> list[dict[str, float]]:
-    """Rows of a run's log; a last line cut short by a kill is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
 
 
 def smooth(points: list[tuple[float, float]], count: int = 160) -> list[tuple[float, float]]:
@@ -138,7 +129,7 @@ def render(
     Raises:
         OSError: the folder has no log.
     """
-    rows = read_log(folder / "log.jsonl")
+    rows = read(folder / LOG)
     joined = next((row["step"] for row in rows if "accuracy" in row), None)
     figures = []
     for title, names, logarithmic in _CURVES:

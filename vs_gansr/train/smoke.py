@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +9,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from . import pool
-from .export import Export, export
-from .recipe import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, Recipe, RunConfig, check
-from .trainer import CHECKPOINT, LOG, Trainer
+from .config import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, RunConfig
+from .export import ExportedModel, export
+from .recipe import Recipe, check
+from .run_log import LOG, read
+from .trainer import CHECKPOINT, Trainer
 
 
 def pictures(folder: Path, count: int = 10) -> None:
@@ -65,12 +66,11 @@ def recipe(folder: Path, steps: int = 10) -> Recipe:
 
 def losses_logged(folder: Path) -> list[dict[str, float]]:
     """The log's training rows without the clock."""
-    rows = [json.loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     timed = ("elapsed", "seconds_per_step")
-    return [{k: v for k, v in row.items() if k not in timed} for row in rows if "rate" in row]
+    return [{k: v for k, v in row.items() if k not in timed} for row in read(folder / LOG) if "rate" in row]
 
 
-def run(folder: Path, device: str, say: Callable[[str], None]) -> Export:
+def run(folder: Path, device: str, say: Callable[[str], None]) -> ExportedModel:
     """Train both networks for a few steps, break off, resume, compare with an unbroken run, export and verify.
 
     Raises:

@@ -1,10 +1,8 @@
-"""Owns a run: the training step, the schedules, the clock, saving and resuming; it must not know any loss's formula."""
+"""Owns a run: the training step, the loop, saving and resuming; it must not know any loss's formula."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable
@@ -15,19 +13,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
-from . import balance, checkpoint, export, losses, metrics
+from . import balance, checkpoint, export, metrics, objective
 from .adversary import Adversary
-from .codec import Frames
-from .generator import Generator
+from .enlarge import enlarge
+from .generator import FoldedGenerator, LumaGenerator
+from .grow import grow
+from .luma import luma
+from .noise import batch_noise
+from .pace import Pace
 from .pool import Pool
-from .recipe import Recipe, RecipeError
+from .recipe import Recipe, RecipeError, from_dict
+from .run_log import Row, RunLog, progress_line
+from .schedule import Schedule
 
 CHECKPOINT = "checkpoint.pt"
+"""A run's file to go on from, in its folder."""
 PIXEL = "pixel.pt"
-LOG = "log.jsonl"
+"""The same as it was when the adversary joined."""
 
 
 class Trainer:
@@ -36,6 +41,41 @@ class Trainer:
     A recipe with `steps` depends on nothing but its seed: random numbers are functions of (seed, step), so a resumed
     run repeats an unbroken one number for number on a CPU. With `minutes` the schedule follows the time spent training.
     """
+
+    recipe: Recipe
+    """What is trained, and how."""
+    folder: Path
+    """Where checkpoints, log, curves and samples go."""
+    pool: Pool
+    """Pairs that are trained on."""
+    held_out: Pool
+    """Pairs that only measure."""
+    device: torch.device
+    """Where the networks are."""
+    generator: LumaGenerator
+    """As trained so far."""
+    mean: LumaGenerator
+    """The moving average of its weights: what is measured and exported."""
+    optimiser: torch.optim.Adam
+    """The generator's."""
+    adversary: Adversary
+    """The discriminator's side; idle in the pixel-loss stage."""
+    balancer: balance.Balancer
+    """Weighs the losses."""
+    guard: balance.Guard
+    """Stops a run that is lost."""
+    schedule: Schedule
+    """Rates by progress."""
+    step: int
+    """Steps done."""
+    elapsed: float
+    """Seconds of training, pauses between calls not among them."""
+    adversarial_from: int
+    """The step with which the adversary joined; -1: not yet."""
+    origin: str
+    """What the run began with, for the record; empty: nothing."""
+    stopping: bool
+    """Set it, from any thread or signal handler, to end `train` after the step in hand."""
 
     def __init__(
         self,
@@ -46,14 +86,21 @@ class Trainer:
         device: str = "cpu",
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
+        """`say` takes lines for a person to read; the other arguments become the attributes of those names.
+
+        Raises:
+            RecipeError: the folder's run was begun with another recipe, or `run.init` does not fit.
+            CheckpointError: a checkpoint could not be read.
+        """
         self.recipe, self.folder, self.pool, self.held_out = recipe, folder, pool, held_out
         self.device = torch.device(device)
-        self.say = say
+        self._say = say
         torch.manual_seed(recipe.run.seed)
-        self.generator = Generator(recipe.generator).to(self.device).to(memory_format=torch.channels_last)
+        self.generator = LumaGenerator(recipe.generator).to(self.device).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.generator.parameters(), lr=recipe.run.rate, betas=(0.9, 0.99))
         self.adversary = Adversary(recipe.discriminator, recipe.adversary, self.device, recipe.run.bf16)
         self.balancer, self.guard = balance.Balancer(), balance.Guard(recipe.guard)
+        self.schedule = Schedule(recipe)
         self.step, self.elapsed, self.adversarial_from = 0, 0.0, -1
         self.stopping = False
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,98 +109,72 @@ class Trainer:
         else:
             self.origin = self._start_from(Path(recipe.run.init)) if recipe.run.init else ""
             self.mean = copy.deepcopy(self.generator)
-            (folder / LOG).unlink(missing_ok=True)
-
-    # --- schedules: pure functions of (step, elapsed) -------------------------------------------------------------
 
     def progress(self) -> float:
         """How much of the run is done, 0 to 1."""
-        run = self.recipe.run
-        return min(1.0, self.step / run.steps if run.steps else self.elapsed / (60 * run.minutes))
-
-    def rates(self, progress: float) -> tuple[float, float]:
-        """Learning rates (generator, discriminator): a cosine in each stage, ending near zero."""
-        run = self.recipe.run
-        if self.adversarial_from < 0:
-            inside = progress / run.pixel_part
-            last = 0.02 if run.pixel_part >= 1 else 0.2
-            rate = run.rate * (last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, inside))))
-            return rate * min(1.0, (self.step + 1) / run.warmup), 0.0
-        inside = max(0.0, progress - run.pixel_part) / max(1e-9, 1 - run.pixel_part)
-        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * inside))
-        return run.adversarial_rate * fall, self.recipe.adversary.rate * max(fall, 0.1)
-
-    def slope(self, progress: float) -> float:
-        """LeakyReLU's slope: falls to its end value over most of the pixel-loss stage."""
-        config = self.recipe.generator
-        part = min(1.0, progress / (0.8 * max(self.recipe.run.pixel_part, 0.02)))
-        return config.slope + (config.start_slope - config.slope) * (1 - part)
+        return self.schedule.progress(self.step, self.elapsed)
 
     # --- the step ---------------------------------------------------------------------------------------------------
 
-    def train_step(self, low: Tensor, high: Tensor) -> dict[str, float]:
+    def train_step(self, low: Tensor, high: Tensor) -> Row:
         """One step of both networks on (N, 3, h, w) and (N, 3, S * h, S * w) uint8; returns the step's numbers."""
         run, progress = self.recipe.run, self.progress()
-        if self.adversarial_from < 0 and progress >= run.pixel_part and run.pixel_part < 1:
+        if self.adversarial_from < 0 and self.schedule.plays(progress):
             self.save(PIXEL)  # the pixel-loss twin as it is now: what the adversary's work is measured against
             self.adversarial_from = self.step
             self.balancer = balance.Balancer()
-        rate, adversary_rate = self.rates(progress)
-        self.generator.slope = self.mean.slope = self.slope(progress)
-        small, real = self._tensor(low), losses.luma(self._tensor(high))
+        playing = self.adversarial_from >= 0
+        rate, adversary_rate = self.schedule.rates(progress, self.step, playing)
+        self.generator.slope = self.mean.slope = self.schedule.slope(progress)
+        small, real = self._tensor(low), luma(self._tensor(high))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
-            made, hidden, added = self.generator.parts(small)
-        numbers: dict[str, float] = {}
+            made, hidden, added = self.generator.parts(small, self._noise(real))
+        numbers: Row = {}
         ramp = 0.0
-        if self.adversarial_from >= 0:
-            # the discriminator has a head start, then its say grows: a new one's judgement is noise
-            ramp = min(1.0, max(0.0, (self.step - self.adversarial_from - run.warmup) / (2 * run.warmup)))
+        if playing:
+            ramp = self.schedule.ramp(self.step - self.adversarial_from)
             numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
-        shares = balance.shares(self.recipe.adversarial if self.adversarial_from >= 0 else self.recipe.pixel, ramp)
-        table = self._losses(shares, made, real)
+        shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
+        table = objective.terms(shares, made, real, self.recipe, self.step)
+        if "adversarial" in shares or "feature" in shares:
+            judged = self.adversary.judge(made, real)
+            table |= {name: loss for name, loss in judged.items() if name in shares}
         logging = self.step % run.log_every == 0
         if logging or self.step % 8 == 0 or set(table) - set(self.balancer.norms):
             self.balancer.measure(table, made)
-        total = self.balancer.total(table, shares)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 100.0)
-        self.optimiser.step()
+        norm = self._learn(self.balancer.total(table, shares), rate)
         self._average()
         if logging:
             numbers |= {f"loss_{name}": float(loss.detach()) for name, loss in table.items()}
             numbers |= {f"gradient_{name}": self.balancer.norms[name] for name in table}
             whole = sum(shares.values())
             numbers |= {f"share_{name}": shares[name] / whole for name in table}
-            alive = float((hidden.detach() > 0).float().mean())
             numbers |= {
                 "rate": rate,
                 "slope": self.generator.slope,
-                "generator_gradient": float(norm),
-                "alive": alive,
+                "generator_gradient": norm,
+                "alive": float((hidden.detach() > 0).float().mean()),
                 "residual": float(added.detach().float().std()),
             }
         return numbers
 
-    def _losses(self, shares: dict[str, float], made: Tensor, real: Tensor) -> dict[str, Tensor]:
-        table: dict[str, Tensor] = {}
-        if "pixel" in shares:
-            table["pixel"] = losses.charbonnier(made, real)
-        if "structure" in shares:
-            table["structure"] = losses.structure(made, real)
-        if "gradient" in shares:
-            table["gradient"] = losses.gradient(made, real)
-        if "frequency" in shares:
-            table["frequency"] = losses.frequency(made, real)
-        if "temporal" in shares:
-            clips = (-1, self.recipe.run.clip, *made.shape[1:])
-            table["temporal"] = losses.temporal(made.reshape(clips), real.reshape(clips))
-        if "adversarial" in shares or "feature" in shares:
-            judged = self.adversary.judge(made, real)
-            table |= {name: loss for name, loss in judged.items() if name in shares}
-        return table
+    def _learn(self, total: Tensor, rate: float) -> float:
+        """One step of the generator down `total`; returns the gradient's norm."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 100.0)
+        self.optimiser.step()
+        return float(norm)
+
+    def _noise(self, real: Tensor) -> Tensor | None:
+        """Noise for the batch in hand, if the generator takes any."""
+        if self.generator.grain is None:
+            return None
+        run = self.recipe.run
+        planes = batch_noise(run.seed, self.step, len(real), real.shape[-1], run.clip)
+        return torch.from_numpy(planes).to(self.device)
 
     def _tensor(self, pictures: Tensor) -> Tensor:
         moved = pictures.to(self.device, non_blocking=True)
@@ -183,122 +204,67 @@ class Trainer:
             CheckpointError: a checkpoint could not be written.
         """
         run = self.recipe.run
-        writer = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step)
-        began, last, spent = time.monotonic(), time.monotonic(), self.elapsed
-        sums: dict[str, list[float]] = {}
-        first, mark, marked = self.step, time.monotonic(), self.step
-        try:
-            with ThreadPoolExecutor(1) as reader, (self.folder / LOG).open("a", encoding="utf-8") as log:
-                ahead: Future[tuple[Tensor, Tensor]] = reader.submit(self.fetch, self.step)
-                while self.progress() < 1 and not self.stopping and (stop_at is None or self.step < stop_at):
-                    low, high = ahead.result()
-                    ahead = reader.submit(self.fetch, self.step + 1)
-                    numbers = self.train_step(low, high)
-                    for key, value in numbers.items():
-                        sums.setdefault(key, []).append(value)
-                    now = time.monotonic()
-                    self.elapsed = spent + now - began
-                    if self.step % run.log_every == 0:
-                        record = {key: float(np.mean(values)) for key, values in sums.items()}
-                        if self.step > marked:
-                            record["seconds_per_step"], mark, marked = (
-                                (now - mark) / (self.step - marked),
-                                now,
-                                self.step,
-                            )
-                        sums = {}
-                        self._log(record, log, writer)
-                        if now - last > 10 or self.step == first:
-                            last = now
-                            self.say(self._line(record, now - began, first, minutes))
-                        self._watch(record)
-                    self.step += 1
-                    if run.sample_every and self.step % run.sample_every == 0:
-                        self._measure(log, writer)
-                    if self.step % run.checkpoint_every == 0:
-                        self.save()
-                    if time.monotonic() - began > 60 * minutes:
-                        break
-                ahead.result()
-                done = self.progress() >= 1
-                if done:
-                    self._measure(log, writer)
-                self.save()
-        finally:
-            writer.close()
+        began, spent = time.monotonic(), self.elapsed
+        pace = Pace(self.recipe.run, self.step, minutes)
+        with RunLog(self.folder, self.step) as log, ThreadPoolExecutor(1) as reader:
+            ahead: Future[tuple[Tensor, Tensor]] = reader.submit(self.fetch, self.step)
+            while self.progress() < 1 and not self.stopping and (stop_at is None or self.step < stop_at):
+                low, high = ahead.result()
+                ahead = reader.submit(self.fetch, self.step + 1)
+                pace.add(self.train_step(low, high))
+                self.elapsed = spent + time.monotonic() - began
+                if self.step % run.log_every == 0:
+                    row = pace.row(self.step)
+                    log.add(self.step, self.elapsed, row)
+                    if pace.due():
+                        self._say(progress_line(row, self.progress(), self.step, pace.left(self.step, self.elapsed)))
+                    self._watch(row)
+                self.step += 1
+                if run.sample_every and self.step % run.sample_every == 0:
+                    self._measure(log)
+                if self.step % run.checkpoint_every == 0:
+                    self.save()
+                if time.monotonic() - began > 60 * minutes:
+                    break
+            ahead.result()
+            done = self.progress() >= 1
+            if done and not (run.sample_every and self.step % run.sample_every == 0):
+                self._measure(log)
+            self.save()
         return done
 
-    def _watch(self, record: dict[str, float]) -> None:
-        self.guard.losses(record, self.step)
+    def _watch(self, row: Row) -> None:
+        self.guard.losses(row, self.step)
         warm = self.recipe.run.warmup
         if self.step > 2 * warm:
-            self.guard.collapse(record["alive"], record["residual"], self.step)
+            self.guard.collapse(row["alive"], row["residual"], self.step)
         if self.adversarial_from >= 0 and self.step - self.adversarial_from > 3 * warm:
-            self.guard.accuracy(record["accuracy"], self.step)
-
-    def _log(self, record: dict[str, float], log: Any, writer: SummaryWriter) -> None:
-        row = {"step": self.step, "elapsed": round(self.elapsed, 2), **record}
-        log.write(json.dumps(row) + "\n")
-        log.flush()
-        for key, value in record.items():
-            writer.add_scalar(key.replace("_", "/", 1), value, self.step)
-
-    def _line(self, record: dict[str, float], spent: float, first: int, minutes: float) -> str:
-        done = self.progress()
-        run = self.recipe.run
-        if run.minutes:
-            left = 60 * run.minutes - self.elapsed
-        else:
-            left = spent / max(1, self.step - first) * (run.steps - self.step)
-        left = max(0, round(min(left, 60 * minutes - spent)))
-        bar = ("#" * round(20 * done)).ljust(20, ".")
-        seen = " ".join(
-            f"{key.removeprefix('loss_')} {record[key]:.4f}"
-            for key in ("loss_pixel", "loss_adversarial", "discriminator", "accuracy")
-            if key in record
-        )
-        rate = record.get("seconds_per_step", 0)
-        return f"[{bar}] {done:4.0%} step {self.step} {left // 60}:{left % 60:02d} left, {rate * 1000:.0f} ms, {seen}"
+            self.guard.accuracy(row["accuracy"], self.step)
 
     # --- measuring, saving, resuming -------------------------------------------------------------------------------
 
-    def enlarge(self, low: Frames) -> Frames:
-        """The averaged generator on (n, h, w, 3) uint8, in float32."""
-        made = []
-        with torch.no_grad():
-            for frame in low:
-                tensor = torch.from_numpy(frame.transpose(2, 0, 1).copy())[None]
-                made.append(self.mean(self._tensor(tensor)).cpu().numpy())
-        return metrics.to_uint8(np.concatenate(made))
-
-    def _measure(self, log: Any, writer: SummaryWriter) -> None:
+    def _measure(self, log: RunLog) -> None:
         frame = self.held_out.high.shape[1] // 2
         low, high = np.asarray(self.held_out.low[:, frame]), np.asarray(self.held_out.high[:, frame])
-        made = self.enlarge(low)
+        made = enlarge(self.mean, low)
         plain = metrics.lanczos(low, self.recipe.generator.scale)
-        scores = metrics.score(made, high)
-        base = metrics.score(plain, high)
-        self._log(
-            {f"held_{key}": value for key, value in scores.items()}
-            | {f"lanczos_{key}": value for key, value in base.items()},
-            log,
-            writer,
-        )
-        self.say(
+        scores, base = metrics.score(made, high), metrics.score(plain, high)
+        held = {f"held_{key}": value for key, value in scores.items()}
+        log.add(self.step, self.elapsed, held | {f"lanczos_{key}": value for key, value in base.items()})
+        self._say(
             f"step {self.step}: held-out crops "
             + ", ".join(f"{key} {value:.2f} (Lanczos {base[key]:.2f})" for key, value in scores.items())
         )
-        folder = self.folder / "samples"
-        folder.mkdir(exist_ok=True)
         chosen = self.held_out.telling(6)
-        metrics.sheet([low[chosen], plain[chosen], made[chosen], high[chosen]]).save(folder / f"{self.step:07d}.png")
+        sheet = metrics.sheet([low[chosen], plain[chosen], made[chosen], high[chosen]])
+        metrics.save_sheet(sheet, self.folder / "samples" / f"{self.step:07d}.png")
 
     def save(self, name: str = CHECKPOINT) -> None:
         """Write the checkpoint; raises CheckpointError if that fails."""
         checkpoint.save(
             self.folder / name,
             {
-                "recipe": json.loads(json.dumps(dataclasses.asdict(self.recipe))),
+                "recipe": self.recipe.builtins(),
                 "step": self.step,
                 "elapsed": self.elapsed,
                 "adversarial_from": self.adversarial_from,
@@ -317,9 +283,9 @@ class Trainer:
         )
 
     def _restore(self, state: dict[str, Any]) -> None:
-        mine = json.loads(json.dumps(dataclasses.asdict(self.recipe)))
+        mine, theirs = self.recipe.builtins(), from_dict(state["recipe"]).builtins()
         changed = sorted(
-            room for room in mine if room not in ("run", "guard", "summary") and mine[room] != state["recipe"][room]
+            room for room in mine if room not in ("run", "guard", "summary") and mine[room] != theirs[room]
         )
         if changed:
             raise RecipeError(
@@ -338,35 +304,29 @@ class Trainer:
         self.guard.restore(state["guard"])
         self.origin = str(state.get("origin", ""))
         torch.set_rng_state(state["torch_random"].cpu())
-        self._trim_log()
-
-    def _trim_log(self) -> None:
-        """Drop what a killed run logged after its last checkpoint: those steps are about to be done again."""
-        path = self.folder / LOG
-        if path.is_file():
-            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _logged_step(line) < self.step]
-            path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def _start_from(self, path: Path) -> str:
         """Begin with another run's averaged generator or with an exported one; returns what it was, for the record."""
         digest = sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         if path.suffix == ".onnx":
             plain, properties = export.from_onnx(path)
-            try:
-                self.generator.adopt(plain)
-            except ValueError as error:
-                raise RecipeError(f"run.init {path}: {error}") from error
+            self._become(plain, path)
             return f"{path.name} ({properties.get('gansr.training', 'no record')}), file SHA-256 {digest}"
-        state = checkpoint.load(path, self.device)
-        if state["recipe"]["generator"]["width"] != self.recipe.generator.width:
-            raise RecipeError(f"run.init {path}: {state['recipe']['generator']} does not fit {self.recipe.generator}")
-        self.generator.load_state_dict(state["mean"])
-        self.generator.slope = float(state["slope"])
-        return f"{state['recipe']['name']} at step {state['step']}, file SHA-256 {digest}"
+        start, settings, state = export.load_generator(path)
+        mine, theirs = (replace(g, start_slope=0.0) for g in (self.recipe.generator, settings.generator))
+        if mine == theirs:
+            self.generator.load_state_dict(state["mean"])
+            self.generator.slope = float(state["slope"])
+        else:
+            self._become(start.plain(), path)
+        return f"{settings.name} at step {state['step']}, file SHA-256 {digest}"
 
-
-def _logged_step(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
-        return math.inf  # the line that was being written when the run was killed
+    def _become(self, plain: FoldedGenerator, path: Path) -> None:
+        """Take over a folded generator, grown to this recipe's width and depth where it is smaller."""
+        run, config = self.recipe.run, self.recipe.generator
+        try:
+            if (int(plain.convolutions[0][0].shape[0]), len(plain.convolutions)) != (config.width, config.convolutions):
+                plain = grow(plain, config.width, config.convolutions, run.seed)
+            self.generator.adopt(plain)
+        except ValueError as error:
+            raise RecipeError(f"run.init {path}: {error}") from error

@@ -17,16 +17,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CONTESTANTS", "Job", "Result", "compare", "measure", "ratios"]
+__all__ = ["CONTESTANTS", "DISTINCT", "Job", "Result", "answer", "compare", "measure", "moving_clip", "ratios", "timed"]
 
 DISTINCT = 16  # frames the clip cycles through
 
@@ -67,12 +68,28 @@ class Result:
 
 def measure(job: Job, timeout: float = 900.0) -> Result:
     """Runs `job` in a fresh process. Raises RuntimeError with its last line of output where it fails."""
-    command = [sys.executable, "-m", "vs_gansr.cli.bench.harness", json.dumps(dataclasses.asdict(job))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+    return Result(**answer("vs_gansr.cli.bench.harness", job, timeout))
+
+
+def answer(module: str, job: Job, timeout: float, paths: Sequence[str] = ()) -> dict[str, Any]:
+    """What `python -m module '<job as JSON>'` prints last, as JSON; `paths` go before PYTHONPATH.
+
+    Raises RuntimeError with its last line of output where it fails.
+    """
+    command = [sys.executable, "-m", module, json.dumps(dataclasses.asdict(job))]
+    path = os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | ({"PYTHONPATH": path} if path else {}),
+    )
     if done.returncode:
-        last = (done.stderr.strip() or "no output").splitlines()[-1]
+        last = (done.stderr.strip() or f"no output, exit status {done.returncode}").splitlines()[-1]
         raise RuntimeError(f"{job.contestant} at {job.width}x{job.height}: {last}")
-    return Result(**json.loads(done.stdout.splitlines()[-1]))
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def compare(jobs: Sequence[Job], repeats: int) -> list[list[Result]]:
@@ -166,8 +183,13 @@ def time_clip(job: Job) -> Result:
         frames.close()
         fps = encode(job, out, max(job.frames, round(job.seconds * alone)))
         return Result(fps, first_ms, again_ms, peak_mib())
-    with profiling(job) as parts:
-        fps = timed(job, lambda: next(frames))
+    fps = timed(job, lambda: next(frames))
+    parts: dict[str, float] = {}
+    if job.profile and job.contestant == "gansr":
+        from .profile import parts_of
+
+        frames.close()
+        parts = parts_of(job, 1000 / fps)
     return Result(fps, first_ms, again_ms, peak_mib(), parts)
 
 
@@ -193,11 +215,12 @@ def time_bare(job: Job) -> Result:
     import onnx
     import onnxruntime as ort
 
-    from ...engine import probe, providers, session
+    from ...engine import probe, providers, sessions
+    from ...engine.base import EngineKey, cpu_threads
     from ...model import library
 
     loaded = probe.describe(library.load(job.model, job.precision))
-    key = session.EngineKey(
+    key = EngineKey(
         loaded.spec.digest,
         providers.full_name(job.provider),
         0,
@@ -205,11 +228,11 @@ def time_bare(job: Job) -> Result:
         job.width,
         job.height,
         1,
-        session.cpu_threads(),
+        cpu_threads(),
     )
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = key.threads
-    proto = session.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
+    proto = sessions.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
     chosen = [(key.provider, providers.options(key.provider, 0))]
     begin = time.perf_counter()
     bare = ort.InferenceSession(proto.SerializeToString(), settings, providers=chosen)
@@ -230,76 +253,6 @@ def timed(job: Job, step: Callable[[], object]) -> float:
         step()
         done += 1
     return done / (time.perf_counter() - begin)
-
-
-@contextlib.contextmanager
-def profiling(job: Job) -> Iterator[dict[str, float]]:
-    """Milliseconds a frame by part of its way, if the job asks for it: ours from inside, else nothing.
-
-    `copy in`, `run` and `copy out` are taken on the way. `fetch` (the source) and `convert` (to RGB and back) happen in
-    other filters, on other threads: they are timed alone. `frame` is what all took together; `overlapped` is how much
-    less that is than the parts, below 0 where frames waited.
-    """
-    parts: dict[str, float] = {}
-    if not job.profile or job.contestant != "gansr":
-        yield parts
-        return
-    from ...engine import planes, session
-
-    spent: dict[str, list[float]] = {}
-
-    def wrapped(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            begin = time.perf_counter()
-            try:
-                return function(*arguments, **named)
-            finally:
-                spent.setdefault(name, []).append(time.perf_counter() - begin)
-
-        return call
-
-    places = [(planes, "read", "copy in"), (session.Stream, "run", "run"), (planes, "write", "copy out")]
-    kept = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
-    for (owner, name, function), (_, _, label) in zip(kept, places, strict=True):
-        setattr(owner, name, wrapped(label, function))
-    begin = time.perf_counter()
-    try:
-        yield parts
-    finally:
-        wall = time.perf_counter() - begin
-        for owner, name, function in kept:
-            setattr(owner, name, function)
-        frames = max(1, len(spent.get("run", [])))
-        parts.update(beside(job))
-        parts.update({label: 1000 * sum(times) / frames for label, times in spent.items()})
-        parts["overlapped"] = sum(parts.values()) - 1000 * wall / frames
-        parts["frame"] = 1000 * wall / frames
-
-
-def beside(job: Job) -> dict[str, float]:
-    """Milliseconds a frame of the source and of both colour conversions, each alone, one frame at a time."""
-    import vapoursynth as vs
-
-    from ...colour import tags
-    from ...engine import probe
-    from ...model import library
-
-    source = moving_clip(job)
-    scale = probe.describe(library.load(job.model)).spec.scale or 1
-    large = {"width": scale * source.width, "height": scale * source.height}
-    result = source.std.BlankClip(format=vs.RGBS, keep=True, color=[0.3, 0.5, 0.7], **large)
-
-    def alone(clip: Any) -> float:
-        clip.std.SetVideoCache(mode=0)
-        count = iter(range(1 << 30))
-        clip.get_frame(next(count)).close()
-        short = dataclasses.replace(job, seconds=min(1.0, job.seconds))
-        return 1000 / timed(short, lambda: clip.get_frame(next(count)).close())
-
-    fetch = alone(source)
-    there = alone(source.resize.Bicubic(format=vs.RGBS, **tags.CATMULL_ROM)) - fetch
-    back = alone(result.resize.Bicubic(format=source.format.id, matrix=1, **tags.CATMULL_ROM))
-    return {"fetch": fetch, "convert": max(0.0, there) + back}
 
 
 def peak_mib() -> float:

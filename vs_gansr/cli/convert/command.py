@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise CommandError(f"{folder} cannot be made: {error.strerror}; give --output") from error
         target = folder / f"{args.source.stem}.onnx"
-    job = converter.Job(
+    job = converter.Conversion(
         source=args.source,
         target=target,
         name=args.name,
@@ -63,9 +63,10 @@ def run(args: argparse.Namespace) -> int:
         report = converter.convert(job, say)
     except OSError as error:
         raise CommandError(f"{error.filename or target}: {error.strerror}; nothing was written") from error
-    sizes = f"tiles of {report.fixed[0]}x{report.fixed[1]}" if report.fixed else "any size"
-    if report.multiple > 1:
-        sizes += f", padded to multiples of {report.multiple}"
+    fixed, multiple = report.size_rule.fixed, report.size_rule.multiple
+    sizes = f"tiles of {fixed[0]}x{fixed[1]}" if fixed else "any size"
+    if multiple > 1:
+        sizes += f", padded to multiples of {multiple}"
     kind = channels(report.channels, report.frames)
     say(f"{report.architecture}, {report.scale}x, {kind}, {sizes}, licence {report.licence}")
     for file in report.files:

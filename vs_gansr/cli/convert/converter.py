@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,18 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from ...common import files
 from ...engine import pictures, providers
+from ...engine.base import CPU
 from ...errors import ArgumentError, GansrError, ModelError, one_line
+from ...model import metadata
+from ...model.metadata import Metadata
 from ...model.rewrite import cpu_layout, float16
 from ...model.rewrite.int8 import quantise
+from ...model.spec import SizeRule
+from . import crops
 
-__all__ = ["Checked", "Job", "Report", "convert"]
+__all__ = ["Checked", "Conversion", "Report", "convert"]
 
 type Picture = npt.NDArray[np.float32]
 type Run = Callable[[Picture], Picture]
@@ -40,68 +45,61 @@ LEAST_PSNR = {"fp16": 50.0, "int8": 35.0}  # dB against the original, in the mea
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to convert. `frames` are images, videos or folders of images to verify and calibrate on; without any,
-    photographs verify, and int8 is refused. `tile` is for networks that can only have a fixed size."""
+class Conversion:
+    """What to convert, into what."""
 
-    source: Path
-    target: Path
-    name: str = ""
-    licence: str = ""
-    origin: str = ""
-    summary: str = ""
-    precision: str = "fp32"
-    int8: bool = False
-    frames: tuple[Path, ...] = ()
-    tile: int = 128
-    overwrite: bool = False
+    source: Path  # of PyTorch's files, or .onnx
+    target: Path  # .onnx
+    name: str = ""  # that the result goes by; "": the target's
+    licence: str = ""  # "": the source's
+    origin: str = ""  # where the network came from: an address or an author
+    summary: str = ""  # one line; "": one is made
+    precision: str = "fp32"  # of the weights: "fp32" or "fp16"
+    int8: bool = False  # True: an int8 twin beside it, too; needs `frames`
+    frames: tuple[Path, ...] = ()  # images, videos, folders of images to verify and calibrate on; (): photographs
+    tile: int = 128  # pixels a side, for networks that can only have a fixed size
+    overwrite: bool = False  # True: `target` and its twin may exist
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A file that was written: its greatest difference from the original, relative to the output's greatest value,
-    and its mean PSNR against it in dB."""
+    """A file that was written, and how far it is from the original."""
 
     path: Path
-    precision: str
-    difference: float
-    psnr: float
+    precision: str  # "fp32", "fp16" or "int8"
+    difference: float  # the greatest, as part of the output's greatest value
+    psnr: float  # dB, mean over the pictures it was verified on
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a conversion gave; `fixed` is (width, height) where the network takes no other size, `frames` how many
-    pictures it sees at once."""
+    """What a conversion gave."""
 
-    architecture: str
-    scale: int
-    channels: int
-    multiple: int
-    fixed: tuple[int, int] | None
-    licence: str
-    frames: int
-    files: tuple[Checked, ...]
+    architecture: str  # spandrel's name for it, or "ONNX"
+    scale: int  # output over input size
+    channels: int  # of one picture: 3 or 1
+    frames: int  # pictures it sees at once
+    size_rule: SizeRule  # sizes it takes
+    licence: str  # "unknown" if nobody says
+    files: tuple[Checked, ...]  # the network's own, then its twin's
 
 
 @dataclass(frozen=True)
-class Network:
-    """The original as ONNX, and how to run it where it came from. `peak` is its white; `channels` are those of one of
-    the `frames` pictures that it sees."""
+class Original:
+    """The network that is converted."""
 
-    architecture: str
-    data: bytes
-    run: Run
-    channels: int
-    scale: int
-    multiple: int
-    least: int
-    fixed: tuple[int, int] | None
-    licence: str
-    peak: float = 1.0
-    frames: int = 1
+    architecture: str  # spandrel's name for it, or "ONNX"
+    data: bytes  # itself as ONNX, in float32 or as it was
+    run: Run  # itself where it came from: (1, C, H, W) float32 -> (1, C, scale * H, scale * W) float32
+    channels: int  # of one picture: 3 or 1
+    scale: int  # output over input size
+    size_rule: SizeRule  # sizes it takes
+    licence: str  # "" if it says none
+    peak: float = 1.0  # the value that stands for white
+    frames: int = 1  # pictures it sees at once
 
 
-def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
+def convert(job: Conversion, say: Callable[[str], None] = lambda line: None) -> Report:
     """Converts as `job` says, telling each step to `say`.
 
     Raises ArgumentError for a request that makes no sense, ModelError for a network that cannot be converted or
@@ -112,37 +110,35 @@ def convert(job: Job, say: Callable[[str], None] = lambda line: None) -> Report:
     network = open_onnx(job) if job.source.suffix.lower() == ".onnx" else open_torch(job, say)
     tests = sample(job, network, CHECKS)
     said = describe(job, network)
-    with contextlib.ExitStack() as undo:
-        written: list[tuple[Path, Checked]] = []
+    with contextlib.ExitStack() as renames:
+        # The twin, opened last, gets its name first: a model is complete once its own file is there.
+        written: list[Checked] = []
 
         def keep(target: Path, data: bytes, precision: str) -> None:
             say(f"writing and verifying {target.name}")
-            part = undo.enter_context(partial(target))
-            write(part, with_metadata(data, said | {"gansr.precision": precision}))
-            written.append((part, verify(part, target, precision, network, tests)))
+            part = renames.enter_context(files.replaced(target))
+            files.write_through(part, with_metadata(data, replace(said, precision=precision)))
+            written.append(verify(part, target, precision, network, tests))
 
         keep(job.target, halved(network.data, network.peak) if job.precision == "fp16" else network.data, job.precision)
         if job.int8:
             say(f"quantising on {CALIBRATION} pictures")
-            crops = [c * np.float32(network.peak) for c in sample(job, network, CALIBRATION + CHECKS)[CHECKS:]]
-            keep(twin_of(job.target), quantised(network.data, crops, job.source.name), "int8")
+            calibration = [c * np.float32(network.peak) for c in sample(job, network, CALIBRATION + CHECKS)[CHECKS:]]
+            keep(twin_of(job.target), quantised(network.data, calibration, job.source.name), "int8")
         if not job.int8:
             twin_of(job.target).unlink(missing_ok=True)  # that of the network replaced
-        for part, checked in reversed(written):  # the twin first: a model is complete once its own file is there
-            part.replace(checked.path)
     return Report(
         network.architecture,
         network.scale,
         network.channels,
-        network.multiple,
-        network.fixed,
-        said["gansr.licence"],
         network.frames,
-        tuple(checked for _, checked in written),
+        network.size_rule,
+        said.licence or "unknown",
+        tuple(written),
     )
 
 
-def check(job: Job) -> None:
+def check(job: Conversion) -> None:
     """Raises ArgumentError for what is wrong with a request before anything is read."""
     if job.precision not in PRECISIONS:
         raise ArgumentError(f'precision "{job.precision}" is unknown; use one of: {", ".join(PRECISIONS)}')
@@ -168,11 +164,12 @@ def twin_of(target: Path) -> Path:
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
+    """ArgumentError if there is a file called `target` that may not be overwritten."""
     if target.exists() and not overwrite:
         raise ArgumentError(f'"{target}" exists; give -y (--overwrite) to replace it, or another --output')
 
 
-def open_torch(job: Job, say: Callable[[str], None]) -> Network:
+def open_torch(job: Conversion, say: Callable[[str], None]) -> Original:
     """A network out of a PyTorch file."""
     try:
         from . import torch_file
@@ -184,28 +181,25 @@ def open_torch(job: Job, say: Callable[[str], None]) -> Network:
     source = torch_file.load(job.source)
     say(f"{source.architecture}, {source.scale}x: exporting to ONNX")
     made = torch_file.export(source, job.tile)
-    least = torch_file.ceil_to(max(1, source.least), made.multiple)
-    return Network(
+    return Original(
         source.architecture,
         made.data,
         source.run,
         source.channels,
         source.scale,
-        made.multiple,
-        least,
-        made.fixed,
+        SizeRule(max(1, source.least), made.multiple, made.fixed),
         source.licence,
     )
 
 
-def open_onnx(job: Job) -> Network:
+def open_onnx(job: Conversion) -> Original:
     """A network that is ONNX already, to be described, halved or quantised."""
     from ...engine import probe
     from ...model import library
 
     found = probe.describe(library.load(str(job.source)))
     spec = found.spec
-    session = providers.create(found.data, ort.SessionOptions(), providers.CPU, 0)
+    session = providers.create(found.data, ort.SessionOptions(), CPU, 0)
     kind = np.float16 if spec.half_input else np.float32
 
     def run(picture: Picture) -> Picture:
@@ -214,40 +208,38 @@ def open_onnx(job: Job) -> Network:
 
     licence = "" if spec.licence == "unknown" else spec.licence
     data = cpu_layout.modern(onnx.load_model_from_string(found.data)).SerializeToString()
-    return Network(
-        "ONNX", data, run, spec.channels, spec.scale or 1, spec.multiple or 1, spec.minimum, spec.fixed, licence,
-        spec.peak, spec.frames,
+    return Original(
+        "ONNX", data, run, spec.channels, spec.scale, spec.size_rule, licence, spec.peak, spec.frames
     )  # fmt: skip
 
 
-def sample(job: Job, network: Network, count: int) -> list[Picture]:
+def sample(job: Conversion, network: Original, count: int) -> list[Picture]:
     """Pictures of a size that the network takes, as it takes them but for its peak: (1, C, H, W) in [0, 1]."""
-    side = -(-max(SIDE, network.least) // network.multiple) * network.multiple
-    width, height = network.fixed or (side + network.multiple, side)
-    made = pictures.crops(job.frames or pictures.photographs(), width, height, count)
+    rule = network.size_rule
+    width, height = rule.fixed or (rule.side(SIDE) + rule.multiple, rule.side(SIDE))
+    made = crops.crops(job.frames or crops.photographs(), width, height, count)
     if network.channels == 1:
         made = [pictures.luma(picture) for picture in made]
     return [np.tile(picture, (1, network.frames, 1, 1)) for picture in made]
 
 
-def describe(job: Job, network: Network) -> dict[str, str]:
+def describe(job: Conversion, network: Original) -> Metadata:
     """The metadata of the result."""
     digest = hashlib.sha256(job.source.read_bytes()).hexdigest()
     origin = f"{job.origin}, " if job.origin else ""
     name = job.name or job.target.stem
-    said = {
-        "gansr.name": name,
-        "gansr.summary": job.summary or f"{network.architecture}, converted from {job.source.name}",
-        "gansr.scale": str(network.scale),
-        "gansr.colour": "luma" if network.channels == 1 else "rgb",
-        "gansr.range": f"{network.peak:g}",
-        "gansr.multiple": str(network.multiple),
-        "gansr.licence": job.licence or network.licence or "unknown",
-        "gansr.source": f"{origin}{job.source.name}, sha256 {digest}",
-    }
-    if network.least > network.multiple:
-        said["gansr.minimum"] = str(network.least)
-    return said
+    rule = network.size_rule
+    return Metadata(
+        name=name,
+        summary=job.summary or f"{network.architecture}, converted from {job.source.name}",
+        scale=network.scale,
+        colour="luma" if network.channels == 1 else "rgb",
+        range=network.peak,
+        multiple=rule.multiple,
+        minimum=rule.least if rule.least > rule.multiple else None,
+        licence=job.licence or network.licence or "unknown",
+        source=f"{origin}{job.source.name}, sha256 {digest}",
+    )
 
 
 def halved(data: bytes, peak: float) -> bytes:
@@ -255,43 +247,22 @@ def halved(data: bytes, peak: float) -> bytes:
     return bytes(float16.convert(onnx.load_model_from_string(data), peak).SerializeToString())
 
 
-def quantised(data: bytes, crops: list[Picture], name: str) -> bytes:
+def quantised(data: bytes, calibration: list[Picture], name: str) -> bytes:
     """The int8 twin of the network called `name`. Raises ModelError where the quantiser fails."""
     try:
         with quiet():
-            return quantise(data, crops)
+            return quantise(data, calibration)
     except GansrError:
         raise
     except Exception as error:  # ONNX Runtime's quantiser raises types of its own
         raise ModelError(f"{name} cannot be quantised: {one_line(error, 200)}") from error
 
 
-def with_metadata(data: bytes, said: dict[str, str]) -> bytes:
+def with_metadata(data: bytes, said: Metadata) -> bytes:
     """The network with `said` as its own description; what it said before under other names stays."""
     proto = onnx.load_model_from_string(data)
-    merged = {p.key: p.value for p in proto.metadata_props} | said
-    del proto.metadata_props[:]
-    for key, value in merged.items():
-        proto.metadata_props.add(key=key, value=value)
+    metadata.write(proto, said)
     return bytes(proto.SerializeToString())
-
-
-@contextlib.contextmanager
-def partial(target: Path) -> Iterator[Path]:
-    """A name beside `target` for the unfinished file, which is gone afterwards whatever happens."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write(path: Path, data: bytes) -> None:
-    """Writes and forces to disk, so that a full one is noticed here."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @contextlib.contextmanager
@@ -313,11 +284,11 @@ def psnr(a: Picture, b: Picture, peak: float) -> float:
     return 200.0 if error == 0 else min(200.0, float(10 * np.log10(peak**2 / error)))
 
 
-def verify(part: Path, target: Path, precision: str, network: Network, tests: list[Picture]) -> Checked:
-    """Runs the file at `part` against the original. Raises ModelError where it is too far off."""
+def verify(part: Path, target: Path, precision: str, network: Original, tests: list[Picture]) -> Checked:
+    """Runs the file at `part`, the future `target`, against the original. Raises ModelError where it is too far off."""
     data = part.read_bytes()
     try:
-        session = providers.create(data, ort.SessionOptions(), providers.CPU, 0)
+        session = providers.create(data, ort.SessionOptions(), CPU, 0)
     except Exception as error:  # the binding raises types of its own
         raise ModelError(f"{target.name} in {precision} does not run: {one_line(error, 200)}") from error
     source, kind = session.get_inputs()[0], np.float32

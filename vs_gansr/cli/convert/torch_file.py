@@ -30,10 +30,13 @@ import spandrel
 import torch
 
 from ...engine import providers
+from ...engine.base import CPU
 from ...errors import ModelError, one_line
 from ...model.library import PYTORCH
+from ...model.rewrite.graph_view import forget_shapes
+from ...model.spec import round_up
 
-__all__ = ["CLOSE", "Export", "Source", "difference", "export", "load"]
+__all__ = ["CLOSE", "OnnxExport", "TorchNetwork", "difference", "export", "load"]
 
 type Picture = npt.NDArray[np.float32]
 
@@ -50,35 +53,30 @@ LACKING = (
 
 
 @dataclass(frozen=True)
-class Source:
-    """A network loaded from a file: what spandrel says of it, and how to run it.
+class TorchNetwork:
+    """A network loaded from a file: what spandrel says of it, and how to run it."""
 
-    `run` maps a float32 array (1, channels, H, W) in [0, 1] to (1, channels, scale * H, scale * W), not clamped; H
-    and W divisible by `step` and at least `least`; divisible by `unit` they are whole attention windows too.
-    `licence` is what the file says, "" if nothing.
-    """
-
-    architecture: str
-    channels: int
-    scale: int
-    step: int
-    unit: int
-    least: int
-    licence: str
-    module: torch.nn.Module
-    run: Callable[[Picture], Picture]
+    architecture: str  # spandrel's name
+    channels: int  # 3 or 1
+    scale: int  # output over input size
+    step: int  # pixels that sides are divisible by
+    unit: int  # pixels that sides are divisible by to be whole attention windows, too
+    least: int  # pixels of the shortest side
+    licence: str  # "" if the file says none
+    module: torch.nn.Module  # the network alone
+    run: Callable[[Picture], Picture]  # (1, channels, H, W) in [0, 1] -> (1, channels, scale * H, scale * W), float32
 
 
 @dataclass(frozen=True)
-class Export:
-    """A network as ONNX: sizes are free where divisible by `multiple`, or `fixed` at (width, height)."""
+class OnnxExport:
+    """A network as ONNX."""
 
     data: bytes
-    multiple: int
-    fixed: tuple[int, int] | None
+    multiple: int  # pixels that sides are divisible by, where they are free
+    fixed: tuple[int, int] | None  # (width, height) in pixels where they are not
 
 
-def load(path: Path) -> Source:
+def load(path: Path) -> TorchNetwork:
     """The network in `path`. Raises ModelError for a damaged file, one that would run code, one whose architecture
     is unknown, and one that is no image-to-image network of 1 or 3 channels."""
     weights, licence = read(path)
@@ -108,7 +106,7 @@ def load(path: Path) -> Source:
             result: Picture = module(torch.from_numpy(picture)).numpy()
         return result
 
-    return Source(name, found.input_channels, found.scale, step, unit, need.minimum, licence, module, run)
+    return TorchNetwork(name, found.input_channels, found.scale, step, unit, need.minimum, licence, module, run)
 
 
 def read(path: Path) -> tuple[dict[str, Any], str]:
@@ -179,13 +177,13 @@ class Forward(torch.nn.Module):
         return result
 
 
-def export(source: Source, tile: int) -> Export:
+def export(source: TorchNetwork, tile: int) -> OnnxExport:
     """The network as ONNX, equal to PyTorch within CLOSE: with free sizes if it can be, else at about tile x tile.
 
     Raises ModelError, naming each attempt, where no way of exporting gives the network.
     """
-    side = ceil_to(max(TRACED, source.least), source.unit)
-    fixed = ceil_to(max(tile, source.least), source.unit)
+    side = round_up(max(TRACED, source.least), source.unit)
+    fixed = round_up(max(tile, source.least), source.unit)
     failures: dict[str, str] = {}
     lacking: set[str] = set()
     for label, sides, free in (
@@ -208,7 +206,7 @@ def export(source: Source, tile: int) -> Export:
                 lacking.add(label)
             failures[where] = re.sub(r"\\x1b\[\d*m", "", one_line(cause, 160))  # without the exporters' colours
             continue
-        if isinstance(found, Export):
+        if isinstance(found, OnnxExport):
             return found
         failures[where] = found
     why = "; ".join(f"{where}: {said}" for where, said in failures.items())
@@ -222,22 +220,22 @@ def origin(error: BaseException) -> BaseException:
     return error
 
 
-def prove(source: Source, data: bytes, sides: tuple[int, int], free: bool) -> Export | str:
+def prove(source: TorchNetwork, data: bytes, sides: tuple[int, int], free: bool) -> OnnxExport | str:
     """The export with the sizes it is good for, or what is wrong with it."""
-    session = providers.create(data, ort.SessionOptions(), providers.CPU, 0)
+    session = providers.create(data, ort.SessionOptions(), CPU, 0)
     height, width = sides
     wrong = compare(source, session, height, width)
     if wrong or not free:
-        return wrong or Export(data, 1, (width, height))
+        return wrong or OnnxExport(data, 1, (width, height))
     for multiple in sorted({source.step, source.unit, *(m for m in MULTIPLES if m % source.step == 0)}):
-        least = ceil_to(max(source.least, 24), multiple)
+        least = round_up(max(source.least, 24), multiple)
         tries = ((least + multiple, least + 3 * multiple), (height + 3 * multiple, width + multiple))
-        if not any(compare(source, session, ceil_to(h, multiple), ceil_to(w, multiple)) for h, w in tries):
-            return Export(data, multiple, None)
+        if not any(compare(source, session, round_up(h, multiple), round_up(w, multiple)) for h, w in tries):
+            return OnnxExport(data, multiple, None)
     return "differs from PyTorch at sizes other than the traced one"
 
 
-def compare(source: Source, session: ort.InferenceSession, height: int, width: int) -> str | None:
+def compare(source: TorchNetwork, session: ort.InferenceSession, height: int, width: int) -> str | None:
     """What differs between the export and PyTorch on one picture of noise, None if nothing does."""
     picture = np.random.default_rng(height * 10007 + width).random((1, source.channels, height, width), np.float32)
     try:
@@ -255,12 +253,7 @@ def difference(got: Picture, want: Picture) -> float:
     return float(np.abs(got - want).max() / max(1.0, float(np.abs(want).max())))
 
 
-def ceil_to(number: int, unit: int) -> int:
-    """The least multiple of `unit` that is not below `number`."""
-    return -(-number // unit) * unit
-
-
-def trace(source: Source, sides: tuple[int, int], free: bool) -> bytes:
+def trace(source: TorchNetwork, sides: tuple[int, int], free: bool) -> bytes:
     """ONNX by running the network once on a picture of `sides` (height, width) and noting what it does."""
     axes = {INPUT: {2: "height", 3: "width"}, OUTPUT: {2: "out_height", 3: "out_width"}} if free else None
     with tempfile.TemporaryDirectory(prefix="gansr-") as folder, torch.no_grad():
@@ -278,7 +271,7 @@ def trace(source: Source, sides: tuple[int, int], free: bool) -> bytes:
         return named(onnx.load(str(target)), free)
 
 
-def capture(source: Source, sides: tuple[int, int], free: bool) -> bytes:
+def capture(source: TorchNetwork, sides: tuple[int, int], free: bool) -> bytes:
     """ONNX by way of torch.export, slower than tracing but aware of sizes that the network computes with."""
     dynamic = torch.export.Dim.DYNAMIC
     with torch.no_grad():
@@ -304,8 +297,7 @@ def named(proto: onnx.ModelProto, free: bool) -> bytes:
     if free:
         for dim, name in zip(proto.graph.input[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
             dim.dim_param = name
-        proto.graph.output[0].type.tensor_type.ClearField("shape")
-        del proto.graph.value_info[:]
+        forget_shapes(proto.graph)
     data: bytes = proto.SerializeToString()
     return data
 

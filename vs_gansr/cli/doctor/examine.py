@@ -6,8 +6,6 @@ absent. No examination relies on another one having succeeded.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import platform
 import signal
 import subprocess
@@ -232,10 +230,9 @@ def fit(found: Driver | None, major: int) -> Iterator[Finding]:
 
 def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
     """The CUDA libraries that the provider needs: a fault where one is missing beside a GPU."""
-    from ...engine import providers
+    from ...engine import cuda_libraries
 
-    with contextlib.redirect_stderr(io.StringIO()):  # it says less well what is said below
-        providers.preload_cuda()
+    cuda_libraries.preload()
     here = nvidia.libraries(major)
     have = ", ".join(f"{library.file} {library.version}" for library in here if library.version)
     missing = ", ".join(library.file for library in here if not library.version)

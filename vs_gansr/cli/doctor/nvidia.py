@@ -1,4 +1,4 @@
-"""Owns what can be learnt of NVIDIA's driver, devices and CUDA libraries by asking them; knows no ONNX Runtime.
+"""Owns what can be learnt of NVIDIA's driver, devices and CUDA libraries by asking them; runs nothing on them.
 
 Everything goes through ctypes, so nothing has to be installed to say that something is missing.
 """
@@ -10,6 +10,8 @@ import ctypes
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from ...engine import cuda_libraries
 
 __all__ = ["Device", "Driver", "Library", "driver", "libraries"]
 
@@ -49,9 +51,8 @@ class Library:
 
 def driver() -> Driver | None:
     """The driver, None where none is installed."""
-    try:
-        cuda = ctypes.CDLL("nvcuda.dll" if WINDOWS else "libcuda.so.1")
-    except OSError:
+    cuda = cuda_libraries.driver()
+    if cuda is None:
         return None
     number = ctypes.c_int()
     cuda.cuDriverGetVersion(ctypes.byref(number))

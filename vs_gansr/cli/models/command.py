@@ -14,6 +14,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ...common import files
 from ...errors import GansrError, one_line
 from ...model.user_folders import cache_folder, models_folder, user_models
 from .. import show
@@ -30,18 +31,18 @@ COLUMNS = ("name", "scale", "channels", "licence", "fps", "origin", "summary")
 
 @dataclass(frozen=True)
 class Row:
-    """A model as it is listed; `fps` None where it was never measured, `error` where it cannot be used."""
+    """A model as it is listed."""
 
     name: str
-    origin: str
+    origin: str  # "shipped" or "own"
     path: str
-    digest: str = ""
-    scale: int | None = None
-    channels: str = ""
+    digest: str = ""  # SHA-256 of the file's content
+    scale: int | None = None  # output over input size; None where it cannot be used
+    channels: str = ""  # in words
     licence: str = "unknown"
-    summary: str = ""
-    fps: float | None = None
-    error: str = ""
+    summary: str = ""  # one line
+    fps: float | None = None  # frames per second; None where it was never measured
+    error: str = ""  # why it cannot be used
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,10 +160,7 @@ class Speeds:
         """Remembers a measurement; a cache that cannot be written is done without."""
         self._known[self._key(digest)] = round(fps, 3)
         try:
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.file.with_suffix(".new")
-            fresh.write_text(json.dumps(self._known, indent=1), encoding="utf-8")
-            fresh.replace(self.file)
+            files.write(self.file, json.dumps(self._known, indent=1))
         except OSError as error:
             say(f"note: the speed is not remembered: {error}")
 

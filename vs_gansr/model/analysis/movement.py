@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import onnx
 
+from ..rewrite.graph_view import attribute
 from .trace import (
     LARGEST,
     Rule,
     Trace,
     UnknownError,
     Walk,
-    attribute,
     bounds,
     constant,
     constant_tensor,
@@ -32,15 +32,18 @@ from .trace import (
 
 
 def transposed(t: Trace, order: Sequence[int]) -> Trace:
+    """`t` with its axes in another order."""
     shape = tuple(t.shape[a] for a in order)
     return Trace(shape, pair_of(r.transpose(0, *(a + 1 for a in order)) for r in t.reach), itemsize=t.itemsize)
 
 
 def transpose(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Transpose."""
     return [transposed(inputs[0], attribute(node, "perm", range(len(inputs[0].shape))[::-1]))]
 
 
 def reshaped(t: Trace, shape: Sequence[int]) -> Trace:
+    """`t` with the same elements in another shape. UnknownError where their numbers differ."""
     if math.prod(shape) != math.prod(t.shape):
         raise UnknownError(f"{t.shape} cannot become {tuple(shape)}")
     reach = []
@@ -55,6 +58,7 @@ def reshaped(t: Trace, shape: Sequence[int]) -> Trace:
 
 
 def reshape(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Reshape, Flatten, Squeeze and Unsqueeze."""
     t = inputs[0]
     rank = len(t.shape)
     if node.op_type == "Reshape":
@@ -80,6 +84,7 @@ def reshape(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trac
 
 
 def expand(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Expand and Tile."""
     t, wanted = inputs[0], numbers(inputs[1]) or []
     if node.op_type == "Tile":
         reach = spread(t, [a for a, n in enumerate(wanted) if n > 1])
@@ -104,6 +109,7 @@ def taken(t: Trace, axis: int, index: Any) -> Trace:
 
 
 def slices(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Slice."""
     t = inputs[0]
     starts, ends = either(node, inputs, "starts", 1), either(node, inputs, "ends", 2)
     if starts is None or ends is None:
@@ -120,6 +126,7 @@ def slices(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def split(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Split."""
     t = inputs[0]
     axis = attribute(node, "axis", 0) % len(t.shape)
     parts = either(node, inputs, "split", 1)
@@ -131,6 +138,7 @@ def split(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]
 
 
 def gather(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Gather."""
     t, index = inputs[0], inputs[1]
     axis = attribute(node, "axis", 0) % len(t.shape)
     flat = numbers(index) or []
@@ -140,6 +148,7 @@ def gather(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def concat(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Concat."""
     axis = attribute(node, "axis") % len(inputs[0].shape)
     shape = list(inputs[0].shape)
     shape[axis] = sum(t.shape[axis] for t in inputs)
@@ -153,6 +162,7 @@ def concat(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def pad(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Pad, whatever it fills with."""
     t, rank = inputs[0], len(inputs[0].shape)
     amounts = either(node, inputs, "pads", 1)
     axes = positive(numbers(given(inputs, 3)) or range(rank), rank)
@@ -183,6 +193,7 @@ def pad(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
 
 
 def constant_node(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Constant and ConstantOfShape."""
     if node.op_type == "ConstantOfShape":
         return [Trace(shape := tuple(numbers(inputs[0]) or []), bounds(shape))]
     tensor = attribute(node, "value")
@@ -196,6 +207,7 @@ def constant_node(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> lis
 
 
 def shape_of(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Shape and Size."""
     shape = inputs[0].shape
     if node.op_type == "Size":
         return [constant(np.array(math.prod(shape), np.int64))]
@@ -203,6 +215,7 @@ def shape_of(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Tra
 
 
 def arange(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Range."""
     start, limit, step = (float(t.value) for t in inputs if t.value is not None)
     length = max(0, math.ceil((limit - start) / step))
     return [Trace((length,), bounds((length,)), itemsize=8)]

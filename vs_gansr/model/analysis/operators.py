@@ -11,6 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from ..rewrite.graph_view import attribute
 from .movement import transposed
 from .trace import (
     ABSENT,
@@ -19,7 +20,6 @@ from .trace import (
     Trace,
     UnknownError,
     Walk,
-    attribute,
     bounds,
     either,
     gather_taps,
@@ -100,6 +100,7 @@ def slide(state: Walk, node: onnx.NodeProto, t: Trace, kernel: list[int], channe
 
 
 def conv(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Conv, ConvInteger and QLinearConv."""
     weight = inputs[3] if node.op_type == "QLinearConv" else inputs[1]
     if weight.dependent or len(inputs[0].shape) != len(weight.shape):
         raise UnknownError(f"{node.op_type} {node.name} with computed weights")
@@ -109,10 +110,12 @@ def conv(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
 
 
 def pool(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Pooling over windows."""
     return [slide(state, node, inputs[0], list(attribute(node, "kernel_shape")), None)]
 
 
 def conv_transpose(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """ConvTranspose."""
     t, weight = inputs[0], inputs[1]
     if weight.dependent or attribute(node, "output_shape") or attribute(node, "auto_pad", "NOTSET") != "NOTSET":
         raise UnknownError(f"ConvTranspose {node.name} with a computed kernel or shape")
@@ -147,6 +150,7 @@ def shuffle(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trac
 
 
 def resize(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Resize and Upsample."""
     t, rank = inputs[0], len(inputs[0].shape)
     scales, sizes = (given(inputs, 1), None) if node.op_type == "Upsample" else (given(inputs, 2), given(inputs, 3))
     if state.opset == 10 and node.op_type == "Resize":
@@ -211,6 +215,7 @@ def over_axes(axes_of: Callable[[onnx.NodeProto, list[Trace]], Iterable[int]]) -
 
 
 def reduce(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """Reductions over axes, and pooling over the whole picture."""
     t = inputs[0]
     rank = len(t.shape)
     if node.op_type.startswith("Global"):
@@ -228,6 +233,7 @@ def reduce(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def matmul(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
+    """MatMul, Gemm and QLinearMatMul."""
     a, b = inputs[0], inputs[3 if node.op_type == "QLinearMatMul" else 1]
     if min(len(a.shape), len(b.shape)) < 2:
         raise UnknownError(f"{node.op_type} of shapes {a.shape} and {b.shape}")
@@ -245,10 +251,12 @@ def matmul(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def axis_on(node: onnx.NodeProto, inputs: list[Trace]) -> list[int]:
+    """The one axis of softmax and its like."""
     return [attribute(node, "axis", -1)]
 
 
 def axes_from(node: onnx.NodeProto, inputs: list[Trace]) -> range:
+    """The axes that a layer normalisation runs over."""
     rank = len(inputs[0].shape)
     return range(attribute(node, "axis", -1) % rank, rank)
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from ..rewrite.graph_view import opset
 from .movement import MOVEMENT
 from .operators import COMPUTATION
 from .trace import ABSENT, LARGEST, SMALL, Bounds, Trace, UnknownError, Walk, constant_tensor
@@ -46,14 +47,12 @@ IN_PLACE, FREE, FOLDABLE, UNCOPIED = (
 
 @dataclass(frozen=True)
 class Study:
-    """What was found. `radius` input pixels an output pixel looks to any side, None if global or unknown ·
-    `multiple` that sides and tile positions must be divisible by, None if unknown · `minimum` the shortest side
-    in pixels · `alive` rows of (1, h, w, h*w) coefficients of the bytes alive at a node, float32 throughout."""
+    """What was found."""
 
-    radius: int | None = None
-    multiple: int | None = None
-    minimum: int = 1
-    alive: tuple[tuple[float, float, float, float], ...] = ()
+    radius: int | None = None  # input pixels an output pixel looks to any side; None: all of them, or unknown
+    multiple: int | None = None  # pixels that sides and tile positions are divisible by; None: unknown
+    minimum: int = 1  # pixels of the shortest side
+    alive: tuple[tuple[float, float, float, float], ...] = ()  # see `bytes`: (1, h, w, h * w) coefficients by node
 
     def bytes(self, width: int, height: int) -> int | None:
         """The most bytes alive at once between input and output of a width x height picture; None if unknown."""
@@ -80,6 +79,7 @@ def study(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, in
 
 
 def study_fixed(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, int]) -> Study:
+    """`study` of a network that takes one (width, height) only."""
     width, height = fixed
     try:
         found = walk(proto, name, (1, channels, height, width))
@@ -93,7 +93,7 @@ def walk(proto: onnx.ModelProto, name: str, shape: Sequence[int]) -> Walk:
     """Follows the graph from its input `name` of `shape` (1, C, H, W). Raises UnknownError."""
     if len(proto.graph.node) > MOST_NODES:
         raise UnknownError(f"{len(proto.graph.node)} nodes")
-    state = Walk(max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=1))
+    state = Walk(opset(proto))
     try:
         for weight in proto.graph.initializer:
             state.tensors[weight.name] = constant_tensor(weight)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
+
+from ..rewrite.graph_view import attribute
 
 type Bounds = npt.NDArray[np.int32]  # (2, ...): first row and minus the last one, so that min() joins both
-type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]
+type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]  # walk, node, operands -> results
 
 NOTHING = np.int32(1 << 29)  # the bounds of what does not depend on the picture
 NO_TAP = -(1 << 40)
@@ -31,12 +33,12 @@ class UnknownError(Exception):
 
 @dataclass
 class Trace:
-    """One tensor: its shape, its bounds per picture axis (length 1 where they do not vary), its value if small."""
+    """One tensor."""
 
     shape: tuple[int, ...]
-    reach: tuple[Bounds, Bounds]
-    value: npt.NDArray[Any] | None = None
-    itemsize: int = 4
+    reach: tuple[Bounds, Bounds]  # along the picture's rows and columns; length 1 on axes they do not vary on
+    value: npt.NDArray[Any] | None = None  # itself if it is constant and small
+    itemsize: int = 4  # bytes of an element
 
     @property
     def dependent(self) -> bool:
@@ -46,13 +48,12 @@ class Trace:
 
 @dataclass
 class Walk:
-    """What is found on the way. `steady` turns False where the result depends on the place in the picture;
-    `reflected` has, by tensor, how many of its pixels a reflecting pad takes."""
+    """What is found on the way."""
 
-    opset: int
-    tensors: dict[str, Trace] = field(default_factory=dict)
-    reflected: dict[str, int] = field(default_factory=dict)
-    steady: bool = True
+    opset: int  # the version of the operators
+    tensors: dict[str, Trace] = field(default_factory=dict)  # by name
+    reflected: dict[str, int] = field(default_factory=dict)  # by tensor: its pixels that a reflecting pad takes
+    steady: bool = True  # False: the result depends on the place in the picture
 
 
 def bounds(shape: Sequence[int] = ()) -> tuple[Bounds, Bounds]:
@@ -65,22 +66,16 @@ ABSENT = Trace((), bounds())  # stands for an optional operand that was left out
 
 
 def constant(value: npt.NDArray[Any]) -> Trace:
+    """The record of a constant, with its value if it is small."""
     return Trace(value.shape, bounds(value.shape), value if value.size <= SMALL else None, value.itemsize)
 
 
 def constant_tensor(tensor: onnx.TensorProto) -> Trace:
+    """The same of a weight as ONNX keeps it."""
     shape = tuple(int(d) for d in tensor.dims)
     if math.prod(shape) <= SMALL:
         return constant(numpy_helper.to_array(tensor))
     return Trace(shape, bounds(shape))
-
-
-def attribute(node: onnx.NodeProto, name: str, otherwise: Any = None) -> Any:
-    for a in node.attribute:
-        if a.name == name:
-            value = helper.get_attribute_value(a)
-            return value.decode() if isinstance(value, bytes) else value
-    return otherwise
 
 
 def given(inputs: list[Trace], index: int) -> Trace | None:
@@ -104,6 +99,7 @@ def either(node: onnx.NodeProto, inputs: list[Trace], name: str, index: int) -> 
 
 
 def positive(axes: Iterable[int], rank: int) -> list[int]:
+    """Axes counted from the front, of a tensor with `rank` of them."""
     return [a % rank for a in axes]
 
 
@@ -141,6 +137,7 @@ def squeezed(r: Bounds) -> Bounds:
 
 
 def pair_of(bounds: Iterable[Bounds]) -> tuple[Bounds, Bounds]:
+    """The bounds along rows and columns as a tuple."""
     y, x = bounds
     return y, x
 

@@ -18,7 +18,17 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx.version_converter
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
+
+from .graph_view import (
+    GraphView,
+    attribute,
+    constant_value,
+    has_graphs,
+    opset,
+    put_nodes,
+    without_weight_inputs,
+)
 
 __all__ = ["BLOCKED", "for_cpu", "modern", "tidy"]
 
@@ -32,7 +42,7 @@ BLOCKED = platform.machine().lower() in ("x86_64", "amd64")  # other processors'
 def for_cpu(proto: onnx.ModelProto) -> onnx.ModelProto:
     """`proto`, changed in place: equal in value, in a form that keeps the CPU's blocked layout."""
     tidy(proto)
-    graph = Graph(proto)
+    graph = GraphView(proto)
     for node in graph.nodes:
         if node.op_type == "PRelu":
             rewrite_prelu(graph, node)
@@ -49,25 +59,19 @@ def modern(proto: onnx.ModelProto) -> onnx.ModelProto:
     Its opset stays where ONNX's converter fails, or would move pixels: it takes the linear enlargement of opsets
     before 11 for that of later ones.
     """
-    opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    moved = opset < 11 and any(
-        node.op_type in ("Upsample", "Resize") and any(a.name == "mode" and a.s != b"nearest" for a in node.attribute)
+    version = opset(proto)
+    moved = version < 11 and any(
+        node.op_type in ("Upsample", "Resize") and attribute(node, "mode", "nearest") != "nearest"
         for node in proto.graph.node
     )
-    if opset < 13 and not moved:
+    if version < 13 and not moved:
         try:
             converted = onnx.version_converter.convert_version(proto, OPSET)
         except Exception:  # an operator that it does not know: whoever needs a later opset says so
             return proto
         converted.metadata_props.extend(p for p in proto.metadata_props if p not in converted.metadata_props)
         proto = converted
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in weights]
-    if len(inputs) < len(proto.graph.input):
-        del proto.graph.input[:]
-        proto.graph.input.extend(inputs)
-        proto.ir_version = max(proto.ir_version, 4)  # before that, weights had to be inputs
-    return proto
+    return without_weight_inputs(proto)
 
 
 def tidy(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -89,117 +93,54 @@ def tidy(proto: onnx.ModelProto) -> onnx.ModelProto:
         else:
             kept.append(node)
     if len(kept) < len(graph.node):
-        del graph.node[:]
-        graph.node.extend(kept)
+        put_nodes(graph, kept)
     return proto
 
 
-def constant_value(node: onnx.NodeProto) -> Array | None:
-    """The tensor of a Constant node, None if it holds anything else."""
-    return next((numpy_helper.to_array(a.t) for a in node.attribute if a.name == "value"), None)
-
-
-def has_graphs(proto: onnx.ModelProto) -> bool:
-    """True if a node holds a graph of its own, which may use any name of the outer one."""
-    return any(a.g.node or a.graphs for node in proto.graph.node for a in node.attribute)
-
-
-class Graph:
-    """A graph being rewritten: who makes and uses each tensor, and which nodes replace others."""
-
-    def __init__(self, proto: onnx.ModelProto) -> None:
-        self.proto = proto
-        self.nodes = list(proto.graph.node)  # held, because they are told apart by identity
-        self.weights = {tensor.name: tensor for tensor in proto.graph.initializer}
-        self.makers = {name: node for node in self.nodes for name in node.output}
-        self.users: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.nodes:
-            for name in node.input:
-                self.users.setdefault(name, []).append(node)
-        self._replaced: dict[int, list[onnx.NodeProto]] = {}
-        self._count = 0
-
-    def value(self, name: str) -> Array | None:
-        """The constant called `name` if it is float32, else None."""
-        tensor = self.weights.get(name)
-        if tensor is None or tensor.data_type != TensorProto.FLOAT:
+def channels(graph: GraphView, name: str) -> int | None:
+    """The channels of a value, found through what keeps their number; None if not found or not in blocks."""
+    while name in graph.makers:
+        node = graph.makers[name]
+        if node.op_type == "Conv":
+            kernel = graph.weights.get(node.input[1])
+            count = kernel.dims[0] if kernel is not None else 0
+            return count if count and count % BLOCK == 0 else None
+        if node.op_type not in ("Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Add", "Sub", "Mul", "Div"):
             return None
-        found: Array = numpy_helper.to_array(tensor)
-        return found
-
-    def constant(self, value: Array) -> str:
-        """A new float32 constant's name."""
-        name = self.name()
-        tensor = numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
-        self.proto.graph.initializer.append(tensor)
-        self.weights[name] = tensor
-        return name
-
-    def name(self) -> str:
-        """A name that nothing has."""
-        self._count += 1
-        return f"gansr_rewritten_{self._count}"
-
-    def channels(self, name: str) -> int | None:
-        """The channels of a tensor, found through what keeps their number; None if not found or not in blocks."""
-        while name in self.makers:
-            node = self.makers[name]
-            if node.op_type == "Conv":
-                weights = self.weights.get(node.input[1])
-                count = weights.dims[0] if weights is not None else 0
-                return count if count and count % BLOCK == 0 else None
-            if node.op_type not in ("Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Add", "Sub", "Mul", "Div"):
-                return None
-            made = [n for n in node.input if n in self.makers]
-            if not made:
-                return None
-            name = made[0]
-        return None
-
-    def replace(self, node: onnx.NodeProto, *nodes: onnx.NodeProto) -> None:
-        """Puts `nodes` where `node` is."""
-        self._replaced[id(node)] = list(nodes)
-        for new in nodes:
-            for name in new.output:
-                self.makers[name] = new
-
-    def finish(self) -> None:
-        """Carries the replacements out."""
-        if not self._replaced:
-            return
-        graph = self.proto.graph
-        nodes = [new for node in self.nodes for new in self._replaced.get(id(node), [node])]
-        copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-        del graph.node[:]
-        graph.node.extend(copies)
-        used = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-        left = [tensor for tensor in graph.initializer if tensor.name in used or has_graphs(self.proto)]
-        del graph.initializer[:]
-        graph.initializer.extend(left)
-        del graph.value_info[:]
+        made = [n for n in node.input if n in graph.makers]
+        if not made:
+            return None
+        name = made[0]
+    return None
 
 
-def depthwise(graph: Graph, source: str, target: str, factor: Array) -> onnx.NodeProto:
+def number(graph: GraphView, name: str) -> Array | None:
+    """The float32 constant called `name`, None if it is anything else."""
+    value = graph.array(name)
+    return value if value is not None and value.dtype == np.float32 else None
+
+
+def depthwise(graph: GraphView, source: str, target: str, factor: Array) -> onnx.NodeProto:
     """target = factor * source, channel by channel, as a convolution."""
     inputs = [source, graph.constant(factor.reshape(-1, 1, 1, 1))]
     return helper.make_node("Conv", inputs, [target], name=graph.name(), group=factor.size, kernel_shape=[1, 1])
 
 
-def rewrite_prelu(graph: Graph, node: onnx.NodeProto) -> None:
+def rewrite_prelu(graph: GraphView, node: onnx.NodeProto) -> None:
     """PRelu(x, s) = x + Relu((s - 1) x) where s <= 1, and x + (1 - s) Relu(-x) anywhere; LeakyRelu if s is one number.
 
     Follows from the definition (He et al. 2015, arXiv 1502.01852): x for x >= 0, s x below.
     """
-    slope = graph.value(node.input[1])
+    slope = number(graph, node.input[1])
     if slope is None:
         return
     source, target = node.input[0], node.output[0]
     if slope.size and np.all(slope == slope.flat[0]):
         graph.replace(node, helper.make_node("LeakyRelu", [source], [target], alpha=float(slope.flat[0])))
         return
-    channels = graph.channels(source)
+    count = channels(graph, source)
     per_channel = slope.ndim >= 3 and slope.shape[-2:] == (1, 1) and slope.size == slope.shape[-3]
-    if channels is None or not per_channel or slope.size != channels:
+    if count is None or not per_channel or slope.size != count:
         return
     slopes = slope.reshape(-1)
     below, rectified, scaled = graph.name(), graph.name(), graph.name()
@@ -220,18 +161,18 @@ def rewrite_prelu(graph: Graph, node: onnx.NodeProto) -> None:
         )
 
 
-def rewrite_scaling(graph: Graph, node: onnx.NodeProto) -> None:
+def rewrite_scaling(graph: GraphView, node: onnx.NodeProto) -> None:
     """The scaling of a residual block, c * (a + b) + x, with the multiplication as a convolution.
 
     ONNX Runtime itself takes the one behind a convolution into its weights.
     """
     for source, other in (node.input[:2], node.input[1::-1]):
-        value = graph.value(other)
+        value = number(graph, other)
         if value is None or value.size != 1 or source not in graph.makers:
             continue
-        users = graph.users.get(node.output[0], [])
-        channels = graph.channels(source)
-        if channels and graph.makers[source].op_type == "Add" and [user.op_type for user in users] == ["Add"]:
-            factor = np.full(channels, value.flat[0], np.float32)
+        users = graph.readers.get(node.output[0], [])
+        count = channels(graph, source)
+        if count and graph.makers[source].op_type == "Add" and [user.op_type for user in users] == ["Add"]:
+            factor = np.full(count, value.flat[0], np.float32)
             graph.replace(node, depthwise(graph, source, node.output[0], factor))
         return

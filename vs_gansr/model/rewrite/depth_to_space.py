@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from .graph_view import GraphView, attribute, forget_shapes
+
 __all__ = ["Shuffle", "take_out"]
 
 
@@ -20,7 +22,7 @@ __all__ = ["Shuffle", "take_out"]
 class Shuffle:
     """Depth-to-space of (1, C * block**2 or more, H, W) to (1, C, block * H, block * W), after ONNX's operator."""
 
-    block: int
+    block: int  # pixels a side that one place becomes
     column_row_depth: bool  # ONNX mode CRD; else DCR
     channels: int  # before, without any that only fill up
 
@@ -44,47 +46,44 @@ def take_out(proto: onnx.ModelProto) -> Shuffle | None:
 
     Returns what was taken out, or None, the graph untouched, where there is nothing to take.
     """
-    graph = proto.graph
-    makers = {name: node for node in graph.node for name in node.output}
-    last = makers.get(graph.output[0].name)
+    view = GraphView(proto)
+    end = proto.graph.output[0]
+    last = view.makers.get(end.name)
     if last is None or last.op_type != "DepthToSpace":
         return None
-    said = {attribute.name: attribute for attribute in last.attribute}
-    mode, block = said["mode"].s if "mode" in said else b"DCR", said["blocksize"].i if "blocksize" in said else 0
-    if mode not in (b"DCR", b"CRD") or block < 1:  # damaged; ONNX Runtime says so
+    mode, block = attribute(last, "mode", "DCR"), attribute(last, "blocksize", 0)
+    if mode not in ("DCR", "CRD") or block < 1:  # damaged; ONNX Runtime says so
         return None
-    source = last.input[0]
-    channels = _cut(graph, makers, source)
-    removed = [last]
+    removed, source = [last], last.input[0]
+    channels = channels_cut(view, source)
     if channels is not None:
-        cut = makers[source]
-        removed.append(cut)
-        source = cut.input[0]
-    elif (channels := _channels(proto, source)) is None:
+        removed.append(view.makers[source])
+        source = removed[-1].input[0]
+    elif (channels := channels_inferred(proto, source)) is None:
         return None
-    if any(source in node.input for node in graph.node if node not in removed) or source not in makers:
+    if source not in view.makers or any(node not in removed for node in view.readers[source]):
         return None
     for node in removed:
-        graph.node.remove(node)
-    graph.output[0].name = source
-    graph.output[0].type.tensor_type.ClearField("shape")
-    return Shuffle(block, mode == b"CRD", channels)
+        view.replace(node)
+    view.finish()
+    end.name = source
+    forget_shapes(proto.graph)
+    return Shuffle(block, mode == "CRD", channels)
 
 
-def _cut(graph: onnx.GraphProto, makers: dict[str, onnx.NodeProto], name: str) -> int | None:
+def channels_cut(view: GraphView, name: str) -> int | None:
     """The channels kept, if `name` is made by a slice of the first channels."""
-    node = makers.get(name)
+    node = view.makers.get(name)
     if node is None or node.op_type != "Slice" or len(node.input) != 4:
         return None
-    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer if t.name in node.input}
-    if len(constants) != 3:
+    begin, end, axis = (view.array(n) for n in node.input[1:])
+    if begin is None or end is None or axis is None:
         return None
-    begin, end, axis = (constants[n].tolist() for n in node.input[1:])
-    return int(end[0]) if (begin, axis) == ([0], [1]) and end[0] > 0 else None
+    return int(end[0]) if (begin.tolist(), axis.tolist()) == ([0], [1]) and end[0] > 0 else None
 
 
-def _channels(proto: onnx.ModelProto, name: str) -> int | None:
-    """The number of channels of a tensor, by shape inference."""
+def channels_inferred(proto: onnx.ModelProto, name: str) -> int | None:
+    """The number of channels of a value, by shape inference."""
     inferred = onnx.shape_inference.infer_shapes(proto)
     for value in inferred.graph.value_info:
         if value.name == name:

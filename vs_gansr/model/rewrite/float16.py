@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
-from collections.abc import Iterator
-from graphlib import TopologicalSorter
-from itertools import count
 
 import numpy as np
 import onnx
@@ -20,6 +16,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from ...errors import ModelError, one_line
+from .graph_view import attribute, copied, inputs, name_nodes, sort_nodes, weights
 
 __all__ = ["convert", "is_half", "overflowing"]
 
@@ -39,7 +36,7 @@ def convert(proto: onnx.ModelProto, peak: float = 1.0, keep: frozenset[str] | No
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    copy = named(proto)
+    copy = name_nodes(copied(proto))
     if keep is None:
         keep = overflowing(copy, peak)
     try:
@@ -49,25 +46,13 @@ def convert(proto: onnx.ModelProto, peak: float = 1.0, keep: frozenset[str] | No
             f"the model cannot be put into half precision: {one_line(error)}; use precision fp32"
         ) from error
     rejoin(halved.graph)
-    order(halved.graph)
+    sort_nodes(halved.graph)  # the converter appends its casts at the end
     return halved
 
 
 def is_half(proto: onnx.ModelProto) -> bool:
     """True if the network's weights are float16 already."""
     return any(tensor.data_type == TensorProto.FLOAT16 and len(tensor.dims) == 4 for tensor in proto.graph.initializer)
-
-
-def named(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which every node has a name of its own, so that it can be spoken of."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    taken = Counter(node.name for node in copy.graph.node)
-    numbers = count()
-    for node in copy.graph.node:
-        if not node.name or taken[node.name] > 1:
-            node.name = next(name for n in numbers if (name := f"{node.op_type}_{n}") not in taken)
-    return copy
 
 
 def overflowing(proto: onnx.ModelProto, peak: float = 1.0) -> frozenset[str]:
@@ -85,16 +70,15 @@ def overflowing(proto: onnx.ModelProto, peak: float = 1.0) -> frozenset[str]:
 
 
 def largest(tensor: onnx.TensorProto) -> float:
+    """The largest absolute value of a weight."""
     return float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0))
 
 
 def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
     """The largest absolute value of every float activation over two pictures: noise, and black and white dots."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(proto)
+    probe = copied(proto)
     graph = probe.graph
-    weights = {tensor.name for tensor in graph.initializer}
-    [entry] = [value for value in graph.input if value.name not in weights]
+    [entry] = inputs(graph)
     dims = [
         d.dim_value if d.dim_value > 0 else side  # some exporters write -1 for free
         for d, side in zip(entry.type.tensor_type.shape.dim, (1, 3, PROBE, PROBE), strict=False)
@@ -108,12 +92,12 @@ def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
     options.intra_op_num_threads = 1
     found: dict[str, float] = {}
     try:
-        known = {value.name for value in graph.output}
+        known = {value.name for value in graph.output} | weights(graph).keys()
         inferred = onnx.shape_inference.infer_shapes(probe).graph.value_info
         graph.output.extend(
             helper.make_tensor_value_info(value.name, TensorProto.FLOAT, None)
             for value in inferred
-            if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in known | weights
+            if value.type.tensor_type.elem_type == TensorProto.FLOAT and value.name not in known
         )
         session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names = [value.name for value in session.get_outputs()]
@@ -132,13 +116,15 @@ def rejoin(graph: onnx.GraphProto) -> None:
     before = {
         node.output[0]: node.input[0]
         for node in graph.node
-        if node.op_type == "Cast" and _target(node) == TensorProto.FLOAT16 and node.name.endswith("_cast_to_fp16_node")
+        if node.op_type == "Cast"
+        and attribute(node, "to") == TensorProto.FLOAT16
+        and node.name.endswith("_cast_to_fp16_node")
     }
     kept = {value.name for value in graph.output}
     instead = {
         node.output[0]: before[node.input[0]]
         for node in graph.node
-        if node.op_type == "Cast" and _target(node) == TensorProto.FLOAT and node.input[0] in before
+        if node.op_type == "Cast" and attribute(node, "to") == TensorProto.FLOAT and node.input[0] in before
     }
     for node in graph.node:
         for i, name in enumerate(node.input):
@@ -148,28 +134,3 @@ def rejoin(graph: onnx.GraphProto) -> None:
     dead = [node for node in graph.node if node.op_type == "Cast" and not used & set(node.output)]
     for node in dead:
         graph.node.remove(node)
-
-
-def order(graph: onnx.GraphProto) -> None:
-    """Puts every node behind those it reads from, as ONNX wants it: the converter appends its casts at the end."""
-    nodes = list(graph.node)
-    makers = {name: i for i, node in enumerate(nodes) for name in node.output}
-    sorter: TopologicalSorter[int] = TopologicalSorter()
-    for i, node in enumerate(nodes):
-        sorter.add(i, *sorted({makers[name] for name in reads(node) if name in makers}))
-    ordered = [nodes[i] for i in sorter.static_order()]
-    del graph.node[:]
-    graph.node.extend(ordered)
-
-
-def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Names of the values a node reads, those its subgraphs take from around them included."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                yield from reads(inner)
-
-
-def _target(node: onnx.NodeProto) -> int:
-    return next((a.i for a in node.attribute if a.name == "to"), 0)

@@ -13,9 +13,8 @@ depth-to-space.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,9 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...errors import ModelError
+from .. import metadata
+from ..metadata import Metadata
+from .graph_view import GraphView, attribute, inputs, name_nodes
 
 __all__ = ["align_channels", "quantise"]
 
@@ -39,9 +41,11 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]]) -> bytes:
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     proto = onnx.load_model_from_string(data)
-    name = next((value.name for value in proto.graph.input), "input")
-    beside = [node.name for node in name_nodes(proto) if node.op_type == "Conv" and is_beside(proto, node)]
-    inner = [n.name for n in proto.graph.node if n.op_type == "Conv" and n.name not in beside]
+    name = next((value.name for value in inputs(proto.graph)), "input")
+    view = GraphView(name_nodes(proto))
+    convolutions = [node for node in view.nodes if node.op_type == "Conv"]
+    beside = [node.name for node in convolutions if is_beside(view, node)]
+    inner = [node.name for node in convolutions if node.name not in beside]
     if not inner:
         raise ModelError("the model has no convolutions between input and output to quantise")
     align_channels(proto)
@@ -63,8 +67,9 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]]) -> bytes:
             calibrate_method=CalibrationMethod.MinMax,
         )
         made = onnx.load(str(target))
-    said = {prop.key: prop.value for prop in proto.metadata_props} | {"gansr.precision": "int8"}
-    helper.set_model_props(made, said)
+    del made.metadata_props[:]
+    made.metadata_props.extend(proto.metadata_props)
+    metadata.write(made, Metadata(precision="int8"))
     result: bytes = made.SerializeToString()
     return result
 
@@ -90,22 +95,10 @@ class Pictures:
         """Pictures are taken one by one in any case."""
 
 
-def name_nodes(proto: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """The graph's nodes, each with a name of its own."""
-    for index, node in enumerate(proto.graph.node):
-        node.name = node.name or f"{node.op_type}_{index}"
-    return list(proto.graph.node)
-
-
-def is_beside(proto: onnx.ModelProto, conv: onnx.NodeProto) -> bool:
+def is_beside(view: GraphView, conv: onnx.NodeProto) -> bool:
     """True for a convolution with no other before it and none after it."""
-    makers = {out: node for node in proto.graph.node for out in node.output}
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in proto.graph.node:
-        for name in node.input:
-            users.setdefault(name, []).append(node)
 
-    def clear(names: Iterable[str], step: Any) -> bool:
+    def clear(names: Iterable[str], step: Callable[[str], list[onnx.NodeProto]]) -> bool:
         """True if the walk from `names` meets nothing but operators that compute no features."""
         waiting = list(names)
         while waiting:
@@ -116,10 +109,10 @@ def is_beside(proto: onnx.ModelProto, conv: onnx.NodeProto) -> bool:
         return True
 
     def before(name: str) -> list[onnx.NodeProto]:
-        return [makers[name]] if name in makers else []
+        return [view.makers[name]] if name in view.makers else []
 
     def after(name: str) -> list[onnx.NodeProto]:
-        return users.get(name, [])
+        return view.readers.get(name, [])
 
     return clear(conv.input[:1], before) and clear(conv.output, after)
 
@@ -127,65 +120,58 @@ def is_beside(proto: onnx.ModelProto, conv: onnx.NodeProto) -> bool:
 def align_channels(proto: onnx.ModelProto) -> None:
     """Fills the channels of the first convolution's input to a multiple of 4, and of those before a final
     depth-to-space to a multiple of 16, with zeros. The function stays the same."""
-    graph = proto.graph
-    del graph.value_info[:]  # what it says of the channels is about to be wrong
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    _pad_first(proto, weights)
-    shuffle = graph.node[-1]
+    view = GraphView(proto)
+    fill_first(view)
+    fill_last(view)
+    view.finish()
+    del proto.graph.value_info[:]  # what it says of the channels is wrong now
+
+
+def fill_first(view: GraphView) -> None:
+    """Fills the input of the only convolution at the beginning, behind a Clip if there is one."""
+    name = view.graph.input[0].name
+    name = next((node.output[0] for node in view.readers.get(name, []) if node.op_type == "Clip"), name)
+    first = [n for n in view.readers.get(name, []) if n.op_type == "Conv" and not is_beside(view, n)]
+    missing = -view.weights[first[0].input[1]].dims[1] % INPUT_STEP if len(first) == 1 else 0
+    if not missing or attribute(first[0], "group", 1) != 1:
+        return
+    pad_weight(view, first[0].input[1], 1, missing)
+    filled = view.name("filled")
+    amounts = view.constant([0, 0, 0, 0, 0, missing, 0, 0], np.int64)
+    pad = helper.make_node("Pad", [name, amounts], [filled], name=filled, mode="constant")
+    view.replace(first[0], pad, first[0])
+    first[0].input[0] = filled
+
+
+def fill_last(view: GraphView) -> None:
+    """Fills the output of the convolutions whose sum the final depth-to-space takes, and cuts it off again."""
+    shuffle = view.nodes[-1]
     if shuffle.op_type != "DepthToSpace":
         return
     convs, waiting = [], [shuffle.input[0]]
-    while waiting:  # everything the shuffled tensor is the sum of
-        name = waiting.pop()
-        node = next((n for n in graph.node if name in n.output), None)
-        if node is not None and node.op_type == "Add" and not set(node.input) & set(weights):
+    while waiting:
+        node = view.makers.get(waiting.pop())
+        if node is not None and node.op_type == "Add" and not set(node.input) & view.weights.keys():
             waiting += node.input
-        elif node is not None and node.op_type == "Conv" and len(node.input) == 3 and not _attribute(node, "group", 1):
+        elif node is not None and node.op_type == "Conv" and len(node.input) == 3 and attribute(node, "group", 1) == 1:
             convs.append(node)
         else:
             return
-    channels = weights[convs[0].input[1]].dims[0]
+    channels = view.weights[convs[0].input[1]].dims[0]
     missing = -channels % OUTPUT_STEP
     if not missing:
         return
     for conv in convs:
-        for index in (1, 2):
-            tensor = weights[conv.input[index]]
-            values = numpy_helper.to_array(tensor)
-            edges = [(0, missing)] + [(0, 0)] * (values.ndim - 1)
-            tensor.CopyFrom(numpy_helper.from_array(np.pad(values, edges), tensor.name))
-    for label, number in (("from", 0), ("to", channels), ("axis", 1)):
-        graph.initializer.append(numpy_helper.from_array(np.array([number], np.int64), f"cut_{label}"))
-    cut = helper.make_node(
-        "Slice", [shuffle.input[0], "cut_from", "cut_to", "cut_axis"], ["cut_channels"], name="cut_channels"
-    )
-    shuffle.input[0] = "cut_channels"
-    graph.node.insert(len(graph.node) - 1, cut)
+        for name in conv.input[1:]:
+            pad_weight(view, name, 0, missing)
+    cut = view.name("cut")
+    bounds = [view.constant([place], np.int64) for place in (0, channels, 1)]
+    view.replace(shuffle, helper.make_node("Slice", [shuffle.input[0], *bounds], [cut], name=cut), shuffle)
+    shuffle.input[0] = cut
 
 
-def _pad_first(proto: onnx.ModelProto, weights: dict[str, onnx.TensorProto]) -> None:
-    graph = proto.graph
-    name, place = graph.input[0].name, 0
-    for index, node in enumerate(graph.node):
-        if node.op_type == "Clip" and node.input[0] == name:  # before a body that is to see [0, 1] only
-            name, place = node.output[0], index + 1
-            break
-    readers = [n for n in graph.node if n.op_type == "Conv" and n.input[0] == name]
-    first = [n for n in readers if not is_beside(proto, n)]
-    missing = -weights[first[0].input[1]].dims[1] % INPUT_STEP if len(first) == 1 else 0
-    if not missing or _attribute(first[0], "group", 1):
-        return
-    tensor = weights[first[0].input[1]]
-    values = numpy_helper.to_array(tensor)
-    tensor.CopyFrom(numpy_helper.from_array(np.pad(values, [(0, 0), (0, missing), (0, 0), (0, 0)]), tensor.name))
-    edges = np.array([0, 0, 0, 0, 0, missing, 0, 0], np.int64)
-    graph.initializer.append(numpy_helper.from_array(edges, "empty_channels"))
-    graph.node.insert(
-        place, helper.make_node("Pad", [name, "empty_channels"], ["filled_input"], name="filled_input", mode="constant")
-    )
-    first[0].input[0] = "filled_input"
-
-
-def _attribute(node: onnx.NodeProto, name: str, usual: int) -> int:
-    """The attribute's distance from its usual value."""
-    return next((attribute.i - usual for attribute in node.attribute if attribute.name == name), 0)
+def pad_weight(view: GraphView, name: str, axis: int, missing: int) -> None:
+    """Appends `missing` zeros to a constant along `axis`."""
+    values = numpy_helper.to_array(view.weights[name])
+    edges = [(0, missing if a == axis else 0) for a in range(values.ndim)]
+    view.set_array(name, np.pad(values, edges))

@@ -1,0 +1,24 @@
+"""Owns where things lie: the checkout, the material beside it, what is kept between runs."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout."""
+
+SHARED = ROOT.parent / "shared"
+"""Material beside the checkout: clips, stills, other people's networks. May be missing."""
+
+CLIPS = SHARED / "data" / "eval" / "clips"
+"""The evaluation clips that every figure so far was taken on."""
+
+FILMED = SHARED / "data" / "eval" / "filmed"
+"""More of them, all filmed; lossy files, to be halved before use."""
+
+STILLS = SHARED / "data" / "eval" / "stills"
+"""Evaluation stills, lossless."""
+
+RECIPES = ROOT / "scripts" / "recipes"
+"""One TOML file for each model that is trained here."""
+
+CACHE = ROOT / ".cache" / "evaluate"
+"""Where the evaluation keeps what it computed, keyed by content."""

@@ -1,0 +1,118 @@
+"""Shows methods to people who do not know which is which.
+
+Sheets of 300 % crops, methods in random order, the reference last, and one page to rank them in; the key lies beside
+the folder, not in it. `ranking` counts what people prefer.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import random
+import string
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.quality import texture
+from benchmarks.quality.methods import Method
+from benchmarks.quality.metrics import luma
+from benchmarks.quality.prepare import Case
+from benchmarks.sheets import Box, Tile, crop, rgb, richest, sheet, slopes
+
+CROP = (160, 120)
+"""Width and height of a crop in pixels of the reference."""
+COLUMNS = 4
+REFERENCE = "reference"
+PAGE = Path(__file__).with_name("blind.html")
+"""The page, with PLACE where the crops go."""
+PLACE = "/*SHEETS*/[]"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What one sheet shows."""
+
+    case: Case
+    shows: str
+    """What there is most of: texture, edges or flats."""
+    box: Box
+
+
+def places(case: Case) -> list[Place]:
+    """The windows of the middle frame's reference with most texture, most edges, and most that is smooth but not
+    empty; fewer where the picture has no room for three."""
+    plane = luma(case.load_reference()[case.frames // 2])[0]
+    found = texture.regions(plane)
+    smooth = found.flat & (texture.fine(plane) ** 2 > 0.01)
+    weights = {"texture": found.texture.astype(np.float32), "edges": found.edge * slopes(plane), "flats": smooth * 1.0}
+    chosen: list[Place] = []
+    for shows, weight in weights.items():
+        box = richest(weight, CROP, [place.box for place in chosen])
+        if box is not None:
+            chosen.append(Place(case, shows, box))
+    return chosen
+
+
+def write(folder: Path, cases: Sequence[Case], methods: Sequence[Method], seed: int | None = None) -> Path:
+    """Write `folder`/index.html, a PNG for each sheet and, beside the folder, its key; the page's path.
+
+    Sheets and the methods on them are in random order, another each time unless `seed` is given. Raises ValueError for
+    fewer than two methods or more than there are letters, and FileExistsError where the key is there already: people
+    may have its sheets.
+    """
+    if not 2 <= len(methods) <= len(string.ascii_uppercase):
+        raise ValueError(f"blind: {len(methods)} methods cannot be ranked; name 2 to {len(string.ascii_uppercase)}")
+    key = key_of(folder)
+    if key.exists():
+        raise FileExistsError(f"blind: {key} is there already; name another folder or remove it")
+    order = random.Random(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = [place for case in cases for place in places(case)]
+    order.shuffle(shown)
+    keys: dict[str, Any] = {}
+    sheets = []
+    for number, place in enumerate(shown, 1):
+        shuffled = order.sample(list(methods), len(methods))
+        letters = dict(zip(string.ascii_uppercase, shuffled, strict=False))
+        crops = crops_of(place, shuffled)
+        name = f"{number:02}"
+        labels = [*letters, REFERENCE]
+        tiles = [Tile(label, enlarged) for label, (_, enlarged) in zip(labels, crops, strict=True)]
+        sheet(tiles, COLUMNS).save(folder / f"{name}.png")
+        sheets.append(
+            {"name": name, "crops": {label: _url(small) for label, (small, _) in zip(labels, crops, strict=True)}}
+        )
+        keys[name] = {
+            "clip": place.case.clip, "condition": f"{place.case.preparation} {place.case.condition}",
+            "shows": place.shows, "box": place.box, "methods": {at: method.name for at, method in letters.items()},
+        }  # fmt: skip
+    page = folder / "index.html"
+    page.write_text(PAGE.read_text(encoding="utf-8").replace(PLACE, json.dumps(sheets)), encoding="utf-8")
+    key.write_text(json.dumps({"sheets": keys}, indent=1) + "\n")
+    return page
+
+
+def key_of(folder: Path) -> Path:
+    """Where the key to a folder's sheets is."""
+    return folder.with_name(f"{folder.name}-key.json")
+
+
+def crops_of(place: Place, methods: Sequence[Method]) -> list[tuple[Image.Image, Image.Image]]:
+    """Each method's crop and the reference's, as it is and enlarged."""
+    middle = place.case.frames // 2
+    low, reference = place.case.load_source()[middle], place.case.load_reference()[middle]
+    frames = [rgb(method.upscale(low, place.case.factor), 0) for method in methods]
+    frames.append(rgb(reference, 0))
+    return [(frame.crop(place.box), crop(frame, place.box, reference.width)) for frame in frames]
+
+
+def _url(picture: Image.Image) -> str:
+    data = io.BytesIO()
+    picture.save(data, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()

@@ -1,0 +1,153 @@
+"""Command line of the evaluation: quality of resizers, other people's networks and models of this project.
+
+    scripts/evaluate                              all of models/ at scale 2, preparations A, B and C
+    scripts/evaluate fast-2x runs/x.onnx --preparations A
+    scripts/evaluate runs/x.onnx --quick          two clips, eight frames: feedback while training
+    scripts/evaluate --strips strips/             and a picture of enlarged crops per clip and condition
+    scripts/evaluate general-2x --blind sheets/   nothing measured: sheets for people to rank, sheets-key.json beside
+    scripts/evaluate --tally sheets-key.json ranking.json other.json
+
+The table goes to stdout as Markdown, everything measured to a JSON file, progress to stderr. What was computed is
+kept in .cache/evaluate, keyed by content, so that a repeated run only measures what is new. What each measure says:
+docs/measures.md.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.paths import CACHE, CLIPS, FILMED, SHARED, STILLS
+from benchmarks.quality import blind, methods, ranking, strips, table
+from benchmarks.quality.methods import Method
+from benchmarks.quality.prepare import PREPARATIONS, Case, Footage, Preparation, material, prepare
+from benchmarks.quality.score import best_unsharp, say, score
+from benchmarks.quality.store import Store
+from benchmarks.quality.suites import COLORVIDEOVDP, FIDELITY, TEXTURE
+from vs_gansr.errors import ModelError
+from vs_gansr.model import library as models
+
+QUICK_CLIPS = ("blocks", "juggle")
+QUICK_FRAMES = 8
+MATERIAL = {"clips": (CLIPS, False), "filmed": (FILMED, True), "stills": (STILLS, False)}
+"""Folders by name, and whether their files are lossy and halved before use."""
+PSNR_TWIN = "-psnr"
+"""What the name of a model's twin without an adversary ends with."""
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("models", nargs="*", metavar="MODEL", help="name in models/ or .onnx file; default: models/*.onnx")
+    add("--preparations", default="A,B,C", metavar="LIST", help="of A, B, C; default: all")
+    add("--scale", type=int, choices=(2, 4), default=2, help="how much smaller the input is made")
+    add("--material", default="clips,filmed", metavar="LIST",
+        help="of clips, filmed, stills (in ../shared/data/eval) and folders of videos and pictures; default: "
+             "%(default)s; docs/models.md has the figures of clips")  # fmt: skip
+    add("--anchors", type=Path, default=SHARED / "anchors", metavar="FOLDER", help="networks to compare with")
+    add("--chroma", action="store_true", help="also the models' luma with the chroma of Lanczos")
+    add("--no-anchors", action="store_true", help="leave them out")
+    add("--cvvdp", action="store_true", help="also ColorVideoVDP, some minutes a clip; needs the extra [cvvdp]")
+    add("--quick", action="store_true",
+        help=f"{QUICK_FRAMES} frames of {' and '.join(QUICK_CLIPS)} (of the first two files elsewhere)")  # fmt: skip
+    add("--fresh", action="store_true", help="measure the named models again, whatever is kept")
+    add("--strips", type=Path, metavar="FOLDER", help="write a PNG of 300 %% crops per clip and condition")
+    add("--blind", type=Path, metavar="FOLDER", help="write sheets and a page to rank methods unseen, and stop")
+    add("--tally", type=Path, nargs="+", metavar="FILE", help="the key of --blind and rankings: count them, and stop")
+    add("--json", type=Path, metavar="FILE", help="default: .cache/evaluate/latest.json")
+    add("--cache", type=Path, default=CACHE, metavar="FOLDER", help="where results are kept")
+    return parser.parse_args(argv)
+
+
+def chosen(names: Sequence[str], scale: int, twins: bool = False) -> list[Method]:
+    """The models named, or all shipped ones (int8 twins too) of `scale`; with `twins`, their twins without an adversary
+    where they have one. Raises ModelError for an unknown name."""
+    if not names:
+        shipped = [name for name in models.shipped() if models.load(name).spec.scale == scale]
+        names = [twin for name in shipped for twin in (name, f"{name}.int8")[: 1 + models.has_twin(name)]]
+    if twins:
+        names = [*names, *(f"{name}{PSNR_TWIN}" for name in names if f"{name}{PSNR_TWIN}" in models.shipped())]
+        names = list(dict.fromkeys(name for name in names if not name.endswith(".int8")))
+    found = []
+    for name in names:
+        stem = name.removesuffix(".int8")
+        path = models.load(stem, "int8").path if stem != name else models.find(name)
+        label = path.stem if sum(Path(other).stem == Path(name).stem for other in names) == 1 else name
+        found.append(methods.ours(label, path.resolve()))
+    return found
+
+
+def anchors(folder: Path, wanted: bool) -> list[Method]:
+    """Other people's networks, where they are wanted and there."""
+    files = sorted(folder.glob("*.onnx")) if wanted else []
+    if wanted and not files:
+        say(f"no networks in {folder}: the table has no anchors")
+    return [methods.anchor(file) for file in files]
+
+
+def footage(what: str, quick: bool) -> list[Footage]:
+    """The files of a list as in --material. Raises FileNotFoundError for a folder without any."""
+    found = [piece for name in what.split(",") for piece in material(*MATERIAL.get(name, (Path(name), False)))]
+    return ([piece for piece in found if piece.path.stem in QUICK_CLIPS] or found)[:2] if quick else found
+
+
+def measure(options: argparse.Namespace, preparations: Sequence[Preparation], mine: list[Method]) -> None:
+    """Measure, print the tables, write strips and the JSON file."""
+    store, others = Store(options.cache), anchors(options.anchors, not options.no_anchors)
+    suites = (FIDELITY, TEXTURE, *([COLORVIDEOVDP] if options.cvvdp else []))
+    results = []
+    for preparation in preparations:
+        cases = prepared(store, options, preparation)
+        unsharp = best_unsharp(store, cases)
+        field = [*methods.resizers(), methods.sharpened_lanczos(unsharp), *methods.masks(), *others, *mine]
+        rows = [
+            score(store, case, method, suites, options.fresh and method in mine) for method in field for case in cases
+        ]
+        results.append(table.Result(preparation, options.scale, str(unsharp), tuple(rows), suites))
+        if options.strips:
+            for case in cases:
+                say(f"wrote {strips.write(options.strips, case, field)}")
+    print(table.markdown(results))
+    table.write_json(options.json or options.cache / "latest.json", results)
+
+
+def show(options: argparse.Namespace, preparations: Sequence[Preparation], mine: list[Method]) -> None:
+    """Write what people are to rank: always with Lanczos, the masks and the other networks."""
+    store, others = Store(options.cache), anchors(options.anchors, not options.no_anchors)
+    cases = [case for preparation in preparations for case in prepared(store, options, preparation)]
+    sharpened = [methods.sharpened_lanczos(best_unsharp(store, cases)), *methods.masks()]
+    page = blind.write(options.blind, cases, [methods.resizers()[1], *sharpened, *others, *mine])
+    say(f"wrote {page} and, for nobody who ranks, {blind.key_of(options.blind)}")
+
+
+def prepared(store: Store, options: argparse.Namespace, preparation: Preparation) -> list[Case]:
+    """The cases that the options ask for."""
+    sources = footage(options.material, options.quick)
+    return prepare(store, sources, preparation, options.scale, QUICK_FRAMES if options.quick else None)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `scripts/evaluate`; 0 when all was measured, 2 with one line on stderr for what cannot be."""
+    options = arguments(argv)
+    try:
+        if options.tally:
+            print(ranking.tally(options.tally[0], options.tally[1:]))
+            return 0
+        preparations = [PREPARATIONS[name] for name in options.preparations.split(",")]
+        mine = chosen(options.models, options.scale, bool(options.blind))
+        if options.chroma:
+            mine += [methods.colourless(method) for method in mine]
+        (show if options.blind else measure)(options, preparations, mine)
+    except KeyError as error:
+        say(f"evaluate: preparation {error} is unknown; use some of {','.join(PREPARATIONS)}")
+        return 2
+    except (ModelError, OSError, ValueError) as error:
+        say(f"evaluate: {error}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

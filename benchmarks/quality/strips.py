@@ -1,0 +1,32 @@
+"""Draws what the numbers speak of: one detail of a clip, enlarged, by every method side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.quality.methods import Method
+from benchmarks.quality.metrics import luma
+from benchmarks.quality.prepare import Case
+from benchmarks.sheets import Tile, crop, rgb, richest, sheet, slopes
+
+CROP = (128, 96)
+"""Width and height of the detail in pixels of the reference, multiples of 8."""
+COLUMNS = 4
+
+
+def write(folder: Path, case: Case, methods: Sequence[Method]) -> Path:
+    """Writes `<clip>-<preparation>-<condition>.png`: input, every method, reference, from the middle frame.
+
+    The detail is the window of the reference with the largest mean gradient.
+    """
+    middle = case.frames // 2
+    low, reference = case.load_source()[middle], case.load_reference()[middle]
+    box = richest(slopes(luma(reference)[0]), CROP)
+    assert box is not None  # nothing is taken
+    clips = {"input": low, **{method.name: method.upscale(low, case.factor) for method in methods}}
+    clips["reference"] = reference
+    tiles = [Tile(name, crop(rgb(clip, 0), box, reference.width)) for name, clip in clips.items()]
+    folder.mkdir(parents=True, exist_ok=True)
+    scale = f"-{case.factor}x" if case.factor != 2 else ""
+    path = folder / f"{case.clip}-{case.preparation}-{case.condition}{scale}.png"
+    sheet(tiles, min(COLUMNS, len(tiles))).save(path)
+    return path

@@ -1,0 +1,198 @@
+"""Owns what is measured without VapourSynth, on planes of noise.
+
+engine   planes in host memory to planes in host memory
+bound    our graph on planes that stay on the device: no copies
+torch    the bare network in PyTorch, channels last, on a picture that stays on the device
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.speed.contestants import MIB, STREAMS, rate, used
+from benchmarks.speed.job import Measured, SpeedJob
+from vs_gansr.engine import cuda_engine, probe, providers
+from vs_gansr.engine.base import EngineKey, cpu_threads
+from vs_gansr.engine.cuda_engine import CudaEngine
+from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.engine.cuda_stream import CudaStream, Slot, Transfers, gate
+from vs_gansr.engine.planes import Plane
+from vs_gansr.model import library
+from vs_gansr.model.spec import Model
+
+__all__ = ["ALONE", "chosen", "noise"]
+
+type Caller = Generator[None]
+
+
+def chosen(job: SpeedJob) -> tuple[Model, EngineKey]:
+    """The model and the key of its engine, with the job's options."""
+    model = probe.describe(library.load(job.model))
+    known = {field.name for field in fields(CudaOptions)}
+    key = EngineKey(
+        digest=model.spec.digest,
+        provider=providers.full_name(job.provider),
+        device_id=job.device_id,
+        precision=job.precision,
+        width=job.width,
+        height=job.height,
+        streams=job.num_streams or STREAMS,
+        threads=cpu_threads(),
+        cuda=CudaOptions(**{name: value for name, value in job.options.items() if name in known}),
+    )
+    return model, key
+
+
+def noise(channels: int, width: int, height: int, seed: int) -> list[Plane]:
+    """Planes of 0 to 1, none like another."""
+    return list(np.random.default_rng(seed).random((channels, height, width), np.float32))
+
+
+def engine(job: SpeedJob) -> Measured:
+    model, key = chosen(job)
+    spec = model.spec
+    before = used(job)
+    begin = time.perf_counter()
+    made = CudaEngine(model, key)
+    pictures = [noise(spec.inputs, job.width, job.height, seed) for seed in range(4)]
+    first_ms = 1000 * (time.perf_counter() - begin)
+
+    def caller(i: int) -> Caller:
+        out = noise(spec.channels, spec.scale * job.width, spec.scale * job.height, 0)
+        for n in itertools.count(i):
+            made.run(pictures[n % len(pictures)], out)
+            yield
+
+    fps = at_once(job, [caller(i) for i in range(key.streams + key.cuda.spare)])
+    result: Measured = {"fps": fps, "first_ms": first_ms, "memory_mib": (used(job) - before) / MIB}
+    result["graph"] = made.options.graph and job.provider == "CUDA"
+    made.close()
+    return result
+
+
+class Resident(CudaStream):
+    """A stream whose picture is on the device already and whose result stays there."""
+
+    def fill(self, transfers: Transfers, picture: Sequence[Plane]) -> None:
+        """Puts the picture there."""
+        slot = Slot(self.device, transfers, self.options.pinned)
+        for place, plane in zip(slot.inputs, picture, strict=True):
+            np.copyto(place, plane)
+        self.device.upload(self.memory[0], slot.upload, self.handle)
+        self.device.wait(self.handle, False)
+        slot.close(self.device)
+
+    def compute(self) -> None:
+        """Runs the network once."""
+        assert self.session is not None
+        with gate.shared():
+            self.session.run_with_iobinding(self.binding, self._run_options)
+            self.device.wait(self.handle, self.options.block)
+
+
+def bound(job: SpeedJob) -> Measured:
+    model, key = chosen(job)
+    place, make = cuda_engine.place_of(key), cuda_engine.session_maker(model, key)
+    transfers = Transfers(model.spec, key.width, key.height)
+    before = used(job)
+    picture = noise(model.spec.inputs, job.width, job.height, 0)
+
+    def caller() -> Caller:
+        with place.current():
+            stream = Resident(place, key.cuda)
+            try:
+                stream.open(transfers, make)
+                stream.fill(transfers, picture)
+                while True:
+                    stream.compute()
+                    yield
+            finally:
+                stream.close()
+
+    fps = at_once(job, [caller() for _ in range(key.streams)])
+    return {"fps": fps, "memory_mib": (used(job) - before) / MIB}
+
+
+def at_once(job: SpeedJob, callers: list[Caller]) -> float:
+    """Steps a second of all callers together, each on a thread of its own; opening and warming up do not count."""
+    counts = [0] * len(callers)
+    go, stop = threading.Barrier(len(callers) + 1), threading.Event()
+    failed: list[BaseException] = []
+
+    def drive(i: int) -> None:
+        try:
+            for _ in range(3):
+                next(callers[i])
+            go.wait()
+            while not stop.is_set():
+                next(callers[i])
+                counts[i] += 1
+            callers[i].close()  # on the thread that its device memory belongs to
+        except BaseException as error:
+            failed.append(error)
+            go.abort()
+
+    threads = [threading.Thread(target=drive, args=(i,), daemon=True) for i in range(len(callers))]
+    for thread in threads:
+        thread.start()
+    try:
+        go.wait()
+    except threading.BrokenBarrierError:
+        raise failed[0] from None
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < job.seconds or sum(counts) < 3:
+        if failed:
+            raise failed[0]
+        time.sleep(0.01)
+    fps = sum(counts) / (time.perf_counter() - begin)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return fps
+
+
+def pytorch(job: SpeedJob) -> Measured:
+    import torch
+
+    from benchmarks.speed.torchnet import OnnxModule
+
+    gpu = job.provider == "CUDA"
+    if gpu and not torch.cuda.is_available():
+        return {"missing": "this PyTorch sees no GPU"}
+    place = torch.device("cuda", job.device_id) if gpu else torch.device("cpu")
+    kind = torch.float16 if job.precision == "fp16" else torch.float32
+    before = used(job)
+    with torch.inference_mode():
+        network = OnnxModule(Path(job.model)).to(place, kind).eval()
+        network = network.to(memory_format=torch.channels_last)
+        shape = (1, 3, job.height, job.width)
+        picture = torch.rand(shape, device=place).to(kind).to(memory_format=torch.channels_last)
+        if not gpu:
+            return {"fps": rate(job, lambda: network(picture)), "memory_mib": (used(job) - before) / MIB}
+        torch.backends.cudnn.benchmark = True
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                network(picture)
+        side.synchronize()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            network(picture)
+
+        def replay() -> None:
+            for _ in range(10):
+                graph.replay()
+            torch.cuda.synchronize()
+
+        fps = 10 * rate(job, replay)
+    return {"fps": fps, "memory_mib": (used(job) - before) / MIB}
+
+
+ALONE: dict[str, Callable[[SpeedJob], Measured]] = {"engine": engine, "bound": bound, "torch": pytorch}

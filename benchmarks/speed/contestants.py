@@ -1,0 +1,118 @@
+"""Owns what is measured through VapourSynth: frames a second, memory, milliseconds to the first frame.
+
+gansr    core.gansr.Upscale
+mlrt     core.ort.Model (vs-mlrt) between two core.resize calls, frames in float32 or, `half`, float16
+soak     gansr over many frames, memory watched
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.job import Measured, SpeedJob
+from vs_gansr.cli.bench import harness
+from vs_gansr.colour import tags
+from vs_gansr.engine import cuda_driver, cuda_libraries
+
+__all__ = ["CONTESTANTS", "MIB", "rate", "used"]
+
+MIB = 1 << 20
+STREAMS = 2  # frames at once, unless told
+
+
+def used(job: SpeedJob) -> int:
+    """Bytes in use: of the whole GPU, or of this process where the CPU stands in."""
+    if job.provider == "CUDA":
+        free, total = cuda_driver.device(job.device_id).memory()
+        return total - free
+    import psutil
+
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)  # what is free but kept in the C library's pools is not in use
+    return int(psutil.Process().memory_info().rss)
+
+
+def rate(job: SpeedJob, step: Callable[[], object]) -> float:
+    """Steps a second over `job.seconds`, after three that do not count."""
+    for _ in range(3):
+        step()
+    return harness.timed(job, step)
+
+
+def source(job: SpeedJob) -> Any:
+    """Moving noise, every frame other than the one before, costing nothing once each was made."""
+    few = harness.moving_clip(job)[: harness.DISTINCT]
+    few.std.SetVideoCache(mode=1, fixedsize=1, maxsize=2 * harness.DISTINCT)
+    return few.std.Loop(1 << 20)
+
+
+def rendered(job: SpeedJob, evaluate: Callable[[Any], Any]) -> Measured:
+    clip = source(job)
+    for frame in clip[: harness.DISTINCT].frames(close=True):
+        assert frame.width == job.width
+    before = used(job)
+    begin = time.perf_counter()
+    out = evaluate(clip)
+    out.get_frame(0).close()
+    first_ms = 1000 * (time.perf_counter() - begin)
+    frames = out[1:].frames(close=True)
+    fps = rate(job, lambda: next(frames))
+    return {"fps": fps, "first_ms": first_ms, "memory_mib": (used(job) - before) / MIB}
+
+
+def upscaled(job: SpeedJob, clip: Any) -> Any:
+    streams = {"num_streams": job.num_streams} if job.num_streams else {}
+    return clip.gansr.Upscale(
+        job.model, provider=job.provider, device_id=job.device_id, precision=job.precision, reuse=0, **streams
+    )
+
+
+def gansr(job: SpeedJob) -> Measured:
+    return rendered(job, lambda clip: upscaled(job, clip))
+
+
+def mlrt(job: SpeedJob) -> Measured:
+    import vapoursynth as vs
+
+    if not hasattr(vs.core, "ort"):
+        return {"missing": "vapoursynth-mlrt-ort is not installed"}
+    if job.provider == "CUDA":
+        if not Path(os.fsdecode(vs.core.ort.Version()["path"])).with_name("libonnxruntime_providers_cuda.so").is_file():
+            return {"missing": "vapoursynth-mlrt-ort-cuda is not installed"}
+        cuda_libraries.preload()  # it finds them only where they are loaded already, or the system's
+    half, graph = bool(job.options.get("half")), bool(job.options.get("graph"))
+    if graph and job.provider != "CUDA":
+        return {"missing": "CUDA graphs need CUDA"}
+    more: dict[str, Any] = {"num_streams": job.num_streams or STREAMS, "device_id": job.device_id}
+    more |= {"fp16": int(half or job.precision == "fp16"), "output_format": int(half)}
+    if job.provider == "CUDA":
+        more |= {"provider": "CUDA", "use_cuda_graph": int(graph), "prefer_nhwc": int(graph)}
+
+    def evaluate(clip: Any) -> Any:
+        rgb = clip.resize.Bicubic(format=vs.RGBH if half else vs.RGBS, **tags.CATMULL_ROM)
+        large = vs.core.ort.Model(rgb, job.model, **more)
+        return large.resize.Bicubic(format=clip.format.id, matrix=1, **tags.CATMULL_ROM)
+
+    return rendered(job, evaluate)
+
+
+def soak(job: SpeedJob) -> Measured:
+    """Memory after the first tenth of `frames` and at the most after it."""
+    count = int(job.options["frames"])
+    out = upscaled(job, source(job))
+    samples = []
+    for n, _ in enumerate(out[:count].frames(close=True)):
+        if n % max(1, count // 50) == 0:
+            samples.append(used(job))
+    tenth = max(1, len(samples) // 10)
+    level = max(samples[: tenth + 1])
+    return {"frames": count, "level_mib": level / MIB, "growth_mib": (max(samples[tenth:]) - level) / MIB}
+
+
+CONTESTANTS: dict[str, Callable[[SpeedJob], Measured]] = {"gansr": gansr, "mlrt": mlrt, "soak": soak}

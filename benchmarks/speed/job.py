@@ -1,0 +1,33 @@
+"""Owns one measurement: what it is, and the process of its own that it runs in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.paths import ROOT
+from vs_gansr.cli.bench import harness
+
+__all__ = ["Measured", "SpeedJob", "measure"]
+
+PROGRAM = "benchmarks.speed.worker"
+
+type Measured = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SpeedJob(harness.Job):
+    """`contestant` names one of worker.KINDS; `model` is a file."""
+
+    device_id: int = 0
+    """Which of the provider's devices."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """What that kind takes: fields of CudaOptions, `frames` of a long run ..."""
+
+
+def measure(job: SpeedJob, timeout: float = 1800.0) -> Measured:
+    """The result of `job`; `{"missing": why}` where it cannot be had."""
+    try:
+        return harness.answer(PROGRAM, job, timeout, [str(ROOT)])
+    except RuntimeError as error:
+        return {"missing": str(error)[:300]}

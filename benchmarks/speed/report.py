@@ -1,0 +1,133 @@
+"""Owns results as people read them: one Markdown page from what the measurements gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+__all__ = ["markdown", "verdicts"]
+
+LEAST_PSNR, LEAST_GAIN, LEAST_SHARE = 50.0, 2.0, 0.9  # the marks this is to be held to on a GPU
+MOST_GROWTH = 8.0  # mebibytes over a long run that count as none
+
+
+def fps(result: dict[str, Any] | None) -> float | None:
+    """Frames a second, None where there is no figure."""
+    return result.get("fps") if result else None
+
+
+def verdicts(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """(mark, what became of it): met, missed or not measured; open wherever the CPU stands in."""
+    half = results.get("agreement", {}).get("fp16", {})
+    psnr = [clip["psnr"] for clips in half.values() if "missing" not in clips for clip in clips.values()]
+    gains, shares = [], []
+    for row in results.get("speed", []):
+        ours, limit = fps(row["results"].get("gansr")), fps(row["results"].get("bound"))
+        peers = [rate for name, found in row["results"].items() if name.startswith("mlrt") and (rate := fps(found))]
+        if ours and peers:
+            gains.append(ours / max(peers))
+        if ours and limit:
+            shares.append(ours / limit)
+    growth = results.get("soak", {}).get("growth_mib")
+    marks: list[tuple[str, Sequence[float], float, str]] = [
+        (f"fp16 at least {LEAST_PSNR:.0f} dB from float32 on every clip", psnr, LEAST_PSNR, "dB"),
+        (f"at least {LEAST_GAIN} times vs-mlrt's best chain on the same network", gains, LEAST_GAIN, "times"),
+        (f"at least {LEAST_SHARE} of the device-resident bound", shares, LEAST_SHARE, "of it"),
+        ("memory does not grow over the long run", [] if growth is None else [-growth], -MOST_GROWTH, "MiB"),
+    ]
+    provider = results["machine"]["provider"]
+    return [(mark, verdict(provider, values, least, unit)) for mark, values, least, unit in marks]
+
+
+def verdict(provider: str, values: Sequence[float], least: float, unit: str) -> str:
+    """Whether the least of `values` reaches `least`; growth comes as its negative."""
+    if not values:
+        return "not measured"
+    text = f"{abs(min(values)):.2f} {unit}"
+    if provider != "CUDA":
+        return f"open, no GPU (the CPU stands in: {text})"
+    return f"{'met' if min(values) >= least else 'missed'}: {text}"
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """The whole page."""
+    machine = results["machine"]
+    parts = ["# CUDA bench", ""]
+    parts += [f"- {key}: {value}" for key, value in machine.items()]
+    if machine["provider"] != "CUDA":
+        parts += ["", "**No GPU here: the CPU provider stands in. None of these figures says anything about CUDA.**"]
+    parts += ["", "## Marks", "", *table(["mark", "result"], verdicts(results))]
+    if "agreement" in results:
+        parts += ["", "## Agreement with float32 on the CPU, real frames in 16 bit", ""]
+        parts += table(
+            ["model", "clip", "precision", "PSNR (dB)", "largest (of 65535)"], agreements(results["agreement"])
+        )
+    if "formats" in results:
+        parts += ["", "## Agreement, every format", ""]
+        precisions = list(results["formats"])
+        heads = [f"{p} {what}" for p in precisions for what in ("PSNR (dB)", "largest")]
+        parts += table(["format", *heads], formats(results["formats"]))
+    for row in results.get("speed", []):
+        parts += ["", f"## {row['model']}, {row['width']}x{row['height']}, {row['format']}, {row['precision']}", ""]
+        parts += table(["", "fps", "of the bound", "memory (MiB)", "first frame (ms)"], speed(row["results"]))
+    if "options" in results:
+        told = results["options"]
+        parts += ["", f"## Options, each alone: {told['model']}, {told['width']}x{told['height']}", ""]
+        parts += table(["option", "precision", "fps", "against the default"], options(told["results"]))
+    return "\n".join(parts) + "\n"
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def spread(result: dict[str, Any]) -> str:
+    """Frames a second, with the least and the most of several runs."""
+    runs = result.get("runs", [])
+    return number(result["fps"]) + (f" ({min(runs):.1f} to {max(runs):.1f})" if len(runs) > 1 else "")
+
+
+def agreements(found: dict[str, Any]) -> Iterable[Sequence[object]]:
+    for precision, models in found.items():
+        for model, clips in models.items():
+            if "missing" in clips:
+                yield model, clips["missing"], precision, "", ""
+                continue
+            for clip, value in clips.items():
+                yield model, clip, precision, number(value["psnr"]), number(value["largest"], 0)
+
+
+def formats(found: dict[str, Any]) -> Iterable[Sequence[object]]:
+    if any("missing" in by_format for by_format in found.values()):
+        yield next(f["missing"] for f in found.values() if "missing" in f), *[""] * (2 * len(found))
+        return
+    for name in next(iter(found.values())):
+        values = [found[p][name] for p in found]
+        yield name, *(t for v in values for t in (number(v["psnr"]), f"{v['largest']:.4g}"))
+
+
+def speed(found: dict[str, Any]) -> Iterable[Sequence[object]]:
+    limit = fps(found.get("bound"))
+    for name, result in found.items():
+        rate = fps(result)
+        if rate is None:
+            yield name, result.get("missing", ""), "", "", ""
+        else:
+            share = number(rate / limit, 2) if limit else ""
+            yield name, spread(result), share, number(result.get("memory_mib"), 0), number(result.get("first_ms"), 0)
+
+
+def options(found: list[dict[str, Any]]) -> Iterable[Sequence[object]]:
+    defaults = {r["precision"]: fps(r["result"]) for r in found if not r["options"]}
+    for row in found:
+        rate, default = fps(row["result"]), defaults.get(row["precision"])
+        name = ", ".join(f"{k}={v}" for k, v in row["options"].items()) or "as they are"
+        if rate is None:
+            yield name, row["precision"], row["result"].get("missing", ""), ""
+        else:
+            yield name, row["precision"], spread(row["result"]), number(rate / default, 2) if default else ""

@@ -1,0 +1,20 @@
+"""Owns the other end of a measurement: runs the job it is given and prints its result as the last line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+
+from benchmarks.speed.agreement import AGREEMENTS
+from benchmarks.speed.alone import ALONE
+from benchmarks.speed.contestants import CONTESTANTS
+from benchmarks.speed.job import Measured, SpeedJob
+
+__all__ = ["KINDS"]
+
+KINDS: dict[str, Callable[[SpeedJob], Measured]] = CONTESTANTS | ALONE | AGREEMENTS
+
+if __name__ == "__main__":
+    job = SpeedJob(**json.loads(sys.argv[1]))
+    print(json.dumps(KINDS[job.contestant](job)))

@@ -1,0 +1,122 @@
+"""scripts/evaluate: the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import networks
+import pytest
+
+from benchmarks.paths import ROOT
+from benchmarks.quality import evaluate, methods, prepare, score, table
+from benchmarks.quality.store import Store
+
+
+@pytest.fixture
+def command(folder: Path, store: Store, tmp_path: Path) -> Callable[..., int]:
+    def run(*extra: str) -> int:
+        places = ("--material", str(folder), "--cache", str(store.root), "--json", str(tmp_path / "report.json"))
+        return evaluate.main([*extra, *places])
+
+    return run
+
+
+def test_command_measures_models_and_anchors(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "anchors").mkdir()
+    networks.point(tmp_path / "anchors" / "other.onnx", 4)
+    mine = networks.compact(tmp_path / "mine.onnx", 8, 4)
+    options = (str(mine), "--preparations", "A,B", "--anchors", str(tmp_path / "anchors"), "--quick")
+    assert command(*options, "--strips", str(tmp_path / "strips")) == 0
+    shown = capsys.readouterr()
+    assert "## Preparation A, halved" in shown.out and "## Preparation B, halved" in shown.out
+    assert "other, rings crf26" in shown.err
+    report = json.loads((tmp_path / "report.json").read_text())
+    names = ["bicubic", "Lanczos", "Lanczos, sharpened", "Lanczos, mask 0.6", "Lanczos, mask 1.2", "other", "mine"]
+    assert [list(part["means"]["all"]) for part in report] == [names, names]
+    means = report[0]["means"]["all"]
+    assert means["Lanczos, sharpened"]["ssimulacra2"] >= means["Lanczos"]["ssimulacra2"]
+    assert means["mine"]["ssimulacra2"] < means["Lanczos"]["ssimulacra2"]  # random weights
+    assert sorted(p.name for p in (tmp_path / "strips").iterdir()) == [
+        "rings-A-crf18.png", "rings-A-crf26.png", "rings-B-crf28.png",
+        "still-A-crf18.png", "still-A-crf26.png", "still-B-crf28.png",
+    ]  # fmt: skip
+    assert command(*options) == 0
+    again = capsys.readouterr()
+    assert again.out == shown.out and again.err == ""  # nothing was measured twice
+
+
+def test_command_evaluates_at_scale_four(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = networks.point(tmp_path / "four.onnx", 4, metadata={"scale": "4"})
+    assert command(str(mine), "--preparations", "A", "--scale", "4", "--no-anchors", "--quick", "--chroma") == 0
+    shown = capsys.readouterr().out
+    assert "## Preparation A, quartered" in shown and "four, Lanczos' chroma" in shown
+
+
+def test_command_refuses_what_it_does_not_know(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("no-such-model") == 2
+    assert 'unknown model "no-such-model"' in capsys.readouterr().err
+    assert command("--preparations", "A,Z", "--no-anchors") == 2
+    assert "'Z' is unknown; use some of A,B,C" in capsys.readouterr().err
+    assert evaluate.main(["--material", str(tmp_path)]) == 2
+    assert "name a folder" in capsys.readouterr().err
+
+
+def test_command_shows_methods_blind_and_counts_rankings(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = networks.point(tmp_path / "mine.onnx")
+    options = (str(mine), "--preparations", "A", "--no-anchors", "--quick", "--blind", str(tmp_path / "sheets"))
+    assert command(*options) == 0
+    assert capsys.readouterr().out == "" and not (tmp_path / "report.json").exists()  # nothing is measured
+    key = json.loads((tmp_path / "sheets-key.json").read_text())["sheets"]
+    wanted = ["Lanczos", "Lanczos, mask 0.6", "Lanczos, mask 1.2", "Lanczos, sharpened", "mine"]
+    assert key and all(sorted(entry["methods"].values()) == wanted for entry in key.values())
+    ranking = {name: "".join(sorted(entry["methods"], key=entry["methods"].get)) for name, entry in key.items()}
+    (tmp_path / "ranking.json").write_text(json.dumps({"sheets": ranking}))
+    files = (str(tmp_path / "sheets-key.json"), str(tmp_path / "ranking.json"))
+    assert evaluate.main(["--tally", *files]) == 0
+    assert "| Lanczos | 1.00 |" in capsys.readouterr().out
+    assert command(*options) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_twins_are_shown_beside_their_models() -> None:
+    names = [method.name for method in evaluate.chosen(["general-2x"], 2, twins=True)]
+    assert names == ["general-2x", "general-2x-psnr"]
+    assert [method.name for method in evaluate.chosen(["general-2x"], 2)] == ["general-2x"]
+
+
+def test_wrapper_runs_from_another_folder(folder: Path, store: Store, tmp_path: Path) -> None:
+    networks.point(tmp_path / "named-from-here.onnx")
+    options = ("--preparations", "A", "--quick", "--no-anchors", "--json", "out.json", "--cache", str(store.root))
+    done = subprocess.run(
+        [str(ROOT / "scripts" / "evaluate"), "named-from-here.onnx", "--material", str(folder), *options],
+        cwd=tmp_path, env={**os.environ, "GANSR_PYTHON": sys.executable}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "named-from-here" in done.stdout
+    assert (tmp_path / "out.json").is_file()
+
+
+def test_networks_of_others_on_real_clips(shared: Path, tmp_path: Path) -> None:
+    """What anchors/README.md reports: RealCUGAN wins VMAF over Lanczos and loses SSIMULACRA2."""
+    store = Store(tmp_path)
+    juggle = prepare.Footage(shared / "data/eval/clips/juggle.mp4")
+    made = prepare.prepare(store, [juggle], prepare.PREPARATIONS["A"], 2, 2)[0]
+    base = score.score(store, made, methods.resizers()[1]).values
+    network = methods.anchor(shared / "anchors" / "realcugan-se-2x-conservative.onnx")
+    over = table.difference(score.score(store, made, network).values, base)
+    assert over["vmaf"] is not None and over["ssimulacra2"] is not None
+    assert over["vmaf"] > 2
+    assert over["ssimulacra2"] < -2

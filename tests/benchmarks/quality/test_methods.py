@@ -1,0 +1,86 @@
+"""scripts/evaluate: unsharp masks, their search, and networks of any scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+import vapoursynth as vs
+
+from benchmarks.quality import media, methods, metrics, prepare, score
+from benchmarks.quality.store import Store
+
+
+def test_unsharp_of_nothing_is_lanczos_and_of_more_is_sharper(case: prepare.Case) -> None:
+    source = case.load_source()
+    plain = metrics.luma(methods.lanczos(source, 2))
+    assert np.abs(metrics.luma(methods.sharpened(methods.Unsharp(0.0, 1.0))(source, 2)) - plain).max() <= 1
+    sharp = metrics.luma(methods.sharpened(methods.Unsharp(1.0, 1.0))(source, 2))
+    assert np.abs(np.diff(sharp)).mean() > 1.1 * np.abs(np.diff(plain)).mean()
+    assert sharp.mean() == pytest.approx(plain.mean(), abs=0.3)
+
+
+def test_unsharp_mask_is_the_formula() -> None:
+    """Against a direct computation on a clip whose Lanczos enlargement is flat but for one column."""
+    blank = vs.core.std.BlankClip(format=vs.YUV420P8, width=32, height=32, length=1, color=[100, 128, 128])
+
+    def fill(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        np.asarray(out[0])[:, 16] = 150
+        return out
+
+    source = media.tagged(blank.std.ModifyFrame(blank, fill))
+    large = source.resize.Lanczos(64, 64, format=vs.GRAYS, filter_param_a=3)
+    row = np.asarray(large.get_frame(0)[0])[32].astype(float) * 219 + 16
+    taps = np.exp(-0.5 * (np.arange(-3, 4) / 1.0) ** 2)
+    blurred = np.convolve(row, taps / taps.sum(), "same")
+    expected = (row + 0.5 * (row - blurred))[8:-8]
+    result = metrics.luma(methods.sharpened(methods.Unsharp(0.5, 1.0))(source, 2))[0, 32, 8:-8]
+    assert np.abs(result - expected).max() < 0.51
+
+
+def test_search_finds_the_best_neighbourhood(case: prepare.Case, tmp_path: Path) -> None:
+    def rate(unsharp: methods.Unsharp) -> float:
+        start = min(score.SEARCH_STEP // 2, case.frames - 1)
+        pick = np.s_[start :: score.SEARCH_STEP]
+        enlarged = methods.sharpened(unsharp)(case.load_source()[pick], 2)
+        return metrics.ssimulacra2(case.load_reference()[pick], enlarged)
+
+    found = score.best_unsharp(Store(tmp_path), [case])
+    best = rate(found)
+    a, s = score.AMOUNTS.index(found.amount), score.SIGMAS.index(found.sigma)
+    for amount in score.AMOUNTS[max(a - 1, 0) : a + 2]:
+        for sigma in score.SIGMAS[max(s - 1, 0) : s + 2]:
+            assert rate(methods.Unsharp(amount, sigma)) <= best + 1e-9
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(2, 2), (4, 2), (2, 4)])
+def test_network_of_any_scale_comes_out_at_the_wanted_size(
+    case: prepare.Case, tmp_path: Path, scale: int, factor: int
+) -> None:
+    model = networks.point(tmp_path / "point.onnx", scale)
+    source = case.load_source()
+    ours = methods.network(model)(source, factor)
+    rgb = source.resize.Bicubic(format=vs.RGBS, **media.CATMULL_ROM).resize.Point(
+        source.width * scale, source.height * scale
+    )
+    expected = rgb.resize.Bicubic(
+        source.width * factor, source.height * factor, format=vs.YUV420P8, matrix=1, range=0, chromaloc=0,
+        **media.CATMULL_ROM,
+    )  # fmt: skip
+    assert ours.format.id == vs.YUV420P8
+    assert np.abs(metrics.luma(ours) - metrics.luma(expected)).max() <= 1
+
+
+def test_colour_can_be_lanczos(case: prepare.Case, tmp_path: Path) -> None:
+    ours = methods.ours("point", networks.point(tmp_path / "point.onnx", 2))
+    other = methods.colourless(ours)
+    assert other.name == "point, Lanczos' chroma" and other.identity != ours.identity
+    source = case.load_source()
+    made, own, plain = (m(source, 2).get_frame(0) for m in (other.upscale, ours.upscale, methods.lanczos))
+    assert np.array_equal(np.asarray(made[0]), np.asarray(own[0]))
+    assert not np.array_equal(np.asarray(made[1]), np.asarray(own[1]))
+    for chroma in (1, 2):
+        assert np.array_equal(np.asarray(made[chroma]), np.asarray(plain[chroma]))

@@ -1,0 +1,48 @@
+"""The comparison with the pixel-loss twin: as sharp means as sharp, and nothing is sharpened that is sharp enough."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+
+from benchmarks.quality import twin
+from vs_gansr.train.metrics import detail
+
+
+@pytest.fixture(scope="module")
+def luma() -> twin.Pictures:
+    noise = np.random.default_rng(2).normal(0.5, 0.1, (3, 48, 64)).astype(np.float32)
+    return twin.blurred(noise)
+
+
+def test_blurring_keeps_the_mean_and_flat_pictures(luma: twin.Pictures) -> None:
+    flat = np.full((1, 20, 30), 0.3, np.float32)
+    assert twin.blurred(flat) == pytest.approx(flat)
+    assert twin.blurred(luma).mean() == pytest.approx(luma.mean(), abs=1e-3)
+    assert detail(twin.blurred(luma)) < 0.7 * detail(luma)
+
+
+@pytest.mark.parametrize("factor", [1.1, 1.5, 2.5])
+def test_the_amount_found_gives_the_detail_wanted(luma: twin.Pictures, factor: float) -> None:
+    wanted = factor * detail(luma)
+    strength = twin.amount(luma, wanted)
+    assert strength > 0
+    assert detail(luma + strength * (luma - twin.blurred(luma))) == pytest.approx(wanted, rel=1e-3)
+
+
+def test_what_is_sharp_enough_stays(luma: twin.Pictures) -> None:
+    assert twin.amount(luma, 0.9 * detail(luma)) == 0
+    assert twin.sharpened(luma, 0.0) == pytest.approx(np.clip(luma, 0, 1))
+    assert detail(twin.sharpened(luma, 1.0)) > detail(luma)
+    assert 0 <= twin.sharpened(luma, 20.0).min() < twin.sharpened(luma, 20.0).max() <= 1
+
+
+def test_networks_of_one_picture_take_many(tmp_path: Path) -> None:
+    model = networks.compact(tmp_path / "one.onnx", 8, 3)
+    low = np.random.default_rng(1).integers(0, 256, (3, 3, 12, 16), dtype=np.uint8)
+    made = twin.network(model)(low)
+    assert made.shape == (3, 24, 32)  # their luma
+    assert made[1] == pytest.approx(twin.network(model)(low[1:2])[0])

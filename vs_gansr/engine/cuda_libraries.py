@@ -1,0 +1,69 @@
+"""Owns finding NVIDIA's driver and libraries, and saying what of them is missing; computes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import sys
+from functools import cache
+from pathlib import Path
+
+import onnxruntime as ort
+
+from ..errors import one_line
+
+__all__ = ["LIBRARIES", "driver", "preload", "trouble"]
+
+DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+INSTALL = 'pip install "vs-gansr[cuda]"'
+LIBRARIES = ("cudart", "nvJitLink", "nvrtc", "cublasLt", "cublas", "curand", "cufft", "cudnn")  # in order of need
+
+
+def driver(library: str = DRIVER) -> ctypes.CDLL | None:
+    """NVIDIA's driver, None where none is installed."""
+    try:
+        return ctypes.CDLL(library)
+    except OSError:
+        return None
+
+
+def trouble(device_id: int) -> str | None:
+    """What keeps CUDA from running: driver, device or a missing library, in one line; None if nothing does."""
+    cuda = driver()
+    if cuda is None:
+        return "no NVIDIA driver is installed (libcuda is not to be found)"
+    status = cuda.cuInit(0)
+    if status:
+        return f"the NVIDIA driver finds no usable device (cuInit says {status})"
+    count = ctypes.c_int()
+    cuda.cuDeviceGetCount(ctypes.byref(count))
+    if not 0 <= device_id < count.value:
+        return f"device_id {device_id} does not exist, {count.value} CUDA device(s) found"
+    preload()
+    folder = Path(ort.__file__).parent / "capi"
+    for library in sorted(folder.glob("*onnxruntime_providers_cuda.*")):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            reason = one_line(error)
+            # Loaded by itself the library misses only symbols that its host provides.
+            if "undefined symbol" not in reason:
+                return f"a library is missing ({reason}); {INSTALL}"
+    return None
+
+
+@cache
+def preload() -> None:
+    """Loads NVIDIA's libraries from wherever pip put them on Python's path, so that ONNX Runtime finds them.
+
+    ONNX Runtime's own way looks beside itself only, and prints what it misses on stdout, which may carry video.
+    """
+    found = importlib.util.find_spec("nvidia")
+    roots = [Path(root) for root in (found.submodule_search_locations or ())] if found else []
+    folder, ending = ("bin", "{}*.dll") if sys.platform == "win32" else ("lib", "lib{}*.so.*")
+    for name in LIBRARIES:
+        for root in roots:
+            for library in sorted(root.glob(f"*/{folder}/**/{ending.format(name)}")):
+                with contextlib.suppress(OSError):  # one that fits no better is found by name
+                    ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)

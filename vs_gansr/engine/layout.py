@@ -1,0 +1,186 @@
+"""Owns how a picture of one size is run: in which tiles, within which memory; computes no pixels."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+from ..errors import ArgumentError, ShortageError, one_line
+from ..model.spec import Model
+from . import cuda_driver, memory, tiles
+from .base import CUDA, EngineKey
+from .planes import Ramp
+from .tiles import Tile
+
+__all__ = ["Layout", "Limits", "TilePlanner"]
+
+OVERLAP = 16  # pixels, for networks whose radius is not known
+MOST_LAYOUTS = 32  # remembered, for a clip whose size varies
+
+type Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the user asked of tiles and memory."""
+
+    tile: Size | None = None
+    """(width, height) of a tile in input pixels, overlap included; None: the whole picture if it fits."""
+    overlap: Size | None = None
+    """(width, height) of a tile's margin on each side, in input pixels; None: as the network needs it."""
+    mebibytes: int | None = None
+    """What the network may take; None: half of what is free."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a picture of one size is run."""
+
+    size: Size
+    """(width, height) of the engine."""
+    covered: Size
+    """(width, height) that the tiles cover: the picture's, or more where the network takes no such size."""
+    tiles: tuple[Tile, ...]
+    """Row by row."""
+    ramps: tuple[tuple[Ramp, Ramp], ...] | None = None
+    """Weights (columns, rows) of each tile where they fade into each other; None where they leave no trace."""
+
+
+class TilePlanner:
+    """Lays out pictures of any size for one network; the answers change when memory runs out. Thread-safe."""
+
+    def __init__(self, model: Model, key: EngineKey, limits: Limits) -> None:
+        self.model = model
+        """The network."""
+        self.spec = model.spec
+        """What is known of it."""
+        self.key = key
+        """Where it runs; its size stands for any."""
+        self.limits = limits
+        """What the user asked for."""
+        self.budget = memory.budget(limits.mebibytes, 1 if key.alone else key.streams, self.device_memory())
+        """Bytes that the network may take with all its streams."""
+        self._pixels: int | None = None  # the most that a tile may have since memory ran out
+        self._layouts: dict[Size, Layout] = {}
+        self._lock = threading.RLock()
+
+    def layout(self, width: int, height: int) -> Layout:
+        """How a picture of width x height is run now.
+
+        Raises ShortageError where no tile fits the memory, ArgumentError where the tiles asked for cannot cover it.
+        """
+        with self._lock:
+            found = self._layouts.pop((width, height), None) or self._lay_out(width, height)
+            self._layouts[width, height] = found
+            while len(self._layouts) > MOST_LAYOUTS:
+                self._layouts.pop(next(iter(self._layouts)))
+            return found
+
+    def compute_in(self, precision: str) -> None:
+        """Lays out for another precision from here on."""
+        with self._lock:
+            self.key = replace(self.key, precision=precision)
+            self._layouts.clear()
+
+    def shrink(self, picture: Size, layout: Layout, error: ShortageError) -> str | None:
+        """Makes tiles smaller than those of `layout`; the words for it, None if another frame has done it already.
+
+        Raises ShortageError where they cannot be.
+        """
+        with self._lock:
+            pixels = layout.size[0] * layout.size[1]
+            if self._pixels is not None and pixels > self._pixels:
+                return None
+            before, self._pixels = self._pixels, pixels // 2
+            self._layouts.clear()
+            words = f"out of memory with tiles of {layout.size[0]}x{layout.size[1]} ({one_line(error, 120)})"
+            try:
+                if self.layout(*picture).size == layout.size:  # a network of a fixed size
+                    raise error
+            except ShortageError:
+                self._pixels = before
+                self._layouts.clear()
+                raise ShortageError(f"{words}, and smaller ones cannot be; free some memory") from error
+            return f"{words}; going on with smaller ones"
+
+    def _lay_out(self, width: int, height: int) -> Layout:
+        rule = self.spec.size_rule
+        covered = rule.padded(width, height)
+        size = rule.fixed or self._tile_size(covered)
+        if rule.fixed:
+            self._check_fixed(rule.fixed)
+        overlap = self._overlap(rule.fixed)
+        try:
+            pieces = tiles.plan(*covered, size, overlap, rule.multiple)
+        except ValueError as error:
+            raise ArgumentError(
+                f"tilesize {list(size)} with overlap {list(overlap)} cannot cover {width}x{height} ({error}); "
+                "give a larger tilesize or a smaller overlap"
+            ) from error
+        if len(pieces) == 1 or not any(overlap) or (self.spec.radius is not None and min(overlap) >= self.spec.radius):
+            return Layout(size, covered, tuple(pieces))
+        return Layout(size, covered, tuple(pieces), faded(pieces, self.spec.scale))
+
+    def _check_fixed(self, size: Size) -> None:
+        """Raises ShortageError where a network of one size does not fit what is free."""
+        device = self.device_memory()
+        free = memory.available() if device is None else device
+        if self.need(*size) > free:
+            raise ShortageError(
+                f'model "{self.spec.name}" takes {size[0]}x{size[1]} pictures only, which need about '
+                f"{self.need(*size) // memory.MIB} MiB, and {free // memory.MIB} MiB are free"
+            )
+
+    def _overlap(self, fixed: Size | None = None) -> Size:
+        """The margin (w, h) on each side of a tile."""
+        if self.limits.overlap:
+            return self.limits.overlap
+        radius = self.spec.radius
+        x = y = OVERLAP if radius is None else radius
+        if fixed:  # a network too small for the margin it should have fades over what there is
+            x, y = min(x, (fixed[0] - 1) // 2), min(y, (fixed[1] - 1) // 2)
+        return x, y
+
+    def _tile_size(self, covered: Size) -> Size:
+        """The (w, h) of tiles for a picture of `covered`: as asked for if that fits, else as few as fit."""
+        rule = self.spec.size_rule
+        step = rule.multiple
+        overlap = self._overlap()
+        asked = self.limits.tile or covered
+        sides, smallest = [], []
+        for length, side, margin in zip(covered, asked, overlap, strict=True):
+            useful = min(length, rule.side(2 * margin + step))  # keeps one step of itself
+            rounded = min(length, rule.side(side))
+            sides.append(max(rounded, useful) if side > 2 * margin else rounded)
+            smallest.append(useful)
+        if self._fits(*sides):
+            return sides[0], sides[1]
+        found = tiles.fit(*covered, overlap, step, rule.least, self._fits)
+        if found:
+            return found
+        raise ShortageError(
+            f"memory {self.budget // memory.MIB} MiB is too little: a tile of {smallest[0]}x{smallest[1]} takes about "
+            f"{-(-self.need(*smallest) // memory.MIB)} MiB; give more memory, fewer num_streams or a smaller overlap"
+        )
+
+    def _fits(self, width: int, height: int) -> bool:
+        """True if tiles of this size stay within the memory allowed."""
+        if self._pixels is not None and width * height > self._pixels:
+            return False
+        return self.need(width, height) <= self.budget
+
+    def device_memory(self) -> int | None:
+        """Bytes free on a device with memory of its own, None where pictures live in the machine's."""
+        return cuda_driver.device(self.key.device_id).memory()[0] if self.key.provider == CUDA else None
+
+    def need(self, width: int, height: int) -> int:
+        """Bytes that an engine of this size takes."""
+        return memory.need(self.spec, replace(self.key, width=width, height=height))
+
+
+def faded(pieces: list[Tile], scale: int) -> tuple[tuple[Ramp, Ramp], ...]:
+    """Weights (columns, rows) for each tile of a plan, at the output's size."""
+    columns, rows = ({t.x: None for t in pieces}, {t.y: None for t in pieces})
+    across = dict(zip(columns, tiles.ramps(list(columns), scale), strict=True))
+    down = dict(zip(rows, tiles.ramps(list(rows), scale), strict=True))
+    return tuple((across[t.x], down[t.y]) for t in pieces)

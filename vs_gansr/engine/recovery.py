@@ -1,0 +1,259 @@
+"""Owns running a network over pictures of any size, and what to do when that fails; knows no video.
+
+A picture is lost only if everything below fails. Memory that runs out: again with all of the engine's given back,
+then with smaller tiles, for this picture and all that follow. Values that are not finite: the picture again in float32,
+and after OVERFLOWS such pictures all of them. Any other failure: again, then with a new engine, in the end on another
+device, unless the first one was named.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import DeviceLostError, GansrError, NotFiniteError, RenderError, ShortageError, one_line
+from ..model.spec import Model
+from . import engines, planes, providers
+from .base import Engine, EngineKey
+from .layout import Layout, Limits, TilePlanner
+from .planes import Plane
+from .session_cache import Lease
+
+__all__ = ["Choice", "Recovery"]
+
+TRIES = 4  # at one tile, before its engine is held to be broken
+SESSIONS = 3  # engines at one picture, before its choice is given up
+PAUSE = 0.1  # seconds before a new engine, for whatever else needs to recover
+OVERFLOWS = 3  # pictures that half precision could not hold, until it is given up
+MOST_SIZES = 4  # engines held at once for a clip whose size varies
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model and where it runs."""
+
+    model: Model
+    """The network; a fallback is the same one, perhaps in another precision."""
+    key: EngineKey
+    """Where and how; its size stands for any."""
+
+
+class Recovery:
+    """Runs one network over a clip's pictures, from any thread."""
+
+    def __init__(
+        self,
+        choice: Choice,
+        limits: Limits,
+        say: Callable[[str], None],
+        fallback: Callable[[], Choice] | None = None,
+    ) -> None:
+        """`fallback` gives what to go on with where `choice` is beyond help; `say` takes warnings."""
+        self.limits = limits
+        """What the user asked of tiles and memory."""
+        self.overflows = 0
+        """Pictures so far that half precision could not hold."""
+        self._fallback = fallback
+        self._say = say
+        self._said: set[str] = set()
+        self._leases: dict[EngineKey, Lease[Engine]] = {}
+        self._lock = threading.RLock()
+        weakref.finalize(self, release_all, self._leases).atexit = False
+        self._take(choice)
+
+    def _take(self, choice: Choice) -> None:
+        self.planner = TilePlanner(choice.model, choice.key, self.limits)
+        """The network that runs now, where, and in which tiles."""
+
+    def prepare(self, width: int, height: int) -> None:
+        """Makes the engine for pictures of width x height before the first one arrives."""
+        while True:
+            planner = self.planner
+            try:
+                self._prepare(planner, width, height)
+                return
+            except GansrError as error:
+                self._next(planner, error)
+
+    def _prepare(self, planner: TilePlanner, width: int, height: int) -> None:
+        """The same with one choice."""
+        while True:
+            layout = planner.layout(width, height)
+            try:
+                with self._engine(planner.model, replace(planner.key, width=layout.size[0], height=layout.size[1])):
+                    return
+            except ShortageError as error:
+                self._warn_of_shortage(planner.shrink((width, height), layout, error))
+
+    def _warn_of_shortage(self, words: str | None) -> None:
+        if words:
+            self.say(words, "out of memory")
+
+    def render(self, n: int, picture: Sequence[Plane], result: Sequence[Plane]) -> None:
+        """Fills `result`, frame n, from `picture`, the planes of all frames seen.
+
+        Both as Engine.run has them, at any size. Raises RenderError where nothing helps.
+        """
+        while True:
+            planner = self.planner
+            try:
+                self._render(n, planner, picture, result)
+                return
+            except GansrError as error:
+                self._next(planner, error)
+
+    def _render(self, n: int, planner: TilePlanner, picture: Sequence[Plane], result: Sequence[Plane]) -> None:
+        """The same with one choice."""
+        height, width = picture[0].shape
+        precision = planner.key.precision
+        short: set[tuple[int, int]] = set()
+        broken = 0
+        while True:
+            layout = planner.layout(width, height)
+            key = replace(planner.key, width=layout.size[0], height=layout.size[1], precision=precision)
+            engine: Engine | None = None
+            try:
+                with self._engine(planner.model, key) as engine:
+                    self._compute(n, layout, engine, planner.spec.scale, picture, result)
+                return
+            except ShortageError as error:
+                self._drop(key, engine)  # and with it the memory it holds, which may be enough
+                if layout.size in short:
+                    self._warn_of_shortage(planner.shrink((width, height), layout, error))
+                short.add(layout.size)
+            except DeviceLostError:
+                raise
+            except RenderError as error:
+                if isinstance(error, NotFiniteError) and precision == "fp16":
+                    precision = self._leave_half(n, planner)
+                    continue
+                broken += 1
+                if broken == SESSIONS:
+                    raise
+                self._drop(key, engine)
+                time.sleep(PAUSE)
+
+    def _compute(
+        self,
+        n: int,
+        layout: Layout,
+        engine: Engine,
+        scale: int,
+        picture: Sequence[Plane],
+        result: Sequence[Plane],
+    ) -> None:
+        """Runs all tiles. Raises as Engine.run does."""
+        seen = planes.padded(picture, *layout.covered)
+        if layout.ramps:
+            for plane in result:
+                plane[...] = 0
+        for i, tile in enumerate(layout.tiles):
+            x, y = tile.x, tile.y
+            part = [plane[y.start : y.start + y.size, x.start : x.start + x.size] for plane in seen]
+            if layout.ramps:
+                whole = [np.empty((scale * y.size, scale * x.size), np.float32) for _ in result]
+                self._run(n, engine, part, whole, (0, 0))
+                for plane, computed in zip(result, whole, strict=True):
+                    there = plane[scale * y.start : scale * (y.start + y.size), scale * x.start :]
+                    planes.add(computed, there[:, : scale * x.size], *layout.ramps[i])
+            else:
+                rows, columns = slice(scale * y.keep, scale * y.keep_end), slice(scale * x.keep, scale * x.keep_end)
+                kept = [plane[rows, columns] for plane in result]
+                self._run(n, engine, part, kept, (x.keep - x.start, y.keep - y.start))
+
+    def _run(
+        self, n: int, engine: Engine, part: Sequence[Plane], kept: Sequence[Plane], offset: tuple[int, int]
+    ) -> None:
+        """Computes one tile, several times if need be. Raises as Engine.run does."""
+        for left in reversed(range(TRIES)):
+            try:
+                engine.run(part, kept, offset)
+                return
+            except RenderError as error:
+                short = isinstance(error, ShortageError)
+                overflow = isinstance(error, NotFiniteError) and engine.key.precision == "fp16"
+                if not left or overflow or isinstance(error, DeviceLostError) or (short and left < TRIES - 1):
+                    raise
+                if not short:
+                    self.say(f"frame {n}: {one_line(error)}; trying again", str(error))
+
+    def _leave_half(self, n: int, planner: TilePlanner) -> str:
+        """Notes that half precision could not hold frame n; the precision to compute it again in."""
+        with self._lock:
+            self.overflows += 1
+            self.say(f"frame {n} overflows half precision and is computed again in float32")
+            if self.overflows >= OVERFLOWS and planner.key.precision == "fp16":
+                planner.compute_in("fp32")
+                self.say(f"after {self.overflows} such frames float32 is used from here on")
+            return "fp32"
+
+    def _next(self, failed: TilePlanner, error: GansrError) -> None:
+        """Goes on with the fallback, unless another picture has done so. Raises `error` where there is none."""
+        with self._lock:
+            if self.planner is not failed:
+                return
+            if self._fallback is None:
+                raise error
+            choice, self._fallback = self._fallback(), None
+            names = [providers.short_name(provider) for provider in (failed.key.provider, choice.key.provider)]
+            self.say(f"{names[0]} fails ({one_line(error, 200)}); going on with {names[1]}")
+            leases = list(self._leases.values())
+            self._leases.clear()
+            self._take(choice)
+        for lease in leases:
+            lease.release()
+
+    @contextmanager
+    def _engine(self, model: Model, key: EngineKey) -> Iterator[Engine]:
+        """Lends the engine for `key`, and sees to it that it is kept for the clip."""
+        lease = engines.acquire(model, key)
+        try:
+            self._keep(key, lease.value, engines.acquire(model, key))
+            yield lease.value
+        finally:
+            lease.release()
+
+    def _keep(self, key: EngineKey, engine: Engine, lease: Lease[Engine]) -> None:
+        """Holds a second lease on the engine beyond the picture, in place of that for the longest unused one."""
+        surplus = [lease]
+        with self._lock:
+            kept = self._leases.pop(key, None)
+            if kept is None or kept.value is not engine:
+                surplus = [kept] if kept else []
+                kept = lease
+            self._leases[key] = kept  # last used last
+            while len(self._leases) > MOST_SIZES:
+                surplus.append(self._leases.pop(next(iter(self._leases))))
+        for old in surplus:
+            old.release()
+
+    def _drop(self, key: EngineKey, engine: Engine | None) -> None:
+        """Lets go of an engine for good, so that its memory returns, or a sound one takes its place."""
+        with self._lock:
+            kept = self._leases.get(key)
+            if kept and kept.value is engine:
+                del self._leases[key]
+        engines.engines.forget(key, engine)
+        if kept and kept.value is engine:
+            kept.release()
+
+    def say(self, message: str, once: str | None = None) -> None:
+        """Warns; of all messages with the same `once` only the first."""
+        with self._lock:
+            if (once or message) in self._said:
+                return
+            self._said.add(once or message)
+        self._say(message)
+
+
+def release_all(leases: dict[EngineKey, Lease[Engine]]) -> None:
+    """Gives all leases back."""
+    for lease in leases.values():
+        lease.release()
+    leases.clear()

@@ -1,0 +1,29 @@
+"""Owns running a generator on 8-bit frames; knows no training."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from .codec import Frames
+from .generator import LumaGenerator
+from .metrics import to_uint8
+from .noise import noise_plane
+
+
+def enlarge(generator: LumaGenerator, low: Frames) -> Frames:
+    """(n, h, w, 3) uint8 to (n, S * h, S * w, 3) uint8, one frame after the other, in float32, where the generator is.
+
+    A generator with grain is given the noise of frames 0, 1, 2, ...
+    """
+    device, scale = generator.skip.device, generator.config.scale
+    made = []
+    with torch.no_grad():
+        for number, frame in enumerate(low):
+            tensor = torch.from_numpy(frame.transpose(2, 0, 1)[None] / np.float32(255)).to(device)
+            noise = None
+            if generator.grain is not None:
+                plane = noise_plane(scale * frame.shape[0], scale * frame.shape[1], number)
+                noise = torch.from_numpy(plane)[None, None].to(device)
+            made.append(generator(tensor, noise).cpu().numpy())
+    return to_uint8(np.concatenate(made))

@@ -1,0 +1,73 @@
+"""Owns the int8 twin of a model trained here: calibrated on the frames it was trained on, measured on held-out ones.
+
+    scripts/quantise NAME [--recipe scripts/recipes/NAME.toml] [--pictures 128]
+
+Reads models/NAME.onnx, writes models/NAME.int8.onnx and prints how far both are apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from ..model.rewrite.int8 import quantise
+from . import pool, recipe
+
+Picture = NDArray[np.float32]
+"""(1, 3, height, width), 0 to 1."""
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def frames(folder: Path, count: int) -> list[Picture]:
+    """`count` small frames of the pool in `folder`, evenly spread over its entries."""
+    low = pool.load(folder).low
+    chosen = np.linspace(0, len(low) - 1, count).astype(int)
+    middle = low.shape[1] // 2
+    return [low[i, middle].transpose(2, 0, 1)[None].astype(np.float32) / 255 for i in chosen]
+
+
+def apart(first: bytes, second: bytes, pictures: Sequence[Picture]) -> list[float]:
+    """PSNR in dB between the clamped results of two networks' files, by picture."""
+    a, b = (onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]) for data in (first, second))
+    found = []
+    for picture in pictures:
+        x, y = (np.clip(np.asarray(s.run(None, {"input": picture})[0]), 0, 1) for s in (a, b))
+        found.append(float(-10 * np.log10(max(float(np.mean((x - y) ** 2)), 1e-10))))
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `scripts/quantise`; 0 when the twin is written and measured."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/quantise", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="of a model in models/")
+    parser.add_argument("--recipe", type=Path, help="default: scripts/recipes/NAME.toml")
+    parser.add_argument("--pictures", type=int, default=128, help="frames to calibrate on (%(default)s)")
+    args = parser.parse_args(argv)
+    settings = recipe.load(args.recipe or Path(f"scripts/recipes/{args.name}.toml"))
+    source = Path("models") / f"{args.name}.onnx"
+    target = source.with_name(f"{args.name}.int8.onnx")
+    data = source.read_bytes()
+    twin = quantise(data, frames(pool.build(settings, say=_say), args.pictures))
+    part = target.with_suffix(f".part{os.getpid()}")
+    part.write_bytes(twin)
+    part.replace(target)
+    decibels = apart(data, twin, frames(pool.build(settings, held_out=True, say=_say), 48))
+    _say(f"{target}: {len(twin):,} bytes; against float32 on 48 held-out frames:")
+    _say(f"PSNR median {np.median(decibels):.1f} dB, least {min(decibels):.1f} dB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
