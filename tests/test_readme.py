@@ -14,6 +14,8 @@ import pytest
 import vapoursynth as vs
 from paths import ROOT
 
+from vs_gansr.filter.settings import ARGUMENTS
+
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -100,8 +102,7 @@ def test_the_command(folder: Path) -> None:
 def test_the_table_has_the_plugin_s_arguments() -> None:
     table = TEXT.split("## Arguments")[1].split("##")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    signature = vs.core.gansr.Upscale.signature.strip(";").split(";")
-    assert named == [item.split(":")[0] for item in signature]
+    assert named == ["clip", *(argument.name for argument in ARGUMENTS)]
 
 
 def test_the_errors_read_as_quoted() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from ...filter.settings import ARGUMENTS
 from .colour_names import MATRICES, PRIMARIES, RANGES, TRANSFERS, named
 from .encode import CONTAINERS
 from .filters import FIELDS
@@ -65,16 +67,15 @@ def part_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def network_arguments(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--model", help="a name that `gansr models` lists, or a path to an .onnx file")
-    add("--provider", help="auto, CPU, CUDA, ...")
-    add("--device-id", type=int)
-    add("--precision", help="auto, fp32, fp16 or int8")
-    add("--num-streams", type=int)
-    add("--tilesize", type=int, nargs="+", metavar="N", help="width and height of a tile")
-    add("--overlap", type=int, nargs="+", metavar="N")
-    add("--memory", type=int, metavar="MIB")
-    add("--strength", type=float)
+    """Upscale's own arguments but those that the command decides on: reuse and format."""
+    readers = {"int": int, "int[]": int, "float": float, "data": str}
+    for argument in ARGUMENTS:
+        kind = argument.metadata["kind"]
+        if argument.name in ("reuse", "format"):
+            continue
+        several: dict[str, Any] = {"nargs": "+", "metavar": "N"} if kind == "int[]" else {}
+        flag = f"--{argument.name.replace('_', '-')}"
+        group.add_argument(flag, type=readers[kind], help=argument.metadata["help"], **several)
 
 
 def encoder_arguments(group: argparse._ArgumentGroup) -> None:

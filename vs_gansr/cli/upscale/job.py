@@ -4,8 +4,10 @@ answer."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from ...filter.settings import given
 
 __all__ = ["ENCODERS", "RECORD", "Encoder", "Job"]
 
@@ -107,6 +109,4 @@ class Job:
 
     def upscale_arguments(self) -> dict[str, Any]:
         """What is passed on to core.gansr.Upscale."""
-        names = [f.name for f in fields(self)]
-        given = {name: getattr(self, name) for name in names[names.index("model") :]}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v is not None}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in given(vars(self)).items()}
