@@ -52,7 +52,8 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
     ) -> None:
         arguments = given(locals())
         super().__init__(kernel=kernel, scaler=scaler, shifter=shifter)
-        vars(self).update(arguments)  # attributes each, because vskernels compares scalers by theirs
+        for name, value in arguments.items():  # attributes each, because vskernels compares scalers by theirs
+            setattr(self, name, value)
 
     def scale(
         self,

@@ -60,7 +60,7 @@ def peers() -> list[str]:
     return [name for name in ("ort", "ov") if name in present]
 
 
-def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Job]:
+def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.BenchRun]:
     """Every contestant at one size, ours first."""
     names = args.model or [library.default_model()]
     precisions = args.precision or ["auto"]
@@ -70,13 +70,13 @@ def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Job]
     made = []
     for name in names:
         path = library.find(name)
-        made += [harness.Job("gansr", name, precision=p, **common) for p in precisions]
+        made += [harness.BenchRun("gansr", name, precision=p, **common) for p in precisions]
         if args.bare:
             settled = ["fp32" if p == "auto" else p for p in precisions]
-            made += [harness.Job("bare", str(path), precision=p, **common) for p in dict.fromkeys(settled)]
+            made += [harness.BenchRun("bare", str(path), precision=p, **common) for p in dict.fromkeys(settled)]
         if args.peers:
             file = str(Path(args.peer_model) if args.peer_model else path)
-            made += [harness.Job(peer, file, precision="fp32", **common) for peer in peers()]
+            made += [harness.BenchRun(peer, file, precision="fp32", **common) for peer in peers()]
     return made
 
 
@@ -118,7 +118,7 @@ def check_format(name: str) -> None:
         raise CommandError(f'--format "{name}" is no format of VapourSynth\'s, such as YUV420P8{hint}')
 
 
-def row(job: harness.Job, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:
+def row(job: harness.BenchRun, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:
     """One contestant's medians; `ratio` is the first contestant's speed over this one's: median, least, greatest."""
 
     def median(name: str) -> float:

@@ -20,6 +20,7 @@ __all__ = ["JsonProgress", "Progress", "State", "WorkerState", "clock", "progres
 LINE_SECONDS = 30.0
 WINDOW = 30.0  # seconds that the speed is averaged over
 BAR = 24
+TELLING = 2.0  # percent after which the size so far tells that of all
 
 
 def clock(seconds: float) -> str:
@@ -120,7 +121,11 @@ class Progress:
             text += f", {fps:.2f} fps, {clock((self.total - state.frames) / fps)} left"
         if state.all_chunks > 1:
             text += f", {state.chunks} of {state.all_chunks} chunks"
-        return text + (f", {state.bytes / 1e6:.1f} MB" if state.bytes else "")
+        if state.bytes:
+            text += f", {state.bytes / 1e6:.1f} MB"
+        if state.bytes and TELLING <= share < 100:
+            text += f" of about {100 * state.bytes / share / 1e6:.0f} MB"
+        return text
 
     def _row(self, worker: WorkerState) -> str:
         if worker.chunk is None:
