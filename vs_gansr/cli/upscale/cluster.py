@@ -152,6 +152,8 @@ def connect(address: str) -> None:
         import ray
     except ImportError as error:
         raise CommandError('Ray is not installed; run: pip install "vs-gansr[cli,cluster]"') from error
+    if ray.is_initialized():  # for the film before this one
+        return
     try:
         if ":" in address:  # Ray itself waits for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")

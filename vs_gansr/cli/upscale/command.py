@@ -137,7 +137,10 @@ def one(args: argparse.Namespace, film: shelf.Film) -> None:
     wish = Wish(args.workers, args.cluster, args.overwrite, args.resume, args.restart, args.verbose)
     outcome = run_job(job, progress, wish)
     spent = time.monotonic() - begun
-    progress.done(output=job.output, frames=outcome.frames, size=outcome.size, seconds=round(spent, 3))
+    chunk_seconds = list(outcome.ledger.seconds.values()) if outcome.ledger else []
+    progress.done(
+        output=job.output, frames=outcome.frames, size=outcome.size, seconds=spent, chunk_seconds=chunk_seconds
+    )
     width, height = outcome.size
     if args.report:
         from . import report

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .chain import Event, Events, LocalWorker, Worker
 from .job import Job
-from .target import reserve
+from .ledger import folder_of
 
 __all__ = ["Crew", "Hand", "frame_threads"]
 
@@ -60,7 +61,7 @@ class Crew:
         if self.cluster and not first:
             from .cluster import RayWorker
 
-            self._token = self._token or reserve(Path(job.output))
+            self._token = self._token or token(folder_of(Path(job.output)))
             seat |= {"token": str(self._token), "resuming": True}
             worker: Worker = RayWorker(f"worker {self._hired}", self.events, job, seat, self._share)
         else:
@@ -99,6 +100,15 @@ def frame_threads(encoder: str) -> int:
     if encoder == "x265":
         return 1 if cores < 4 else 2 if cores < 8 else 3 if cores < 16 else 5
     return max(1, min(cores * 3 // 2, 16))
+
+
+def token(folder: Path) -> Path:
+    """A new file in the job's folder, by which a node of a cluster sees whether that is its folder, too."""
+    for old in folder.glob("token-*"):
+        old.unlink()
+    path = folder / f"token-{secrets.token_hex(8)}"
+    path.touch()
+    return path
 
 
 def cores_of(place: int, workers: int) -> list[int]:

@@ -50,6 +50,7 @@ class Driver:
         self.events: Events = queue.SimpleQueue()
         self.crew = Crew(self.events, wish.workers, wish.cluster)
         self.ledger: Ledger | None = None
+        self.holding = False  # the job's folder is ours
         self.ready: dict[str, Any] = {}
         self.identity: Identity = {}
         self.agreed = False  # is the identity that of who renders
@@ -100,6 +101,7 @@ class Driver:
 
     def _in_chunks(self) -> Outcome:
         with locked(self.folder):
+            self.holding = True
             self.ledger = self._open_ledger()
             found = len(self.ledger.chunks)
             if found:
@@ -314,6 +316,8 @@ class Driver:
         """Says in `error` what is kept; a folder without any finished chunk is not."""
         ledger = self.ledger
         if ledger is None:
+            if self.holding and not Ledger.load(self.folder):
+                Ledger(self.folder, {}, (), 0).remove()
             return
         if not ledger.chunks:
             ledger.remove()
