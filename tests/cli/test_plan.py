@@ -18,7 +18,7 @@ from footage import facts
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale import chunk, chunkable, join
 from vs_gansr.cli.upscale.crew import cores_of
-from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.ledger import Ledger, busy, locked
 from vs_gansr.cli.upscale.media import probe
 from vs_gansr.cli.upscale.plan import pace, scene_changes, spans
@@ -120,10 +120,10 @@ def test_options_go_where_they_belong() -> None:
     words = ["-tune", "grain", "-metadata", "comment=x", "-c:a", "aac", "-g:v", "-1", "-movflags", "+faststart"]
     assert chunkable.picture_options(words) == ["-tune", "grain", "-g:v", "-1"]
     assert chunkable.file_options(words) == ["-metadata", "comment=x", "-c:a", "aac", "-movflags", "+faststart"]
-    chunkable.refuse(Job("a", "b", extra=("-tune", "grain", "-b:a", "96k")), ["aq-mode=3"])
+    chunkable.refuse(UpscaleJob("a", "b", extra=("-tune", "grain", "-b:a", "96k")), ["aq-mode=3"])
     for extra, params in ((("-pass", "1"), []), (("-b:v", "1M"), []), ((), ["crf=18:zones=0,5,q=10"])):
         with pytest.raises(CommandError, match="--chunk 0"):
-            chunkable.refuse(Job("a", "b", extra=extra), params)
+            chunkable.refuse(UpscaleJob("a", "b", extra=extra), params)
 
 
 def test_the_ledger_comes_back_as_it_was_and_counts_what_is_there(tmp_path: Path, five: Path) -> None:

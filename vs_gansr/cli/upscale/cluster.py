@@ -22,7 +22,7 @@ from ...errors import one_line
 from ..common import CommandError
 from .chain import Event, Events, LocalWorker
 from .chunk import digest, keep
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["RayWorker", "connect", "resources"]
 
@@ -37,7 +37,7 @@ class Relay:
         self.own = Path(tempfile.mkdtemp(prefix="gansr-"))
         self.shared = Path(seat["token"]).exists()
         self.events: Events = queue.SimpleQueue()
-        self.worker = LocalWorker(name, self.events, Job.from_json(job), seat)
+        self.worker = LocalWorker(name, self.events, UpscaleJob.from_json(job), seat)
 
     def order(self, what: dict[str, Any]) -> None:
         """Passes an order on; a chunk goes into a folder of this node's own where the job's is not to be seen."""
@@ -78,7 +78,9 @@ class Relay:
 class RayWorker:
     """The driver's end of a Relay; see Worker in chain.py. `share` are the resources that the actor asks Ray for."""
 
-    def __init__(self, name: str, events: Events, job: Job, seat: dict[str, Any], share: dict[str, float]) -> None:
+    def __init__(
+        self, name: str, events: Events, job: UpscaleJob, seat: dict[str, Any], share: dict[str, float]
+    ) -> None:
         import ray
 
         self.name = name

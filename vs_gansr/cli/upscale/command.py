@@ -9,7 +9,7 @@ from pathlib import Path
 from ..common import CommandError, say
 from . import shelf
 from .encode import CONTAINERS, container
-from .job import ENCODERS, Job
+from .job import ENCODERS, UpscaleJob
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -65,6 +65,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--params", default="", metavar="A=B:C=D", help="the encoder's own parameters")
     add("--ffmpeg", metavar="PATH", help="the ffmpeg to use (default: the best equipped one found)")
 
+    group = parser.add_argument_group("source")
+    add = group.add_argument
+    add("--drop", action="append", choices=DROPPABLE, default=[], help="leave these tracks out; may be repeated")
+    add("--accept-damage", action="store_true", help="go on although frames are missing from the source")
+    add_long_film_arguments(parser)
+
+
+def add_long_film_arguments(parser: argparse.ArgumentParser) -> None:
+    """How a film is divided, resumed and shared out."""
     group = parser.add_argument_group("long films")
     add = group.add_argument
     add("--chunk", type=seconds, default=20.0, metavar="SECONDS", help="what is rendered at a time, and lost at most "
@@ -75,11 +84,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     only = group.add_mutually_exclusive_group()
     only.add_argument("--resume", action="store_true", help="go on with what is begun, or refuse; done by itself, too")
     only.add_argument("--restart", action="store_true", help="throw away the chunks that are finished")
-
-    group = parser.add_argument_group("source")
-    add = group.add_argument
-    add("--drop", action="append", choices=DROPPABLE, default=[], help="leave these tracks out; may be repeated")
-    add("--accept-damage", action="store_true", help="go on although frames are missing from the source")
 
 
 def positive(text: str) -> int:
@@ -103,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.output_dir:
         if len(args.paths) != 2:
             raise CommandError(f"{len(args.paths)} paths are given; name a source and an output, or give --output-dir")
-        film = shelf.Film(*map(Path, args.paths))
+        film = shelf.QueuedFilm(*map(Path, args.paths))
         if args.script_only:
             from . import media, script
 
@@ -118,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     return shelf.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film), not args.dry_run)
 
 
-def one(args: argparse.Namespace, film: shelf.Film) -> None:
+def one(args: argparse.Namespace, film: shelf.QueuedFilm) -> None:
     """One film. Raises CommandError where it fails."""
     job = job_of(args, film)
     check(job, args.overwrite, folder_must_exist=not (args.dry_run and args.output_dir))
@@ -150,9 +154,9 @@ def one(args: argparse.Namespace, film: shelf.Film) -> None:
         say(f"{film.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
 
 
-def job_of(args: argparse.Namespace, film: shelf.Film) -> Job:
-    """The command line as a Job."""
-    return Job(
+def job_of(args: argparse.Namespace, film: shelf.QueuedFilm) -> UpscaleJob:
+    """The command line as a UpscaleJob."""
+    return UpscaleJob(
         source=str(film.source.absolute()),
         output=str(film.output.absolute()),
         encoder=args.encoder,
@@ -185,7 +189,7 @@ def model_argument(name: str | None) -> str | None:
     return str(Path(name).absolute()) if name and name.lower().endswith(".onnx") else name
 
 
-def check(job: Job, overwrite: bool, folder_must_exist: bool = True) -> None:
+def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> None:
     """Raises CommandError for what can be known without opening anything."""
     source, output = Path(job.source), Path(job.output)
     if not source.is_file():

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .chain import Event, Events, LocalWorker, Worker
-from .job import Job
+from .job import UpscaleJob
 from .ledger import folder_of
 
-__all__ = ["Crew", "Hand", "frame_threads"]
+__all__ = ["WorkerPool", "Hand", "frame_threads"]
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Hand:
     error: str = ""
 
 
-class Crew:
+class WorkerPool:
     """The workers of one job: `size` of them render, on this machine or, with a `cluster` address, on Ray's."""
 
     def __init__(self, events: Events, size: int, cluster: str | None) -> None:
@@ -44,7 +44,7 @@ class Crew:
         self._hired = 0
         self._token: Path | None = None
 
-    def connect(self, job: Job) -> None:
+    def connect(self, job: UpscaleJob) -> None:
         """Joins the cluster, if there is to be one. Raises CommandError where that fails."""
         if self.cluster:
             from . import cluster
@@ -53,7 +53,7 @@ class Crew:
             self.size, self._share = cluster.resources(self.size, job.provider)
         self.size = self.size or 1
 
-    def hire(self, job: Job, first: bool = False, resuming: bool = False) -> Hand:
+    def hire(self, job: UpscaleJob, first: bool = False, resuming: bool = False) -> Hand:
         """A new worker, who is ready after a while. The `first` plans, and is here."""
         place = self._hired % self.size
         seat: dict[str, Any] = {"first": first, "resuming": resuming, "cores": []}

@@ -17,38 +17,38 @@ from typing import Any
 from ..common import CommandError, Interrupted, say
 from .chain import POSIX, Event, Events, Signals, pause
 from .chunk import ChunkFacts
-from .crew import Crew, Hand, frame_threads
+from .crew import Hand, WorkerPool, frame_threads
 from .identity import CONTENT, of_place
-from .job import Job
+from .job import UpscaleJob
 from .ledger import Identity, Ledger, folder_of, locked
 from .progress import Progress, State, WorkerState
 from .target import commit, reserve
 from .wish import Outcome, Wish
 
-__all__ = ["Driver", "run"]
+__all__ = ["UpscaleRun", "run"]
 
 MOST_TRIES = 3
 
 
-def run(job: Job, progress: Progress, wish: Wish) -> Outcome:
+def run(job: UpscaleJob, progress: Progress, wish: Wish) -> Outcome:
     """Does the job. Nothing is left under its output's name unless it succeeds, and no process.
 
     Raises CommandError with the cause, or Interrupted where a signal ended it; both say what is kept.
     """
-    return Driver(job, progress, wish).run()
+    return UpscaleRun(job, progress, wish).run()
 
 
-class Driver:
+class UpscaleRun:
     """One job under way."""
 
-    def __init__(self, job: Job, progress: Progress, wish: Wish) -> None:
+    def __init__(self, job: UpscaleJob, progress: Progress, wish: Wish) -> None:
         self.job = job
         self.progress = progress
         self.wish = wish
         self.output = Path(job.output)
         self.folder = folder_of(self.output)
         self.events: Events = queue.SimpleQueue()
-        self.crew = Crew(self.events, wish.workers, wish.cluster)
+        self.crew = WorkerPool(self.events, wish.workers, wish.cluster)
         self.ledger: Ledger | None = None
         self.holding = False  # the job's folder is ours
         self.ready: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from typing import Any
 from ..common import CommandError
 from ..ffmpeg import Ffmpeg
 from . import chunkable
-from .job import ENCODERS, Job
+from .job import ENCODERS, UpscaleJob
 from .media import Source, Track
 
 __all__ = ["CONTAINERS", "Picture", "Plan", "carry", "chunk_command", "command", "container", "join_command", "trial"]
@@ -68,7 +68,7 @@ def container(output: str, encoder: str) -> str:
     return CONTAINERS[suffix]
 
 
-def carry(job: Job, source: Source) -> Plan:
+def carry(job: UpscaleJob, source: Source) -> Plan:
     """Which tracks come along, and how. Text subtitles change their form where the container knows another."""
     form = {"matroska": "subrip", "webm": "webvtt"}.get(container(job.output, job.encoder), "mov_text")
     others = {"mov_text"} if form == "subrip" else TEXT - {form}
@@ -86,7 +86,7 @@ def carry(job: Job, source: Source) -> Plan:
     return Plan(tuple(tracks), tuple(notes))
 
 
-def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
+def trial(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
     """A command that writes a moment of the carried tracks alone: does the container take them?"""
     words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-y", "-i", f"file:{source.path}", "-t", "0.1"]
     for place, (track, codec) in enumerate(plan.tracks):
@@ -94,14 +94,14 @@ def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
     return [*words, "-f", container(job.output, job.encoder), f"file:{job.temporary}"]
 
 
-def command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
+def command(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
     """The whole film at once: raw pictures from stdin, progress to stdout, `job.temporary` as the result."""
     encoded = [*pictured(job, picture), "-fps_mode:0", "passthrough"]
     extra, _ = split_params(job, ENCODERS[job.encoder].params)
     return [*joined(job, ffmpeg, source, plan, picture, ["-f", "nut"], picture.start), *encoded, *ending(job, extra)]
 
 
-def chunk_command(job: Job, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
+def chunk_command(job: UpscaleJob, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
     """One chunk alone: raw pictures at a constant rate from stdin, progress to stdout, `path` (MP4) as the result.
 
     Times are added when the chunks are joined. The encoder starts anew, with a header that depends on no chunk.
@@ -112,7 +112,9 @@ def chunk_command(job: Job, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list
     return [*words, *chunkable.picture_options(extra), "-f", "mp4", f"file:{path}"]
 
 
-def join_command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction) -> list[str]:
+def join_command(
+    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction
+) -> list[str]:
     """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `job.temporary`."""
     extra, _ = split_params(job, ENCODERS[job.encoder].params)
     words = joined(job, ffmpeg, source, plan, picture, ["-f", "mp4"], picture.start - delay)
@@ -125,7 +127,7 @@ def opening(ffmpeg: Ffmpeg) -> list[str]:
 
 
 def joined(
-    job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, form: list[str], start: Fraction
+    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, form: list[str], start: Fraction
 ) -> list[str]:
     """Pictures from stdin, which begin at `start`, beside all that comes from the source."""
     words = opening(ffmpeg)
@@ -135,7 +137,7 @@ def joined(
     return [*words, *carried(source, plan), "-bsf:0", last_duration(picture)]
 
 
-def ending(job: Job, extra: list[str]) -> list[str]:
+def ending(job: UpscaleJob, extra: list[str]) -> list[str]:
     """The output's options, and its name."""
     kind = container(job.output, job.encoder)
     # hvc1 is the only tag that Apple's players take.
@@ -163,7 +165,7 @@ def carried(source: Source, plan: Plan) -> list[str]:
     return words
 
 
-def pictured(job: Job, picture: Picture) -> list[str]:
+def pictured(job: UpscaleJob, picture: Picture) -> list[str]:
     """Options for the picture: times, shape, colours and the encoder with its parameters."""
     encoder = ENCODERS[job.encoder]
     _, params = split_params(job, encoder.params)
@@ -182,7 +184,7 @@ def pictured(job: Job, picture: Picture) -> list[str]:
     return words + ([f"{encoder.params}:0", joined] if joined else [])
 
 
-def split_params(job: Job, option: str) -> tuple[list[str], list[str]]:
+def split_params(job: UpscaleJob, option: str) -> tuple[list[str], list[str]]:
     """The job's extra options without the encoder's own parameters, and those: ffmpeg takes that option once."""
     extra, params, words = [], [job.params], iter(job.extra)
     for word in words:

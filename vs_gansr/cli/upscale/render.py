@@ -20,25 +20,25 @@ from .. import ffmpeg
 from ..common import CommandError
 from . import encode, media
 from .encode import Picture
-from .job import RECORD, Job
+from .job import RECORD, UpscaleJob
 from .media import Source
 from .plan import Span, pace, scene_changes, spans
 from .script import NO_TIME, Graph, build, steady
 
-__all__ = ["Film", "open_film", "picture_of", "send", "tell"]
+__all__ = ["OpenFilm", "open_film", "picture_of", "send", "tell"]
 
 REPORT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Film:
+class OpenFilm:
     """A job with its source open, its graph built and its container tried.
 
     `plan` which tracks are carried · `spans` the chunks it is rendered in, or one · `engine` what Upscale's log says
     of model, precision and provider
     """
 
-    job: Job
+    job: UpscaleJob
     tool: ffmpeg.Ffmpeg
     source: Source
     plan: encode.Plan
@@ -54,7 +54,7 @@ def tell(**message: Any) -> None:
     sys.stderr.flush()
 
 
-def open_film(job: Job, trial: bool = True) -> Film:
+def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:
     """Everything before the first picture; with `trial` the output's container is tried, too.
 
     Raises CommandError, or what VapourSynth does, for what cannot be.
@@ -80,10 +80,10 @@ def open_film(job: Job, trial: bool = True) -> Film:
     length = round(job.chunk * pace(graph.timestamps, graph.time_base))
     cuts = scene_changes(source, graph.timestamps)
     made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
-    return Film(job, tool, source, plan, graph, picture, made, tuple(engine))
+    return OpenFilm(job, tool, source, plan, graph, picture, made, tuple(engine))
 
 
-def whole(job: Job, source: Source, graph: Graph) -> tuple[Graph, str | None]:
+def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | None]:
     """The graph with a time for every frame, and what damage was accepted.
 
     Raises CommandError for damage that is not, and for times that run wild: frames out of order may be either.
@@ -120,7 +120,7 @@ def relay(kind: Any, message: str, engine: list[str]) -> None:
         tell(note=message)
 
 
-def try_container(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> None:
+def try_container(job: UpscaleJob, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> None:
     """Raises CommandError where the output's container does not take what is to be carried."""
     if not plan.tracks:
         return
@@ -170,7 +170,7 @@ def remarks(source: Source, graph: Graph, props: Any) -> list[str]:
     return said
 
 
-def send(film: Film, pipe: Any, span: Span | None = None, report: Callable[[int], None] | None = None) -> None:
+def send(film: OpenFilm, pipe: Any, span: Span | None = None, report: Callable[[int], None] | None = None) -> None:
     """Writes pictures as NUT to `pipe`: all, each with its own time, or those of `span` at a constant rate.
 
     Frames of a span are asked of the whole clip, so what looks at neighbours sees the real ones. `report` is told

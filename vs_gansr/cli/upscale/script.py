@@ -17,7 +17,7 @@ from typing import Any
 import vapoursynth as vs
 
 from ..common import CommandError
-from .job import ENCODERS, Job
+from .job import ENCODERS, UpscaleJob
 
 __all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text"]
 
@@ -64,7 +64,7 @@ class Graph:
     time_base: Fraction
 
 
-def build(job: Job, track: int) -> Graph:
+def build(job: UpscaleJob, track: int) -> Graph:
     """Opens track number `track` of the source and puts the job's steps on it.
 
     Raises CommandError for what the source or the job rules out, vapoursynth.Error for what VapourSynth does.
@@ -103,7 +103,7 @@ def build(job: Job, track: int) -> Graph:
     return Graph(clip, tuple(steps), size, timestamps, time_base)
 
 
-def network_steps(job: Job, clip: vs.VideoNode, target: Target) -> list[Step]:
+def network_steps(job: UpscaleJob, clip: vs.VideoNode, target: Target) -> list[Step]:
     """The first pass of the network, into the output's format or, where zimg follows, into 16 bit."""
     arguments = job.upscale_arguments()
     preset = target.preset(16 if job.width or job.height else target.bits)
@@ -112,7 +112,7 @@ def network_steps(job: Job, clip: vs.VideoNode, target: Target) -> list[Step]:
     return [Step("gansr.Upscale", tuple(arguments.items()))]
 
 
-def output_format(job: Job, clip: vs.VideoNode) -> Target:
+def output_format(job: UpscaleJob, clip: vs.VideoNode) -> Target:
     """The source's chroma layout, or the smallest that loses nothing of it (Gray becomes 4:2:0, RGB 4:4:4), at
     the source's depth as far as it is 8 or 10, above that at 10, unless the job says otherwise."""
     fmt = clip.format
@@ -130,7 +130,7 @@ def output_format(job: Job, clip: vs.VideoNode) -> Target:
     return Target(bits, layout, "error_diffusion" if fewer else "none")
 
 
-def target_size(job: Job, clip: vs.VideoNode, target: Target) -> tuple[int, int]:
+def target_size(job: UpscaleJob, clip: vs.VideoNode, target: Target) -> tuple[int, int]:
     """Width and height asked for; where only one is given, the other keeps the picture's shape."""
     mod_w = 2 if target.layout in ("420", "422") else 1
     mod_h = 2 if target.layout == "420" else 1
