@@ -212,6 +212,8 @@ def test_what_has_changed_is_named_and_restart_begins_anew(
     gansr: Gansr, tmp_path: Path, point_model: Path, begun: Callable[..., list[str]]
 ) -> None:
     words = begun()
+    identity = json.loads((tmp_path / "out.mkv.gansr" / "ledger.json").read_text())["identity"]
+    assert identity["engine"] == "point in fp32 on CPU" and len(identity["model content"]) == 64
     refused = gansr(*words, "--crf", "30")
     assert refused.returncode == 1 and "--crf was unset, is 30" in one_line(refused.stderr.splitlines()[-1])
     assert "--restart" in refused.stderr and chunks_of(tmp_path) >= 2

@@ -91,6 +91,11 @@ class UpscaleRun:
             if begun or len(self.ready["spans"]) > 1:
                 temporary.unlink()
                 return self._in_chunks()
+            if self.crew.size > 1 and not self.crew.cluster:  # it sits on a part of the cores
+                self.crew.dismiss(first)
+                self.crew.size = 1
+                first = self.crew.hire(self.job, first=True)
+                self._until(lambda: first.ready)
             first.worker.order(do="whole", path=str(temporary))
             self._until(lambda: self.finished is not None)
             self._check_signals()

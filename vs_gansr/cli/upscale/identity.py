@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ...model import library
+from ..common import CommandError
 from .chunk import digest
 from .ledger import Identity
 from .render import OpenFilm
@@ -30,6 +31,8 @@ def of(film: OpenFilm, content: bool) -> Identity:
     if content:
         found[CONTENT] = digest(Path(film.job.source))
     found["plan"] = hashlib.sha256(json.dumps(film.spans).encode()).hexdigest()
+    if not film.engine:
+        raise CommandError("Upscale's log does not say what it computes with, so chunks could differ; use --chunk 0")
     found["engine"] = "; ".join(film.engine)
     found["model content"] = model_content(film)
     found["ffmpeg's version"] = film.tool.version
