@@ -88,7 +88,7 @@ def starts(path: Path) -> tuple[Any, ...]:
 
 def equal(args: argparse.Namespace, folder: Path) -> None:
     """Frames and times of one process and of two Ray workers, of each kind of film."""
-    for kind in KINDS:
+    for kind in args.kinds:
         source = folder / ("in.ts" if kind == "open start" else "in.mkv")
         film(args.clips, source, args.seconds, kind)
         words = ["--model", args.model, "--preset", "ultrafast", "--chunk", f"{args.seconds / 8:g}", "--accept-damage"]
@@ -173,6 +173,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("equal", "overhead", "simulate"))
     parser.add_argument("--clips", nargs="+", default=[], metavar="FILE")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--model", default="fast-2x")
     parser.add_argument("--preset", default="medium")

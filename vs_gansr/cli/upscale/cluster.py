@@ -160,7 +160,7 @@ def connect(address: str) -> None:
         if ":" in address:  # Ray itself waits for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
-        ray.init(None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         raise CommandError(f"no Ray cluster answers at {address}: {one_line(error)}; see: ray status") from error
 
