@@ -212,6 +212,8 @@ def test_what_has_changed_is_named_and_restart_begins_anew(
     gansr: Gansr, tmp_path: Path, point_model: Path, begun: Callable[..., list[str]]
 ) -> None:
     words = begun()
+    identity = json.loads((tmp_path / "out.mkv.gansr" / "ledger.json").read_text())["identity"]
+    assert identity["engine"] == "point in fp32 on CPU" and len(identity["model content"]) == 64
     refused = gansr(*words, "--crf", "30")
     assert refused.returncode == 1 and "--crf was unset, is 30" in one_line(refused.stderr.splitlines()[-1])
     assert "--restart" in refused.stderr and chunks_of(tmp_path) >= 2
@@ -308,6 +310,22 @@ def test_a_joiner_that_dies_is_replaced(start: Start, gansr: Gansr, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert mark.exists() and "another one goes on" in done.stderr
     assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
+
+
+def test_a_joined_film_that_is_too_short_gets_no_name(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    """ffmpeg says that all is written, and half of it is on the disk."""
+    source = footage.plain(tmp_path / "in.mp4", frames=50)
+    tool = tmp_path / "lying-ffmpeg"
+    tool.write_text(
+        f'#!/bin/sh\n"{footage.FFMPEG}" "$@" || exit\n'
+        'case "$*" in *joined-*) for last; do :; done; path=${last#file:}; '
+        f'"{footage.FFMPEG}" -v error -i "$path" -t 1 -map 0 -c copy "$path.mkv" && mv "$path.mkv" "$path";; esac\n'
+    )
+    tool.chmod(0o755)
+    words = ["--model", point_model, "--chunk", "0.6", *FAST, "-q", "--ffmpeg", tool]
+    done = gansr("upscale", source, tmp_path / "out.mkv", *words)
+    assert done.returncode == 1 and "of 50 frames reached the joined file" in one_line(done.stderr)
+    assert not (tmp_path / "out.mkv").exists() and chunks_of(tmp_path) == 3
 
 
 def test_a_short_clip_makes_no_folder(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:

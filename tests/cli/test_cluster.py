@@ -18,8 +18,8 @@ from test_upscale import frame_hashes
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chain import Event, Events
 from vs_gansr.cli.upscale.crew import Hand
-from vs_gansr.cli.upscale.driver import Driver
-from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.driver import UpscaleRun
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.progress import Progress
 from vs_gansr.cli.upscale.wish import Wish
 
@@ -85,7 +85,7 @@ def test_a_chunk_comes_from_a_node_that_does_not_see_the_folder(
     source = footage.plain(tmp_path / "in.mp4", frames=20)
     connect(cluster)
     events: Events = queue.SimpleQueue()
-    job = Job(str(source), str(tmp_path / "out.mkv"), model=str(point_model), preset="ultrafast", chunk=0.4)
+    job = UpscaleJob(str(source), str(tmp_path / "out.mkv"), model=str(point_model), preset="ultrafast", chunk=0.4)
     seat = {"first": False, "resuming": True, "token": str(tmp_path / "unseen")}
     worker = RayWorker("worker 2", events, job, seat, {"num_cpus": 1})
     try:
@@ -122,7 +122,7 @@ class Named:
 
 
 def test_a_worker_that_would_make_another_picture_is_refused_by_name() -> None:
-    driver = Driver(Job("in.mkv", "out.mkv"), Progress(quiet=True), Wish(workers=2))
+    driver = UpscaleRun(UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), Wish(workers=2))
     identity = {"engine": "net in int8 on CPU", "--crf": "18"}
     first, second = Hand(Named("worker 1"), plans=True), Hand(Named("worker 2"))
     driver._welcome(first, {"identity": identity, "frames": 1, "host": "a"})

@@ -9,7 +9,7 @@ import pytest
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.encode import colours, light_params
-from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.media import Source, Track, damage
 from vs_gansr.cli.upscale.render import remarks
 from vs_gansr.cli.upscale.script import NO_TIME, Graph, Literal, Step, steady, text
@@ -130,7 +130,7 @@ def test_a_script_quotes_what_needs_it() -> None:
 
 
 def test_a_job_travels_as_json() -> None:
-    job = Job(source="a\nb", output="ü", extra=("-x", "1"), tilesize=(64, 64), drop=("cover",), crf=20.5)
+    job = UpscaleJob(source="a\nb", output="ü", extra=("-x", "1"), tilesize=(64, 64), drop=("cover",), crf=20.5)
     line = job.to_json()
-    assert "\n" not in line and Job.from_json(line) == job
+    assert "\n" not in line and UpscaleJob.from_json(line) == job
     assert job.upscale_arguments() == {"tilesize": [64, 64]}

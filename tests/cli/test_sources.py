@@ -13,7 +13,7 @@ from footage import facts
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale import filters
 from vs_gansr.cli.upscale.colour_names import MATRICES, named
-from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.presets import stored
 from vs_gansr.cli.upscale.sources import first_number
 
@@ -172,7 +172,7 @@ def test_settings_are_kept(gansr: Gansr, tmp_path: Path, point_model: Path) -> N
 
 
 def test_stored_settings_hold_no_path() -> None:
-    assert stored(Job("/a/in.mkv", "/a/out.mkv", model="/home/me/net.onnx", width=64)).endswith(
+    assert stored(UpscaleJob("/a/in.mkv", "/a/out.mkv", model="/home/me/net.onnx", width=64)).endswith(
         "--width=64 --model=net"
     )
 

@@ -275,7 +275,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT.parent)}
+    # Ray's own patience with a lost head is 60 s.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+    os.environ["PYTHONPATH"] = str(ROOT.parent)
     broken = 0
     with tempfile.TemporaryDirectory(prefix="film-") as folder:
         place = Path(folder)

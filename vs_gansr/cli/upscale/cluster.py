@@ -22,7 +22,7 @@ from ...errors import one_line
 from ..common import CommandError
 from .chain import Event, Events, LocalWorker
 from .chunk import digest, keep
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["RayWorker", "connect", "resources"]
 
@@ -37,7 +37,7 @@ class Relay:
         self.own = Path(tempfile.mkdtemp(prefix="gansr-"))
         self.shared = Path(seat["token"]).exists()
         self.events: Events = queue.SimpleQueue()
-        self.worker = LocalWorker(name, self.events, Job.from_json(job), seat)
+        self.worker = LocalWorker(name, self.events, UpscaleJob.from_json(job), seat)
 
     def order(self, what: dict[str, Any]) -> None:
         """Passes an order on; a chunk goes into a folder of this node's own where the job's is not to be seen."""
@@ -78,7 +78,9 @@ class Relay:
 class RayWorker:
     """The driver's end of a Relay; see Worker in chain.py. `share` are the resources that the actor asks Ray for."""
 
-    def __init__(self, name: str, events: Events, job: Job, seat: dict[str, Any], share: dict[str, float]) -> None:
+    def __init__(
+        self, name: str, events: Events, job: UpscaleJob, seat: dict[str, Any], share: dict[str, float]
+    ) -> None:
         import ray
 
         self.name = name
@@ -152,11 +154,13 @@ def connect(address: str) -> None:
         import ray
     except ImportError as error:
         raise CommandError('Ray is not installed; run: pip install "vs-gansr[cli,cluster]"') from error
+    if ray.is_initialized():  # for the film before this one
+        return
     try:
         if ":" in address:  # Ray itself waits for minutes
             host, _, port = address.removeprefix("ray://").rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
-        ray.init(None if address == "local" else address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         raise CommandError(f"no Ray cluster answers at {address}: {one_line(error)}; see: ray status") from error
 

@@ -13,7 +13,7 @@ from . import encoder_options, shelf
 from .arguments import add_arguments, grammar
 from .colour_names import NUMBERED
 from .encode import container
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.output_dir:
         if len(args.paths) != 2:
             raise CommandError(f"{len(args.paths)} paths are given; name a source and an output, or give --output-dir")
-        film = shelf.Film(*map(Path, args.paths))
+        film = shelf.QueuedFilm(*map(Path, args.paths))
         if args.script_only:
             from .printed import printed
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     return shelf.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film), not args.dry_run)
 
 
-def one(args: argparse.Namespace, film: shelf.Film) -> None:
+def one(args: argparse.Namespace, film: shelf.QueuedFilm) -> None:
     """One film. Raises CommandError where it fails."""
     job = job_of(args, film)
     check(job, args.overwrite or bool(args.stills), folder_must_exist=not (args.dry_run and args.output_dir))
@@ -68,7 +68,10 @@ def one(args: argparse.Namespace, film: shelf.Film) -> None:
     wish = Wish(args.workers, args.cluster, args.overwrite, args.resume, args.restart, args.verbose)
     outcome = run_job(job, progress, wish)
     spent = time.monotonic() - begun
-    progress.done(output=job.output, frames=outcome.frames, size=outcome.size, seconds=round(spent, 3))
+    chunk_seconds = list(outcome.ledger.seconds.values()) if outcome.ledger else []
+    progress.done(
+        output=job.output, frames=outcome.frames, size=outcome.size, seconds=spent, chunk_seconds=chunk_seconds
+    )
     width, height = outcome.size
     if args.report:
         from . import report
@@ -78,16 +81,16 @@ def one(args: argparse.Namespace, film: shelf.Film) -> None:
         say(f"{film.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
 
 
-def job_of(args: argparse.Namespace, film: shelf.Film) -> Job:
-    """The command line as a Job: options by their names, paths made absolute."""
-    named = {field.name: getattr(args, field.name) for field in fields(Job) if hasattr(args, field.name)}
+def job_of(args: argparse.Namespace, film: shelf.QueuedFilm) -> UpscaleJob:
+    """The command line as a UpscaleJob: options by their names, paths made absolute."""
+    named = {field.name: getattr(args, field.name) for field in fields(UpscaleJob) if hasattr(args, field.name)}
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
     given |= {"source": str(film.source.absolute()), "output": str(film.output.absolute())}
     given |= {"extra": tuple(args.rest), "model": model_argument(args.model)}
     given["tracks"] = str(Path(args.tracks).absolute()) if args.tracks else None
     if args.compare and not (args.start or args.end or args.frames or args.test):
         given["test"] = COMPARED
-    return Job(**given)
+    return UpscaleJob(**given)
 
 
 def model_argument(name: str | None) -> str | None:
@@ -95,7 +98,7 @@ def model_argument(name: str | None) -> str | None:
     return str(Path(name).absolute()) if name and name.lower().endswith(".onnx") else name
 
 
-def check(job: Job, overwrite: bool, folder_must_exist: bool = True) -> None:
+def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> None:
     """Raises CommandError for what can be known without opening anything."""
     source, output = Path(job.source), Path(job.output)
     if NUMBERED.search(source.name) and not source.exists():

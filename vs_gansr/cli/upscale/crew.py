@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .chain import Event, Events, LocalWorker, Worker
-from .job import Job
-from .target import reserve
+from .job import UpscaleJob
+from .ledger import folder_of
 
-__all__ = ["Crew", "Hand", "frame_threads"]
+__all__ = ["WorkerPool", "Hand", "frame_threads"]
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Hand:
     error: str = ""
 
 
-class Crew:
+class WorkerPool:
     """The workers of one job: `size` of them render, on this machine or, with a `cluster` address, on Ray's."""
 
     def __init__(self, events: Events, size: int, cluster: str | None) -> None:
@@ -43,7 +44,7 @@ class Crew:
         self._hired = 0
         self._token: Path | None = None
 
-    def connect(self, job: Job) -> None:
+    def connect(self, job: UpscaleJob) -> None:
         """Joins the cluster, if there is to be one. Raises CommandError where that fails."""
         if self.cluster:
             from . import cluster
@@ -52,7 +53,7 @@ class Crew:
             self.size, self._share = cluster.resources(self.size, job.provider)
         self.size = self.size or 1
 
-    def hire(self, job: Job, first: bool = False, resuming: bool = False) -> Hand:
+    def hire(self, job: UpscaleJob, first: bool = False, resuming: bool = False) -> Hand:
         """A new worker, who is ready after a while. The `first` plans, and is here."""
         place = self._hired % self.size
         seat: dict[str, Any] = {"first": first, "resuming": resuming, "cores": []}
@@ -60,7 +61,7 @@ class Crew:
         if self.cluster and not first:
             from .cluster import RayWorker
 
-            self._token = self._token or reserve(Path(job.output))
+            self._token = self._token or token(folder_of(Path(job.output)))
             seat |= {"token": str(self._token), "resuming": True}
             worker: Worker = RayWorker(f"worker {self._hired}", self.events, job, seat, self._share)
         else:
@@ -99,6 +100,15 @@ def frame_threads(encoder: str) -> int:
     if encoder == "x265":
         return 1 if cores < 4 else 2 if cores < 8 else 3 if cores < 16 else 5
     return max(1, min(cores * 3 // 2, 16))
+
+
+def token(folder: Path) -> Path:
+    """A new file in the job's folder, by which a node of a cluster sees whether that is its folder, too."""
+    for old in folder.glob("token-*"):
+        old.unlink()
+    path = folder / f"token-{secrets.token_hex(8)}"
+    path.touch()
+    return path
 
 
 def cores_of(place: int, workers: int) -> list[int]:

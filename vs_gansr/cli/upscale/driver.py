@@ -17,39 +17,40 @@ from typing import Any
 from ..common import CommandError, Interrupted, say
 from .chain import POSIX, Event, Events, Signals, pause
 from .chunk import ChunkFacts
-from .crew import Crew, Hand, frame_threads
+from .crew import Hand, WorkerPool, frame_threads
 from .identity import CONTENT, of_place
-from .job import Job
+from .job import UpscaleJob
 from .ledger import Identity, Ledger, folder_of, locked
 from .progress import Progress, State, WorkerState
 from .target import commit, discard, reserve
 from .wish import Outcome, Wish
 
-__all__ = ["Driver", "run"]
+__all__ = ["UpscaleRun", "run"]
 
 MOST_TRIES = 3
 
 
-def run(job: Job, progress: Progress, wish: Wish) -> Outcome:
+def run(job: UpscaleJob, progress: Progress, wish: Wish) -> Outcome:
     """Does the job. Nothing is left under its output's name unless it succeeds, and no process.
 
     Raises CommandError with the cause, or Interrupted where a signal ended it; both say what is kept.
     """
-    return Driver(job, progress, wish).run()
+    return UpscaleRun(job, progress, wish).run()
 
 
-class Driver:
+class UpscaleRun:
     """One job under way."""
 
-    def __init__(self, job: Job, progress: Progress, wish: Wish) -> None:
+    def __init__(self, job: UpscaleJob, progress: Progress, wish: Wish) -> None:
         self.job = job
         self.progress = progress
         self.wish = wish
         self.output = Path(job.output)
         self.folder = folder_of(self.output)
         self.events: Events = queue.SimpleQueue()
-        self.crew = Crew(self.events, wish.workers, wish.cluster)
+        self.crew = WorkerPool(self.events, wish.workers, wish.cluster)
         self.ledger: Ledger | None = None
+        self.holding = False  # the job's folder is ours
         self.ready: dict[str, Any] = {}
         self.identity: Identity = {}
         self.agreed = False  # is the identity that of who renders
@@ -90,6 +91,11 @@ class Driver:
             if begun or len(self.ready["spans"]) > 1:
                 temporary.unlink()
                 return self._in_chunks()
+            if self.crew.size > 1 and not self.crew.cluster:  # it sits on a part of the cores
+                self.crew.dismiss(first)
+                self.crew.size = 1
+                first = self.crew.hire(self.job, first=True)
+                self._until(lambda: first.ready)
             first.worker.order(do="whole", path=str(temporary))
             self._until(lambda: self.finished is not None)
             self._check_signals()
@@ -100,6 +106,7 @@ class Driver:
 
     def _in_chunks(self) -> Outcome:
         with locked(self.folder):
+            self.holding = True
             self.ledger = self._open_ledger()
             found = len(self.ledger.chunks)
             if found:
@@ -314,6 +321,8 @@ class Driver:
         """Says in `error` what is kept; a folder without any finished chunk is not."""
         ledger = self.ledger
         if ledger is None:
+            if self.holding and not Ledger.load(self.folder):
+                Ledger(self.folder, {}, (), 0).remove()
             return
         if not ledger.chunks:
             ledger.remove()

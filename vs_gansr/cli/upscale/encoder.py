@@ -16,7 +16,7 @@ from typing import IO, Any
 from .. import ffmpeg
 from ..common import CommandError
 
-__all__ = ["Encoder", "EncoderKilled", "how"]
+__all__ = ["EncoderProcess", "EncoderKilled", "how"]
 
 
 class EncoderKilled(CommandError):
@@ -49,7 +49,7 @@ class Pipe(io.RawIOBase):
         super().close()
 
 
-class Encoder:
+class EncoderProcess:
     """ffmpeg under way; `pipe` takes what it reads from stdin.
 
     `report` is told its size so far, in bytes. Leaving the with statement by an exception ends it.
@@ -75,7 +75,7 @@ class Encoder:
         for thread in self._threads:
             thread.start()
 
-    def __enter__(self) -> Encoder:
+    def __enter__(self) -> EncoderProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ..common import CommandError, Interrupted
 from .chain import Events, LocalWorker, Signals
 from .crew import frame_threads
-from .job import Job
+from .job import UpscaleJob
 from .ledger import Ledger, folder_of
 from .progress import Progress, clock
 
@@ -46,7 +46,7 @@ class Estimate:
         )
 
 
-def estimate(job: Job, progress: Progress) -> Estimate:
+def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
     """Renders a sample from the middle of the film; writes nothing but into a temporary folder."""
     events: Events = queue.SimpleQueue()
     with Signals(events), tempfile.TemporaryDirectory(prefix="gansr-") as folder:

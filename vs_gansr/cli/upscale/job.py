@@ -9,7 +9,7 @@ from typing import Any
 
 from ...filter.settings import given
 
-__all__ = ["ENCODERS", "RECORD", "Encoder", "Job"]
+__all__ = ["ENCODERS", "RECORD", "Encoder", "UpscaleJob"]
 
 RECORD = "\x1e"  # leads each JSON line on a worker's stderr (RFC 7464)
 
@@ -36,7 +36,7 @@ ENCODERS = {
 
 
 @dataclass(frozen=True)
-class Job:
+class UpscaleJob:
     """The arguments of `gansr upscale`.
 
     `source` and `output` are absolute; `temporary` is the file that is written and becomes `output` at the end ·
@@ -101,7 +101,7 @@ class Job:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, line: str) -> Job:
+    def from_json(cls, line: str) -> UpscaleJob:
         """The job that `to_json` wrote."""
         values = json.loads(line)
         lists: dict[str, Any] = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}

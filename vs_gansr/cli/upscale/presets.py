@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["TAG", "kept", "of_file", "of_output", "stored"]
 
@@ -26,10 +26,10 @@ LASTING = (
 )  # fmt: skip
 
 
-def stored(job: Job) -> str:
+def stored(job: UpscaleJob) -> str:
     """The job's lasting settings as a line that `--like` reads back. A model's folder is nobody's business."""
     words: list[str] = []
-    default = {field.name: field.default for field in fields(Job)}
+    default = {field.name: field.default for field in fields(UpscaleJob)}
     for name in LASTING:
         value = getattr(job, name)
         if value == default[name]:

@@ -11,12 +11,12 @@ import vapoursynth as vs
 from ...errors import one_line
 from ..common import CommandError, note
 from . import script, sources
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["is_noise", "listen", "note_log", "printed"]
 
 
-def printed(job: Job) -> str:
+def printed(job: UpscaleJob) -> str:
     """The job as a .vpy. Raises CommandError for whatever its source, plugins or arguments are refused for."""
     if sources.is_script(job.source):
         raise CommandError(f"{job.source} is a script already; put clip = core.gansr.Upscale(clip) into it")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
-from .job import Job
+from .job import UpscaleJob
 from .progress import clock
 from .wish import Outcome
 
@@ -35,7 +35,7 @@ td {{ padding-right: 1.5em }}
 """
 
 
-def write(path: Path, job: Job, outcome: Outcome, seconds: float) -> None:
+def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None:
     """Writes the page. Raises CommandError where it cannot; the film itself is finished by then."""
     rows = {
         "Source": job.source,
@@ -71,7 +71,7 @@ def write(path: Path, job: Job, outcome: Outcome, seconds: float) -> None:
         raise CommandError(f"the report {path} cannot be written: {error.strerror}; the film is finished") from error
 
 
-def stills(job: Job, frames: int) -> Iterator[str]:
+def stills(job: UpscaleJob, frames: int) -> Iterator[str]:
     """Pairs of pictures, embedded."""
     for n in range(1, STILLS + 1):
         share = Fraction(n, STILLS + 1)

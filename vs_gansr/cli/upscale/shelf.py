@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import one_line
 from ..common import CommandError, say
 
-__all__ = ["Film", "films", "run_all"]
+__all__ = ["QueuedFilm", "films", "run_all"]
 
 # Endings that a folder is searched for; a file that is named is taken as it is.
 ENDINGS = {
@@ -20,14 +20,14 @@ ENDINGS = {
 
 
 @dataclass(frozen=True)
-class Film:
+class QueuedFilm:
     """A source and its output."""
 
     source: Path
     output: Path
 
 
-def films(words: Sequence[str], folder: Path, pattern: str) -> list[Film]:
+def films(words: Sequence[str], folder: Path, pattern: str) -> list[QueuedFilm]:
     """What is to be done for the files, folders and globs `words`, each film once, in order.
 
     `pattern` is the output's name below `folder`: {stem} and {ext} of the source, {folder} its place below the folder
@@ -49,7 +49,7 @@ def films(words: Sequence[str], folder: Path, pattern: str) -> list[Film]:
             raise CommandError(
                 f"--name {pattern} is not understood ({error}); it takes {{stem}} {{ext}} {{folder}} {{n}}"
             ) from error
-        made.append(Film(path, folder / name))
+        made.append(QueuedFilm(path, folder / name))
     owner: dict[Path, Path] = {}
     for film in made:
         other = owner.setdefault(film.output, film.source)
@@ -72,7 +72,7 @@ def sources(word: str, outputs: Path) -> list[Path]:
 
 
 def run_all(
-    queue: Sequence[Film], overwrite: bool, quiet: bool, one: Callable[[Film], None], write: bool = True
+    queue: Sequence[QueuedFilm], overwrite: bool, quiet: bool, one: Callable[[QueuedFilm], None], write: bool = True
 ) -> int:
     """Runs `one` for every film that has no output yet; one that fails stops no other. Returns the exit code.
 
