@@ -23,7 +23,7 @@ from typing import Any
 
 from ...errors import GansrError, one_line
 from . import chunk, chunkable, encode, identity
-from .encoder import EncoderKilled
+from .encoder import EncoderKilled, EncoderProcess
 from .encoder_options import divide
 from .job import UpscaleJob
 from .join import Part, join
