@@ -69,12 +69,16 @@ def test_x265(folder: Path) -> None:
     assert (video(folder / "out.hevc").width, video(folder / "out.hevc").height) == (128, 96)
 
 
-def test_ffmpeg(folder: Path) -> None:
-    done = shell(block("sh", "libx265"), folder)
+def test_ffmpeg_with_the_shape_of_the_pixels(folder: Path) -> None:
+    shape = ",setsar=16/11"
+    assert f"`{shape}`" in TEXT and "A0:0" in TEXT
+    assert "A0:0" in shell("vspipe -c y4m script.vpy - 2>/dev/null | head -n 1 || true", folder).stdout
+    done = shell(block("sh", "libx265").replace("range=tv", f"range=tv{shape}"), folder)
     assert done.returncode == 0, done.stderr
     clip = video(folder / "out.mkv")
     assert (clip.width, clip.height, clip.num_frames) == (128, 96, 5)
-    assert "Audio: aac" in subprocess.run([FFMPEG, "-i", folder / "out.mkv"], capture_output=True, text=True).stderr
+    listing = subprocess.run([FFMPEG, "-i", folder / "out.mkv"], capture_output=True, text=True).stderr
+    assert "Audio: aac" in listing and "SAR 16:11" in listing
 
 
 def test_the_warning_about_colorspace_is_true(folder: Path) -> None:

@@ -287,7 +287,7 @@ def test_a_full_disk_keeps_what_is_finished(gansr: Gansr, tmp_path: Path, point_
     assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
 
 
-@pytest.mark.parametrize("words", [["--", "-b:v", "1M"], ["--params", "bitrate=1000"], ["--", "-t", "1"]])
+@pytest.mark.parametrize("words", [["--", "-b:v", "1M"], ["--params", "bitrate=1000"], ["--", "-maxrate", "1M"]])
 def test_what_counts_over_the_whole_film_is_refused(
     gansr: Gansr, tmp_path: Path, point_model: Path, words: list[str]
 ) -> None:
