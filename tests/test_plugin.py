@@ -19,7 +19,7 @@ from paths import NATIVE, ROOT
 
 import vs_gansr
 from vs_gansr.cli.upscale.arguments import grammar
-from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.filter.settings import ARGUMENTS
 from vs_gansr.model import library
 
@@ -81,7 +81,7 @@ def test_one_list_of_arguments(core: vs.Core) -> None:
     assert list(inspect.signature(vs_gansr.upscale).parameters) == ["clip", *names]
     assert all(argument.metadata["help"] for argument in ARGUMENTS)
     options = vars(grammar().parse_args(["in.mkv", "out.mkv"]))
-    fields = {field.name for field in dataclasses.fields(Job)}
+    fields = {field.name for field in dataclasses.fields(UpscaleJob)}
     assert {*names} - {"format"} <= fields and {*names} - {"format", "reuse"} <= set(options)
     pytest.importorskip("vsscale")
     from vs_gansr.vsjetpack import Gansr

@@ -20,6 +20,8 @@ def printed(job: UpscaleJob) -> str:
     """The job as a .vpy. Raises CommandError for whatever its source, plugins or arguments are refused for."""
     if sources.is_script(job.source):
         raise CommandError(f"{job.source} is a script already; put clip = core.gansr.Upscale(clip) into it")
+    if job.compare:
+        raise CommandError("--compare moves with the frame number, which no single call does; leave --script-only out")
     listen(note_log)
     try:
         return script.text(script.build(job, sources.open_media(job)).steps)

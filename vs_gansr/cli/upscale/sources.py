@@ -47,8 +47,8 @@ def is_script(path: str) -> bool:
 
 
 def numbered(path: str) -> bool:
-    """Whether `path` is a pattern of numbered images, as in frames/%05d.png."""
-    return bool(NUMBERED.search(Path(path).name))
+    """Whether `path` is a pattern of numbered images, as in frames/%05d.png, and no file of that very name."""
+    return bool(NUMBERED.search(Path(path).name)) and not Path(path).is_file()
 
 
 def has_times(path: str) -> bool:
