@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import inspect
 import os
 import shutil
 import subprocess
@@ -15,6 +17,10 @@ import pytest
 import vapoursynth as vs
 from paths import NATIVE, ROOT
 
+import vs_gansr
+from vs_gansr.cli.upscale.arguments import grammar
+from vs_gansr.cli.upscale.job import UpscaleJob
+from vs_gansr.filter.settings import ARGUMENTS
 from vs_gansr.model import library
 
 SOURCE = ROOT / "vs_gansr" / "native" / "gansr.c"
@@ -64,6 +70,23 @@ def test_functions_appear_with_nothing_imported(point_model: Path) -> None:
         str(point_model),
     )
     assert (done.stdout, done.returncode) == ("16\n", 0), done.stderr
+
+
+def test_one_list_of_arguments(core: vs.Core) -> None:
+    """The shim's signature, the typed function, vsjetpack's scaler and the command line follow filter/settings.py."""
+    lead = "clip:vnode;"
+    kinds = [f"{argument.name}:{argument.metadata['kind']}:opt;" for argument in ARGUMENTS]
+    assert core.gansr.Upscale.signature == lead + "".join(kinds)
+    names = [argument.name for argument in ARGUMENTS]
+    assert list(inspect.signature(vs_gansr.upscale).parameters) == ["clip", *names]
+    assert all(argument.metadata["help"] for argument in ARGUMENTS)
+    options = vars(grammar().parse_args(["in.mkv", "out.mkv"]))
+    fields = {field.name for field in dataclasses.fields(UpscaleJob)}
+    assert {*names} - {"format"} <= fields and {*names} - {"format", "reuse"} <= set(options)
+    pytest.importorskip("vsscale")
+    from vs_gansr.vsjetpack import Gansr
+
+    assert [*inspect.signature(Gansr).parameters][: len(names) - 1] == [name for name in names if name != "format"]
 
 
 def test_models_and_version(core: vs.Core) -> None:

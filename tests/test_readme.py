@@ -14,6 +14,8 @@ import pytest
 import vapoursynth as vs
 from paths import ROOT
 
+from vs_gansr.filter.settings import ARGUMENTS
+
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -67,12 +69,16 @@ def test_x265(folder: Path) -> None:
     assert (video(folder / "out.hevc").width, video(folder / "out.hevc").height) == (128, 96)
 
 
-def test_ffmpeg(folder: Path) -> None:
-    done = shell(block("sh", "libx265"), folder)
+def test_ffmpeg_with_the_shape_of_the_pixels(folder: Path) -> None:
+    shape = ",setsar=16/11"
+    assert f"`{shape}`" in TEXT and "A0:0" in TEXT
+    assert "A0:0" in shell("vspipe -c y4m script.vpy - 2>/dev/null | head -n 1 || true", folder).stdout
+    done = shell(block("sh", "libx265").replace("range=tv", f"range=tv{shape}"), folder)
     assert done.returncode == 0, done.stderr
     clip = video(folder / "out.mkv")
     assert (clip.width, clip.height, clip.num_frames) == (128, 96, 5)
-    assert "Audio: aac" in subprocess.run([FFMPEG, "-i", folder / "out.mkv"], capture_output=True, text=True).stderr
+    listing = subprocess.run([FFMPEG, "-i", folder / "out.mkv"], capture_output=True, text=True).stderr
+    assert "Audio: aac" in listing and "SAR 16:11" in listing
 
 
 def test_the_warning_about_colorspace_is_true(folder: Path) -> None:
@@ -100,8 +106,7 @@ def test_the_command(folder: Path) -> None:
 def test_the_table_has_the_plugin_s_arguments() -> None:
     table = TEXT.split("## Arguments")[1].split("##")[0]
     named = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
-    signature = vs.core.gansr.Upscale.signature.strip(";").split(";")
-    assert named == [item.split(":")[0] for item in signature]
+    assert named == ["clip", *(argument.name for argument in ARGUMENTS)]
 
 
 def test_the_errors_read_as_quoted() -> None:

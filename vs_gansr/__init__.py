@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # ONNX Runtime reads this while it is imported; a call afterwards comes too late to keep it from reporting.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -59,19 +59,9 @@ def upscale(
     Arguments left out or None take the plugin's defaults; the README's table says what each does. Raises
     vapoursynth.Error, beginning `Upscale:`, for whatever can be known before the first frame.
     """
+    values = dict(locals())
     import vapoursynth as vs
 
-    given: dict[str, Any] = {
-        "model": model,
-        "provider": provider,
-        "device_id": device_id,
-        "precision": precision,
-        "num_streams": num_streams,
-        "tilesize": tilesize,
-        "overlap": overlap,
-        "memory": memory,
-        "strength": strength,
-        "reuse": reuse,
-        "format": format,
-    }
-    return vs.core.gansr.Upscale(clip, **{name: value for name, value in given.items() if value is not None})
+    from .filter.settings import given
+
+    return vs.core.gansr.Upscale(clip, **given(values))

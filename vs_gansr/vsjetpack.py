@@ -17,6 +17,7 @@ from vsscale import BaseGenericScaler
 
 from . import upscale
 from .engine import probe
+from .filter.settings import given
 from .model import library
 
 __all__ = ["Gansr"]
@@ -49,17 +50,10 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
         scaler: ScalerLike | None = None,
         shifter: KernelLike | None = None,
     ) -> None:
+        arguments = given(locals())
         super().__init__(kernel=kernel, scaler=scaler, shifter=shifter)
-        self.model = model
-        self.provider = provider
-        self.device_id = device_id
-        self.precision = precision
-        self.num_streams = num_streams
-        self.tilesize = tilesize
-        self.overlap = overlap
-        self.memory = memory
-        self.strength = strength
-        self.reuse = reuse
+        for name, value in arguments.items():  # attributes each, because vskernels compares scalers by theirs
+            setattr(self, name, value)
 
     def scale(
         self,
@@ -75,23 +69,11 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
         Raises vapoursynth.Error as core.gansr.Upscale does.
         """
         width, height = self._wh_norm(clip, width, height)
-        large = upscale(
-            clip,
-            model=self.model,
-            provider=self.provider,
-            device_id=self.device_id,
-            precision=self.precision,
-            num_streams=self.num_streams,
-            tilesize=self.tilesize,
-            overlap=self.overlap,
-            memory=self.memory,
-            strength=self.strength,
-            reuse=self.reuse,
-        )
+        large = upscale(clip, **given(vars(self)))
         return self._finish_scale(large, clip, width, height, shift, **kwargs)
 
     @property
     def kernel_radius(self) -> int:
         """How far the network looks, in pixels; RADIUS where that is unknown."""
-        found = probe.describe(library.load(self.model or library.default_model())).spec.radius
+        found = probe.describe(library.load(given(vars(self)).get("model") or library.default_model())).spec.radius
         return RADIUS if found is None else found

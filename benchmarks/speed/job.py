@@ -16,7 +16,7 @@ type Measured = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class SpeedJob(harness.Job):
+class SpeedJob(harness.BenchRun):
     """`contestant` names one of worker.KINDS; `model` is a file."""
 
     device_id: int = 0

@@ -50,7 +50,9 @@ def test_times_an_encode_of_the_output(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*words, "--bare"]) != 0
     assert "leave out --bare" in capsys.readouterr().err
     with pytest.raises(RuntimeError, match="the encoder ended with 1"):
-        harness.measure(harness.Job("gansr", str(path), 64, 48, format="YUV444PS", encoder="/bin/false", seconds=0.1))
+        harness.measure(
+            harness.BenchRun("gansr", str(path), 64, 48, format="YUV444PS", encoder="/bin/false", seconds=0.1)
+        )
 
 
 def test_a_contestant_that_cannot_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from conftest import Gansr, Running, named, nothing_left, one_line
 
-from vs_gansr.cli.upscale.encoder import Encoder
+from vs_gansr.cli.upscale.encoder import EncoderProcess
 
 type Start = Callable[..., Running]
 
@@ -233,7 +233,7 @@ def test_an_encoder_that_stops_in_the_middle(gansr: Gansr, tmp_path: Path, point
 def test_the_last_count_may_come_after_the_end() -> None:
     """On a busy machine the thread that reads ffmpeg's progress comes last: that is no lost frame."""
     words = ["sh", "-c", "cat >/dev/null; (sleep 0.3; echo frame=2) & exec 0<&- 2>&-; exit 0"]
-    with Encoder(words) as encoder:
+    with EncoderProcess(words) as encoder:
         encoder.feed(lambda pipe: pipe.write(b"picture"), 2)
 
 

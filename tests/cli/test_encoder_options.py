@@ -11,7 +11,7 @@ from conftest import Gansr, nothing_left, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.encoder_options import divide, refusal, translated
-from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.job import UpscaleJob
 
 
 def test_a_filter_of_the_user_s_keeps_shape_and_colours(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
@@ -44,13 +44,13 @@ def test_a_filter_of_the_user_s_keeps_shape_and_colours(gansr: Gansr, tmp_path: 
 )
 def test_what_would_replace_ours_is_refused(words: list[str], remedy: str) -> None:
     with pytest.raises(CommandError, match=remedy) as caught:
-        divide(Job("in.mkv", "out.mkv", extra=tuple(words)))
+        divide(UpscaleJob("in.mkv", "out.mkv", extra=tuple(words)))
     assert words[0] in str(caught.value)
 
 
 def test_what_concerns_the_sound_is_the_user_s() -> None:
     words = ("-c:a", "aac", "-b:a", "128k", "-filter:a", "volume=2", "-x264-params", "a=b", "-metadata", "x=y")
-    divided = divide(Job("in.mkv", "out.mkv", encoder="x264", params="c=d", extra=words))
+    divided = divide(UpscaleJob("in.mkv", "out.mkv", encoder="x264", params="c=d", extra=words))
     assert divided.params == ("c=d", "a=b") and not divided.filters
     assert divided.rest == (*words[:6], *words[8:])
 

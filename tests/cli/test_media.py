@@ -9,7 +9,7 @@ import pytest
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.encode import colours, light_params
-from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.media import Source, Track, damage
 from vs_gansr.cli.upscale.render import remarks
 from vs_gansr.cli.upscale.script import NO_TIME, Graph, Literal, Step, steady, text
@@ -110,7 +110,7 @@ def test_light_level_without_mastering_display() -> None:
 
 
 def test_remarks_name_what_is_left_behind() -> None:
-    graph = Graph(clip=None, steps=(), source_size=(64, 64), timestamps=(0,), time_base=Fraction(1))
+    graph = Graph(clip=None, plain=None, steps=(), source_size=(64, 64), timestamps=(0,), time_base=Fraction(1))
     assert remarks(source(STEADY), graph, {}) == []
     said = remarks(source(STEADY, size=(65, 65)), graph, {"HDR10Plus": b"x", "DolbyVisionRPU": b"x"})
     assert [any(word in line for line in said) for word in ("65x65 is cut to 64x64", "HDR10+", "Dolby Vision")] == [
@@ -130,7 +130,7 @@ def test_a_script_quotes_what_needs_it() -> None:
 
 
 def test_a_job_travels_as_json() -> None:
-    job = Job(source="a\nb", output="ü", extra=("-x", "1"), tilesize=(64, 64), drop=("cover",), crf=20.5)
+    job = UpscaleJob(source="a\nb", output="ü", extra=("-x", "1"), tilesize=(64, 64), drop=("cover",), crf=20.5)
     line = job.to_json()
-    assert "\n" not in line and Job.from_json(line) == job
+    assert "\n" not in line and UpscaleJob.from_json(line) == job
     assert job.upscale_arguments() == {"tilesize": [64, 64]}

@@ -125,7 +125,7 @@ def refused_source(kind: str, folder: Path) -> Path:
     ("kind", "said"),
     [
         ("dolby", "Dolby Vision of profile 5"),
-        ("interlaced", "deinterlace it first"),
+        ("interlaced", "--field ivtc"),
         ("no times", "carries no timestamps"),
         ("two sizes", "changes its size or format"),
         ("times run backwards", "sound and picture could drift apart"),

@@ -13,7 +13,7 @@ from conftest import Gansr, one_line
 from footage import facts
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.job import Job
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.option_types import moment
 from vs_gansr.cli.upscale.samples import chosen
 
@@ -21,8 +21,8 @@ FAST = ["--preset", "ultrafast", "--encoder", "x264"]
 MS = Fraction(1, 1000)
 
 
-def job(**given: object) -> Job:
-    return Job("in.mkv", "out.mkv", **given)  # type: ignore[arg-type]
+def job(**given: object) -> UpscaleJob:
+    return UpscaleJob("in.mkv", "out.mkv", **given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

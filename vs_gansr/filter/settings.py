@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-from ..engine.base import PRECISIONS
 from ..errors import ArgumentError
 
-__all__ = ["Settings", "check"]
+__all__ = ["ARGUMENTS", "Settings", "check", "given"]
 
 MOST_STREAMS = 64
 
 
+def argument(default: Any, kind: str, help: str) -> Any:
+    """A field of Settings: its default, its kind in VapourSynth's words (data, int, float, int[]) and what it means
+    in one line."""
+    return field(default=default, metadata={"kind": kind, "help": help})
+
+
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of Upscale besides the clip, as the user gave them; see the README's table."""
+    """The arguments of Upscale besides the clip, as the user gave them.
 
-    model: str | None = None
-    """The name of a model, or a path to an .onnx file; None: the default."""
-    provider: str = "auto"
-    """`auto`, or an execution provider's name; a named one never falls back."""
-    device_id: int = 0
-    """Which of the provider's devices."""
-    precision: str = "auto"
-    """`auto`, `fp32`, `fp16`, `bf16` or `int8`."""
-    num_streams: int | None = None
-    """Pictures computed at once; None: as suits the provider."""
-    tilesize: tuple[int, int] | None = None
-    """(width, height) of a tile in input pixels, overlap included; None: the whole picture if it fits."""
-    overlap: tuple[int, int] | None = None
-    """(width, height) of a tile's margin on each side; None: the network's reach."""
-    memory: int | None = None
-    """MiB the network may take; None: half of what is free."""
-    strength: float = 1.0
-    """0 (a plain resize) to 1 (the network)."""
-    reuse: int = 1
-    """1: a frame equal to its neighbour is not computed again."""
-    format: int | None = None
-    """The output's format as one of VapourSynth's presets; None: the clip's."""
+    This is the one list of them: `vs_gansr.upscale`, the command line, the scaler for vsjetpack and the tests of the
+    shim's signature and of the README's table follow it.
+    """
+
+    model: str | None = argument(None, "data", "a name that `gansr models` lists, or a path to an .onnx file")
+    provider: str = argument("auto", "data", "auto, or an execution provider's name, which never falls back")
+    device_id: int = argument(0, "int", "which of the provider's devices")
+    precision: str = argument("auto", "data", "auto, fp32, fp16, bf16 or int8")
+    num_streams: int | None = argument(None, "int", "pictures computed at once")
+    tilesize: tuple[int, int] | None = argument(
+        None, "int[]", "width and height of a tile in input pixels, overlap included; one number for both"
+    )
+    overlap: tuple[int, int] | None = argument(
+        None, "int[]", "width and height of a tile's margin on each side; one number for both"
+    )
+    memory: int | None = argument(None, "int", "MiB that the network may take")
+    strength: float = argument(1.0, "float", "from 0, a plain resize, to 1, the network")
+    reuse: int = argument(1, "int", "1: a frame equal to its neighbour is not computed again; 0: every frame is")
+    format: int | None = argument(None, "int", "the output's format, as one of VapourSynth's presets")
+
+
+ARGUMENTS = fields(Settings)
+
+
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `values` that are arguments of Upscale and not None."""
+    return {f.name: values[f.name] for f in ARGUMENTS if values.get(f.name) is not None}
 
 
 def check(settings: Settings) -> None:
     """Raises ArgumentError for what no clip and no model can make right."""
+    from ..engine.base import PRECISIONS  # with it come the engines, which whoever only reads the list does not need
+
     if settings.precision not in PRECISIONS:
         raise ArgumentError(f'precision "{settings.precision}" is unknown; use one of: {", ".join(PRECISIONS)}')
     check_tiles(settings)

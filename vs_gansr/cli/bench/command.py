@@ -61,7 +61,7 @@ def peers() -> list[str]:
     return [name for name in ("ort", "ov") if name in present]
 
 
-def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Job]:
+def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.BenchRun]:
     """Every contestant at one size, ours first."""
     names = args.model or [library.default_model()]
     precisions = args.precision or ["auto"]
@@ -72,17 +72,17 @@ def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Job]
     made = []
     for name in names:
         path = library.find(name)
-        made += [harness.Job("gansr", name, precision=p, **alike) for p in precisions]
+        made += [harness.BenchRun("gansr", name, precision=p, **alike) for p in precisions]
         if args.providers:
             pairs = [(provider, p) for provider, p in engines(name) if (provider, p) != (args.provider, precisions[0])]
-            made += [harness.Job("gansr", name, precision=p, provider=provider, **common) for provider, p in pairs]
+            made += [harness.BenchRun("gansr", name, precision=p, provider=provider, **common) for provider, p in pairs]
         if args.bare:
             settled = ["fp32" if p == "auto" else p for p in precisions]
-            made += [harness.Job("bare", str(path), precision=p, **alike) for p in dict.fromkeys(settled)]
+            made += [harness.BenchRun("bare", str(path), precision=p, **alike) for p in dict.fromkeys(settled)]
         if args.peers:
             files = [Path(args.peer_model)] if args.peer_model else library.files(name)
             kinds = [("int8" if file.stem.endswith(".int8") else "fp32", str(file)) for file in files]
-            made += [harness.Job(peer, file, precision=kind, **alike) for peer in peers() for kind, file in kinds]
+            made += [harness.BenchRun(peer, file, precision=kind, **alike) for peer in peers() for kind, file in kinds]
     return made
 
 
@@ -156,7 +156,7 @@ def check_format(name: str) -> None:
         raise CommandError(f'--format "{name}" is no format of VapourSynth\'s, such as YUV420P8{hint}')
 
 
-def row(job: harness.Job, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:
+def row(job: harness.BenchRun, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:
     """One contestant's medians; `ratio` is the first contestant's speed over this one's: median, least, greatest."""
 
     def median(name: str) -> float:

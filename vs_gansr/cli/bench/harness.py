@@ -9,7 +9,7 @@ encoder requests them: in order, several under way. A contestant is one of
     ov      core.ov.Model (vs-mlrt, OpenVINO) between two core.resize calls
 
 This module is also the program that each of those processes runs:
-`python -m vs_gansr.cli.bench.harness '<Job as JSON>'`.
+`python -m vs_gansr.cli.bench.harness '<BenchRun as JSON>'`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CONTESTANTS", "DISTINCT", "Job", "Result", "answer", "compare", "measure", "moving_clip", "ratios", "timed"]
+__all__ = [
+    "CONTESTANTS",
+    "DISTINCT",
+    "BenchRun",
+    "Result",
+    "answer",
+    "compare",
+    "measure",
+    "moving_clip",
+    "ratios",
+    "timed",
+]
 
 DISTINCT = 16  # frames the clip cycles through
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchRun:
     """One contestant's run. `seconds` bounds the timed part, which is at least `frames` frames long.
 
     With `encoder`, the path of an ffmpeg, the timed part is a whole encode of the output by x265 at its medium preset.
@@ -67,12 +78,12 @@ class Result:
     cpu_ms: float = 0.0
 
 
-def measure(job: Job, timeout: float = 900.0) -> Result:
+def measure(job: BenchRun, timeout: float = 900.0) -> Result:
     """Runs `job` in a fresh process. Raises RuntimeError with its last line of output where it fails."""
     return Result(**answer("vs_gansr.cli.bench.harness", job, timeout))
 
 
-def answer(module: str, job: Job, timeout: float, paths: Sequence[str] = ()) -> dict[str, Any]:
+def answer(module: str, job: BenchRun, timeout: float, paths: Sequence[str] = ()) -> dict[str, Any]:
     """What `python -m module '<job as JSON>'` prints last, as JSON; `paths` go before PYTHONPATH.
 
     Raises RuntimeError with its last line of output where it fails.
@@ -93,7 +104,7 @@ def answer(module: str, job: Job, timeout: float, paths: Sequence[str] = ()) -> 
     return found
 
 
-def compare(jobs: Sequence[Job], repeats: int) -> list[list[Result]]:
+def compare(jobs: Sequence[BenchRun], repeats: int) -> list[list[Result]]:
     """Results of every job, the jobs run in turn `repeats` times over, so that a slow minute meets all of them."""
     results: list[list[Result]] = [[] for _ in jobs]
     for _ in range(repeats):
@@ -111,7 +122,7 @@ def ratios(ours: Sequence[Result], theirs: Sequence[Result]) -> tuple[float, flo
 # ---- inside the process ---------------------------------------------------------------------------
 
 
-def moving_clip(job: Job) -> Any:
+def moving_clip(job: BenchRun) -> Any:
     """A clip of smooth noise that moves, every frame different; its frames cost one copy each."""
     import numpy as np
     import vapoursynth as vs
@@ -139,7 +150,7 @@ def moving_clip(job: Job) -> Any:
     return blank.std.ModifyFrame(blank, fill)
 
 
-def script(job: Job) -> Callable[[], Any]:
+def script(job: BenchRun) -> Callable[[], Any]:
     """What a user's script does, as a function: the clip in, the upscaled clip out."""
     import vapoursynth as vs
 
@@ -170,7 +181,7 @@ def elsewhere(provider: str) -> str:
     return "CPU" if provider.lower() in ("auto", "openvino") else provider
 
 
-def time_clip(job: Job) -> Result:
+def time_clip(job: BenchRun) -> Result:
     evaluate = script(job)
     first_ms, again_ms = 0.0, 0.0
     for attempt in range(2):
@@ -202,7 +213,7 @@ def time_clip(job: Job) -> Result:
     return Result(fps, first_ms, again_ms, peak_mib(), parts, cpu_ms)
 
 
-def encode(job: Job, out: Any, count: int) -> float:
+def encode(job: BenchRun, out: Any, count: int) -> float:
     """Frames a second of `count` frames through the encoder, from its start to its end. Raises RuntimeError."""
     command = [job.encoder, "-hide_banner", "-loglevel", "error", "-f", "yuv4mpegpipe", "-i", "pipe:0"]
     command += ["-c:v", "libx265", "-preset", "medium", "-x265-params", "log-level=error", "-f", "null", "-"]
@@ -218,7 +229,7 @@ def encode(job: Job, out: Any, count: int) -> float:
     return count / (time.perf_counter() - begin)
 
 
-def time_bare(job: Job) -> Result:
+def time_bare(job: BenchRun) -> Result:
     """ONNX Runtime alone, tuned as well as we know: static shape, all processors, tensors ready."""
     import numpy as np
     import onnx
@@ -254,7 +265,7 @@ def time_bare(job: Job) -> Result:
     return Result(fps, first_ms, first_ms, peak_mib())
 
 
-def timed(job: Job, step: Callable[[], object]) -> float:
+def timed(job: BenchRun, step: Callable[[], object]) -> float:
     """Steps a second, over at least `job.frames` steps and `job.seconds` seconds, whichever is longer."""
     done = 0
     begin = time.perf_counter()
@@ -274,7 +285,7 @@ CONTESTANTS = {"gansr": time_clip, "bare": time_bare, "ort": time_clip, "ov": ti
 
 def main(argument: str) -> None:
     """Runs the job in `argument` and prints its result as the last line of stdout."""
-    job = Job(**json.loads(argument))
+    job = BenchRun(**json.loads(argument))
     print(json.dumps(dataclasses.asdict(CONTESTANTS[job.contestant](job))))
 
 

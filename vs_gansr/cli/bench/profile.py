@@ -13,12 +13,12 @@ from ...engine import planes, probe
 from ...engine.base import CPU, EngineKey, cpu_threads
 from ...engine.onnxruntime_engine import OnnxRuntimeEngine
 from ...model import library
-from .harness import Job, moving_clip, timed
+from .harness import BenchRun, moving_clip, timed
 
 __all__ = ["parts_of"]
 
 
-def parts_of(job: Job, frame: float) -> dict[str, float]:
+def parts_of(job: BenchRun, frame: float) -> dict[str, float]:
     """Milliseconds a frame by part of its way on the CPU; `frame` is what all take together.
 
     `fetch` is the source, `convert` the way to the network's colours and back, `copy in`, `run` and `copy out` the
@@ -28,7 +28,7 @@ def parts_of(job: Job, frame: float) -> dict[str, float]:
     return {**parts, "overlapped": sum(parts.values()) - frame, "frame": frame}
 
 
-def inside(job: Job) -> dict[str, float]:
+def inside(job: BenchRun) -> dict[str, float]:
     """The network's own parts, with all processors."""
     model = probe.describe(library.load(job.model, job.precision))
     spec = model.spec
@@ -49,12 +49,12 @@ def inside(job: Job) -> dict[str, float]:
             return {name: 1000 / timed(short(job), step) for name, step in steps.items()}
 
 
-def short(job: Job) -> Job:
+def short(job: BenchRun) -> BenchRun:
     """The job, for a second at most."""
     return dataclasses.replace(job, seconds=min(1.0, job.seconds))
 
 
-def around(job: Job) -> dict[str, float]:
+def around(job: BenchRun) -> dict[str, float]:
     """Milliseconds a frame of the source and of both colour conversions, each alone, one frame at a time."""
     source = moving_clip(job)
     scale = probe.describe(library.load(job.model)).spec.scale

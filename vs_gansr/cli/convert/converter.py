@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from ...model.rewrite import cpu_layout, float16
 from ...model.rewrite.int8 import quantise
 from ...model.spec import SizeRule
 from . import crops
+from .silence import silenced
 
 __all__ = ["Checked", "Conversion", "Report", "convert"]
 
@@ -250,7 +249,7 @@ def halved(data: bytes, peak: float) -> bytes:
 def quantised(data: bytes, calibration: list[Picture], name: str) -> bytes:
     """The int8 twin of the network called `name`. Raises ModelError where the quantiser fails."""
     try:
-        with quiet():
+        with silenced():
             return quantise(data, calibration)
     except GansrError:
         raise
@@ -263,19 +262,6 @@ def with_metadata(data: bytes, said: Metadata) -> bytes:
     proto = onnx.load_model_from_string(data)
     metadata.write(proto, said)
     return bytes(proto.SerializeToString())
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps the quantiser's progress off stdout and its advice out of the root log."""
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        root.setLevel(level)
 
 
 def psnr(a: Picture, b: Picture, peak: float) -> float:

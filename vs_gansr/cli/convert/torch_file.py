@@ -8,16 +8,12 @@ an export counts as free when it equals PyTorch at sizes that it was not traced 
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import math
-import os
 import pickle
 import re
-import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +31,7 @@ from ...errors import ModelError, one_line
 from ...model.library import PYTORCH
 from ...model.rewrite.graph_view import forget_shapes
 from ...model.spec import round_up
+from .silence import silenced
 
 __all__ = ["CLOSE", "OnnxExport", "TorchNetwork", "difference", "export", "load"]
 
@@ -81,7 +78,7 @@ def load(path: Path) -> TorchNetwork:
     is unknown, and one that is no image-to-image network of 1 or 3 channels."""
     weights, licence = read(path)
     try:
-        with hushed():
+        with silenced():
             found = spandrel.ModelLoader(device="cpu").load_from_state_dict(spandrel.canonicalize_state_dict(weights))
     except spandrel.UnsupportedModelError as error:
         known = ", ".join(sorted(str(a.architecture.name) for a in spandrel.MAIN_REGISTRY))
@@ -196,7 +193,7 @@ def export(source: TorchNetwork, tile: int) -> OnnxExport:
             continue
         where = f"{label} with {'free' if free else 'fixed'} sizes"
         try:
-            with hushed():
+            with silenced():
                 make = trace if label == "traced" else capture
                 data = make(source, sides, free)
                 found = prove(source, data, sides, free)
@@ -300,28 +297,3 @@ def named(proto: onnx.ModelProto, free: bool) -> bytes:
         forget_shapes(proto.graph)
     data: bytes = proto.SerializeToString()
     return data
-
-
-@contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Keeps the exporters, which print whole graphs from native code, off stdout and stderr."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for target, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, target)
-            os.close(copy)
-        os.close(nowhere)
-        logging.disable(level)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from ...filter.settings import ARGUMENTS
 from .colour_names import MATRICES, PRIMARIES, RANGES, TRANSFERS, named
 from .encode import CONTAINERS
 from .filters import FIELDS
@@ -17,13 +19,22 @@ DROPPABLE = ("sound", "subtitles", "attachments", "cover")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `gansr upscale`; docs/cli.md explains them."""
-    parser.usage = "gansr upscale [options] source output [-- options for ffmpeg's output, as they are]"
+    parser.usage = (
+        "gansr upscale [options] source output [-- options for ffmpeg's output, as they are]\n"
+        "       gansr upscale [options] --output-dir FOLDER source [source ...] [-- ...]"
+    )
     add = parser.add_argument
-    add("source", help="the file to read")
-    add("output", help=f"the file to write: {', '.join(CONTAINERS)}")
+    add("paths", nargs="+", metavar="source output", help="what to read: a file, a .vpy, images as in im%%05d.png; and "
+        f"the file to write: {', '.join(CONTAINERS)}; with --output-dir files, folders and globs to read")  # fmt: skip
+    add("--output-dir", metavar="FOLDER", help="write into this folder, for several sources")
+    add("--name", default="{stem}.mkv", metavar="PATTERN", help="the outputs' names there, of {stem}, {ext}, {folder}, "
+        "{n} (default: {stem}.mkv)")  # fmt: skip
+    add("--dry-run", action="store_true", help="say what would be made; time and size by rendering 2 s of each")
     add("-y", "--overwrite", action="store_true", help="replace the output if it exists")
     add("--script-only", action="store_true", help="print the equivalent .vpy to stdout and write nothing")
     add("-q", "--quiet", action="store_true", help="no progress, no notes")
+    add("--progress", choices=("auto", "json"), default="auto", help="json: lines for programs on stdout")
+    add("--report", metavar="HTML", help="write a page on the result: stills beside the source, speed, bitrate")
     add("-v", "--verbose", action="store_true", help="show what renderer and ffmpeg print")
     picture_arguments(parser.add_argument_group("picture"))
     part_arguments(parser.add_argument_group("a part of it, to look at"))
@@ -56,16 +67,15 @@ def part_arguments(group: argparse._ArgumentGroup) -> None:
 
 
 def network_arguments(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--model", help="a name that `gansr models` lists, or a path to an .onnx file")
-    add("--provider", help="auto, CPU, CUDA, ...")
-    add("--device-id", type=int)
-    add("--precision", help="auto, fp32, fp16 or int8")
-    add("--num-streams", type=int)
-    add("--tilesize", type=int, nargs="+", metavar="N", help="width and height of a tile")
-    add("--overlap", type=int, nargs="+", metavar="N")
-    add("--memory", type=int, metavar="MIB")
-    add("--strength", type=float)
+    """Upscale's own arguments but those that the command decides on: reuse and format."""
+    readers = {"int": int, "int[]": int, "float": float, "data": str}
+    for argument in ARGUMENTS:
+        kind = argument.metadata["kind"]
+        if argument.name in ("reuse", "format"):
+            continue
+        several: dict[str, Any] = {"nargs": "+", "metavar": "N"} if kind == "int[]" else {}
+        flag = f"--{argument.name.replace('_', '-')}"
+        group.add_argument(flag, type=readers[kind], help=argument.metadata["help"], **several)
 
 
 def encoder_arguments(group: argparse._ArgumentGroup) -> None:
@@ -84,7 +94,9 @@ def long_films_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--chunk", type=seconds, default=20.0, metavar="SECONDS", help="what is rendered at a time, and lost at most "
         "where the command is ended; 0 for all at once (default: 20)")  # fmt: skip
-    add("--workers", type=positive, default=1, metavar="N", help="processes that render chunks at a time")
+    add("--workers", type=positive, default=0, metavar="N", help="processes that render chunks at a time (default: 1; "
+        "on a cluster one for each GPU, or node)")  # fmt: skip
+    add("--cluster", metavar="ADDRESS", help="render on a Ray cluster: its address, auto, or local to start one here")
     only = group.add_mutually_exclusive_group()
     only.add_argument("--resume", action="store_true", help="go on with what is begun, or refuse; done by itself, too")
     only.add_argument("--restart", action="store_true", help="throw away the chunks that are finished")

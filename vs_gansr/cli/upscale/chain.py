@@ -25,7 +25,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from .encoder import how
-from .job import RECORD, Job
+from .job import RECORD, UpscaleJob
 
 __all__ = ["Event", "Events", "LocalWorker", "Signals", "Worker", "pause"]
 
@@ -88,7 +88,7 @@ class Signals:
 class LocalWorker:
     """A worker in a process of this machine. `seat` says which of its cores are its own, and what else it must know."""
 
-    def __init__(self, name: str, events: Events, job: Job, seat: dict[str, Any]) -> None:
+    def __init__(self, name: str, events: Events, job: UpscaleJob, seat: dict[str, Any]) -> None:
         self.name = name
         self.events = events
         self.last_words: deque[str] = deque(maxlen=20)  # outside its protocol

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from ..common import CommandError
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["file_options", "picture_options", "refuse"]
 
@@ -54,7 +54,7 @@ def picture_options(extra: Sequence[str]) -> list[str]:
     return [word for group in grouped(extra) if not of_file(group) for word in group]
 
 
-def refuse(job: Job, params: Sequence[str]) -> None:
+def refuse(job: UpscaleJob, params: Sequence[str]) -> None:
     """Raises CommandError where an option counts frames or bits over the whole film. `params` are the encoder's."""
     found = [group[0] for group in grouped(picture_options(job.extra)) if group[0] in WHOLE]
     found += [group[0] for group in grouped(picture_options(job.extra)) if group[0].partition(":")[0] in WHOLE]

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError, say
-from . import encoder_options
+from . import encoder_options, shelf
 from .arguments import add_arguments, grammar
 from .colour_names import NUMBERED
 from .encode import container
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -22,47 +22,75 @@ COMPARED = 10.0  # seconds of a wipe, unless told otherwise
 
 
 def run(args: argparse.Namespace) -> int:
-    """Encodes, or prints the script; returns the exit code."""
+    """Encodes, or prints the script, or what would be done; returns the exit code."""
     if args.like or args.preset_file:
         from .presets import kept
 
         args = kept(args, grammar())
-    job = job_of(args)
-    if args.script_only:
-        from .printed import printed
+    if not args.output_dir:
+        if len(args.paths) != 2:
+            raise CommandError(f"{len(args.paths)} paths are given; name a source and an output, or give --output-dir")
+        film = shelf.QueuedFilm(*map(Path, args.paths))
+        if args.script_only:
+            from .printed import printed
 
-        print(printed(job), end="")
+            print(printed(job_of(args, film)), end="")
+            return 0
+        one(args, film)
         return 0
-    check(job, args.overwrite or bool(args.stills))
+    if args.script_only:
+        raise CommandError("--script-only prints one script; leave --output-dir out")
+    queue = shelf.films(args.paths, Path(args.output_dir), args.name)
+    return shelf.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film), not args.dry_run)
+
+
+def one(args: argparse.Namespace, film: shelf.QueuedFilm) -> None:
+    """One film. Raises CommandError where it fails."""
+    job = job_of(args, film)
+    check(job, args.overwrite or bool(args.stills), folder_must_exist=not (args.dry_run and args.output_dir))
     if args.stills:
         from .stills import write_stills
 
         write_stills(job, args.stills)
-        return 0
-    from .driver import Wish
+        return
+    from .progress import clock, progress_of
+
+    progress = progress_of(args.progress, args.quiet)
+    if args.dry_run:
+        from .estimate import estimate
+
+        print(estimate(job, progress).describe(film.source, film.output), flush=True)
+        return
     from .driver import run as run_job
-    from .progress import Progress, clock
+    from .wish import Wish
 
     begun = time.monotonic()
-    wish = Wish(args.workers, args.overwrite, args.resume, args.restart, args.verbose)
-    outcome = run_job(job, Progress(args.quiet), wish)
+    wish = Wish(args.workers, args.cluster, args.overwrite, args.resume, args.restart, args.verbose)
+    outcome = run_job(job, progress, wish)
+    spent = time.monotonic() - begun
+    chunk_seconds = list(outcome.ledger.seconds.values()) if outcome.ledger else []
+    progress.done(
+        output=job.output, frames=outcome.frames, size=outcome.size, seconds=spent, chunk_seconds=chunk_seconds
+    )
+    width, height = outcome.size
+    if args.report:
+        from . import report
+
+        report.write(Path(args.report), job, outcome, spent)
     if not args.quiet:
-        spent = time.monotonic() - begun
-        width, height = outcome.size
-        say(f"{args.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
-    return 0
+        say(f"{film.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
 
 
-def job_of(args: argparse.Namespace) -> Job:
-    """The command line as a Job: options by their names, paths made absolute."""
-    named = {field.name: getattr(args, field.name) for field in fields(Job) if hasattr(args, field.name)}
+def job_of(args: argparse.Namespace, film: shelf.QueuedFilm) -> UpscaleJob:
+    """The command line as a UpscaleJob: options by their names, paths made absolute."""
+    named = {field.name: getattr(args, field.name) for field in fields(UpscaleJob) if hasattr(args, field.name)}
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
-    given |= {"source": str(Path(args.source).absolute()), "output": str(Path(args.output).absolute())}
+    given |= {"source": str(film.source.absolute()), "output": str(film.output.absolute())}
     given |= {"extra": tuple(args.rest), "model": model_argument(args.model)}
     given["tracks"] = str(Path(args.tracks).absolute()) if args.tracks else None
     if args.compare and not (args.start or args.end or args.frames or args.test):
         given["test"] = COMPARED
-    return Job(**given)
+    return UpscaleJob(**given)
 
 
 def model_argument(name: str | None) -> str | None:
@@ -70,7 +98,7 @@ def model_argument(name: str | None) -> str | None:
     return str(Path(name).absolute()) if name and name.lower().endswith(".onnx") else name
 
 
-def check(job: Job, overwrite: bool) -> None:
+def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> None:
     """Raises CommandError for what can be known without opening anything."""
     source, output = Path(job.source), Path(job.output)
     if NUMBERED.search(source.name) and not source.exists():
@@ -79,7 +107,7 @@ def check(job: Job, overwrite: bool) -> None:
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
     container(job.output, job.encoder)
     encoder_options.check(job)
-    if not output.parent.is_dir():
+    if folder_must_exist and not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():
         raise CommandError(f"{output} is a folder; name the file in it")

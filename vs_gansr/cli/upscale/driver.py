@@ -7,103 +7,73 @@ rendered chunk by chunk into a folder beside the output, so that whatever ends t
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..common import CommandError, Interrupted, say
-from .chain import POSIX, Event, Events, LocalWorker, Signals, Worker, pause
+from .chain import POSIX, Event, Events, Signals, pause
 from .chunk import ChunkFacts
-from .identity import CONTENT
-from .job import Job
-from .ledger import Ledger, folder_of, locked
-from .progress import Progress
+from .crew import Hand, WorkerPool, frame_threads
+from .identity import CONTENT, of_place
+from .job import UpscaleJob
+from .ledger import Identity, Ledger, folder_of, locked
+from .progress import Progress, State, WorkerState
 from .target import commit, discard, reserve
+from .wish import Outcome, Wish
 
-__all__ = ["Driver", "Outcome", "Wish", "run"]
+__all__ = ["UpscaleRun", "run"]
 
 MOST_TRIES = 3
 
 
-@dataclass(frozen=True)
-class Wish:
-    """How a job is to be run, which changes nothing in its result.
-
-    `workers` processes at a time · `overwrite` the output · `resume` only what is begun, `restart` from nothing ·
-    `verbose` shows what the workers print
-    """
-
-    workers: int = 1
-    overwrite: bool = False
-    resume: bool = False
-    restart: bool = False
-    verbose: bool = False
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What was written: frames, their size in pixels, chunks, those found finished, and those begun again."""
-
-    frames: int
-    size: tuple[int, int]
-    chunks: int = 1
-    found: int = 0
-    retries: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass
-class Hand:
-    """A worker as the driver sees it: is it ready, which chunk has it, how far is it there."""
-
-    worker: Worker
-    ready: bool = False
-    chunk: int | None = None
-    frame: int = 0
-    bytes: int = 0
-    error: str = ""
-
-
-def run(job: Job, progress: Progress, wish: Wish) -> Outcome:
+def run(job: UpscaleJob, progress: Progress, wish: Wish) -> Outcome:
     """Does the job. Nothing is left under its output's name unless it succeeds, and no process.
 
     Raises CommandError with the cause, or Interrupted where a signal ended it; both say what is kept.
     """
-    return Driver(job, progress, wish).run()
+    return UpscaleRun(job, progress, wish).run()
 
 
-class Driver:
+class UpscaleRun:
     """One job under way."""
 
-    def __init__(self, job: Job, progress: Progress, wish: Wish) -> None:
+    def __init__(self, job: UpscaleJob, progress: Progress, wish: Wish) -> None:
         self.job = job
         self.progress = progress
         self.wish = wish
         self.output = Path(job.output)
         self.folder = folder_of(self.output)
         self.events: Events = queue.SimpleQueue()
-        self.hands: list[Hand] = []
+        self.crew = WorkerPool(self.events, wish.workers, wish.cluster)
         self.ledger: Ledger | None = None
+        self.holding = False  # the job's folder is ours
         self.ready: dict[str, Any] = {}
+        self.identity: Identity = {}
+        self.agreed = False  # is the identity that of who renders
         self.finished: dict[str, Any] | None = None  # the answer to an order that is no chunk
         self.failures = 0  # of workers that had no chunk yet
         self.tries: dict[int, int] = {}  # that failed in this run, by chunk
-        self._hired = 0
 
     def run(self) -> Outcome:
         """See the function `run`."""
+        self.crew.connect(self.job)  # before the signals are ours: Ray takes some
         with Signals(self.events):
             try:
                 return self._whole_or_chunks()
             except (CommandError, Interrupted) as error:
+                self._end()
                 self._leave(error)
                 raise
             finally:
-                self.progress.clear()
-                for hand in self.hands:
-                    hand.worker.end()
+                self._end()
+
+    def _end(self) -> None:
+        self.progress.clear()
+        self.crew.end()
 
     def _whole_or_chunks(self) -> Outcome:
         begun = Ledger.load(self.folder) if not self.wish.restart else None
@@ -113,7 +83,7 @@ class Driver:
         temporary = reserve(self.output)
         try:
             self.job = replace(self.job, temporary=str(temporary), frame_threads=threads)
-            first = self._hire(first=True)
+            first = self.crew.hire(self.job, first=True, resuming=self.folder.exists())
             self._until(lambda: first.ready)
             if self.wish.restart:
                 with locked(self.folder):
@@ -121,16 +91,22 @@ class Driver:
             if begun or len(self.ready["spans"]) > 1:
                 temporary.unlink()
                 return self._in_chunks()
+            if self.crew.size > 1 and not self.crew.cluster:  # it sits on a part of the cores
+                self.crew.dismiss(first)
+                self.crew.size = 1
+                first = self.crew.hire(self.job, first=True)
+                self._until(lambda: first.ready)
             first.worker.order(do="whole", path=str(temporary))
             self._until(lambda: self.finished is not None)
             self._check_signals()
             commit(temporary, self.output, self.wish.overwrite)
-            return Outcome(self.ready["frames"], tuple(self.ready["size"]))
+            return self._outcome()
         finally:
             discard(temporary)
 
     def _in_chunks(self) -> Outcome:
         with locked(self.folder):
+            self.holding = True
             self.ledger = self._open_ledger()
             found = len(self.ledger.chunks)
             if found:
@@ -143,7 +119,7 @@ class Driver:
                     break
                 self.progress.note(f"chunks {damaged} are no longer what was written, and are rendered again")
                 self.ledger.forget(damaged)
-            joined = self.folder / f"joined{self.output.suffix}"
+            joined = self.folder / f"joined-{secrets.token_hex(4)}{self.output.suffix}"
             try:
                 self._join(self.ledger, joined)
                 self._check_signals()
@@ -151,21 +127,28 @@ class Driver:
             finally:
                 discard(joined)
             self.ledger.remove()
-        size = tuple(self.ready["size"])
-        return Outcome(self.ready["frames"], size, len(self.ledger.spans), found, self.ledger.retries)
+        return replace(self._outcome(), chunks=len(self.ledger.spans), found=found, ledger=self.ledger)
+
+    def _outcome(self) -> Outcome:
+        said = self.ready
+        engine = (self.identity["engine"],) if self.identity else tuple(said["engine"])
+        return Outcome(said["frames"], tuple(said["size"]), said["seconds"], engine, said["ffmpeg"])
 
     def _open_ledger(self) -> Ledger:
         """The ledger of what was begun, if it is the same film made the same way, or a new one."""
-        identity = self.ready["identity"]
+        if not self.agreed:
+            for _ in range(min(self.crew.size, len(self.ready["spans"]))):
+                self.crew.hire(self.job, resuming=True)
+            self._until(lambda: self.agreed)
         ledger = Ledger.load(self.folder)
         if ledger:
-            ledger.refuse_change(identity)
+            ledger.refuse_change(self.identity)
             lost = ledger.sweep()
             if lost:
                 self.progress.note(f"chunks {lost} are gone or of another size, and are rendered again")
             return ledger
         spans = tuple((a, b) for a, b in self.ready["spans"])
-        ledger = Ledger(self.folder, identity, spans, self.job.frame_threads)
+        ledger = Ledger(self.folder, self.identity, spans, self.job.frame_threads)
         ledger.sweep()
         ledger.save()
         return ledger
@@ -177,16 +160,19 @@ class Driver:
     def _render_missing(self, ledger: Ledger) -> None:
         """Has every missing chunk rendered, by as many workers as are wished and useful."""
         while missing := ledger.missing():
-            dealt = {hand.chunk for hand in self.hands}
+            renderers = self.crew.renderers()
+            dealt = {hand.chunk for hand in renderers}
             waiting = [n for n in missing if n not in dealt]
-            for hand in self.hands:
+            for hand in renderers:
                 if waiting and hand.ready and hand.chunk is None:
                     self._deal(ledger, hand, waiting.pop(0))
-            while waiting and len(self.hands) < self.wish.workers:
-                self._hire(first=False)
-                waiting.pop()
+            opening = sum(not hand.ready for hand in renderers)
+            for _ in range(min(self.crew.size - len(renderers), len(waiting) - opening)):
+                self.crew.hire(self.job, resuming=True)
             self._step()
-            self._show(ledger)
+            if ledger.missing():
+                self._show(ledger)
+        self._show(ledger)
 
     def _deal(self, ledger: Ledger, hand: Hand, number: int) -> None:
         start, end = ledger.spans[number]
@@ -195,30 +181,27 @@ class Driver:
 
     def _join(self, ledger: Ledger, path: Path) -> None:
         """Has a worker join all chunks into `path`."""
-        self.progress.stage("joining")
-        if not self.hands:
-            self._hire(first=False)
-        self._until(lambda: any(hand.ready for hand in self.hands))
-        parts = []
-        for number, facts in sorted(ledger.chunks.items()):
-            parts.append({"path": str(ledger.path(number)), "frames": facts.frames, "header": facts.header})
-            parts[-1]["delay"] = facts.delay
+        parts = [
+            {"path": str(ledger.path(number)), "frames": facts.frames, "header": facts.header, "delay": facts.delay}
+            for number, facts in sorted(ledger.chunks.items())
+        ]
         self.finished = None
-        joiner = next(hand for hand in self.hands if hand.ready)
-        joiner.worker.order(do="join", path=str(path), parts=parts)
-        self._until(lambda: self.finished is not None)
-
-    def _hire(self, first: bool) -> Hand:
-        """A new worker, who is ready after a while."""
-        seat = {"first": first, "cores": cores_of(self._hired % self.wish.workers, self.wish.workers)}
-        seat["resuming"] = self.folder.exists()
-        self._hired += 1
-        self.hands.append(Hand(LocalWorker(f"worker {self._hired}", self.events, self.job, seat)))
-        return self.hands[-1]
+        while self.finished is None:
+            self.progress.stage("joining")
+            here = [hand for hand in self.crew.hands if hand.plans or not self.crew.cluster]
+            joiner = here[0] if here else self.crew.hire(self.job, first=True, resuming=True)
+            self._until_from(joiner, lambda hand: hand.ready)
+            if joiner in self.crew.hands:
+                joiner.worker.order(do="join", path=str(path), parts=parts)
+                self._until_from(joiner, lambda _: self.finished is not None)
 
     def _until(self, reached: Callable[[], bool]) -> None:
         while not reached():
             self._step()
+
+    def _until_from(self, hand: Hand, reached: Callable[[Hand], bool]) -> None:
+        """Until a worker has got that far, or is gone."""
+        self._until(lambda: reached(hand) or hand not in self.crew.hands)
 
     def _step(self) -> None:
         """Waits for the next event and acts on it."""
@@ -226,9 +209,9 @@ class Driver:
         if event.kind == "signal":
             raise Interrupted(event.value)
         if event.kind == "pause":
-            pause([hand.worker for hand in self.hands])
+            pause([hand.worker for hand in self.crew.hands])
             return
-        hand = next((hand for hand in self.hands if hand.worker is event.worker), None)
+        hand = self.crew.of(event)
         if hand is None:
             return  # the last words of one who is gone
         if event.kind == "message":
@@ -237,7 +220,7 @@ class Driver:
             self._bury(hand, event.value)
         elif self.wish.verbose:
             self.progress.clear()
-            say(event.value if self.wish.workers == 1 else f"{hand.worker.name}: {event.value}")
+            say(event.value if self.crew.size == 1 else f"{hand.worker.name}: {event.value}")
 
     def _next(self) -> Event:
         """Python runs signal handlers only between waits on Windows."""
@@ -263,23 +246,32 @@ class Driver:
         if "frame" in message:
             hand.frame = message["frame"]
             if self.ledger is None:
-                self.progress.frame(hand.frame)
+                self.progress.show(State(hand.frame, bytes=hand.bytes))
         if "bytes" in message:
             hand.bytes = message["bytes"]
         if "done" in message:
             self._finish(hand, message["done"])
 
     def _welcome(self, hand: Hand, ready: dict[str, Any]) -> None:
-        """Notes that a worker is ready. Raises CommandError for one that would not make the same chunks."""
+        """Notes that a worker is ready. Raises CommandError for one that would not make the same chunks.
+
+        On a cluster the first of its workers says what the network is computed with, not the driver's machine.
+        """
         if not self.ready:
             self.ready = ready
+            self.identity = ready.get("identity", {})
+            self.agreed = not self.crew.cluster
             self.progress.total = ready["frames"]
-        elif "identity" in ready:
-            mine, other = self.ready["identity"], ready["identity"]
-            differs = [n for n in sorted(mine.keys() | other.keys()) if n != CONTENT and mine.get(n) != other.get(n)]
+        elif "identity" in ready and not (self.crew.cluster and hand.plans):
+            other = {**ready["identity"], CONTENT: self.identity.get(CONTENT, "")}
+            names = sorted(self.identity.keys() | other.keys())
+            differs = [n for n in names if self.identity.get(n) != other.get(n) and (self.agreed or not of_place(n))]
             if differs:
-                said = "; ".join(f"{n} is {other.get(n, 'unset')}, not {mine.get(n, 'unset')}" for n in differs)
-                raise CommandError(f"{hand.worker.name} would not make the same picture: {said}")
+                said = "; ".join(
+                    f"{n} is {other.get(n, 'unset')}, not {self.identity.get(n, 'unset')}" for n in differs
+                )
+                raise CommandError(f"{hand.worker.name} on {ready['host']} would not make the same picture: {said}")
+            self.identity, self.agreed = other, True
         hand.ready = True
 
     def _finish(self, hand: Hand, done: dict[str, Any]) -> None:
@@ -292,8 +284,7 @@ class Driver:
 
     def _bury(self, hand: Hand, how: str) -> None:
         """A worker is gone. Its chunk is dealt out again, unless that has been tried often enough."""
-        self.hands.remove(hand)
-        hand.worker.end()
+        self.crew.dismiss(hand)
         reason = hand.error or f"the renderer ended early ({how})"
         if self.ledger is None:
             raise CommandError(reason)
@@ -308,8 +299,13 @@ class Driver:
         self.progress.note(f"{hand.worker.name}: {reason}; another one goes on")
 
     def _show(self, ledger: Ledger) -> None:
-        frames, _ = ledger.done()
-        self.progress.frame(frames + sum(hand.frame for hand in self.hands))
+        frames, size = ledger.done()
+        workers = []
+        for hand in self.crew.renderers():
+            start, end = ledger.spans[hand.chunk] if hand.chunk is not None else (0, 0)
+            workers.append(WorkerState(hand.worker.name, hand.chunk, hand.frame, end - start))
+            frames, size = frames + hand.frame, size + hand.bytes
+        self.progress.show(State(frames, len(ledger.chunks), len(ledger.spans), size, tuple(workers)))
 
     def _check_signals(self) -> None:
         """Raises Interrupted if a signal has come that was not acted on."""
@@ -318,38 +314,22 @@ class Driver:
                 event = self.events.get_nowait()
                 if event.kind == "signal":
                     raise Interrupted(event.value)
-                if event.kind == "ended" and (gone := [h for h in self.hands if h.worker is event.worker]):
-                    gone[0].worker.end()
-                    self.hands.remove(gone[0])
+                if event.kind == "ended" and (gone := self.crew.of(event)):
+                    self.crew.dismiss(gone)
 
     def _leave(self, error: CommandError | Interrupted) -> None:
         """Says in `error` what is kept; a folder without any finished chunk is not."""
         ledger = self.ledger
         if ledger is None:
+            if self.holding and not Ledger.load(self.folder):
+                Ledger(self.folder, {}, (), 0).remove()
             return
         if not ledger.chunks:
             ledger.remove()
             return
+        ledger.sweep()
         kept = f"{len(ledger.chunks)} of {len(ledger.spans)} chunks are kept, the same command goes on"
         if isinstance(error, Interrupted):
             error.kept = kept
         else:
             error.args = (f"{error}; {kept}",)
-
-
-def frame_threads(encoder: str) -> int:
-    """Frame threads for chunks, which encoders otherwise choose by the machine and which change their result."""
-    cores = os.cpu_count() or 1
-    if encoder == "x265":
-        return 1 if cores < 4 else 2 if cores < 8 else 3 if cores < 16 else 5
-    return max(1, min(cores * 3 // 2, 16))
-
-
-def cores_of(place: int, workers: int) -> list[int]:
-    """The cores that worker number `place` of `workers` is to use; empty for all of them."""
-    if workers == 1 or not hasattr(os, "sched_getaffinity"):
-        return []
-    cores = sorted(os.sched_getaffinity(0))
-    if workers > len(cores):
-        return [cores[place % len(cores)]]
-    return cores[place * len(cores) // workers : (place + 1) * len(cores) // workers]

@@ -16,7 +16,7 @@ from ..common import CommandError
 from ..ffmpeg import Ffmpeg
 from . import chunkable
 from .encoder_options import divide
-from .job import ENCODERS, Job
+from .job import ENCODERS, UpscaleJob
 from .media import Source, Track
 from .presets import TAG, stored
 
@@ -83,7 +83,7 @@ def container(output: str, encoder: str) -> str:
     return CONTAINERS[suffix]
 
 
-def carry(job: Job, source: Source) -> Plan:
+def carry(job: UpscaleJob, source: Source) -> Plan:
     """Which tracks come along, and how. Text subtitles change their form where the container knows another."""
     form = {"matroska": "subrip", "webm": "webvtt"}.get(container(job.output, job.encoder), "mov_text")
     others = {"mov_text"} if form == "subrip" else TEXT - {form}
@@ -104,7 +104,7 @@ def carry(job: Job, source: Source) -> Plan:
     return Plan(tuple(tracks), tuple(notes), tuple(covers))
 
 
-def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
+def trial(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
     """A command that writes a moment of the carried tracks alone: does the container take them?"""
     words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-y", "-i", f"file:{source.path}", "-t", "0.1"]
     for place, (track, codec) in enumerate(plan.tracks):
@@ -112,7 +112,7 @@ def trial(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
     return [*words, "-f", container(job.output, job.encoder), f"file:{job.temporary}"]
 
 
-def command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
+def command(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
     """The whole film at once: raw pictures from stdin, progress to stdout, `job.temporary` as the result."""
     options = divide(job)
     words = joined(job, ffmpeg, source, plan, ["-f", "nut"], picture.start, light_options(picture.props))
@@ -121,7 +121,7 @@ def command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Pictu
     return [*words, *ending(job, list(options.rest))]
 
 
-def chunk_command(job: Job, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
+def chunk_command(job: UpscaleJob, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
     """One chunk alone: raw pictures at a constant rate from stdin, progress to stdout, `path` (MP4) as the result.
 
     Times are added when the chunks are joined. The encoder starts anew, with a header that depends on no chunk.
@@ -133,7 +133,9 @@ def chunk_command(job: Job, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list
     return [*words, *chunkable.picture_options(options.rest), "-f", "mp4", f"file:{path}"]
 
 
-def join_command(job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction) -> list[str]:
+def join_command(
+    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction
+) -> list[str]:
     """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `job.temporary`."""
     words = joined(job, ffmpeg, source, plan, ["-f", "mp4"], picture.start - delay, light_options(picture.props))
     words += ["-bsf:0", last_duration(picture), "-c:0", "copy"]
@@ -146,7 +148,7 @@ def opening(ffmpeg: Ffmpeg) -> list[str]:
 
 
 def joined(
-    job: Job, ffmpeg: Ffmpeg, source: Source, plan: Plan, form: list[str], start: Fraction, light: list[str]
+    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, form: list[str], start: Fraction, light: list[str]
 ) -> list[str]:
     """Pictures from stdin, which begin at `start`, beside all that comes from the source."""
     words = opening(ffmpeg)
@@ -166,7 +168,7 @@ def joined(
     return words
 
 
-def ending(job: Job, extra: list[str]) -> list[str]:
+def ending(job: UpscaleJob, extra: list[str]) -> list[str]:
     """The output's options, and its name."""
     kind = container(job.output, job.encoder)
     # hvc1 is the only tag that Apple's players take.
@@ -194,12 +196,12 @@ def carried(source: Source, plan: Plan) -> list[str]:
     return words
 
 
-def cover_file(job: Job, cover: Track) -> str:
+def cover_file(job: UpscaleJob, cover: Track) -> str:
     """Where the attached picture lies while ffmpeg runs."""
     return f"{job.temporary}.{cover.index}"
 
 
-def attached(job: Job, plan: Plan) -> list[str]:
+def attached(job: UpscaleJob, plan: Plan) -> list[str]:
     """Options for covers that are attached as files, under the names that Matroska's players look for."""
     words = []
     for place, cover in enumerate(plan.covers, 1 + len(plan.tracks)):
@@ -212,7 +214,7 @@ def attached(job: Job, plan: Plan) -> list[str]:
     return words
 
 
-def pictured(job: Job, picture: Picture) -> list[str]:
+def pictured(job: UpscaleJob, picture: Picture) -> list[str]:
     """Options for the picture: times, shape, colours and the encoder with its parameters; the user's filters last."""
     encoder, extra = ENCODERS[job.encoder], divide(job)
     filters, options = colours(picture.props)

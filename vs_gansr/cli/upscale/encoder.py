@@ -16,7 +16,7 @@ from typing import IO, Any
 from .. import ffmpeg
 from ..common import CommandError
 
-__all__ = ["Encoder", "EncoderKilled", "how"]
+__all__ = ["EncoderProcess", "EncoderKilled", "how"]
 
 
 class EncoderKilled(CommandError):
@@ -49,7 +49,7 @@ class Pipe(io.RawIOBase):
         super().close()
 
 
-class Encoder:
+class EncoderProcess:
     """ffmpeg under way; `pipe` takes what it reads from stdin.
 
     `report` is told its size so far, in bytes. Leaving the with statement by an exception ends it.
@@ -75,7 +75,7 @@ class Encoder:
         for thread in self._threads:
             thread.start()
 
-    def __enter__(self) -> Encoder:
+    def __enter__(self) -> EncoderProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
@@ -100,7 +100,8 @@ class Encoder:
             thread.join()
         if code:
             reason = ffmpeg.cause(self.complaints)
-            kind = EncoderKilled if code < 0 and not reason else CommandError
+            killed = code < 0 and not reason and code != -getattr(signal, "SIGXFSZ", 0)
+            kind = EncoderKilled if killed else CommandError
             raise kind(f"ffmpeg failed: {reason or f'without a word ({how(code)})'}")
         if self.frames != frames:
             raise CommandError(f"ffmpeg wrote {self.frames} of {frames} frames without saying why; try --verbose")

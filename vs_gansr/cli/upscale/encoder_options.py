@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..common import CommandError
 from ..ffmpeg import Ffmpeg, cause
-from .job import ENCODERS, Job
+from .job import ENCODERS, UpscaleJob
 
 __all__ = ["ExtraOptions", "check", "divide", "try_encoder"]
 
@@ -70,7 +70,7 @@ class ExtraOptions:
     rest: tuple[str, ...] = ()
 
 
-def divide(job: Job) -> ExtraOptions:
+def divide(job: UpscaleJob) -> ExtraOptions:
     """The job's own parameters and extra options. Raises CommandError for options that would replace ours."""
     params, filters, bitstream, rest = [job.params], [], [], []
     words = iter(job.extra)
@@ -92,7 +92,7 @@ def divide(job: Job) -> ExtraOptions:
     return ExtraOptions(*(tuple(filter(None, words)) for words in (params, filters, bitstream, rest)))
 
 
-def check(job: Job) -> None:
+def check(job: UpscaleJob) -> None:
     """Raises CommandError for a preset that the encoder does not have, and for options that would replace ours."""
     divide(job)
     known = ENCODERS[job.encoder].presets
@@ -100,7 +100,7 @@ def check(job: Job) -> None:
         raise CommandError(f'{job.encoder} has no preset "{job.preset}"; it has: {", ".join(known)}')
 
 
-def trial(job: Job, ffmpeg: Ffmpeg) -> list[str]:
+def trial(job: UpscaleJob, ffmpeg: Ffmpeg) -> list[str]:
     """A command that encodes a moment of grey with the user's options into the job's temporary file."""
     encoder, options = ENCODERS[job.encoder], divide(job)
     words = [ffmpeg.path, "-hide_banner", "-v", "warning", "-nostdin", "-y", "-f", "lavfi"]
@@ -115,7 +115,7 @@ def trial(job: Job, ffmpeg: Ffmpeg) -> list[str]:
     return [*words, *options.rest, "-f", "matroska", f"file:{job.temporary}"]
 
 
-def try_encoder(job: Job, ffmpeg: Ffmpeg) -> None:
+def try_encoder(job: UpscaleJob, ffmpeg: Ffmpeg) -> None:
     """Raises CommandError where the encoder does not take the job's settings, naming the parameter at fault."""
     done = subprocess.run(
         trial(job, ffmpeg), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"

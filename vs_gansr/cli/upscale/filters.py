@@ -5,13 +5,12 @@ Each is a Step (script.py) of one well-kept plugin, off unless asked for, and na
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..common import CommandError
 
-__all__ = ["FIELDS", "after", "before", "fields", "shown", "used"]
+__all__ = ["FIELDS", "after", "before", "fields", "named", "shown", "used"]
 
 FIELDS = ("progressive", "deinterlace", "bob", "ivtc")
 PACKAGES = {
@@ -66,6 +65,12 @@ def used(core: Any, function: str) -> Any:
     return getattr(plugin, name)
 
 
+def named(functions: Iterable[str]) -> list[str]:
+    """Each plugin's function among `functions`, with the package that it comes from, for the log."""
+    spaces = ((function, function.split(".")[0]) for function in dict.fromkeys(functions))
+    return [f"{function} of {PACKAGES[space]}" for function, space in spaces if space in PACKAGES]
+
+
 def shown(stamps: Sequence[int], field: str) -> tuple[tuple[int, ...], int]:
     """When the frames that `field` makes of frames at `stamps` are shown, and what their time base is divided by.
 
@@ -85,8 +90,3 @@ def shown(stamps: Sequence[int], field: str) -> tuple[tuple[int, ...], int]:
             times.append(kept * stamps[place] + part * (following - stamps[place]))
         return (*times, *(kept * time for time in stamps[whole * CYCLE :])), kept
     return tuple(stamps), 1
-
-
-def rate(fps: Fraction, field: str) -> Fraction:
-    """Frames per second after `field`, 0 for a variable rate."""
-    return fps * {"bob": Fraction(2), "ivtc": Fraction(CYCLE - 1, CYCLE)}.get(field, Fraction(1))

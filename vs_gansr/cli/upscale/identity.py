@@ -10,25 +10,29 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ...model import library
+from ..common import CommandError
 from .chunk import digest
 from .ledger import Identity
-from .render import Film
+from .render import OpenFilm
 
-__all__ = ["CONTENT", "of"]
+__all__ = ["CONTENT", "of", "of_place"]
 
 # Where the work is done, and what follows from everything else.
 ELSEWHERE = {"source", "output", "temporary", "ffmpeg", "device_id", "num_streams"}
 PACKAGES = ("vs-gansr", "vapoursynth", "vapoursynth-bestsource", "onnxruntime", "onnxruntime-gpu", "openvino")
 CONTENT = "source content"
+PLACE = ("engine", "kind of CPU", "version of onnxruntime", "version of onnxruntime-gpu", "version of openvino")
 
 
-def of(film: Film, content: bool) -> Identity:
+def of(film: OpenFilm, content: bool) -> Identity:
     """The film's identity. With `content` the source is read whole; its packets' sizes and times always are."""
     found = {option(name): show(value) for name, value in asdict(film.job).items() if name not in ELSEWHERE}
     found["source packets"] = film.source.layout
     if content and Path(film.job.source).is_file():
         found[CONTENT] = digest(Path(film.job.source))
     found["plan"] = hashlib.sha256(json.dumps(film.spans).encode()).hexdigest()
+    if not film.engine:
+        raise CommandError("Upscale's log does not say what it computes with, so chunks could differ; use --chunk 0")
     found["engine"] = "; ".join(film.engine)
     found["model content"] = model_content(film)
     found["ffmpeg's version"] = film.tool.version
@@ -39,6 +43,11 @@ def of(film: Film, content: bool) -> Identity:
         except PackageNotFoundError:
             continue
     return found
+
+
+def of_place(name: str) -> bool:
+    """Whether an entry speaks of the machine that renders, and may differ on one that only joins."""
+    return name in PLACE
 
 
 def option(name: str) -> str:
@@ -53,7 +62,7 @@ def show(value: object) -> str:
     return "unset" if value in (None, "") else str(value)
 
 
-def model_content(film: Film) -> str:
+def model_content(film: OpenFilm) -> str:
     """SHA-256 of the model's file, and of its int8 twin where there is one."""
     name = film.job.model or library.default_model()
     path = library.find(name)

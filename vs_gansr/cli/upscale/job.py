@@ -4,10 +4,12 @@ answer."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["ENCODERS", "RECORD", "Encoder", "Job"]
+from ...filter.settings import given
+
+__all__ = ["ENCODERS", "RECORD", "Encoder", "UpscaleJob"]
 
 RECORD = "\x1e"  # leads each JSON line on a worker's stderr (RFC 7464)
 
@@ -34,7 +36,7 @@ ENCODERS = {
 
 
 @dataclass(frozen=True)
-class Job:
+class UpscaleJob:
     """The arguments of `gansr upscale`.
 
     `source` and `output` are absolute; `temporary` is the file that is written and becomes `output` at the end ·
@@ -99,7 +101,7 @@ class Job:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, line: str) -> Job:
+    def from_json(cls, line: str) -> UpscaleJob:
         """The job that `to_json` wrote."""
         values = json.loads(line)
         lists: dict[str, Any] = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
@@ -107,6 +109,4 @@ class Job:
 
     def upscale_arguments(self) -> dict[str, Any]:
         """What is passed on to core.gansr.Upscale."""
-        names = [f.name for f in fields(self)]
-        given = {name: getattr(self, name) for name in names[names.index("model") :]}
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in given.items() if v is not None}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in given(vars(self)).items()}

@@ -18,8 +18,8 @@ from typing import Any
 from ..common import CommandError
 from . import chunk, encode
 from .chunk import header_of
-from .encoder import Encoder
-from .render import Film, tell
+from .encoder import EncoderProcess
+from .render import OpenFilm, tell
 
 __all__ = ["Part", "join", "packet_times"]
 
@@ -47,7 +47,7 @@ def packet_times(stamps: Sequence[int], place: int, frame: int, delay: int) -> t
     return stamps[frame], decoded, following - stamps[frame]
 
 
-def join(film: Film, parts: Sequence[Part]) -> None:
+def join(film: OpenFilm, parts: Sequence[Part]) -> None:
     """Writes `film.job.temporary`.
 
     Raises CommandError where the parts are not the whole film, in order and of one header, or the result is not.
@@ -62,12 +62,12 @@ def join(film: Film, parts: Sequence[Part]) -> None:
     delay = max(part.delay for part in parts)
     late = -packet_times(stamps, 0, 0, delay)[1] * film.graph.time_base
     command = encode.join_command(film.job, film.tool, film.source, film.plan, film.picture, late)
-    with Encoder(command) as encoder:
+    with EncoderProcess(command) as encoder:
         encoder.feed(lambda pipe: write(pipe, film, parts, stamps, delay), total)
     check(film)
 
 
-def write(pipe: Any, film: Film, parts: Sequence[Part], stamps: Sequence[int], delay: int) -> None:
+def write(pipe: Any, film: OpenFilm, parts: Sequence[Part], stamps: Sequence[int], delay: int) -> None:
     """All packets as fragmented MP4, whose decoding times begin at 0."""
     import av
 
@@ -87,7 +87,7 @@ def write(pipe: Any, film: Film, parts: Sequence[Part], stamps: Sequence[int], d
                 if header_of(template) != part.header:
                     raise CommandError(f"{part.path} is not the chunk that was recorded")
                 if stream is None:
-                    stream = film_file.add_stream_from_template(template)
+                    stream = film_file.add_stream_from_template(template, opaque=True)
                     stream.time_base = Fraction(1, base.denominator)
                 found: list[Any] = list(chunk.packets(source))
                 if len(found) != part.frames:
@@ -103,7 +103,7 @@ def write(pipe: Any, film: Film, parts: Sequence[Part], stamps: Sequence[int], d
             tell(joined=place)
 
 
-def check(film: Film) -> None:
+def check(film: OpenFilm) -> None:
     """Reads the result's picture back. Raises CommandError where a frame is missing or not at its time."""
     import av
 

@@ -6,6 +6,7 @@ ledger is replaced as a whole, and only after the chunk it speaks of has its nam
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -113,9 +114,10 @@ class Ledger:
     def sweep(self) -> list[int]:
         """Forgets chunks whose files are gone or of another size, deletes files that no chunk owns; the former."""
         lost = [n for n, c in self.chunks.items() if not self._has_size(n, c)]
-        self.forget(lost)
+        with contextlib.suppress(CommandError):  # a full disk: the ledger on it still promises too much, and is checked
+            self.forget(lost)
         known = {self.path(n).name for n in self.chunks}
-        for path in self.folder.glob("chunk-*"):
+        for path in [*self.folder.glob("chunk-*"), *self.folder.glob("joined-*")]:
             if path.name not in known:
                 path.unlink(missing_ok=True)
         return lost

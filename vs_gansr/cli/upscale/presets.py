@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["TAG", "kept", "of_file", "of_output", "stored"]
 
@@ -26,10 +26,10 @@ LASTING = (
 )  # fmt: skip
 
 
-def stored(job: Job) -> str:
+def stored(job: UpscaleJob) -> str:
     """The job's lasting settings as a line that `--like` reads back. A model's folder is nobody's business."""
     words: list[str] = []
-    default = {field.name: field.default for field in fields(Job)}
+    default = {field.name: field.default for field in fields(UpscaleJob)}
     for name in LASTING:
         value = getattr(job, name)
         if value == default[name]:
@@ -76,7 +76,7 @@ def of_file(path: str, parser: argparse.ArgumentParser) -> list[str]:
         found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CommandError(f"--preset-file {path} cannot be read: {error}") from error
-    known = set(vars(parser.parse_args(["source", "output"]))) - {"source", "output", "preset_file", "like"}
+    known = set(vars(parser.parse_args(["source", "output"]))) - {"paths", "preset_file", "like"}
     words: list[str] = []
     extra = found.pop("extra", [])
     for name, value in found.items():

@@ -11,15 +11,17 @@ import vapoursynth as vs
 from ...errors import one_line
 from ..common import CommandError, note
 from . import script, sources
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["is_noise", "listen", "note_log", "printed"]
 
 
-def printed(job: Job) -> str:
+def printed(job: UpscaleJob) -> str:
     """The job as a .vpy. Raises CommandError for whatever its source, plugins or arguments are refused for."""
     if sources.is_script(job.source):
         raise CommandError(f"{job.source} is a script already; put clip = core.gansr.Upscale(clip) into it")
+    if job.compare:
+        raise CommandError("--compare moves with the frame number, which no single call does; leave --script-only out")
     listen(note_log)
     try:
         return script.text(script.build(job, sources.open_media(job)).steps)

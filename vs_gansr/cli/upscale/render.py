@@ -19,28 +19,28 @@ from typing import Any
 
 from .. import ffmpeg
 from ..common import CommandError
-from . import encode, encoder_options, media, samples, sources
+from . import encode, encoder_options, filters, media, samples, sources
 from .encode import Picture
-from .job import RECORD, Job
+from .job import RECORD, UpscaleJob
 from .media import Source, Track
 from .plan import Span, pace, scene_changes, spans
 from .printed import is_noise, listen
 from .script import NO_TIME, Graph, build, steady, timed
 
-__all__ = ["Film", "open_film", "picture_of", "send", "tell", "write_covers"]
+__all__ = ["OpenFilm", "open_film", "picture_of", "send", "tell", "write_covers"]
 
 REPORT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Film:
+class OpenFilm:
     """A job with its source open, its graph built and its container tried.
 
     `plan` which tracks are carried · `spans` the chunks it is rendered in, or one · `engine` what Upscale's log says
     of model, precision and provider
     """
 
-    job: Job
+    job: UpscaleJob
     tool: ffmpeg.Ffmpeg
     source: Source
     plan: encode.Plan
@@ -56,33 +56,41 @@ def tell(**message: Any) -> None:
     sys.stderr.flush()
 
 
-def open_film(job: Job) -> Film:
-    """Everything before the first picture. Raises CommandError or what VapourSynth does for what cannot be."""
+def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:
+    """Everything before the first picture; with `trial` encoder and container are tried, too.
 
+    Raises CommandError, or what VapourSynth does, for what cannot be.
+    """
     engine: list[str] = []
     listen(lambda kind, message: relay(kind, message, engine))
     encode.container(job.output, job.encoder)
     tool = ffmpeg.choose(job.encoder, job.ffmpeg)
-    encoder_options.try_encoder(job, tool)
     tell(stage="reading")
     source = sources.open_media(job)
     plan = encode.carry(job, source)
-    try_container(job, tool, source, plan)
+    if trial:
+        encoder_options.try_encoder(job, tool)
+        try_container(job, tool, source, plan)
     tell(stage="indexing")
     graph, harm = whole(job, source, build(job, source))
     source, graph = cut(job, source, graph)
     with graph.clip.get_frame(0) as first:
         props = dict(first.props)
     picture = picture_of(source, graph, props)
-    for text in [*plan.notes, *remarks(source, graph, props), *([harm] if harm else [])]:
+    for text in [
+        *filters.named(step.function for step in graph.steps),
+        *plan.notes,
+        *remarks(source, graph, props),
+        *([harm] if harm else []),
+    ]:
         tell(note=text)
     length = round(job.chunk * pace(graph.timestamps, graph.time_base))
     cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
     made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
-    return Film(job, tool, source, plan, graph, picture, made, tuple(engine))
+    return OpenFilm(job, tool, source, plan, graph, picture, made, tuple(engine))
 
 
-def whole(job: Job, source: Source, graph: Graph) -> tuple[Graph, str | None]:
+def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | None]:
     """The graph with a time for every frame, and what damage was accepted.
 
     Raises CommandError for damage that is not, and for times that run wild: frames out of order may be either.
@@ -102,7 +110,7 @@ def whole(job: Job, source: Source, graph: Graph) -> tuple[Graph, str | None]:
     return graph, harm
 
 
-def cut(job: Job, source: Source, graph: Graph) -> tuple[Source, Graph]:
+def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
     """Source and graph with their times as the part asked for and the filters make them."""
     base, (first, last) = graph.time_base, graph.span
     stamps = graph.timestamps
@@ -129,7 +137,7 @@ def relay(kind: Any, message: str, engine: list[str]) -> None:
         tell(note=message)
 
 
-def try_container(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> None:
+def try_container(job: UpscaleJob, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> None:
     """Raises CommandError where the output's container does not take what is to be carried."""
     if not plan.tracks:
         return
@@ -147,7 +155,7 @@ def try_container(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Pl
         raise CommandError(f"{job.output} cannot hold {carried}: {reason}; {better}, or leave it out with --drop")
 
 
-def culprits(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> list[tuple[Track, str]]:
+def culprits(job: UpscaleJob, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> list[tuple[Track, str]]:
     """The tracks that the container does not even take alone; all of them where it takes each of them."""
     refused = []
     for track in plan.tracks:
@@ -157,7 +165,7 @@ def culprits(job: Job, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -
     return refused or list(plan.tracks)
 
 
-def write_covers(film: Film) -> None:
+def write_covers(film: OpenFilm) -> None:
     """Writes the pictures that ffmpeg attaches beside the file that it writes; the driver takes them away with it."""
     if film.plan.covers:
         pictures = media.cover_pictures(film.source.path, film.plan.covers)
@@ -200,7 +208,7 @@ def remarks(source: Source, graph: Graph, props: Any) -> list[str]:
     return said
 
 
-def send(film: Film, pipe: Any, span: Span | None = None, report: Callable[[int], None] | None = None) -> None:
+def send(film: OpenFilm, pipe: Any, span: Span | None = None, report: Callable[[int], None] | None = None) -> None:
     """Writes pictures as NUT to `pipe`: all, each with its own time, or those of `span` at a constant rate.
 
     Frames of a span are asked of the whole clip, so what looks at neighbours sees the real ones. `report` is told

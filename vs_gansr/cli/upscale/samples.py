@@ -8,7 +8,7 @@ from fractions import Fraction
 import vapoursynth as vs
 
 from ..common import CommandError
-from .job import Job
+from .job import UpscaleJob
 
 __all__ = ["chosen", "partial", "wipe"]
 
@@ -16,12 +16,12 @@ SWEEP = 4.0  # seconds that the wipe takes to the right and back
 LINE = 2  # pixels
 
 
-def partial(job: Job) -> bool:
+def partial(job: UpscaleJob) -> bool:
     """Whether only a part is asked for."""
     return job.start > 0 or job.end is not None or job.frames > 0 or job.test > 0
 
 
-def chosen(job: Job, stamps: Sequence[int], base: Fraction, origin: Fraction) -> tuple[int, int]:
+def chosen(job: UpscaleJob, stamps: Sequence[int], base: Fraction, origin: Fraction) -> tuple[int, int]:
     """First frame, and the one after the last, of the part asked for.
 
     `stamps` when each frame is shown, in units of `base` seconds; times asked for count from `origin` seconds.

@@ -18,7 +18,7 @@ import vapoursynth as vs
 
 from ..common import CommandError
 from . import filters, samples, sources
-from .job import ENCODERS, Job
+from .job import ENCODERS, UpscaleJob
 from .media import Source
 
 __all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text", "timed"]
@@ -91,7 +91,7 @@ class Assembly:
         self.steps.append(Step(function, tuple(arguments.items())))
 
 
-def build(job: Job, source: Source) -> Graph:
+def build(job: UpscaleJob, source: Source) -> Graph:
     """Opens the source and puts the job's steps on it.
 
     Raises CommandError for what the source or the job rules out, vapoursynth.Error for what VapourSynth does.
@@ -127,7 +127,7 @@ def enlarged_plainly(clip: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:
     return clip.resize.Spline36(width=result.width, height=result.height, format=result.format.id, **matrix)
 
 
-def prepare(job: Job, made: Assembly) -> None:
+def prepare(job: UpscaleJob, made: Assembly) -> None:
     """What comes before the network: fields, then noise. Raises CommandError for fields that nobody decided on."""
     with made.clip.get_frame(0) as first:
         field_based = int(first.props.get("_FieldBased", 0))
@@ -140,7 +140,7 @@ def prepare(job: Job, made: Assembly) -> None:
         made.add(function, **arguments)
 
 
-def enlarge(job: Job, made: Assembly, target: Target) -> None:
+def enlarge(job: UpscaleJob, made: Assembly, target: Target) -> None:
     """The network, as often as the target needs, then zimg down to the target, bands and grain, the output's format.
 
     Raises CommandError for a size that cannot be reached.
@@ -178,7 +178,7 @@ def enlarge(job: Job, made: Assembly, target: Target) -> None:
         made.add("resize.Spline36", **size, format=target.preset(target.bits), dither_type=dither)
 
 
-def timed(job: Job, graph: Graph) -> Graph:
+def timed(job: UpscaleJob, graph: Graph) -> Graph:
     """The graph with the times of its own frames in place of the source's. Raises CommandError where the filters made
     more or fewer frames than they should."""
     first, last = graph.span
@@ -195,7 +195,7 @@ def timed(job: Job, graph: Graph) -> Graph:
     return replace(graph, timestamps=times, time_base=base, end=end)
 
 
-def output_format(job: Job, clip: vs.VideoNode) -> Target:
+def output_format(job: UpscaleJob, clip: vs.VideoNode) -> Target:
     """The source's chroma layout, or the smallest that loses nothing of it (Gray becomes 4:2:0, RGB 4:4:4), at
     the source's depth as far as it is 8 or 10, above that at 10, unless the job says otherwise."""
     fmt = clip.format
@@ -213,7 +213,7 @@ def output_format(job: Job, clip: vs.VideoNode) -> Target:
     return Target(bits, layout, "error_diffusion" if fewer else "none")
 
 
-def target_size(job: Job, clip: vs.VideoNode, target: Target) -> tuple[int, int]:
+def target_size(job: UpscaleJob, clip: vs.VideoNode, target: Target) -> tuple[int, int]:
     """Width and height asked for; where only one is given, the other keeps the picture's shape."""
     mod_w = 2 if target.layout in ("420", "422") else 1
     mod_h = 2 if target.layout == "420" else 1

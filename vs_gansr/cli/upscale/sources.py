@@ -21,7 +21,7 @@ from ...errors import one_line
 from ..common import CommandError
 from . import media
 from .colour_names import NUMBERED
-from .job import Job
+from .job import UpscaleJob
 from .media import Source, Track
 
 __all__ = ["Opened", "has_times", "is_script", "numbered", "open_clip", "open_media", "tags"]
@@ -47,8 +47,8 @@ def is_script(path: str) -> bool:
 
 
 def numbered(path: str) -> bool:
-    """Whether `path` is a pattern of numbered images, as in frames/%05d.png."""
-    return bool(NUMBERED.search(Path(path).name))
+    """Whether `path` is a pattern of numbered images, as in frames/%05d.png, and no file of that very name."""
+    return bool(NUMBERED.search(Path(path).name)) and not Path(path).is_file()
 
 
 def has_times(path: str) -> bool:
@@ -56,7 +56,7 @@ def has_times(path: str) -> bool:
     return not is_script(path) and not numbered(path)
 
 
-def open_media(job: Job) -> Source:
+def open_media(job: UpscaleJob) -> Source:
     """What the source holds besides its pictures. Raises CommandError where it cannot be read."""
     if has_times(job.source):
         source = media.probe(job.source)
@@ -74,7 +74,7 @@ def open_media(job: Job) -> Source:
     return source
 
 
-def open_clip(job: Job, track: int) -> Opened:
+def open_clip(job: UpscaleJob, track: int) -> Opened:
     """Opens the source. Raises CommandError where that gives no clip of one size and format."""
     arguments: tuple[tuple[str, Any], ...] = ()
     if is_script(job.source):
@@ -95,7 +95,7 @@ def open_clip(job: Job, track: int) -> Opened:
     return Opened(clip, function, arguments, tuple(range(clip.num_frames)), 1 / fps)
 
 
-def open_file(job: Job, track: int) -> tuple[str, tuple[tuple[str, Any], ...], dict[str, Any]]:
+def open_file(job: UpscaleJob, track: int) -> tuple[str, tuple[tuple[str, Any], ...], dict[str, Any]]:
     """BestSource's function, its arguments and what it gives for a file or numbered images."""
     core = vs.core.core
     if not hasattr(core, "bs"):
@@ -164,7 +164,7 @@ def run_script(path: str) -> vs.VideoNode:
     return output.clip
 
 
-def tags(job: Job) -> dict[str, int]:
+def tags(job: UpscaleJob) -> dict[str, int]:
     """The frame properties that the user gives the source."""
     given = {"_Matrix": job.matrix, "_Primaries": job.primaries, "_Transfer": job.transfer, "_Range": job.range}
     return {name: value for name, value in given.items() if value is not None}

@@ -11,7 +11,7 @@ import vapoursynth as vs
 from ...errors import one_line
 from ..common import CommandError, say
 from . import script, sources
-from .job import Job
+from .job import UpscaleJob
 from .printed import listen, note_log
 
 __all__ = ["write_stills"]
@@ -21,7 +21,7 @@ ZOOM = 3
 type Pixels = npt.NDArray[np.uint8]
 
 
-def write_stills(job: Job, count: int) -> list[Path]:
+def write_stills(job: UpscaleJob, count: int) -> list[Path]:
     """Writes `count` pairs of PNG files beside the output's name, from places spread over the part asked for.
 
     Raises CommandError for what the source is refused for, or where a file cannot be written.

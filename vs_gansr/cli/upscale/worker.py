@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import queue
+import secrets
 import sys
 import threading
 import time
@@ -21,11 +23,11 @@ from typing import Any
 
 from ...errors import GansrError, one_line
 from . import chunk, chunkable, encode, identity
-from .encoder import Encoder, EncoderKilled
+from .encoder import EncoderKilled, EncoderProcess
 from .encoder_options import divide
-from .job import Job
+from .job import UpscaleJob
 from .join import Part, join
-from .render import Film, open_film, send, tell, write_covers
+from .render import OpenFilm, open_film, send, tell, write_covers
 
 __all__ = ["main"]
 
@@ -34,13 +36,13 @@ def main() -> int:
     """Serves until stdin closes; returns the exit code where something fails before that."""
     os.dup2(2, 1)  # whatever prints must not look like an answer
     lines = sys.stdin.buffer
-    job, seat = Job.from_json(lines.readline().decode()), json.loads(lines.readline())
+    job, seat = UpscaleJob.from_json(lines.readline().decode()), json.loads(lines.readline())
     orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(orders,), daemon=True).start()
     if seat["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, seat["cores"])
     try:
-        film = open_film(job)
+        film = open_film(job, trial=seat["first"] or seat.get("trial", False))
         introduce(film, seat)
         while True:
             obey(film, orders.get())
@@ -69,7 +71,7 @@ def retriable(error: Exception) -> bool:
     return isinstance(error, EncoderKilled)
 
 
-def introduce(film: Film, seat: dict[str, Any]) -> None:
+def introduce(film: OpenFilm, seat: dict[str, Any]) -> None:
     """Says that all is ready, and what the driver must know. The first of several reads the source's content."""
     said: dict[str, Any] = {}
     if len(film.spans) > 1:
@@ -87,10 +89,11 @@ def introduce(film: Film, seat: dict[str, Any]) -> None:
         "spans": film.spans,
         "ffmpeg": film.tool.version,
         "engine": film.engine,
+        "host": platform.node(),
     })  # fmt: skip
 
 
-def obey(film: Film, order: dict[str, Any]) -> None:
+def obey(film: OpenFilm, order: dict[str, Any]) -> None:
     """Does what is ordered, and says so. `path` of an order is where the result is to be written."""
     begun = time.monotonic()
     film = replace(film, job=replace(film.job, temporary=order.get("path", film.job.temporary)))
@@ -98,7 +101,7 @@ def obey(film: Film, order: dict[str, Any]) -> None:
         write_covers(film)
     if order["do"] == "whole":
         command = encode.command(replace(film.job, frame_threads=0), film.tool, film.source, film.plan, film.picture)
-        with Encoder(command, lambda size: tell(bytes=size)) as encoder:
+        with EncoderProcess(command, lambda size: tell(bytes=size)) as encoder:
             encoder.feed(lambda pipe: send(film, pipe, report=lambda n: tell(frame=n)), len(film.graph.timestamps))
         tell(done={})
     elif order["do"] == "join":
@@ -109,13 +112,14 @@ def obey(film: Film, order: dict[str, Any]) -> None:
         tell(done={"facts": asdict(facts), "seconds": time.monotonic() - begun})
 
 
-def render_chunk(film: Film, span: tuple[int, int], path: Path) -> chunk.ChunkFacts:
+def render_chunk(film: OpenFilm, span: tuple[int, int], path: Path) -> chunk.ChunkFacts:
     """Renders the frames of `span` into `path`, which is whole where it exists."""
-    part = path.with_name(f"{path.name}.part")
+    # Under a name of its own: an ffmpeg whose driver was killed may write its last moments later than we begin.
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     frames = span[1] - span[0]
     command = encode.chunk_command(film.job, film.tool, film.picture, str(part))
     try:
-        with Encoder(command, lambda size: tell(bytes=size)) as encoder:
+        with EncoderProcess(command, lambda size: tell(bytes=size)) as encoder:
             encoder.feed(lambda pipe: send(film, pipe, span, lambda n: tell(frame=n)), frames)
         facts = chunk.examine(part, frames)
         chunk.keep(part, path)

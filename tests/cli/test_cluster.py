@@ -1,0 +1,137 @@
+"""A film on a Ray cluster: the same packets as on one machine, whatever dies, and no other machine's picture."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import footage
+import psutil
+import pytest
+from conftest import Gansr, Running
+from footage import facts
+from test_upscale import frame_hashes
+
+from vs_gansr.cli.common import CommandError
+from vs_gansr.cli.upscale.chain import Event, Events
+from vs_gansr.cli.upscale.crew import Hand
+from vs_gansr.cli.upscale.driver import UpscaleRun
+from vs_gansr.cli.upscale.job import UpscaleJob
+from vs_gansr.cli.upscale.progress import Progress
+from vs_gansr.cli.upscale.wish import Wish
+
+ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
+WORDS = ["--chunk", "0.6", "--preset", "ultrafast"]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A cluster of two processors, for the tests of this file."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    from ray.cluster_utils import Cluster
+
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 0, "include_dashboard": False})
+    yield made.address
+    ray.shutdown()
+    made.shutdown()
+
+
+def test_two_workers_on_a_cluster_make_the_same_packets(
+    gansr: Gansr, cluster: str, tmp_path: Path, small_model: Path
+) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=60)
+    words = ["--model", small_model, *WORDS]
+    for name, more in (("one", []), ("ray", ["--cluster", cluster, "--workers", "2"])):
+        done = gansr("upscale", source, tmp_path / f"{name}.mkv", *words, *more)
+        assert done.returncode == 0, done.stderr
+    one, other = facts(tmp_path / "one.mkv"), facts(tmp_path / "ray.mkv")
+    assert one.content == other.content and one.times == other.times and one.picture["frames"] == 60
+    assert not list(tmp_path.glob(".gansr-*")) and not list(tmp_path.glob("*.gansr"))
+
+
+def test_an_actor_that_dies_is_replaced(
+    start: Callable[..., Running], gansr: Gansr, cluster: str, tmp_path: Path, point_model: Path
+) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=200)
+    words = ["--model", str(point_model), *WORDS, "--params", "lossless=1"]
+    running = start("upscale", source, tmp_path / "out.mkv", *words, "--cluster", cluster, "--workers", "1")
+
+    def strike(_: Running) -> bool:
+        for process in psutil.process_iter():
+            try:
+                line = " ".join(process.cmdline())
+            except psutil.Error:
+                continue
+            if str(tmp_path) in line and "chunk-0000" in line and "ffmpeg" in process.name():
+                relay = process.parent().parent()
+                return relay.send_signal(signal.SIGKILL) is None
+        return False
+
+    running.until(strike)
+    assert running.end(100) == 0, running.said()
+    assert "another one goes on" in running.said()
+    assert gansr("upscale", source, tmp_path / "whole.mkv", *words, "--chunk", "0").returncode == 0
+    assert frame_hashes(tmp_path / "out.mkv") == frame_hashes(tmp_path / "whole.mkv")
+
+
+def test_a_chunk_comes_from_a_node_that_does_not_see_the_folder(
+    cluster: str, tmp_path: Path, point_model: Path
+) -> None:
+    from vs_gansr.cli.upscale.cluster import RayWorker, connect
+
+    source = footage.plain(tmp_path / "in.mp4", frames=20)
+    connect(cluster)
+    events: Events = queue.SimpleQueue()
+    job = UpscaleJob(str(source), str(tmp_path / "out.mkv"), model=str(point_model), preset="ultrafast", chunk=0.4)
+    seat = {"first": False, "resuming": True, "token": str(tmp_path / "unseen")}
+    worker = RayWorker("worker 2", events, job, seat, {"num_cpus": 1})
+    try:
+        await_answer(events, "ready")
+        worker.order(do="chunk", start=0, end=10, path=str(tmp_path / "chunk-00000.mp4"))
+        done = await_answer(events, "done")
+    finally:
+        worker.end()
+        ray.shutdown()
+    assert (tmp_path / "chunk-00000.mp4").stat().st_size == done["facts"]["size"]
+    assert facts(tmp_path / "chunk-00000.mp4").picture["frames"] == 10
+    assert not list(tmp_path.glob("*.part"))
+
+
+def await_answer(events: Events, wanted: str) -> dict:
+    while True:
+        event: Event = events.get(timeout=60)
+        assert event.kind != "ended", event.value
+        if event.kind == "message" and wanted in event.value:
+            return event.value[wanted]
+
+
+class Named:
+    """A worker that is only a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def order(self, **what: object) -> None: ...
+
+    def signal(self, name: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def test_a_worker_that_would_make_another_picture_is_refused_by_name() -> None:
+    driver = UpscaleRun(UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), Wish(workers=2))
+    identity = {"engine": "net in int8 on CPU", "--crf": "18"}
+    first, second = Hand(Named("worker 1"), plans=True), Hand(Named("worker 2"))
+    driver._welcome(first, {"identity": identity, "frames": 1, "host": "a"})
+    with pytest.raises(CommandError, match=r"worker 2 on b .* engine is net in fp32 on CPU, not net in int8 on CPU"):
+        driver._welcome(second, {"identity": {**identity, "engine": "net in fp32 on CPU"}, "frames": 1, "host": "b"})
+
+
+def test_no_cluster_there(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=3)
+    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "--cluster", "127.0.0.1:1")
+    assert done.returncode == 1 and "no Ray cluster answers at 127.0.0.1:1" in done.stderr
+    assert not (tmp_path / "out.mkv").exists()

@@ -1,0 +1,164 @@
+"""Cuts, times, options and ledgers of films in chunks, without rendering any."""
+
+from __future__ import annotations
+
+import random
+import resource
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import footage
+import pytest
+from footage import facts
+
+from vs_gansr.cli.common import CommandError
+from vs_gansr.cli.upscale import chunk, chunkable, join
+from vs_gansr.cli.upscale.crew import cores_of
+from vs_gansr.cli.upscale.job import UpscaleJob
+from vs_gansr.cli.upscale.ledger import Ledger, busy, locked
+from vs_gansr.cli.upscale.media import probe
+from vs_gansr.cli.upscale.plan import pace, scene_changes, spans
+
+
+def test_every_frame_is_in_one_chunk_and_chunks_are_about_as_long_as_asked() -> None:
+    rng = random.Random(1)
+    for _ in range(200):
+        total, length = rng.randint(1, 2000), rng.randint(1, 300)
+        made = spans(total, length, rng.sample(range(total), rng.randint(0, min(total, 20))))
+        assert [n for a, b in made for n in range(a, b)] == list(range(total))
+        assert all(0.75 * length - 1 <= b - a <= 1.25 * length + 1 for a, b in made[:-1])
+        assert len(made) == 1 or 0.25 * length - 1 <= made[-1][1] - made[-1][0] <= 1.5 * length
+    assert spans(100, 0) == ((0, 100),) and spans(150, 100) == ((0, 150),)
+    assert spans(1000, 100, [130, 290, 301])[:3] == ((0, 100), (100, 200), (200, 301))
+    assert spans(1000, 100, [110, 120])[0] == (0, 110)
+
+
+def test_scene_changes_are_key_frames_that_came_early(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    still = "size=96x64:rate=25,trim=end_frame"
+    parts = ["-f", "lavfi", "-i", f"rgbtestsrc={still}=33", "-f", "lavfi", "-i", f"smptebars={still}=40"]
+    shape = "[0:v]format=yuv420p[a];[1:v]format=yuv420p[b];[a][b]concat=n=2"
+    footage.ffmpeg(*parts, "-filter_complex", shape, "-c:v", "libx264", "-g", "20", "-bf", "2", source)
+    found = probe(str(source))
+    assert scene_changes(found, found.packets) == [33]
+
+
+@pytest.mark.parametrize("delay", [0, 2, 4])
+def test_packet_times_rise_and_none_is_shown_before_it_is_decoded(delay: int) -> None:
+    rng = random.Random(delay)
+    stamps = [0]
+    for _ in range(99):
+        stamps.append(stamps[-1] + rng.randint(1, 90))
+    order: list[int] = []
+    for start in range(0, 100, 20):  # five chunks, each in an order that its delay allows
+        waiting = list(range(start, start + 20))
+        while waiting:
+            late = waiting[0] + delay <= len(order)
+            order.append(waiting.pop(0 if late else rng.randint(0, min(delay, len(waiting) - 1))))
+    assert max(n - frame for n, frame in enumerate(order)) <= delay
+    times = [join.packet_times(stamps, place, frame, delay) for place, frame in enumerate(order)]
+    assert sorted(shown for shown, _, _ in times) == stamps
+    assert all(a[1] < b[1] for a, b in pairwise(times)) and all(decoded <= shown for shown, decoded, _ in times)
+    assert {shown: lasts for shown, _, lasts in times}[stamps[5]] == stamps[6] - stamps[5]
+
+
+def parts_of(path: Path, count: int) -> list[join.Part]:
+    known = chunk.examine(path, 5)
+    return [join.Part(str(path), known.frames, known.header, known.delay)] * count
+
+
+def film_of(frames: int) -> SimpleNamespace:
+    return SimpleNamespace(graph=SimpleNamespace(timestamps=range(0, 40 * frames, 40), time_base=Fraction(1, 1000)))
+
+
+@pytest.fixture
+def five(tmp_path: Path) -> Path:
+    """A chunk of five frames, with B-frames."""
+    path = tmp_path / "chunk.mp4"
+    footage.ffmpeg(*footage.picture(frames=5), *footage.H264, "-bf", "3", "-pix_fmt", "yuv420p", path)
+    return path
+
+
+def test_a_thousand_chunks_need_few_open_files(tmp_path: Path, five: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    here = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (here + 16, limits[1]))
+    try:
+        with (tmp_path / "joined.mp4").open("wb") as file:
+            parts = parts_of(five, 1000)
+            join.write(file, film_of(5000), parts, range(0, 200_000, 40), parts[0].delay)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with av.open(str(tmp_path / "joined.mp4")) as container:
+        times = sorted(packet.pts for packet in chunk.packets(container))
+    assert len(times) == 5000 and {b - a for a, b in pairwise(times)} == {40}
+    assert facts(tmp_path / "joined.mp4").picture["frames"] == 5000
+
+
+def test_parts_that_are_not_the_film_are_refused(tmp_path: Path, five: Path) -> None:
+    parts = parts_of(five, 3)
+    with pytest.raises(CommandError, match="15 of 20 frames"):
+        join.join(film_of(20), parts)
+    strange = join.Part(parts[0].path, 5, "0" * 64, 2)
+    with pytest.raises(CommandError, match="2 different codec headers"):
+        join.join(film_of(20), [*parts, strange])
+    with pytest.raises(CommandError, match="is not the chunk that was recorded"):
+        join.write((tmp_path / "x").open("wb"), film_of(5), [strange], range(0, 200, 40), 2)
+    for frames, said in ((6, "holds 5 of 6 frames"), (4, "holds 5 of 4 frames")):
+        with pytest.raises(CommandError, match=said):
+            chunk.examine(five, frames)
+    five.write_bytes(five.read_bytes()[:-200])
+    with pytest.raises(CommandError, match="cannot be read back"):
+        chunk.examine(five, 5)
+
+
+def test_options_go_where_they_belong() -> None:
+    words = ["-tune", "grain", "-metadata", "comment=x", "-c:a", "aac", "-g:v", "-1", "-movflags", "+faststart"]
+    assert chunkable.picture_options(words) == ["-tune", "grain", "-g:v", "-1"]
+    assert chunkable.file_options(words) == ["-metadata", "comment=x", "-c:a", "aac", "-movflags", "+faststart"]
+    chunkable.refuse(UpscaleJob("a", "b", extra=("-tune", "grain", "-b:a", "96k")), ["aq-mode=3"])
+    for extra, params in ((("-pass", "1"), []), (("-b:v", "1M"), []), ((), ["crf=18:zones=0,5,q=10"])):
+        with pytest.raises(CommandError, match="--chunk 0"):
+            chunkable.refuse(UpscaleJob("a", "b", extra=extra), params)
+
+
+def test_the_ledger_comes_back_as_it_was_and_counts_what_is_there(tmp_path: Path, five: Path) -> None:
+    ledger = Ledger(tmp_path, {"--crf": "18"}, ((0, 5), (5, 10)), 2)
+    known = chunk.examine(five, 5)
+    five.rename(ledger.path(0))
+    ledger.record(0, known, 1.5)
+    again = Ledger.load(tmp_path)
+    assert again == ledger and again.missing() == [1] and again.sweep() == [] and again.sound(0)
+    with pytest.raises(CommandError, match="another header for chunk 1 than for chunk 0"):
+        again.record(1, chunk.ChunkFacts(5, 1, "", "other", 0), 1)
+    with pytest.raises(CommandError, match="--crf was 18, is 20; "):
+        again.refuse_change({"--crf": "20"})
+    (tmp_path / "chunk-00001.mp4").write_text("nobody's")
+    ledger.path(0).write_bytes(b"short")
+    assert again.sweep() == [0] and Ledger.load(tmp_path).chunks == {} and not list(tmp_path.glob("chunk-*"))
+    (tmp_path / "ledger.json").write_text("{")
+    with pytest.raises(CommandError, match="--restart"):
+        Ledger.load(tmp_path)
+
+
+def test_a_folder_has_one_driver(tmp_path: Path) -> None:
+    folder = tmp_path / "out.mkv.gansr"
+    with locked(folder):
+        assert busy(folder)
+        with pytest.raises(CommandError, match="another gansr works in"), locked(folder):
+            pass
+    assert not busy(folder)
+
+
+def test_rate_and_cores() -> None:
+    def rate(stamps: Sequence[int], base: Fraction) -> Fraction:
+        return pace(stamps, base)
+
+    assert rate(range(0, 1001 * 100, 1001), Fraction(1, 24000)) == Fraction(24000, 1001)
+    assert rate([0], Fraction(1, 1000)) == 25
+    together = [core for place in range(2) for core in cores_of(place, 2)]
+    assert len(together) == len(set(together)) > 0 and cores_of(0, 1) == []

@@ -1,0 +1,99 @@
+"""Many films in one go, what would happen, and what front ends and people see of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import footage
+import pytest
+from conftest import Gansr, one_line
+from footage import facts
+
+from vs_gansr.cli.common import CommandError
+from vs_gansr.cli.upscale import shelf
+
+FAST = ["--preset", "ultrafast"]
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """Two films and a broken one, in a folder with another inside, beside what is no film."""
+    folder = tmp_path / "films"
+    (folder / "more").mkdir(parents=True)
+    footage.plain(folder / "a.mp4", frames=3)
+    footage.plain(folder / "more" / "c.mkv", frames=4)
+    (folder / "b.mkv").write_text("no film")
+    (folder / "a.srt").write_text("")
+    (folder / ".gansr-1.mkv").touch()
+    return folder
+
+
+def test_what_files_folders_and_globs_mean(films: Path, tmp_path: Path) -> None:
+    made = shelf.films([str(films)], tmp_path / "out", "{folder}/{stem}.mkv")
+    assert [film.source for film in made] == [films / "a.mp4", films / "b.mkv", films / "more" / "c.mkv"]
+    assert [film.output for film in made] == [tmp_path / "out" / name for name in ("a.mkv", "b.mkv", "more/c.mkv")]
+    again = shelf.films([str(films / "*.mp4"), str(films / "a.mp4")], films, "{n}-{stem}-{ext}.mp4")
+    assert [film.output.name for film in again] == ["1-a-mp4.mp4"]
+    (films / "done").mkdir()
+    (films / "done" / "a.mkv").touch()
+    assert len(shelf.films([str(films)], films / "done", "{stem}.mkv")) == 3, "its own outputs are no sources"
+    for words, pattern, said in (
+        ([str(films)], "one.mkv", "would both become"),
+        ([str(films)], "{title}.mkv", "is not understood"),
+        ([str(films / "*.avi")], "{stem}.mkv", "means no video file"),
+    ):
+        with pytest.raises(CommandError, match=said):
+            shelf.films(words, tmp_path, pattern)
+
+
+def test_one_that_fails_stops_no_other_and_the_same_command_does_the_rest(
+    gansr: Gansr, tmp_path: Path, films: Path, point_model: Path
+) -> None:
+    words = ["upscale", films, "--output-dir", tmp_path / "out", "--model", point_model, *FAST]
+    done = gansr(*words)
+    assert done.returncode == 1
+    assert "2 done, 0 there already, 1 failed" in done.stderr
+    assert re.search(r"failed: .*b\.mkv: .* cannot be read as video", done.stderr)
+    assert [facts(tmp_path / "out" / f"{name}.mkv").picture["frames"] for name in "ac"] == [3, 4]
+    footage.plain(films / "b.mkv", frames=5)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    done = gansr(*words)
+    assert done.returncode == 0 and "1 done, 2 there already, 0 failed" in done.stderr
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    assert facts(tmp_path / "out" / "b.mkv").picture["frames"] == 5
+
+
+def test_dry_run_measures_and_writes_nothing(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=150)
+    words = ["upscale", source, "--output-dir", tmp_path / "out", "--model", point_model, "--chunk", "2", *FAST]
+    done = gansr(*words, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"150 frames of 192x128 in 3 chunks; ([\d.]+) fps, about \S+ and ([\d.]+) MB", done.stdout)
+    assert found and float(found[1]) > 0
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.gansr"))
+    assert gansr(*words).returncode == 0
+    size = (tmp_path / "out" / "in.mkv").stat().st_size / 1e6
+    assert 0.4 * size < float(found[2]) + 0.05 < 2 * size + 0.1
+
+
+def test_progress_for_programs_and_a_report(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=50)
+    words = ["--model", point_model, "--chunk", "0.6", "--workers", "2", *FAST]
+    page = tmp_path / "report.html"
+    done = gansr("upscale", source, tmp_path / "out.mkv", *words, "--progress", "json", "--report", page, "-q")
+    assert done.returncode == 0 and done.stderr == ""
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    last = [event for event in events if event["event"] == "progress"][-1]
+    assert (last["frames"], last["all_frames"], last["chunks"], last["all_chunks"]) == (50, 50, 3, 3)
+    assert len({worker["name"] for event in events for worker in event.get("workers", ())}) == 2
+    assert events[-1]["event"] == "done" and events[-1]["frames"] == 50
+    text = page.read_text()
+    assert text.count("data:image/jpeg;base64,") == 6 and text.count("<polyline") == 2
+    assert "no chunk" in text and "192x128" in text
+
+
+def test_wrong_words(gansr: Gansr, tmp_path: Path) -> None:
+    assert "name a source and an output" in one_line(gansr("upscale", tmp_path / "a.mkv").stderr)
+    assert "3 paths" in one_line(gansr("upscale", "a.mkv", "b.mkv", "c.mkv").stderr)

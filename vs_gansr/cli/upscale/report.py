@@ -1,0 +1,127 @@
+"""Owns the page on a finished film: stills beside the source, speed and bitrate by chunk, what was begun again."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ..common import CommandError
+from .job import UpscaleJob
+from .progress import clock
+from .wish import Outcome
+
+__all__ = ["write"]
+
+STILLS = 3
+WIDTH, HEIGHT = 720, 120  # of a curve, in pixels
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em }}
+figure {{ display: grid; grid-template-columns: 1fr 1fr; gap: .5em; margin: 1em 0 }}
+figcaption {{ grid-column: 1 / 3 }} img {{ width: 100% }} svg {{ width: 100%; max-width: 48em }}
+td {{ padding-right: 1.5em }}
+</style></head><body><h1>{title}</h1>
+<table>{facts}</table>
+<h2>Source, enlarged plainly, and result</h2>{stills}
+<h2>Speed, frames per second of a worker</h2>{speed}
+<h2>Bitrate, Mbit/s</h2>{bitrate}
+<h2>Begun again, found finished</h2><p>{events}</p>
+</body></html>
+"""
+
+
+def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None:
+    """Writes the page. Raises CommandError where it cannot; the film itself is finished by then."""
+    rows = {
+        "Source": job.source,
+        "Output": job.output,
+        "Frames": f"{outcome.frames} of {outcome.size[0]}x{outcome.size[1]}",
+        "Size": f"{Path(job.output).stat().st_size / 1e6:.1f} MB",
+        "Time": f"{clock(seconds)}, {outcome.frames / seconds:.2f} frames per second",
+        "Computed by": "; ".join(outcome.engine),
+        "Encoder": f"{job.encoder}, ffmpeg {outcome.ffmpeg}",
+    }
+    ledger = outcome.ledger
+    speed: list[float] = []
+    rate: list[float] = []
+    events = "nothing: one piece"
+    if ledger:
+        pace = outcome.frames / outcome.seconds if outcome.seconds else 25.0
+        for n, chunk in sorted(ledger.chunks.items()):
+            speed.append(chunk.frames / max(ledger.seconds[n], 1e-6))
+            rate.append(chunk.size * 8 / (chunk.frames / pace) / 1e6)
+        again = ", ".join(f"chunk {n}, {times} times" for n, times in sorted(ledger.retries.items())) or "no chunk"
+        events = f"Begun again: {again}. Finished before this run: {outcome.found} of {outcome.chunks} chunks."
+    try:
+        page = PAGE.format(
+            title=html.escape(Path(job.output).name),
+            facts="".join(f"<tr><td>{name}<td>{html.escape(value)}</tr>" for name, value in rows.items()),
+            stills="".join(stills(job, outcome.frames)),
+            speed=curve(speed),
+            bitrate=curve(rate),
+            events=events,
+        )
+        path.write_text(page, "utf-8")
+    except OSError as error:
+        raise CommandError(f"the report {path} cannot be written: {error.strerror}; the film is finished") from error
+
+
+def stills(job: UpscaleJob, frames: int) -> Iterator[str]:
+    """Pairs of pictures, embedded."""
+    for n in range(1, STILLS + 1):
+        share = Fraction(n, STILLS + 1)
+        after = still(job.output, share)
+        if after is None:
+            continue
+        before = still(job.source, share)
+        pair = [picture_of(frame, after.width, after.height) for frame in (before, after) if frame is not None]
+        images = "".join(f'<img alt="" src="data:image/jpeg;base64,{data}">' for data in pair)
+        yield f"<figure>{images}<figcaption>{clock(float(after.time or 0))}</figcaption></figure>"
+
+
+def still(path: str, share: Fraction) -> Any:
+    """The first frame that is shown at or after a share of the file's length, or None."""
+    import av
+
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        start, length = container.start_time or 0, container.duration or 0
+        due = start + int(length * share)
+        container.seek(due)
+        last = None
+        for frame in container.decode(stream):
+            last = frame
+            if frame.time is not None and frame.time * 1_000_000 >= due - 1:
+                break
+        return last
+
+
+def picture_of(frame: Any, width: int, height: int) -> str:
+    """A frame as JPEG of that size, in base64."""
+    import av
+
+    encoder: Any = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+    encoder.time_base = Fraction(1, 25)
+    small = frame.reformat(width, height, "yuvj420p")
+    small.pts = None
+    data = b"".join(bytes(packet) for packet in [*encoder.encode(small), *encoder.encode(None)])
+    return base64.b64encode(data).decode()
+
+
+def curve(values: Sequence[float]) -> str:
+    """A line through the chunks' values, as SVG."""
+    if not values:
+        return "<p>One piece: no curve.</p>"
+    top = max(values) or 1.0
+    step = WIDTH / max(len(values) - 1, 1)
+    points = " ".join(f"{n * step:.1f},{HEIGHT - value / top * (HEIGHT - 10):.1f}" for n, value in enumerate(values))
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}"><polyline points="{points}" fill="none" stroke="#247" stroke-width="2"/>'
+        f'<text x="2" y="12" font-size="12">{top:.2f}</text></svg>'
+    )
