@@ -428,18 +428,18 @@ def test_a_network_that_is_being_tried_holds_up_no_other(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("content", ["", "nonsense", "[]", '{"version": 0, "models": {}}', '{"version": 1}'])
 def test_damaged_cache_is_made_anew(content: str, tmp_path: Path) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
-    probe.store().parent.mkdir(parents=True)
-    probe.store().write_text(content)
+    probe.remembered.path().parent.mkdir(parents=True)
+    probe.remembered.path().write_text(content)
     assert spec_of(path).scale == 3
-    assert json.loads(probe.store().read_text())["models"][spec_of(path).digest]["scale"] == 3
+    assert json.loads(probe.remembered.path().read_text())["probes"][spec_of(path).digest]["scale"] == 3
 
 
 def test_cache_that_lies_or_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
     digest = library.load(str(path)).spec.digest
-    probe.store().parent.mkdir(parents=True)
+    probe.remembered.path().parent.mkdir(parents=True)
     lie = {"scale": -2, "multiple": 1, "minimum": 1, "peak": 1}
-    probe.store().write_text(json.dumps({"version": 1, "models": {digest: lie}}))
+    probe.remembered.path().write_text(json.dumps({"version": 1, "probes": {digest: lie}}))
     assert spec_of(path).scale == 3
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
