@@ -26,7 +26,7 @@ DISPLAY = "standard_fhd"
 def measure(reference: Path, output: Path, frames: int) -> Values:
     """Just-objectionable differences from FRAMES of the first `frames` frames: 10 is no visible difference, 1 less is
     preferred by three of four observers."""
-    import pycvvdp  # type: ignore[import-not-found]
+    import pycvvdp
     import torch
 
     first = max(0, (frames - FRAMES) // 2)

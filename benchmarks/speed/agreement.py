@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.job import Job, Result
+from benchmarks.quality.metrics import decibels
+from benchmarks.speed.measurement import Measurement, Result
+
+CAP = 200.0
+"""Decibels given to equal pictures: float32 against float32 comes near 150."""
 
 # Every kind of format once: depths, subsamplings, families, floats.
 FORMATS = (
@@ -19,7 +23,7 @@ FORMATS = (
 )  # fmt: skip
 
 
-def both(job: Job, clip: Any) -> tuple[Any, Any]:
+def both(job: Measurement, clip: Any) -> tuple[Any, Any]:
     """The clip upscaled by what is under test, and by the reference."""
     os.environ["GANSR_COLOUR"] = "graph"
     under_test = clip.gansr.Upscale(
@@ -30,7 +34,7 @@ def both(job: Job, clip: Any) -> tuple[Any, Any]:
 
 
 def compared(a: Any, b: Any, frames: int) -> dict[str, float]:
-    """`psnr` in decibels over all samples of all frames, 200 where equal; `largest` difference in code values."""
+    """`psnr` in decibels over all samples of all frames, CAP where equal; `largest` difference in code values."""
     fmt = a.format
     floats = fmt.sample_type == 1
     peak = 1.0 if floats else float((1 << fmt.bits_per_sample) - 1)
@@ -42,10 +46,10 @@ def compared(a: Any, b: Any, frames: int) -> dict[str, float]:
                 squares += float(np.square(difference / peak).sum())
                 count += difference.size
                 largest = max(largest, float(np.abs(difference).max()))
-    return {"psnr": 10 * float(np.log10(count / squares)) if squares else 200.0, "largest": largest}
+    return {"psnr": decibels(squares / count, 1, CAP), "largest": largest}
 
 
-def clips(job: Job) -> Result:
+def clips(job: Measurement) -> Result:
     """Over real frames: `files`, `frames` of each, spread evenly; in 16 bit, so that rounding hides nothing."""
     import vapoursynth as vs
 
@@ -67,7 +71,7 @@ def clips(job: Job) -> Result:
     return found or {"missing": "no clips were found"}
 
 
-def formats(job: Job) -> Result:
+def formats(job: Measurement) -> Result:
     """Every format once, on smooth noise."""
     import vapoursynth as vs
 
@@ -99,4 +103,4 @@ def formats(job: Job) -> Result:
     return found
 
 
-AGREEMENTS: dict[str, Callable[[Job], Result]] = {"clips": clips, "formats": formats}
+AGREEMENTS: dict[str, Callable[[Measurement], Result]] = {"clips": clips, "formats": formats}
