@@ -57,9 +57,9 @@ def psnr(reference: npt.NDArray[np.float32], output: npt.NDArray[np.float32]) ->
     return _mean(decibels(float(error)) for error in errors)
 
 
-def decibels(error: float, peak: float = 255, cap: float = CAP) -> float:
-    """PSNR in dB of a mean squared error, at most `cap`."""
-    return min(cap, 10 * math.log10(peak**2 / error)) if error else cap
+def decibels(error: float, peak: float = 255) -> float:
+    """PSNR in dB of a mean squared error, at most CAP."""
+    return min(CAP, 10 * math.log10(peak**2 / error)) if error else CAP
 
 
 def planes(frame: vs.VideoFrame) -> npt.NDArray[np.float64]:

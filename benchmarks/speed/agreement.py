@@ -9,11 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.quality.metrics import decibels
-from benchmarks.speed.measurement import Measurement, Result
-
-CAP = 200.0
-"""Decibels given to equal pictures: float32 against float32 comes near 150."""
+from benchmarks.speed.job import Job, Result
 
 # Every kind of format once: depths, subsamplings, families, floats.
 FORMATS = (
@@ -23,7 +19,7 @@ FORMATS = (
 )  # fmt: skip
 
 
-def both(job: Measurement, clip: Any) -> tuple[Any, Any]:
+def both(job: Job, clip: Any) -> tuple[Any, Any]:
     """The clip upscaled by what is under test, and by the reference."""
     os.environ["GANSR_COLOUR"] = "graph"
     under_test = clip.gansr.Upscale(
@@ -34,7 +30,7 @@ def both(job: Measurement, clip: Any) -> tuple[Any, Any]:
 
 
 def compared(a: Any, b: Any, frames: int) -> dict[str, float]:
-    """`psnr` in decibels over all samples of all frames, CAP where equal; `largest` difference in code values."""
+    """`psnr` in decibels over all samples of all frames, 200 where equal; `largest` difference in code values."""
     fmt = a.format
     floats = fmt.sample_type == 1
     peak = 1.0 if floats else float((1 << fmt.bits_per_sample) - 1)
@@ -46,10 +42,10 @@ def compared(a: Any, b: Any, frames: int) -> dict[str, float]:
                 squares += float(np.square(difference / peak).sum())
                 count += difference.size
                 largest = max(largest, float(np.abs(difference).max()))
-    return {"psnr": decibels(squares / count, 1, CAP), "largest": largest}
+    return {"psnr": 10 * float(np.log10(count / squares)) if squares else 200.0, "largest": largest}
 
 
-def clips(job: Measurement) -> Result:
+def clips(job: Job) -> Result:
     """Over real frames: `files`, `frames` of each, spread evenly; in 16 bit, so that rounding hides nothing."""
     import vapoursynth as vs
 
@@ -71,7 +67,7 @@ def clips(job: Measurement) -> Result:
     return found or {"missing": "no clips were found"}
 
 
-def formats(job: Measurement) -> Result:
+def formats(job: Job) -> Result:
     """Every format once, on smooth noise."""
     import vapoursynth as vs
 
@@ -103,4 +99,4 @@ def formats(job: Measurement) -> Result:
     return found
 
 
-AGREEMENTS: dict[str, Callable[[Measurement], Result]] = {"clips": clips, "formats": formats}
+AGREEMENTS: dict[str, Callable[[Job], Result]] = {"clips": clips, "formats": formats}

@@ -22,7 +22,7 @@ import onnxruntime as ort
 
 from benchmarks.paths import CLIPS, ROOT
 from benchmarks.speed import report
-from benchmarks.speed.measurement import Measurement, Result, measure
+from benchmarks.speed.job import Job, Result, measure
 from vs_gansr import model, providers, session
 from vs_gansr.cuda import Switches
 
@@ -44,7 +44,6 @@ RIVALS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Run `scripts/bench_cuda`: the stages asked for, each kept as soon as it is measured; prints the page."""
     arguments = parse()
     provider, passed = providers.pick(arguments.provider, arguments.device_id)
     short = providers.short_name(provider)
@@ -61,7 +60,6 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The command line, parsed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=model.shipped(), help="names or files (default: all shipped)")
     parser.add_argument("--sizes", nargs="+", default=["1280x720", "1920x1080"], help="of the input, WxH")
@@ -104,17 +102,14 @@ def machine(provider: str, device_id: int) -> dict[str, Any]:
     return told
 
 
-def job(arguments: argparse.Namespace, provider: str, kind: str, name: str, size: str, **options: Any) -> Measurement:
-    """A measurement of `kind` with what the command line says."""
+def job(arguments: argparse.Namespace, provider: str, kind: str, name: str, size: str, **options: Any) -> Job:
     width, height = map(int, size.split("x"))
     precision = arguments.precision or ("fp16" if provider == "CUDA" else "fp32")
     path = str(model.find(name).resolve())
-    return Measurement(
-        kind, path, width, height, provider, precision, arguments.seconds, arguments.device_id, options=options
-    )
+    return Job(kind, path, width, height, provider, precision, arguments.seconds, arguments.device_id, options=options)
 
 
-def told(what: str, made: Measurement) -> Result:
+def told(what: str, made: Job) -> Result:
     """Measures, and says so."""
     result = measure(made)
     rate = f"{result['fps']:.1f} fps" if "fps" in result else result.get("missing", "done")
@@ -122,7 +117,7 @@ def told(what: str, made: Measurement) -> Result:
     return result
 
 
-def in_turn(jobs: dict[str, Measurement], repeats: int) -> dict[str, Result]:
+def in_turn(jobs: dict[str, Job], repeats: int) -> dict[str, Result]:
     """Results by name, the jobs run in turn, so that a slow minute meets all; `fps` is the median of the `runs`."""
     found: dict[str, list[Result]] = {}
     for _ in range(repeats):
@@ -133,7 +128,6 @@ def in_turn(jobs: dict[str, Measurement], repeats: int) -> dict[str, Result]:
 
 
 def median(results: list[Result]) -> Result:
-    """The first result with the median of all rates and the `runs` it is of; a failure if there is one."""
     failed = [result for result in results if "missing" in result]
     if failed:
         return failed[0]
@@ -142,7 +136,6 @@ def median(results: list[Result]) -> Result:
 
 
 def agreement(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
-    """By precision and model: PSNR and largest difference from float32 on the CPU, on real clips."""
     files = sorted(str(f.resolve()) for f in arguments.clips.glob("*") if f.suffix in SUFFIXES)
     found: dict[str, Any] = {}
     for precision in ("fp32", "fp16"):
@@ -154,13 +147,11 @@ def agreement(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
 
 
 def formats(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
-    """By precision: the same for every format once, on noise."""
     made = job(arguments, provider, "formats", arguments.models[0], "64x32")
     return {p: told(f"formats in {p}", replace(made, precision=p)) for p in ("fp32", "fp16")}
 
 
 def speed(arguments: argparse.Namespace, provider: str) -> list[dict[str, Any]]:
-    """For each model and size the results of all contestants, in turn."""
     rows = []
     for name in arguments.models:
         for size in arguments.sizes:
@@ -186,7 +177,7 @@ def alternatives() -> Iterator[dict[str, Any]]:
 def switches(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
     """By the flow alone, so that nothing else limits; TF32 in float32, where it matters."""
     name, size = arguments.models[0], arguments.sizes[0]
-    jobs: dict[str, Measurement] = {}
+    jobs: dict[str, Job] = {}
     tried: dict[str, tuple[dict[str, Any], str]] = {}
     for given in alternatives():
         if not set(given) <= set(arguments.switch):
@@ -202,7 +193,6 @@ def switches(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
 
 
 def soak(arguments: argparse.Namespace, provider: str) -> Result:
-    """Memory over a long run."""
     made = job(arguments, provider, "soak", arguments.models[0], arguments.sizes[0], frames=arguments.soak)
     return told(f"{arguments.soak} frames", made)
 
@@ -215,7 +205,7 @@ def measured(argument: str) -> None:
     from benchmarks.speed.agreement import AGREEMENTS
     from benchmarks.speed.contestants import CONTESTANTS
 
-    made = Measurement(**json.loads(argument))
+    made = Job(**json.loads(argument))
     result = (CONTESTANTS | AGREEMENTS)[made.kind](made)
     print(json.dumps(result))
 

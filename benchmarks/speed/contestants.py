@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.speed.measurement import Measurement, Result
+from benchmarks.speed.job import Job, Result
 from vs_gansr import bench, colour, cuda, flow, graphflow, model, probe, providers
 from vs_gansr.conversion import Side
 from vs_gansr.cuda import Switches
@@ -35,7 +35,7 @@ MIB = 1 << 20
 type Caller = Generator[None]
 
 
-def used(job: Measurement) -> int:
+def used(job: Job) -> int:
     """Bytes in use: of the whole GPU, or of this process where the CPU stands in."""
     if job.provider == "CUDA":
         free, total = cuda.device(job.device_id).memory()
@@ -47,7 +47,7 @@ def used(job: Measurement) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def timed(job: Measurement, step: Callable[[], object], settle: Callable[[], object] = lambda: None) -> float:
+def timed(job: Job, step: Callable[[], object], settle: Callable[[], object] = lambda: None) -> float:
     """Steps a second over `job.seconds`, after three that do not count; `settle` waits for what steps left running."""
     for _ in range(3):
         step()
@@ -63,15 +63,14 @@ def timed(job: Measurement, step: Callable[[], object], settle: Callable[[], obj
 # ---- through VapourSynth ----------------------------------------------------------------------------
 
 
-def source(job: Measurement) -> Any:
+def source(job: Job) -> Any:
     """Moving noise, every frame other than the one before, costing nothing once each was made."""
     few = bench.moving_clip(bench.Job("gansr", job.model, job.width, job.height, job.format))[: bench.DISTINCT]
     few.std.SetVideoCache(mode=1, fixedsize=1, maxsize=2 * bench.DISTINCT)
     return few.std.Loop(1 << 20)
 
 
-def rendered(job: Measurement, evaluate: Callable[[Any], Any]) -> Result:
-    """Frames a second of what `evaluate` makes of the clip, milliseconds to its first frame, MiB in use."""
+def rendered(job: Job, evaluate: Callable[[Any], Any]) -> Result:
     clip = source(job)
     for frame in clip[: bench.DISTINCT].frames(close=True):
         assert frame.width == job.width
@@ -85,28 +84,24 @@ def rendered(job: Measurement, evaluate: Callable[[Any], Any]) -> Result:
     return {"fps": fps, "first_ms": first_ms, "memory_mib": (used(job) - before) / MIB}
 
 
-def upscaled(job: Measurement, clip: Any) -> Any:
-    """`clip` through the plugin, nothing reused."""
+def upscaled(job: Job, clip: Any) -> Any:
     streams = {"num_streams": job.options["streams"]} if "streams" in job.options else {}
     return clip.gansr.Upscale(
         job.model, provider=job.provider, device_id=job.device_id, precision=job.precision, reuse=0, **streams
     )
 
 
-def gansr(job: Measurement) -> Result:
-    """The plugin with colour inside the network's graph."""
+def gansr(job: Job) -> Result:
     os.environ["GANSR_COLOUR"] = "graph"
     return rendered(job, lambda clip: upscaled(job, clip))
 
 
-def around(job: Measurement) -> Result:
-    """The plugin with zimg around the network."""
+def around(job: Job) -> Result:
     os.environ["GANSR_COLOUR"] = "zimg"
     return rendered(job, lambda clip: upscaled(job, clip))
 
 
-def mlrt(job: Measurement) -> Result:
-    """vs-mlrt with zimg around the network."""
+def mlrt(job: Job) -> Result:
     import vapoursynth as vs
 
     if not hasattr(vs.core, "ort"):
@@ -131,7 +126,7 @@ def mlrt(job: Measurement) -> Result:
     return rendered(job, evaluate)
 
 
-def soak(job: Measurement) -> Result:
+def soak(job: Job) -> Result:
     """Memory after the first tenth of `frames` and at the most after it."""
     os.environ["GANSR_COLOUR"] = "graph"
     count = int(job.options["frames"])
@@ -148,7 +143,7 @@ def soak(job: Measurement) -> Result:
 # ---- without it -------------------------------------------------------------------------------------
 
 
-def chosen(job: Measurement) -> tuple[model.Model, FlowKey]:
+def chosen(job: Job) -> tuple[model.Model, FlowKey]:
     """The model and its flow, with the job's switches."""
     loaded = probe.describe(model.load(job.model))
     known = {f.name for f in fields(Switches)}
@@ -171,7 +166,6 @@ def side_of(name: str) -> Side:
 
 
 def noise(side: Side, width: int, height: int, seed: int) -> list[Any]:
-    """Planes of noise in a side's format for a picture of width x height."""
     rng = np.random.default_rng(seed)
     shapes = [side.shape(i, width, height) for i in range(side.planes)]
     if side.is_float:
@@ -179,8 +173,7 @@ def noise(side: Side, width: int, height: int, seed: int) -> list[Any]:
     return [rng.integers(0, side.peak + 1, s).astype(side.dtype) for s in shapes]
 
 
-def through_flow(job: Measurement) -> Result:
-    """Planes in host memory to planes in host memory, as many callers as keep every stream busy."""
+def through_flow(job: Job) -> Result:
     loaded, key = chosen(job)
     before = used(job)
     begin = time.perf_counter()
@@ -221,8 +214,7 @@ class Resident(flow.Stream):
         self.device.wait(self.handle, self.switches.block)
 
 
-def bound(job: Measurement) -> Result:
-    """Our graph on planes that stay on the device: what nothing around it can pass."""
+def bound(job: Job) -> Result:
     loaded, key = chosen(job)
     place, make = graphflow.place(key), graphflow.session_maker(loaded, key)
     before = used(job)
@@ -244,7 +236,7 @@ def bound(job: Measurement) -> Result:
     return {"fps": fps, "memory_mib": (used(job) - before) / MIB}
 
 
-def at_once(job: Measurement, callers: list[Caller]) -> float:
+def at_once(job: Job, callers: list[Caller]) -> float:
     """Steps a second of all callers together, each on a thread of its own; opening and warming up do not count."""
     counts = [0] * len(callers)
     go, stop = threading.Barrier(len(callers) + 1), threading.Event()
@@ -282,8 +274,7 @@ def at_once(job: Measurement, callers: list[Caller]) -> float:
     return fps
 
 
-def pytorch(job: Measurement) -> Result:
-    """The network alone in PyTorch, as a CUDA graph on a GPU."""
+def pytorch(job: Job) -> Result:
     import torch
 
     from benchmarks.speed.torchnet import OnnxModule
@@ -320,7 +311,7 @@ def pytorch(job: Measurement) -> Result:
     return {"fps": fps, "memory_mib": (used(job) - before) / MIB}
 
 
-CONTESTANTS: dict[str, Callable[[Measurement], Result]] = {
+CONTESTANTS: dict[str, Callable[[Job], Result]] = {
     "gansr": gansr,
     "around": around,
     "mlrt": mlrt,

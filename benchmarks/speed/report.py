@@ -78,13 +78,11 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """A Markdown table."""
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    """A figure with so many digits after the point; empty for None."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
@@ -95,7 +93,6 @@ def spread(result: dict[str, Any]) -> str:
 
 
 def agreements(found: dict[str, Any]) -> Iterable[Sequence[object]]:
-    """Rows of the agreement table."""
     for precision, models in found.items():
         for model, clips in models.items():
             if "missing" in clips:
@@ -106,7 +103,6 @@ def agreements(found: dict[str, Any]) -> Iterable[Sequence[object]]:
 
 
 def formats(found: dict[str, Any]) -> Iterable[Sequence[object]]:
-    """Rows of the table of formats."""
     if any("missing" in by_format for by_format in found.values()):
         yield next(f["missing"] for f in found.values() if "missing" in f), *[""] * (2 * len(found))
         return
@@ -116,7 +112,6 @@ def formats(found: dict[str, Any]) -> Iterable[Sequence[object]]:
 
 
 def speed(found: dict[str, Any]) -> Iterable[Sequence[object]]:
-    """Rows of a table of speed."""
     limit = fps(found.get("bound"))
     for name, result in found.items():
         rate = fps(result)
@@ -128,7 +123,6 @@ def speed(found: dict[str, Any]) -> Iterable[Sequence[object]]:
 
 
 def switches(found: list[dict[str, Any]]) -> Iterable[Sequence[object]]:
-    """Rows of the table of switches."""
     defaults = {r["precision"]: fps(r["result"]) for r in found if not r["switches"]}
     for row in found:
         rate, default = fps(row["result"]), defaults.get(row["precision"])

@@ -42,7 +42,6 @@ class OnnxModule(nn.Module):
         self.exit = graph.output[0].name
 
     def forward(self, picture: Tensor) -> Tensor:
-        """The network's picture: (1, channels, height, width) in, scaled out."""
         values: dict[str, Any] = {name: getattr(self, held) for name, held in self.names.items()}
         values[self.entry] = picture
         for kind, inputs, output, attributes in self.steps:
@@ -53,7 +52,6 @@ class OnnxModule(nn.Module):
 
 
 def conv(a: dict[str, Any], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Conv, two-dimensional."""
     pads = a.get("pads", [0, 0, 0, 0])
     if pads[:2] != pads[2:]:
         x, pads = F.pad(x, (pads[1], pads[3], pads[0], pads[2])), [0, 0]
@@ -61,7 +59,6 @@ def conv(a: dict[str, Any], x: Tensor, weight: Tensor, bias: Tensor | None = Non
 
 
 def conv_transpose(a: dict[str, Any], x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """ConvTranspose, two-dimensional."""
     pads = a.get("pads", [0, 0, 0, 0])
     return F.conv_transpose2d(
         x, weight, bias, a.get("strides", [1, 1]), pads[:2], a.get("output_padding", [0, 0]), a.get("group", 1)
@@ -69,7 +66,6 @@ def conv_transpose(a: dict[str, Any], x: Tensor, weight: Tensor, bias: Tensor | 
 
 
 def shuffle(a: dict[str, Any], x: Tensor) -> Tensor:
-    """DepthToSpace, both orders."""
     size = int(a["blocksize"])
     if a.get("mode", b"DCR") == b"CRD":
         return F.pixel_shuffle(x, size)
@@ -79,7 +75,6 @@ def shuffle(a: dict[str, Any], x: Tensor) -> Tensor:
 
 
 def resize(a: dict[str, Any], x: Tensor, roi: Any = None, scales: Any = None, sizes: Any = None) -> Tensor:
-    """Resize, nearest and linear by a factor. Raises ValueError for other ones."""
     if scales is None or a.get("mode", b"nearest") not in (b"nearest", b"linear"):
         raise ValueError("Resize: only nearest and linear by a factor are known")
     if a.get("mode", b"nearest") == b"nearest":
@@ -88,7 +83,6 @@ def resize(a: dict[str, Any], x: Tensor, roi: Any = None, scales: Any = None, si
 
 
 def pad(a: dict[str, Any], x: Tensor, pads: Any, value: Any = None, axes: Any = None) -> Tensor:
-    """Pad, by a constant or by what is at the border."""
     rank = x.dim()
     where = [int(i) % rank for i in axes] if axes is not None else list(range(rank))
     amounts = [(0, 0)] * rank
@@ -103,7 +97,6 @@ def pad(a: dict[str, Any], x: Tensor, pads: Any, value: Any = None, axes: Any = 
 
 
 def slices(a: dict[str, Any], x: Tensor, starts: Any, ends: Any, axes: Any = None, steps: Any = None) -> Tensor:
-    """Slice with steps of one."""
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
         axis = int(axes[i]) if axes is not None else i
         length = x.shape[axis]

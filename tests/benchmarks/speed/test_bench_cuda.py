@@ -18,7 +18,7 @@ import torch
 
 from benchmarks.paths import ROOT
 from benchmarks.speed import bench_cuda, report
-from benchmarks.speed.measurement import Measurement, measure
+from benchmarks.speed.job import Job, measure
 from benchmarks.speed.torchnet import OnnxModule
 
 
@@ -145,7 +145,7 @@ def test_marks_on_a_gpu_are_met_or_missed() -> None:
 def test_a_contestant_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")
-    result = measure(Measurement("gansr", str(broken), 32, 16, "CPU", "fp32", 0.1))
+    result = measure(Job("gansr", str(broken), 32, 16, "CPU", "fp32", 0.1))
     assert "is not a readable ONNX file" in result["missing"]
     rows = list(report.speed({"gansr": result, "bound": {"fps": 2.0, "runs": [1.0, 2.0, 3.0]}}))
     assert rows[0][1] == result["missing"] and rows[1][1] == "2.0 (1.0 to 3.0)"

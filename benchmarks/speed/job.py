@@ -17,32 +17,22 @@ type Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What is measured, by which function, on which picture; everything in it can be said in JSON."""
+class Job:
+    """`kind` names a function of contestants or agreement; `model` is a file; `options` are that function's own."""
 
     kind: str
-    """Of contestants.CONTESTANTS or agreement.AGREEMENTS."""
     model: str
-    """Path of an .onnx file."""
     width: int
-    """Of the input, pixels."""
     height: int
-    """Of the input, pixels."""
     provider: str
-    """CUDA or CPU."""
     precision: str
-    """fp16 or fp32."""
     seconds: float = 5.0
-    """Of a timing, at least three steps."""
     device_id: int = 0
-    """The GPU's number."""
     format: str = "YUV420P10"
-    """VapourSynth's name of the clip's format."""
     options: dict[str, Any] = field(default_factory=dict)
-    """The function's own."""
 
 
-def measure(job: Measurement, timeout: float = 1800.0) -> Result:
+def measure(job: Job, timeout: float = 1800.0) -> Result:
     """The result of `job`; `{"missing": why}` where it cannot be had."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
