@@ -58,6 +58,7 @@ class Look:
 
 
 def main() -> None:
+    """Run `scripts/demo`; ends with one line on stderr for what cannot be shown."""
     arguments = parse()
     folder = arguments.out
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +81,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
+    """The command line; refuses a file that is not there and fewer than one frame."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, help="a video; without one the demo makes its own")
     parser.add_argument("--model", help="a shipped model's name or an .onnx file; default: the plugin's")
@@ -117,6 +119,7 @@ def make_film(path: Path) -> list[Look]:
 
 
 def write_script(path: Path, source: Path, arguments: argparse.Namespace) -> Path:
+    """Write the .vpy script that upscales `source`, as a user would; its path."""
     model = f"model={arguments.model!r}, " if arguments.model else ""
     cut = f"[:{arguments.frames}]" if arguments.frames else ""
     text = SCRIPT.format(name=path.name, source=str(source.resolve()), cut=cut, model=model)
@@ -169,11 +172,13 @@ def declare(props: Mapping[str, int]) -> str:
 
 
 def ffmpeg(*arguments: str, stdin: int | IO[bytes] | None) -> subprocess.Popen[bytes]:
+    """Start imageio-ffmpeg's ffmpeg; what it says goes to stderr."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-y", *arguments]
     return subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL)
 
 
 def check(process: subprocess.Popen[bytes], name: str) -> None:
+    """End with one line where a process that has ended did not end well."""
     if process.returncode:
         sys.exit(f"demo: {name} failed with exit status {process.returncode}; its own words are above")
 

@@ -36,6 +36,7 @@ PSNR_TWIN = "-psnr"
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line, parsed."""
     parser = argparse.ArgumentParser(
         prog="scripts/evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

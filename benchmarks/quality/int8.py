@@ -44,6 +44,7 @@ def report(name: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Run `scripts/quantise --check`; prints the table."""
     parser = argparse.ArgumentParser(
         prog="scripts/quantise --check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

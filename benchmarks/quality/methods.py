@@ -39,12 +39,16 @@ Upscaler = Callable[[vs.VideoNode, int], vs.VideoNode]
 
 @dataclass(frozen=True)
 class Method:
-    """A named upscaler; `identity` (anything JSON can say) stands for its content, `keep` its output on disk."""
+    """A named upscaler and what stands for its content, which JSON must be able to say."""
 
     name: str
+    """In tables and on strips."""
     identity: tuple[object, ...]
+    """What its results depend on, apart from the clip."""
     upscale: Upscaler
+    """(clip, factor) to the clip enlarged."""
     keep: bool = False
+    """Whether its output is worth keeping beside its results."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Unsharp:
     """Luma plus `amount` times its difference from its blur."""
 
     amount: float
+    """1 doubles what the blur took away."""
     sigma: float | None
     """Of the Gaussian that blurs, in output pixels; None is the 3x3 binomial filter 1 2 1."""
 
@@ -68,10 +73,12 @@ class Unsharp:
 
 
 def bicubic(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    """Catmull-Rom."""
     return clip.resize.Bicubic(clip.width * factor, clip.height * factor, **media.CATMULL_ROM)
 
 
 def lanczos(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    """Three-lobed Lanczos."""
     return clip.resize.Lanczos(clip.width * factor, clip.height * factor, filter_param_a=3)
 
 

@@ -36,12 +36,16 @@ Shrink = Callable[[vs.VideoNode, int], vs.VideoNode]
 
 @dataclass(frozen=True)
 class Preparation:
-    """One way a low-resolution file comes to be: a way to shrink, and one encoder setting per condition."""
+    """One way a low-resolution file comes to be."""
 
     name: str
+    """A letter."""
     summary: str
+    """What it does, for headings."""
     shrink: Shrink
+    """(reference, factor) to the small clip."""
     conditions: tuple[tuple[str, tuple[str, ...]], ...]
+    """Name and ffmpeg's codec options of every way it is encoded."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +59,29 @@ class Footage:
 
 @dataclass(frozen=True)
 class Case:
-    """One clip under one condition: what is upscaled, and what the result is compared with.
-
-    `frames` counts from the first frame of both files; `factor` is 2 or 4.
-    """
+    """One clip under one condition: what is upscaled, and what the result is compared with."""
 
     clip: str
+    """The source file's name without its ending."""
     preparation: str
+    """Name of the preparation."""
     condition: str
+    """How the input was encoded."""
     factor: int
+    """How much smaller the input is: 2 or 4."""
     frames: int
+    """How many of the files' first frames count."""
     reference: Path
+    """Matroska file."""
     source: Path
+    """Matroska file, 1/factor of the reference's size."""
 
     def load_reference(self) -> vs.VideoNode:
+        """What a result is compared with."""
         return media.load(self.reference)[: self.frames]
 
     def load_source(self) -> vs.VideoNode:
+        """What is upscaled."""
         return media.load(self.source)[: self.frames]
 
     @property
@@ -98,6 +108,7 @@ def reference(clip: vs.VideoNode, halved: bool = False) -> vs.VideoNode:
 
 
 def shrink_catmull_rom(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    """Catmull-Rom, as zimg widens it for shrinking."""
     return clip.resize.Bicubic(clip.width // factor, clip.height // factor, **media.CATMULL_ROM)
 
 

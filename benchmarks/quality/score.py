@@ -27,12 +27,16 @@ SEARCH_STEP = 8
 
 @dataclass(frozen=True)
 class Row:
-    """What one method reached on one case; `values` has a key for each measure of the suites asked for."""
+    """What one method reached on one case."""
 
     method: str
+    """Its name."""
     clip: str
+    """Its name."""
     condition: str
+    """How the input was encoded, as in Preparation.conditions."""
     values: Values
+    """By measure; None where undefined."""
 
     @property
     def kind(self) -> str:

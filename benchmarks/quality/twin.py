@@ -139,6 +139,7 @@ def by_clips(ours: methods.Method, twin: methods.Method) -> None:
 
 
 def main() -> int:
+    """Run `scripts/twin`; prints both comparisons."""
     parser = argparse.ArgumentParser(
         prog="scripts/twin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

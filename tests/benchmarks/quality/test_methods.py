@@ -41,6 +41,20 @@ def test_unsharp_mask_is_the_formula() -> None:
     assert np.abs(result - expected).max() < 0.51
 
 
+def test_masks_are_the_formula(case: prepare.Case) -> None:
+    """Luma + amount x (luma - 3x3 binomial), away from the border, before rounding."""
+    source = case.load_source()[:1]
+    large = source.resize.Lanczos(source.width * 2, source.height * 2, format=vs.YUV420PS, filter_param_a=3)
+    plane = np.asarray(large.get_frame(0)[0]).astype(float) * 219 + 16
+    rows = plane[:-2] + 2 * plane[1:-1] + plane[2:]
+    binomial = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 16
+    assert [method.name for method in methods.masks()] == ["Lanczos, mask 0.6", "Lanczos, mask 1.2"]
+    for method, amount in zip(methods.masks(), (0.6, 1.2), strict=True):
+        middle = plane[1:-1, 1:-1]
+        expected = np.clip(middle + amount * (middle - binomial), 0, 255)
+        assert np.abs(metrics.luma(method.upscale(source, 2))[0, 1:-1, 1:-1] - expected).max() < 0.51
+
+
 def test_search_finds_the_best_neighbourhood(case: prepare.Case, tmp_path: Path) -> None:
     def rate(unsharp: methods.Unsharp) -> float:
         start = min(score.SEARCH_STEP // 2, case.frames - 1)
