@@ -13,6 +13,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+OLDEST = (3, 12)  # as pyproject.toml has it, and VapourSynth's wheels
 TARGET = "vapoursynth/plugins/gansr"
 MANIFEST = "[VapourSynth Manifest V1]\n{stem}\n"
 
@@ -23,6 +24,9 @@ class ShimBuildHook(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if self.target_name != "wheel":
             return
+        if sys.version_info < OLDEST:  # pip builds before it compares versions, and its own words would be a riddle
+            here = ".".join(map(str, sys.version_info[:3]))
+            raise SystemExit(f"vs-gansr needs Python {'.'.join(map(str, OLDEST))} or later; this is {here}")
         root = Path(self.root)
         # A folder of this build's own, because another pip may build from the same checkout.
         build = Path(tempfile.mkdtemp(prefix="gansr-shim-"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
+import types
 import venv
 import zipfile
 from pathlib import Path
@@ -44,6 +46,19 @@ def test_wheel_holds_shim_models_and_package(wheel: Path) -> None:
     assert "vs_gansr/py.typed" in names
     assert not [n for n in names if n.startswith(("tests/", "scripts/", "benchmarks/")) or n.endswith(".c")]
     assert wheel.name.startswith("vs_gansr-") and "-py3-none-" in wheel.name and "any" not in wheel.name
+
+
+def test_an_older_python_is_told_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("hatchling", "hatchling.builders", "hatchling.builders.hooks", "hatchling.builders.hooks.plugin"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    interface = types.ModuleType("interface")
+    interface.BuildHookInterface = type("Hook", (), {"__class_getitem__": classmethod(lambda cls, _: cls)})  # type: ignore
+    monkeypatch.setitem(sys.modules, "hatchling.builders.hooks.plugin.interface", interface)
+    hook = runpy.run_path(str(ROOT / "hatch_build.py"))["ShimBuildHook"]()
+    hook.target_name = "wheel"
+    monkeypatch.setattr(sys, "version_info", (3, 11, 7))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.12 or later; this is 3\.11\.7"):
+        hook.initialize("standard", {})
 
 
 def test_fresh_environment(wheel: Path, tmp_path: Path, point_model: Path) -> None:
