@@ -208,7 +208,9 @@ def test_a_gpu_that_cannot_compute_is_not_taken(libraries: list[Path], tmp_path:
 
 def test_integers_run_without_a_graph(libraries: list[Path], tmp_path: Path) -> None:
     """A file in 8 bit integers has nodes that only the CPU computes, which no CUDA graph can hold."""
-    path = networks.save(tmp_path / "q.onnx", *integers(), metadata={"scale": "2", "name": "whole", "precision": "int8"})
+    path = networks.save(
+        tmp_path / "q.onnx", *integers(), metadata={"scale": "2", "name": "whole", "precision": "int8"}
+    )
     done = in_a_process(libraries, ("rendered", [str(path), 2, {"provider": "CUDA"}, int(vs.RGB24)]))
     assert done.returncode == 0, done.stderr[-2000:]
     [[sizes, said]] = json.loads(done.stdout.splitlines()[-1])

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +25,7 @@ from ..model.rewrite.depth_to_space import Shuffle, take_out
 from ..model.spec import Model, ModelSpec
 from . import memory, planes, sessions
 from .base import CPU, EngineKey
+from .cuda_gate import gate
 from .planes import Plane, Tensor
 
 __all__ = ["OnnxRuntimeEngine", "Stream"]
@@ -46,6 +47,7 @@ class Stream:
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), kind)
         large = (1, spec.channels, key.height * scale, key.width * scale)
         self.output: Tensor = np.zeros((1, cells, key.height, key.width) if cells else large, kind)
+        self._pass = passage(key)
         self._session = session
         self._binding = session.io_binding()
         for bind, name, array in (
@@ -57,13 +59,19 @@ class Stream:
     def run(self) -> None:
         """Computes `output` from `input`. Raises ShortageError or RenderError with ONNX Runtime's reason."""
         try:
-            self._session.run_with_iobinding(self._binding)
+            with self._pass():
+                self._session.run_with_iobinding(self._binding)
         except Exception as error:
             raise failure(error) from error
 
     def finite(self) -> bool:
         """True if `output` holds neither NaN nor infinity."""
         return bool(np.isfinite(self.output.sum(dtype=np.float32)))  # one such value is enough to spoil a sum
+
+
+def passage(key: EngineKey) -> Callable[[], AbstractContextManager[None]]:
+    """What to do anything with the provider in: others' GPUs may be CUDA's, too, which captures graphs meanwhile."""
+    return nullcontext if key.provider == CPU else gate.shared
 
 
 def failure(error: Exception) -> RenderError:
@@ -84,7 +92,8 @@ class OnnxRuntimeEngine:
         self._wanted = 0  # how many callers have a stream or wait for one
         self._lock = threading.Lock()
         try:
-            session, cells = self._session(model, key)
+            with passage(key)():
+                session, cells = self._session(model, key)
             for _ in range(key.streams):
                 self._streams.put(Stream(session, model.spec, key, cells))
             if key.alone:
