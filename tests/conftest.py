@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import fakegpu
 import networks
 import pytest
 import vapoursynth as vs
 from paths import SHARED
+
+from vs_gansr.engine import engines, probe
+from vs_gansr.model import library
+from vs_gansr.model.spec import Model
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +38,38 @@ def point_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four convolutions of eight features, random weights."""
     return networks.compact(tmp_path_factory.mktemp("models") / "small.onnx", features=8, convs=4)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """Three convolutions of eight features, random weights, ready to be run."""
+    path = networks.compact(tmp_path_factory.mktemp("models") / "small.onnx", features=8, convs=3)
+    return probe.describe(library.load(str(path)))
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that stands in for NVIDIA's driver."""
+    return fakegpu.build_driver(tmp_path_factory.mktemp("driver"))
+
+
+@pytest.fixture
+def machine(driver: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[fakegpu.StandIn]:
+    """A machine with a GPU; whatever is left of it is forgotten afterwards."""
+    engines.engines.clear()
+    made = fakegpu.StandIn(monkeypatch, driver)
+    yield made
+    made.lose(0)
+    made.room(-1)
+    made.fault = lambda session: None
+    for key in engines.engines:
+        engines.engines.forget(key)
+
+
+@pytest.fixture
+def said(core: vs.Core) -> Iterator[list[str]]:
+    """What the plugin has logged."""
+    lines: list[str] = []
+    handle = core.add_log_handler(lambda kind, message: lines.append(message))
+    yield lines
+    core.remove_log_handler(handle)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.speed.job import Measured, SpeedJob
+from vs_gansr.cli.bench import harness
 
 # Every kind of format once: depths, subsamplings, families, floats.
 FORMATS = (
@@ -43,16 +45,23 @@ def compared(a: Any, b: Any, frames: int) -> dict[str, float]:
 
 
 def clips(job: SpeedJob) -> Measured:
-    """Over real frames: `files`, `frames` of each, spread evenly; in 16 bit, so that rounding hides nothing."""
+    """Over real frames: `files`, `frames` of each, spread evenly; in 16 bit, so that rounding hides nothing.
+
+    Without files over noise that moves.
+    """
     import vapoursynth as vs
 
     core = vs.core
+    frames = int(job.options["frames"])
+    if not job.options["files"]:
+        made = harness.moving_clip(replace(job, format="YUV420P16", width=job.width or 640, height=job.height or 360))
+        return {"noise that moves": compared(*both(job, made), frames)}
     if not hasattr(core, "bs"):
         return {"missing": "vapoursynth-bestsource is not installed"}
     found: Measured = {}
     for file in job.options["files"]:
         clip = core.bs.VideoSource(file, cachemode=0)
-        count = min(int(job.options["frames"]), clip.num_frames)
+        count = min(frames, clip.num_frames)
         clip = clip.std.SelectEvery(max(1, clip.num_frames // count), 0)[:count]
         if job.width:
             left, top = (clip.width - job.width) // 4 * 2, (clip.height - job.height) // 4 * 2
@@ -61,7 +70,7 @@ def clips(job: SpeedJob) -> Measured:
             clip.format.color_family, vs.INTEGER, 16, clip.format.subsampling_w, clip.format.subsampling_h
         )
         found[Path(file).stem] = compared(*both(job, clip.resize.Point(format=deep.id)), count)
-    return found or {"missing": "no clips were found"}
+    return found
 
 
 def formats(job: SpeedJob) -> Measured:

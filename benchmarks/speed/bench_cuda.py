@@ -1,8 +1,10 @@
-"""What a GPU makes of it, in one command: runs/bench_cuda/bench_cuda.json and .md, ready for the README.
+"""What a GPU makes of it, in one command that needs nothing from outside: its first ten minutes.
 
-Correctness (every clip and format against float32 on the CPU), frames a second for each model and size beside
-vs-mlrt, PyTorch and the device-resident bound, each option alone, memory over a long run. Every measurement runs in a
-process of its own. Without a GPU the CPU provider stands in and the page says so; --quick makes that short.
+Whether it computes at all; agreement of every clip and format with float32 on the CPU; where the network's time goes;
+each option alone, with the memory it takes; memory that runs out; frames a second beside vs-mlrt, PyTorch and the
+device-resident bound; memory over a long run. Every measurement runs in a process of its own. The page is
+runs/bench_cuda/bench_cuda.md, its figures lie beside it as JSON. Without a GPU the CPU stands in and the page says so;
+--quick makes that short.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import json
 import platform
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from vs_gansr.engine.base import cpu_threads
 from vs_gansr.engine.cuda_options import CudaOptions
 from vs_gansr.model import library
 
-STAGES = ("agreement", "formats", "speed", "options", "soak")
+STAGES = ("trial", "formats", "agreement", "profile", "options", "shortage", "speed", "soak")
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov")
 
 # Who runs in a row of the speed table, and with which options.
@@ -63,8 +65,8 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=library.shipped(), help="names or files (default: all shipped)")
-    parser.add_argument("--sizes", nargs="+", default=["1280x720", "1920x1080"], help="of the input, WxH")
+    parser.add_argument("--models", nargs="+", help="names or files (default: the default model)")
+    parser.add_argument("--sizes", nargs="+", default=["640x360", "1920x1080"], help="of the input, WxH")
     parser.add_argument("--provider", default="auto", help="auto, CUDA or CPU")
     parser.add_argument("--device-id", type=int, default=0)
     parser.add_argument("--precision", default="", help="fp16 or fp32 (default: fp16 on CUDA, fp32 on the CPU)")
@@ -81,8 +83,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small and short, for a machine without a GPU")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench_cuda")
     arguments = parser.parse_args()
-    if not arguments.models:
-        parser.error("no models are shipped here; name some with --models")
+    arguments.models = arguments.models or [library.default_model()]
     if arguments.quick:
         arguments.sizes, arguments.crop = ["96x64"], "96x64"
         arguments.seconds, arguments.frames, arguments.soak = 0.2, 1, 40
@@ -181,6 +182,7 @@ def alternatives() -> Iterator[dict[str, Any]]:
     for name, value in base.items():
         if isinstance(value, bool):
             yield {name: not value}
+    yield from ({"tf32": on} for on in (False, True))  # by default it depends on the precision
     yield from ({"search": search} for search in ("DEFAULT", "EXHAUSTIVE") if search != base["search"])
     yield from ({"streams": n} for n in (1, 2, 3, 4) if n != STREAMS)
     yield from ({"spare": n} for n in (0, 1, 2, 4) if n != base["spare"])
@@ -204,12 +206,34 @@ def options(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
     return {"model": Path(name).stem, "width": made.width, "height": made.height, "results": rows}
 
 
+def trial(arguments: argparse.Namespace, provider: str) -> Measured:
+    return told("one convolution", job(arguments, provider, "trial", arguments.models[0], "8x8"))
+
+
+def profile(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
+    made = job(arguments, provider, "profile", arguments.models[0], arguments.sizes[-1])
+    return {"size": arguments.sizes[-1], "precision": made.precision, **told("nodes", made)}
+
+
+def shortage(arguments: argparse.Namespace, provider: str) -> Measured:
+    return told("too little memory", job(arguments, provider, "shortage", arguments.models[0], arguments.sizes[0]))
+
+
 def soak(arguments: argparse.Namespace, provider: str) -> Measured:
     made = job(arguments, provider, "soak", arguments.models[0], arguments.sizes[0], frames=arguments.soak)
     return told(f"{arguments.soak} frames", made)
 
 
-RUN = {"agreement": agreement, "formats": formats, "speed": speed, "options": options, "soak": soak}
+RUN: dict[str, Callable[[argparse.Namespace, str], Any]] = {
+    "trial": trial,
+    "formats": formats,
+    "agreement": agreement,
+    "profile": profile,
+    "options": options,
+    "shortage": shortage,
+    "speed": speed,
+    "soak": soak,
+}
 
 
 if __name__ == "__main__":

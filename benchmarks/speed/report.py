@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 __all__ = ["markdown", "verdicts"]
 
 LEAST_PSNR, LEAST_GAIN, LEAST_SHARE = 50.0, 2.0, 0.9  # the marks this is to be held to on a GPU
 MOST_GROWTH = 8.0  # mebibytes over a long run that count as none
+MOST_CODES = 1.0  # between a format on the GPU and on the CPU, in float32
+LONGEST = 20  # operators that the page lists
 
 
 def fps(result: dict[str, Any] | None) -> float | None:
@@ -29,7 +31,10 @@ def verdicts(results: dict[str, Any]) -> list[tuple[str, str]]:
         if ours and limit:
             shares.append(ours / limit)
     growth = results.get("soak", {}).get("growth_mib")
+    single = results.get("formats", {}).get("fp32", {})
+    codes = [-value["largest"] for value in single.values() if isinstance(value, dict)]
     marks: list[tuple[str, Sequence[float], float, str]] = [
+        (f"every format within {MOST_CODES:.0f} code of the CPU in float32", codes, -MOST_CODES, "codes"),
         (f"fp16 at least {LEAST_PSNR:.0f} dB from float32 on every clip", psnr, LEAST_PSNR, "dB"),
         (f"at least {LEAST_GAIN} times vs-mlrt's best chain on the same network", gains, LEAST_GAIN, "times"),
         (f"at least {LEAST_SHARE} of the device-resident bound", shares, LEAST_SHARE, "of it"),
@@ -57,24 +62,74 @@ def markdown(results: dict[str, Any]) -> str:
     if machine["provider"] != "CUDA":
         parts += ["", "**No GPU here: the CPU provider stands in. None of these figures says anything about CUDA.**"]
     parts += ["", "## Marks", "", *table(["mark", "result"], verdicts(results))]
-    if "agreement" in results:
-        parts += ["", "## Agreement with float32 on the CPU, real frames in 16 bit", ""]
-        parts += table(
-            ["model", "clip", "precision", "PSNR (dB)", "largest (of 65535)"], agreements(results["agreement"])
-        )
-    if "formats" in results:
-        parts += ["", "## Agreement, every format", ""]
-        precisions = list(results["formats"])
-        heads = [f"{p} {what}" for p in precisions for what in ("PSNR (dB)", "largest")]
-        parts += table(["format", *heads], formats(results["formats"]))
-    for row in results.get("speed", []):
+    for stage, section in SECTIONS.items():
+        if stage in results:
+            parts += ["", *section(results[stage])]
+    return "\n".join(parts) + "\n"
+
+
+def trial_section(found: dict[str, Any]) -> list[str]:
+    words = found.get("missing") or found.get("trouble") or f"computed, {found['first_ms']:.0f} ms from nothing"
+    return ["## One convolution in half precision", "", words]
+
+
+def agreement_section(found: dict[str, Any]) -> list[str]:
+    heads = ["model", "clip", "precision", "PSNR (dB)", "largest (of 65535)"]
+    return ["## Agreement with float32 on the CPU, in 16 bit", "", *table(heads, agreements(found))]
+
+
+def formats_section(found: dict[str, Any]) -> list[str]:
+    heads = [f"{p} {what}" for p in found for what in ("PSNR (dB)", "largest")]
+    return ["## Agreement, every format", "", *table(["format", *heads], formats(found))]
+
+
+def profile_section(found: dict[str, Any]) -> list[str]:
+    title = f"## Nodes, {found['size']}, {found['precision']}"
+    if "missing" in found:
+        return [title, "", found["missing"]]
+    return [title, "", *table(["operator", "on", "ms a picture", "nodes"], found["operators"][:LONGEST])]
+
+
+def options_section(found: dict[str, Any]) -> list[str]:
+    heads = ["option", "precision", "fps", "against the default", "memory (MiB)"]
+    title = f"## Options, each alone: {found['model']}, {found['width']}x{found['height']}"
+    return [title, "", *table(heads, options(found["results"]))]
+
+
+def shortage_section(found: dict[str, Any]) -> list[str]:
+    title = "## Too little memory"
+    if "missing" in found:
+        return [title, "", found["missing"]]
+    names = {"limited": "an engine limited to 1 MiB", "second": "a second stream that finds none"}
+    rows = [[words, found[name], number(found[f"{name}_left_mib"])] for name, words in names.items()]
+    return [title, "", *table(["what", "became of it", "not given back (MiB)"], rows)]
+
+
+def speed_section(rows: list[dict[str, Any]]) -> list[str]:
+    parts: list[str] = []
+    for row in rows:
         parts += ["", f"## {row['model']}, {row['width']}x{row['height']}, {row['format']}, {row['precision']}", ""]
         parts += table(["", "fps", "of the bound", "memory (MiB)", "first frame (ms)"], speed(row["results"]))
-    if "options" in results:
-        told = results["options"]
-        parts += ["", f"## Options, each alone: {told['model']}, {told['width']}x{told['height']}", ""]
-        parts += table(["option", "precision", "fps", "against the default"], options(told["results"]))
-    return "\n".join(parts) + "\n"
+    return parts[1:]
+
+
+def soak_section(found: dict[str, Any]) -> list[str]:
+    if "missing" in found:
+        return ["## The long run", "", found["missing"]]
+    words = f"{found['frames']} frames: {found['level_mib']:.0f} MiB, {found['growth_mib']:.1f} MiB of growth"
+    return ["## The long run", "", words]
+
+
+SECTIONS: dict[str, Callable[[Any], list[str]]] = {
+    "trial": trial_section,
+    "formats": formats_section,
+    "agreement": agreement_section,
+    "profile": profile_section,
+    "options": options_section,
+    "shortage": shortage_section,
+    "speed": speed_section,
+    "soak": soak_section,
+}
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
@@ -128,6 +183,7 @@ def options(found: list[dict[str, Any]]) -> Iterable[Sequence[object]]:
         rate, default = fps(row["result"]), defaults.get(row["precision"])
         name = ", ".join(f"{k}={v}" for k, v in row["options"].items()) or "as they are"
         if rate is None:
-            yield name, row["precision"], row["result"].get("missing", ""), ""
+            yield name, row["precision"], row["result"].get("missing", ""), "", ""
         else:
-            yield name, row["precision"], spread(row["result"]), number(rate / default, 2) if default else ""
+            gain = number(rate / default, 2) if default else ""
+            yield name, row["precision"], spread(row["result"]), gain, number(row["result"].get("memory_mib"), 0)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from benchmarks.speed.agreement import AGREEMENTS
 from benchmarks.speed.alone import ALONE
 from benchmarks.speed.contestants import CONTESTANTS
+from benchmarks.speed.faults import FAULTS
 from benchmarks.speed.job import Measured, SpeedJob
+from benchmarks.speed.nodes import NODES
 
 __all__ = ["KINDS"]
 
-KINDS: dict[str, Callable[[SpeedJob], Measured]] = CONTESTANTS | ALONE | AGREEMENTS
+KINDS: dict[str, Callable[[SpeedJob], Measured]] = CONTESTANTS | ALONE | AGREEMENTS | FAULTS | NODES
 
 if __name__ == "__main__":
     job = SpeedJob(**json.loads(sys.argv[1]))

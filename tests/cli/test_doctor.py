@@ -209,6 +209,13 @@ def test_cuda_libraries_hidden(gansr: Gansr, before: Path, tmp_path: Path, monke
 
 
 @needs_cuda_build
+def test_gpu_without_code(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant_gpu(tmp_path, monkeypatch, compute=(10, 0))
+    _, findings = doctor(gansr)
+    assert fault(findings, "Planted GPU, compute 10.0", "have no code for it")["fix"] == 'use provider="CPU"'
+
+
+@needs_cuda_build
 def test_gpu_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant_gpu(tmp_path, monkeypatch, compute=(6, 1))
     _, findings = doctor(gansr)

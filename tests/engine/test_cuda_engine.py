@@ -16,7 +16,7 @@ import networks
 import numpy as np
 import onnxruntime as ort
 import pytest
-from cuda_cases import blank, check, check_engine, expected, picture
+from cuda_cases import blank, check, check_engine, expected, in_time, picture
 
 from vs_gansr.engine import cuda_driver, cuda_engine, cuda_stream, probe, providers
 from vs_gansr.engine.base import CPU, EngineKey
@@ -286,6 +286,28 @@ def test_gate_lets_many_in_or_one_alone() -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(visit, range(100)))
     assert lone == 20 and most > 1
+
+
+def test_who_is_inside_the_gate_may_pass_again() -> None:
+    """Also while another waits to be alone, who would wait for ever otherwise."""
+    gate, waiting = Gate(), threading.Event()
+
+    def alone() -> None:
+        waiting.set()
+        with gate.alone():
+            pass
+
+    def twice() -> None:
+        with gate.shared():
+            other.start()
+            assert waiting.wait(10)
+            time.sleep(0.05)
+            with gate.shared():
+                pass
+
+    other = threading.Thread(target=alone, daemon=True)
+    in_time(twice, 10)
+    in_time(other.join, 10)
 
 
 def test_options_become_the_providers() -> None:

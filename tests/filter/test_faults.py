@@ -87,14 +87,6 @@ def inject(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[Stre
         engines.forget(key)
 
 
-@pytest.fixture
-def said(core: vs.Core) -> Iterator[list[str]]:
-    lines: list[str] = []
-    handle = core.add_log_handler(lambda kind, message: lines.append(message))
-    yield lines
-    core.remove_log_handler(handle)
-
-
 def numbered(length: int) -> vs.VideoNode:
     """A clip whose frames differ and carry their number."""
     clip = clips.noise(vs.RGBS, 40, 24, length=length)

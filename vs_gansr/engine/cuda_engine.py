@@ -130,7 +130,7 @@ class CudaEngine:
             self.options = self._start(session_maker(model, key))
             """What its sessions were made with."""
             with place.current():
-                for _ in range(len(self._crew.threads) + key.cuda.spare):
+                for _ in range(self.streams + key.cuda.spare):
                     self._crew.slots.append(Slot(place, self.transfers, key.cuda.pinned))
         except BaseException:
             self.close()
@@ -180,6 +180,11 @@ class CudaEngine:
             thread.join()
         return error
 
+    @property
+    def streams(self) -> int:
+        """How many pictures are computed at once: as many as were asked for, or as there was memory for."""
+        return len(self._crew.threads)
+
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         slot = self._free.get()
         try:
@@ -202,7 +207,7 @@ class CudaEngine:
 
     def size(self) -> int:
         """Bytes that its buffers and sessions take, on the host and on the device."""
-        buffers = self.transfers.bytes() * (2 * len(self._crew.threads) + self.key.cuda.spare)
+        buffers = self.transfers.bytes() * (2 * self.streams + self.key.cuda.spare)
         return buffers + memory.need(self.transfers.spec, self.key)
 
     def close(self) -> None:

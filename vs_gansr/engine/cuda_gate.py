@@ -14,25 +14,28 @@ __all__ = ["Gate", "gate"]
 
 
 class Gate:
-    """Lets many pass at once, or one alone. Who is inside must not enter again."""
+    """Lets many pass at once, or one alone. Who is inside may pass again, but not ask to be alone."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._inside = 0
+        self._inside: set[int] = set()  # threads
         self._alone = 0
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Waits while somebody is alone or wants to be."""
+        me = threading.get_ident()
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._inside += 1
+            again = me in self._inside
+            self._changed.wait_for(lambda: again or not self._alone)
+            self._inside.add(me)
         try:
             yield
         finally:
-            with self._changed:
-                self._inside -= 1
-                self._changed.notify_all()
+            if not again:
+                with self._changed:
+                    self._inside.remove(me)
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:

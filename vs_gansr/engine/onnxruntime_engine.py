@@ -6,8 +6,8 @@ per frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..model.rewrite.depth_to_space import take_out
 from ..model.spec import Model, ModelSpec
 from . import memory, planes, sessions
 from .base import CPU, EngineKey
+from .cuda_gate import gate
 from .planes import Plane, Tensor
 from .stored_ends import Prepared, with_ends
 from .streams import StreamPool
@@ -38,6 +39,7 @@ class Stream:
         """Shape (1, C, S*H, S*W); (1, C * S**2 or more, H, W) where the depth-to-space is left to its reader."""
         self.watch: Tensor = np.zeros(1, np.float32)
         """The sum of what the network gave, where `output` cannot tell whether that was finite."""
+        self._pass = passage(key)
         self._session = session
         self._binding = session.io_binding()
         [entry], [result, *watch] = session.get_inputs(), session.get_outputs()
@@ -50,7 +52,8 @@ class Stream:
     def run(self) -> None:
         """Computes `output` from `input`. Raises ShortageError or RenderError with ONNX Runtime's reason."""
         try:
-            self._session.run_with_iobinding(self._binding)
+            with self._pass():
+                self._session.run_with_iobinding(self._binding)
         except Exception as error:
             raise failure(error) from error
 
@@ -58,6 +61,11 @@ class Stream:
         """True if the network gave neither NaN nor infinity: one such value is enough to spoil a sum."""
         seen = self.output if self.output.dtype.kind == "f" else self.watch
         return bool(np.isfinite(seen.sum(dtype=np.float32)))
+
+
+def passage(key: EngineKey) -> Callable[[], AbstractContextManager[None]]:
+    """What to do anything with the provider in: others' GPUs may be CUDA's, too, which captures graphs meanwhile."""
+    return nullcontext if key.provider == CPU else gate.shared
 
 
 def failure(error: Exception) -> RenderError:
@@ -74,7 +82,8 @@ class OnnxRuntimeEngine:
         """The network's."""
         self.key = key
         """What it was made for."""
-        self._network, session = prepared(model, key)
+        with passage(key)():
+            self._network, session = prepared(model, key)
         self.shuffle = self._network.shuffle
         """What is left to whoever reads a stream's output."""
         streams = [Stream(session, model.spec, key, self._network) for _ in range(key.streams)]

@@ -34,6 +34,7 @@ __all__ = [
 SUFFIX = "ExecutionProvider"
 AUTO_ORDER = (CUDA, CPU)  # best first; TensorRT and others run when they are named
 MISSING = {"openvino": 'for OpenVINO: pip install "openvino>=2025.3"'}
+WARNING, FATAL = 2, 4  # what ONNX Runtime logs from on: its default, and next to nothing
 NEEDS_CUDA = "; CUDA 13 needs a GPU of the Turing generation or later and driver 580 or later"
 
 
@@ -103,9 +104,13 @@ def create(
     chosen: Mapping[str, str] | None = None,
 ) -> ort.InferenceSession:
     """A session on `provider` that logs nothing; `chosen` replaces the provider's usual options."""
-    settings.log_severity_level = 4
+    settings.log_severity_level = FATAL
     given = dict(options(provider, device_id) if chosen is None else chosen)
-    return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
+    ort.set_default_logger_severity(FATAL)  # what keeps a provider from loading is in the error, too
+    try:
+        return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
+    finally:
+        ort.set_default_logger_severity(WARNING)
 
 
 def pick(provider: str, device_id: int) -> tuple[str, list[str]]:

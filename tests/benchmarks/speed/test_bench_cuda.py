@@ -102,6 +102,10 @@ def test_every_stage_gives_figures(results: tuple[dict[str, Any], str, str]) -> 
         {"graph": False},
         *({"streams": n} for n in (1, 3, 4)),
     ]
+    assert found["trial"]["trouble"] == ""
+    operators = found["profile"]["operators"]
+    assert {row[0] for row in operators} >= {"Conv"} and all(row[1] == "CPU" and row[2] > 0 for row in operators)
+    assert found["shortage"]["second"] == "runs on 1 of 2 streams"
     assert found["soak"]["frames"] == 40 and found["soak"]["level_mib"] > 0
 
 
@@ -109,7 +113,7 @@ def test_page_claims_nothing_without_a_gpu(results: tuple[dict[str, Any], str, s
     found, page, said = results
     assert "the CPU provider stands in" in page and found["machine"]["provider"] == "CPU"
     marks = [result for _, result in report.verdicts(found)]
-    assert len(marks) == 4 and all(mark.startswith("open, no GPU") for mark in marks)
+    assert len(marks) == 5 and all(mark.startswith("open, no GPU") for mark in marks)
     assert "tiny, 96x64, YUV420P10, fp32" in page and "| bound |" in page
     assert "gansr: " in said
 
@@ -120,6 +124,7 @@ def on_a_gpu(**changes: Any) -> dict[str, Any]:
     row = {"model": "m", "width": 8, "height": 8, "format": "YUV420P10", "precision": "fp16"}
     return {
         "machine": {"provider": "CUDA"},
+        "formats": {"fp32": {"YUV420P8": {"psnr": 90.0, "largest": 1.0}, "RGBS": {"psnr": 99.0, "largest": 1e-6}}},
         "agreement": {"fp16": {"m": {"a": {"psnr": 61.0, "largest": 9}, "b": {"psnr": 55.0, "largest": 9}}}},
         "speed": [row | {"results": {name: {"fps": rate} for name, rate in fps.items()}}],
         "soak": {"frames": 5000, "level_mib": 900.0, "growth_mib": 0.5},
@@ -128,9 +133,10 @@ def on_a_gpu(**changes: Any) -> dict[str, Any]:
 
 def test_marks_on_a_gpu_are_met_or_missed() -> None:
     assert [r for _, r in report.verdicts(on_a_gpu())] == [
-        "met: 55.00 dB", "met: 2.11 times", "met: 0.95 of it", "met: 0.50 MiB",
+        "met: 1.00 codes", "met: 55.00 dB", "met: 2.11 times", "met: 0.95 of it", "met: 0.50 MiB",
     ]  # fmt: skip
     worse = on_a_gpu(
+        formats={"fp32": {"YUV420P8": {"psnr": 60.0, "largest": 2.0}}},
         agreement={"fp16": {"m": {"a": {"psnr": 49.0, "largest": 9}}}},
         speed=[
             on_a_gpu()["speed"][0]
@@ -140,7 +146,7 @@ def test_marks_on_a_gpu_are_met_or_missed() -> None:
     )
     assert all(result.startswith("missed") for _, result in report.verdicts(worse))
     nothing = {"machine": {"provider": "CUDA"}, "speed": [{"results": {"gansr": {"missing": "no"}}}]}
-    assert [r for _, r in report.verdicts(nothing)] == ["not measured"] * 4
+    assert [r for _, r in report.verdicts(nothing)] == ["not measured"] * 5
     assert "| mlrt, RGBH | 90.0 | 0.45 |" in report.markdown(on_a_gpu())
 
 

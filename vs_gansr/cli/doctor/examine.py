@@ -27,6 +27,7 @@ __all__ = ["FAULT", "NOTE", "OK", "Finding", "examine"]
 
 OK, NOTE, FAULT = "ok", "note", "fault"
 OLDEST_COMPUTE = {13: (7, 5)}  # CUDA 13 came without Maxwell, Pascal and Volta
+COMPILED = {13: (7, 8, 9, 12)}  # generations that ONNX Runtime's wheels have code for
 LEAST_DRIVER = {12: "525", 13: "580"}
 VAPOURSYNTH = 'pip install "vapoursynth>=81"'
 REINSTALL = "pip install --force-reinstall --no-deps vs-gansr"
@@ -225,6 +226,14 @@ def fit(found: Driver | None, major: int) -> Iterator[Finding]:
                 f"{card.name} is too old for CUDA {major}: compute {dotted(card.compute)}, at least {dotted(least)} is "
                 "needed (Turing; Maxwell, Pascal and Volta are no longer served)",
                 OLDER_WHEEL,
+            )
+        elif card.compute[0] not in COMPILED.get(major, (card.compute[0],)):
+            yield Finding(
+                "GPU",
+                FAULT,
+                f"{card.name}, compute {dotted(card.compute)}: ONNX Runtime's wheels for CUDA {major} have no code for "
+                "it",
+                'use provider="CPU"',
             )
 
 
