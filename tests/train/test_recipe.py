@@ -13,7 +13,7 @@ from vs_gansr.train import recipe
 from vs_gansr.train.config import RunConfig
 from vs_gansr.train.recipe import Recipe, RecipeError
 
-SHIPPED = sorted((ROOT / "scripts" / "recipes").glob("*.toml"))
+SHIPPED = sorted((ROOT / "scripts" / "recipes").rglob("*.toml"))
 MINIMAL = 'name = "x"\nsummary = "y"\n'
 
 

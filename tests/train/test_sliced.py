@@ -29,8 +29,9 @@ def stripes(side: int = 64) -> Tensor:
 
 
 def distance(made: Tensor, real: Tensor, window: int = 48) -> Tensor:
-    everywhere = torch.ones_like(real, dtype=torch.bool)
-    return sliced_wasserstein.sliced_wasserstein(made, real, everywhere, SLICES.to(made.dtype), window)
+    """Of one kind of place alone."""
+    everywhere = torch.zeros_like(real, dtype=torch.int64)
+    return sliced_wasserstein.sliced_wasserstein(made, real, everywhere, 1, SLICES.to(made.dtype), window)[0]
 
 
 @pytest.mark.parametrize("module", [bands, regions, sliced_wasserstein])
@@ -82,9 +83,9 @@ def test_sides_that_do_not_divide_are_refused(shape: tuple[int, ...], levels: in
 )  # fmt: skip
 def test_places_are_told_apart(picture: Tensor, kind: str, least: float) -> None:
     found = regions.regions(picture)
-    assert float(getattr(found, kind).float().mean()) >= least
-    cover = found.flat.int() + found.edge.int() + found.texture.int()
-    assert bool((cover == 1).all())
+    assert found.shape == picture.shape
+    assert float((found == regions.KINDS.index(kind)).float().mean()) >= least
+    assert set(found.unique().tolist()) <= {0, 1, 2}
 
 
 def test_regions_want_luma() -> None:
@@ -113,32 +114,43 @@ def test_it_is_blind_within_a_window_and_sees_across() -> None:
     assert float(distance(far, band, 48)) < 1e-7
 
 
-def test_only_the_masked_places_count() -> None:
+def test_kinds_of_places_are_kept_apart() -> None:
+    """Wiped on the right only; the third kind is nowhere."""
     real, made = grain(1), grain(1)
     made[:, :, :, 40:] = 0.5
-    left = torch.zeros_like(real, dtype=torch.bool)
-    left[:, :, :, :32] = True
-    seen = [sliced_wasserstein.sliced_wasserstein(made, real, mask, SLICES, 48) for mask in (left, ~left, left & ~left)]
-    assert float(seen[0]) == 0
-    assert float(seen[1]) > 0.005
-    assert float(seen[2]) == 0
+    kinds = (torch.arange(64) >= 32).long().expand(1, 1, 64, 64)
+    left, right, none = sliced_wasserstein.sliced_wasserstein(made, real, kinds, 3, SLICES, 48).tolist()
+    assert (left, none) == (0, 0)
+    assert right > 0.005
 
 
-def test_its_gradient_is_right_and_stays_in_the_mask() -> None:
+def test_all_kinds_at_once_are_each_alone() -> None:
+    """One sort does for all kinds: as if each were sorted for itself."""
+    real, made = bands.laplacian(grain(1), 1)[0], bands.laplacian(grain(2, sigma=0.05), 1)[0]
+    kinds = torch.randint(3, (1, 1, 64, 64), generator=torch.Generator().manual_seed(1))
+    together = sliced_wasserstein.sliced_wasserstein(made, real, kinds, 3, SLICES, 58)
+    inside = kinds[0, 0, 3:-3, 3:-3]
+    a, b = (torch.nn.functional.conv2d(band, SLICES)[0] for band in (made, real))
+    for kind in range(3):
+        alone = (a[:, inside == kind].sort(dim=1).values - b[:, inside == kind].sort(dim=1).values).abs().mean()
+        assert float(together[kind]) == pytest.approx(float(alone), rel=1e-3)
+
+
+def test_its_gradient_is_right_and_stays_in_its_places() -> None:
     real = grain(1, 24).double()
     made = grain(2, 24).double().requires_grad_()
-    mask = torch.zeros_like(real, dtype=torch.bool)
-    mask[:, :, 8:16, 8:16] = True
+    kinds = torch.zeros_like(real, dtype=torch.int64)
+    kinds[:, :, 8:16, 8:16] = 1
 
     def loss(x: Tensor) -> Tensor:
-        return sliced_wasserstein.sliced_wasserstein(x, real, mask, SLICES.double(), 48)
+        return sliced_wasserstein.sliced_wasserstein(x, real, kinds, 2, SLICES.double(), 48)[1]
 
     (slope,) = torch.autograd.grad(loss(made), made)
     step = 1e-7 * torch.randn(made.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     with torch.no_grad():
         change = float(loss(made + step) - loss(made - step))
     assert change == pytest.approx(2 * float((slope * step).sum()), rel=1e-3)
-    assert float(slope[:, :, :5].abs().max()) == 0  # further than half a patch from the mask
+    assert float(slope[:, :, :5].abs().max()) == 0  # further than half a patch from them
     assert float(slope[:, :, 8:16, 8:16].abs().min()) > 0
 
 
@@ -155,13 +167,13 @@ def test_grain_can_be_learned_by_it_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "real", "where"),
+    ("made", "real", "kinds"),
     [((1, 1, 16, 16), (1, 1, 16, 8), (1, 1, 16, 16)), ((1, 3, 16, 16),) * 3, ((1, 1, 5, 16),) * 3],
 )  # fmt: skip
-def test_wrong_shapes_are_refused(made: tuple[int, ...], real: tuple[int, ...], where: tuple[int, ...]) -> None:
+def test_wrong_shapes_are_refused(made: tuple[int, ...], real: tuple[int, ...], kinds: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="sliced_wasserstein: "):
         sliced_wasserstein.sliced_wasserstein(
-            torch.zeros(made), torch.zeros(real), torch.zeros(where, dtype=torch.bool), SLICES, 48
+            torch.zeros(made), torch.zeros(real), torch.zeros(kinds, dtype=torch.int64), 1, SLICES, 48
         )
 
 

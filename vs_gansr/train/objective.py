@@ -9,7 +9,7 @@ from . import losses
 from .bands import halve, laplacian, low_pass
 from .config import BandConfig
 from .recipe import Recipe
-from .regions import regions
+from .regions import KINDS, regions
 from .sliced_wasserstein import directions, sliced_wasserstein
 
 
@@ -32,24 +32,21 @@ def terms(shares: dict[str, float], made: Tensor, real: Tensor, recipe: Recipe, 
     if "temporal" in shares:
         clips = (-1, recipe.run.clip, *made.shape[1:])
         table["temporal"] = losses.temporal(made.reshape(clips), real.reshape(clips))
-    kinds = [kind for kind in ("texture", "edge", "flat") if f"sliced_{kind}" in shares]
-    if kinds:
+    wanted = [kind for kind in KINDS if f"sliced_{kind}" in shares]
+    if wanted:
         random = torch.Generator().manual_seed(recipe.run.seed * 1_000_003 + step)
-        table |= _sliced(kinds, made, real, recipe.bands, random)
+        found = _sliced(made, real, recipe.bands, random)
+        table |= {f"sliced_{kind}": found[KINDS.index(kind)] for kind in wanted}
     return table
 
 
-def _sliced(
-    kinds: list[str], made: Tensor, real: Tensor, config: BandConfig, random: torch.Generator
-) -> dict[str, Tensor]:
-    """The sliced losses of those kinds of places: means over the finest bands."""
-    found: dict[str, list[Tensor]] = {kind: [] for kind in kinds}
+def _sliced(made: Tensor, real: Tensor, config: BandConfig, random: torch.Generator) -> Tensor:
+    """The sliced losses, one for each of `KINDS`: means over the finest bands."""
+    found: list[Tensor] = []
     seen = real
     pairs = zip(laplacian(made, config.levels)[:-1], laplacian(real, config.levels)[:-1], strict=True)
     for band, band_real in pairs:
-        places = regions(seen)
         slices = directions(config.slices, config.patch, random)
-        for kind, values in found.items():
-            values.append(sliced_wasserstein(band, band_real, getattr(places, kind), slices, config.window))
+        found.append(sliced_wasserstein(band, band_real, regions(seen), len(KINDS), slices, config.window))
         seen = halve(seen)
-    return {f"sliced_{kind}": torch.stack(values).mean() for kind, values in found.items()}
+    return torch.stack(found).mean(0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -13,29 +11,19 @@ FLAT = 4 / 255
 """Root mean square slope of luma, white being 1, below which a place is flat: grain of two code values."""
 DIRECTED = 0.5
 """Coherence above which what is not flat is an edge."""
+KINDS = ("flat", "edge", "texture")
+"""Sky, skin, walls: nothing but grain; lines and borders: one direction; foliage, fur, gravel: slopes without one."""
 
 
-@dataclass(frozen=True)
-class Regions:
-    """Three masks that together cover every place once, (N, 1, H, W) bool each."""
+def regions(real: Tensor, sigma: float = 2.0) -> Tensor:
+    """Which of `KINDS` each place of `real`, (N, 1, H, W) luma in [0, 1], is: the same shape, int64 indices.
 
-    flat: Tensor
-    """Sky, skin, walls: nothing but grain."""
-    edge: Tensor
-    """Lines and borders: one direction."""
-    texture: Tensor
-    """Foliage, fur, gravel: slopes without a common direction."""
+    By the structure tensor J, the mean of the gradient's outer product in a Gaussian window of `sigma` pixels: flat
+    where sqrt(trace J) < `FLAT`, edge where its coherence (l1 - l2) / (l1 + l2), l1 >= l2 being J's eigenvalues, is
+    above `DIRECTED`, texture elsewhere. J. Bigun and G. Granlund, ICCV 1987. Carries no gradient.
 
-
-def regions(real: Tensor, sigma: float = 2.0) -> Regions:
-    """Where `real`, (N, 1, H, W) luma in [0, 1], is flat, edge or texture, seen through a Gaussian window of `sigma`.
-
-    By the structure tensor J, the windowed mean of the gradient's outer product: flat where sqrt(trace J) < `FLAT`,
-    edge where its coherence (l1 - l2) / (l1 + l2), l1 >= l2 being J's eigenvalues, is above `DIRECTED`, texture
-    elsewhere. J. Bigun and G. Granlund, ICCV 1987. Carries no gradient.
-
-    >>> bool(regions(torch.full((1, 1, 16, 16), 0.5)).flat.all())
-    True
+    >>> KINDS[regions(torch.full((1, 1, 16, 16), 0.5)).max()]
+    'flat'
     """
     if real.dim() != 4 or real.shape[1] != 1:
         raise ValueError(f"regions: expected luma (N, 1, H, W), got {tuple(real.shape)}")
@@ -44,6 +32,4 @@ def regions(real: Tensor, sigma: float = 2.0) -> Regions:
         yy, xx, xy = (low_pass(product, sigma) for product in (dy * dy, dx * dx, dx * dy))
         trace = xx + yy
         apart = torch.sqrt((xx - yy) ** 2 + 4 * xy**2)
-        flat = trace < FLAT**2
-        edge = ~flat & (apart > DIRECTED * trace)
-    return Regions(flat, edge, ~flat & ~edge)
+        return torch.where(trace < FLAT**2, 0, torch.where(apart > DIRECTED * trace, 1, 2))
