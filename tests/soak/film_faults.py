@@ -26,7 +26,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "support"), str(ROOT / "cli"), str(ROOT.parent)]
+sys.path[:0] = [str(ROOT / "support"), str(ROOT.parent)]
 
 import footage  # noqa: E402
 import networks  # noqa: E402
@@ -119,7 +119,8 @@ def hashes(path: Path) -> list[str]:
 def family(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """Workers and their ffmpegs."""
     with contextlib.suppress(psutil.Error):
-        return psutil.Process(process.pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
+        return children
     return []
 
 
