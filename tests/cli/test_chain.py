@@ -16,7 +16,7 @@ import footage
 import networks
 import psutil
 import pytest
-from conftest import Gansr, Running, named, nothing_left, one_line
+from gansr_process import Gansr, Running, named, nothing_left, one_line
 
 from vs_gansr.cli.upscale.encoder import EncoderProcess
 

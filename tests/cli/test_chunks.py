@@ -14,8 +14,8 @@ from pathlib import Path
 
 import footage
 import pytest
-from conftest import Gansr, Running, named, one_line
 from footage import Facts, facts
+from gansr_process import Gansr, Running, named, one_line
 from test_upscale import KEPT, frame_hashes, same_times
 
 FAST = ["--preset", "ultrafast"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import footage
 import psutil
 import pytest
-from conftest import Gansr, Running
 from footage import facts
+from gansr_process import Gansr, Running
 from test_upscale import frame_hashes
 
 from vs_gansr.cli.common import CommandError

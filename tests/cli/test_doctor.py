@@ -13,7 +13,7 @@ import networks
 import onnxruntime
 import pytest
 import vapoursynth
-from conftest import Gansr
+from gansr_process import Gansr
 
 STUB = r"""
 /* A driver for a GPU that is not there: as much of libcuda as is asked before anything is computed. */

@@ -9,7 +9,7 @@ from typing import Any
 import footage
 import networks
 import pytest
-from conftest import Gansr
+from gansr_process import Gansr
 
 from vs_gansr.model.library import shipped
 

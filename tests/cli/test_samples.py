@@ -9,8 +9,8 @@ import av
 import footage
 import numpy as np
 import pytest
-from conftest import Gansr, one_line
 from footage import facts
+from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.job import UpscaleJob

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import footage
 import pytest
-from conftest import Gansr, one_line
 from footage import facts
+from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale import shelf

@@ -11,8 +11,8 @@ from pathlib import Path
 import footage
 import pytest
 import vapoursynth as vs
-from conftest import Gansr, one_line
 from footage import Facts, facts
+from gansr_process import Gansr, one_line
 
 MILLISECOND = Fraction(1, 1000)
 FAST = ["--preset", "ultrafast"]
