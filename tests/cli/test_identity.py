@@ -15,8 +15,8 @@ from typing import Any
 import av
 import footage
 import pytest
-from conftest import Gansr, Running, named
 from footage import facts
+from gansr_process import Gansr, Running, named
 
 from vs_gansr.cli import ffmpeg
 from vs_gansr.cli.common import CommandError
@@ -24,7 +24,7 @@ from vs_gansr.cli.upscale import chunk, identity, ledger, render, worker
 from vs_gansr.cli.upscale.chain import Event
 from vs_gansr.cli.upscale.crew import Hand
 from vs_gansr.cli.upscale.driver import UpscaleRun
-from vs_gansr.cli.upscale.job import ENCODERS, UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.ledger import Ledger
 from vs_gansr.cli.upscale.progress import Progress
 from vs_gansr.cli.upscale.wish import Wish
@@ -46,7 +46,7 @@ def text_of(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-@pytest.mark.parametrize("encoder", list(ENCODERS))
+@pytest.mark.parametrize("encoder", list(ffmpeg.ENCODERS))
 def test_the_encoders_own_version_is_found(encoder: str) -> None:
     tool = ffmpeg.choose(encoder)
     said = ffmpeg.encoder_version(tool, encoder)
@@ -79,17 +79,19 @@ def test_images_that_change_are_noticed(
     assert done.returncode == 1 and "source content was" in done.stderr and "plan was" not in done.stderr
 
 
-def test_without_a_network_there_is_no_engine_to_compare(
-    gansr: Gansr, start: Callable[..., Running], tmp_path: Path
-) -> None:
-    source = footage.plain(tmp_path / "in.mp4", frames=150, size="384x256")
-    words = [source, tmp_path / "out.mkv", "--as-is", "--grain", "1", "--params", "lossless=1", *FAST]
-    known = stopped(start, tmp_path, *words)
-    assert known["engine"] == "none" and known["model content"] == "unset"
+def test_without_a_network_there_is_no_engine_to_compare(gansr: Gansr, tmp_path: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=40)
+    job = UpscaleJob(str(source), "out.mkv", encoder="x264", as_is=True)
+    steps = [SimpleNamespace(function="vszip.Deband")]
+    film: Any = SimpleNamespace(job=job, source=SimpleNamespace(layout=""), spans=((0, 40),), engine=[])
+    film.tool, film.graph = ffmpeg.choose("x264"), SimpleNamespace(steps=steps)
+    known = identity.of(film, content=True)
+    assert known["engine"] == "none" and known["model content"] == "unset" and len(known["source content"]) == 64
     assert known["version of vapoursynth-vszip"] and "version of vapoursynth-bwdif" not in known
-    done = gansr("upscale", *words)
-    assert done.returncode == 0, done.stderr
-    assert gansr("upscale", *words[:1], tmp_path / "whole.mkv", *words[2:], "--chunk", "0").returncode == 0
+    words = ["--as-is", "--grain", "1", "--params", "lossless=1", "--preset", "ultrafast"]
+    for name, chunk_length in (("out", "0.6"), ("whole", "0")):
+        done = gansr("upscale", source, tmp_path / f"{name}.mkv", *words, "--chunk", chunk_length)
+        assert done.returncode == 0, done.stderr
     assert decoded(tmp_path / "out.mkv") == decoded(tmp_path / "whole.mkv"), "grain counts frames, not chunks"
 
 

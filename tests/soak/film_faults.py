@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import footage
 import networks
@@ -231,11 +232,6 @@ def source(stage: Stage) -> None:
 
 def head(stage: Stage) -> None:
     """The head of a Ray cluster is lost, with all its processes; another one is started."""
-    from ray.cluster_utils import Cluster
-
-    def cluster() -> Cluster:
-        return Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 0, "include_dashboard": False})
-
     first = cluster()
     process = stage.start("--workers", "2", "--cluster", first.address)
     stage.until(process, stage.random.randint(0, 4))
@@ -249,17 +245,33 @@ def head(stage: Stage) -> None:
         process.send_signal(signal.SIGINT)
         process.wait(60)
     print(f"    ended with {process.returncode} {time.monotonic() - begun:.0f} s after", flush=True)
+    running.remove(first)
     first.shutdown()
     stage.quiet()
     if process.returncode != 0:
         stage.absent()
-    second = cluster()
-    try:
-        if process.returncode == 0:
-            return stage.check()
-        stage.finish("--workers", "2", "--cluster", second.address)
-    finally:
-        second.shutdown()
+    if process.returncode == 0:
+        return stage.check()
+    stage.finish("--workers", "2", "--cluster", cluster().address)
+
+
+def cluster() -> Any:
+    """The Ray cluster that is running, or a new one; a busy machine may take several tries."""
+    from ray.cluster_utils import Cluster
+
+    arguments = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False}
+    for left in (2, 1, 0):
+        if running:
+            break
+        try:
+            running.append(Cluster(initialize_head=True, head_node_args=arguments))
+        except Exception:  # Ray raises no narrower one
+            if not left:
+                raise
+    return running[0]
+
+
+running: list[Any] = []
 
 
 FAULTS: dict[str, Callable[[Stage], None]] = {
@@ -275,8 +287,9 @@ def main(words: Sequence[str]) -> bool:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(words)
-    # Ray's own patience with a lost head is 60 s.
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
+    # Ray's own patience with a lost head is 60 s, with a new node 30.
+    os.environ |= {"RAY_gcs_rpc_server_reconnect_timeout_s": "5", "RAY_raylet_start_wait_time_s": "120"}
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["PYTHONPATH"] = str(ROOT)
     broken = 0
     with tempfile.TemporaryDirectory(prefix="film-") as folder:
@@ -303,6 +316,8 @@ def main(words: Sequence[str]) -> bool:
                     print(f"{name} run {run}: {error}", flush=True)
                 tries += stage.tries
             broken += wrong
+            while running:
+                running.pop().shutdown()
             spent = time.monotonic() - begun
             print(f"{name}: {args.runs} runs, {tries} commands, {wrong} wrong, {spent:.0f} s", flush=True)
     return not broken

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.output_dir:
         if len(args.paths) != 2:
             raise CommandError(f"{len(args.paths)} paths are given; name a source and an output, or give --output-dir")
-        film = shelf.QueuedFilm(*map(Path, args.paths), report=Path(args.report) if args.report else None)
+        film = shelf.QueuedFilm(Path(args.paths[0]), Path(args.paths[1]), Path(args.report) if args.report else None)
         if args.script_only:
             from .printed import printed
 

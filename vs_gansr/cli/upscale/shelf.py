@@ -52,10 +52,10 @@ def films(words: Sequence[str], folder: Path, pattern: str, report: str | None =
         made.append(QueuedFilm(path, folder / filled("--name", pattern, facts), page))
     owner: dict[Path, Path] = {}
     for film in made:
-        for path, option in ((film.output, "--name"), (film.report, "--report")):
-            other = owner.setdefault(path, film.source) if path else film.source
+        for option, name in (("--name", film.output), ("--report", film.report)):
+            other = owner.setdefault(name, film.source) if name else film.source
             if other != film.source:
-                raise CommandError(f"{other} and {film.source} would both become {path}; tell them apart by {option}")
+                raise CommandError(f"{other} and {film.source} would both become {name}; tell them apart by {option}")
     return made
 
 
