@@ -6,9 +6,10 @@ per frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -17,9 +18,8 @@ import onnxruntime as ort
 from ..errors import NotFiniteError, RenderError, ShortageError, one_line
 from ..model.rewrite.depth_to_space import take_out
 from ..model.spec import Model, ModelSpec
-from . import memory, planes, sessions
+from . import memory, planes, providers, sessions
 from .base import CPU, EngineKey
-from .cuda_gate import gate
 from .planes import Plane, Tensor
 from .stored_ends import Prepared, with_ends
 from .streams import StreamPool
@@ -39,7 +39,7 @@ class Stream:
         """Shape (1, C, S*H, S*W); (1, C * S**2 or more, H, W) where the depth-to-space is left to its reader."""
         self.watch: Tensor = np.zeros(1, np.float32)
         """The sum of what the network gave, where `output` cannot tell whether that was finite."""
-        self._pass = passage(key)
+        self._pass = partial(providers.passage, key.provider)
         self._session = session
         self._binding = session.io_binding()
         [entry], [result, *watch] = session.get_inputs(), session.get_outputs()
@@ -63,11 +63,6 @@ class Stream:
         return bool(np.isfinite(seen.sum(dtype=np.float32)))
 
 
-def passage(key: EngineKey) -> Callable[[], AbstractContextManager[None]]:
-    """What to do anything with the provider in: others' GPUs may be CUDA's, too, which captures graphs meanwhile."""
-    return nullcontext if key.provider == CPU else gate.shared
-
-
 def failure(error: Exception) -> RenderError:
     """What ONNX Runtime says of a run that failed, as what it means for the picture."""
     kind = ShortageError if memory.is_shortage(error) else RenderError
@@ -82,7 +77,7 @@ class OnnxRuntimeEngine:
         """The network's."""
         self.key = key
         """What it was made for."""
-        with passage(key)():
+        with providers.passage(key.provider):
             self._network, session = prepared(model, key)
         self.shuffle = self._network.shuffle
         """What is left to whoever reads a stream's output."""
@@ -110,7 +105,8 @@ class OnnxRuntimeEngine:
         return memory.need(self.spec, self.key)
 
     def close(self) -> None:
-        self._pool.clear()
+        with providers.passage(self.key.provider):
+            self._pool.clear()
 
 
 def prepared(model: Model, key: EngineKey) -> tuple[Prepared, ort.InferenceSession]:
