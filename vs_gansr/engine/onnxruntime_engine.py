@@ -6,7 +6,7 @@ per frame.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -40,19 +40,25 @@ class Stream:
         self.watch: Tensor = np.zeros(1, np.float32)
         """The sum of what the network gave, where `output` cannot tell whether that was finite."""
         self._pass = partial(providers.passage, key.provider)
-        self._session = session
-        self._binding = session.io_binding()
+        binding = session.io_binding()
         [entry], [result, *watch] = session.get_inputs(), session.get_outputs()
-        into, out = self._binding.bind_input, self._binding.bind_output
-        bound = [(into, entry.name, self.input), (out, result.name, self.output)]
-        bound += [(out, each.name, self.watch) for each in watch]
-        for bind, name, array in bound:
-            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        into, out = binding.bind_input, binding.bind_output
+        # Python lets go of these in this order: the last session takes the device along, and what is bound lies there.
+        self._feed = partial(bind, into, entry.name, self.input)
+        self._binding = binding
+        self._session = session
+        self._feed()
+        # To other devices ONNX Runtime copies what is bound, when it is bound.
+        self._feeds = key.provider != CPU
+        for each, array in zip([result, *watch], [self.output, self.watch], strict=False):
+            bind(out, each.name, array)
 
     def run(self) -> None:
         """Computes `output` from `input`. Raises ShortageError or RenderError with ONNX Runtime's reason."""
         try:
             with self._pass():
+                if self._feeds:
+                    self._feed()
                 self._session.run_with_iobinding(self._binding)
         except Exception as error:
             raise failure(error) from error
@@ -61,6 +67,11 @@ class Stream:
         """True if the network gave neither NaN nor infinity: one such value is enough to spoil a sum."""
         seen = self.output if self.output.dtype.kind == "f" else self.watch
         return bool(np.isfinite(seen.sum(dtype=np.float32)))
+
+
+def bind(to: Callable[..., None], name: str, array: Tensor) -> None:
+    """Binds an array in ordinary memory, which must stay where it is."""
+    to(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
 
 def failure(error: Exception) -> RenderError:

@@ -147,8 +147,6 @@ def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
         raise ProviderError(
             f'precision "bf16" is OpenVINO\'s only, not {providers.short_name(provider)}\'s; use provider="OpenVINO"'
         )
-    if provider == WEBGPU and precision == "fp16" and not contest.half(settings.device_id):
-        raise ProviderError('precision "fp16": the GPU does not compute in half precision; use "fp32"')
     if precision == "auto" and twin and processor and rules.fast_int8() and library.has_twin(name):
         precision = "int8"
     model = probe.describe(library.load(name, precision))
@@ -156,6 +154,10 @@ def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
         half = provider == CUDA or (provider == WEBGPU and contest.half(settings.device_id))
         half = half and model.spec.precision != "int8"
         precision = "fp16" if half else model.spec.precision
+    if provider == WEBGPU and "fp16" in (precision, model.spec.precision) and not contest.half(settings.device_id):
+        raise ProviderError(
+            f'{name} in fp16: the GPU does not compute in half precision; use precision="fp32" with a float32 file'
+        )
     processors = cpu_threads()
     # Two at once need more memory, so smaller tiles: not for networks that look further than a tile's margin.
     pairs = settings.num_streams is None and model.spec.radius is not None
