@@ -6,6 +6,7 @@ run on it and `get_providers()` names it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, lru_cache
@@ -16,18 +17,18 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ProviderError, one_line
-from . import cuda_driver, cuda_libraries, openvino_runtime, webgpu
+from . import cuda_driver, cuda_libraries, openvino_library, openvino_runtime, webgpu
 from .base import CPU, CUDA, OPENVINO, WEBGPU
 from .cuda_gate import gate
 from .cuda_options import CudaOptions
 
 __all__ = [
     "AUTO_ORDER",
-    "MISSING",
     "create",
     "full_name",
     "half_trouble",
     "listed",
+    "missing",
     "options",
     "passage",
     "pick",
@@ -39,14 +40,18 @@ __all__ = [
 SUFFIX = "ExecutionProvider"
 AUTO_ORDER = (CUDA, CPU)  # best first; WebGPU has to be quicker than the CPU, others run when they are named
 ALIASES = {"directml": "dml"}
-MISSING = {
-    "OpenVINO": 'Intel CPUs, GPUs and NPUs, AMD CPUs: pip install "openvino>=2025.3"',
-    "WebGPU": f"GPUs of any make: {webgpu.INSTALL}",
-    "MIGraphX": "AMD GPUs with ROCm, in place of onnxruntime-gpu: pip install onnxruntime-migraphx",
-    "DirectML": "GPUs on Windows, in place of onnxruntime-gpu: pip install onnxruntime-directml",
-    "CoreML": "comes with ONNX Runtime on macOS",
-    "TensorRT": "NVIDIA GPUs on Linux and Windows: comes with onnxruntime-gpu",
-}  # by the names that people use, where ONNX Runtime does not list them: what for, and from where
+SOURCES = {
+    "OpenVINO": (
+        "Intel's and AMD's CPUs, Intel's GPUs and NPUs",
+        openvino_library.INSTALL,
+        ("linux", "win32", "darwin"),
+    ),
+    "WebGPU": ("GPUs of any make", webgpu.INSTALL, ("linux", "win32", "darwin")),
+    "TensorRT": ("NVIDIA's GPUs", "pip install onnxruntime-gpu tensorrt", ("linux", "win32")),
+    "MIGraphX": ("AMD's GPUs with ROCm", "pip install onnxruntime-migraphx, in place of onnxruntime-gpu", ("linux",)),
+    "DirectML": ("any GPU", "pip install onnxruntime-directml, in place of onnxruntime-gpu", ("win32",)),
+    "CoreML": ("Apple's GPUs and NPUs", "pip install onnxruntime", ("darwin",)),
+}  # by the names that people use: for what, from where, and on which platforms
 NUMBERED = {f"{name}{SUFFIX}" for name in ("Tensorrt", "NvTensorRtRtx", "MIGraphX", "ROCM", "Dml", "CANN")}
 WARNING, FATAL = 2, 4  # what ONNX Runtime logs from on: its default, and next to nothing
 NEEDS_CUDA = "; CUDA 13 needs a GPU of the Turing generation or later and driver 580 or later"
@@ -71,9 +76,19 @@ def full_name(provider: str) -> str:
     for known in sorted(names, key=lambda name: name != OPENVINO):  # ONNX Runtime may have one of the same short name
         if wanted in (known.lower(), short_name(known).lower()):
             return known
-    missing = "".join(f"; {name}: {where}" for name, where in MISSING.items() if name.lower() == provider.lower())
+    absent = "".join(f"; {name}: {how}" for name, (_, how) in missing().items() if name.lower() == provider.lower())
     known = ", ".join(["auto", *dict.fromkeys(map(short_name, names))])
-    raise ProviderError(f'unknown provider "{provider}"; there are: {known}{missing}')
+    raise ProviderError(f'unknown provider "{provider}"; there are: {known}{absent}')
+
+
+def missing() -> dict[str, tuple[str, str]]:
+    """What this platform could have and has not, by the names that people use: for what, and from where."""
+    here = {short_name(name).lower() for name in listed()}
+    return {
+        name: (what, how)
+        for name, (what, how, platforms) in SOURCES.items()
+        if sys.platform in platforms and ALIASES.get(name.lower(), name.lower()) not in here
+    }
 
 
 def options(provider: str, device_id: int, precision: str = "fp32") -> dict[str, str]:
@@ -126,7 +141,8 @@ def attempt(provider: str, device_id: int, precision: str) -> str | None:
                 return "ONNX Runtime could not load it and would fall back to the CPU"
             session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
     except Exception as error:  # the binding raises types of its own
-        return f"{one_line(error)}{NEEDS_CUDA if provider == CUDA else ''}"
+        said = webgpu.plain(error) if provider == WEBGPU else one_line(error)
+        return f"{said}{NEEDS_CUDA if provider == CUDA else ''}"
     return None
 
 

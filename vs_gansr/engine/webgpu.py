@@ -7,6 +7,7 @@ integrated GPU, no more. So of several alike only the first can be had.
 from __future__ import annotations
 
 import importlib.util
+import re
 import threading
 from functools import cache
 from importlib import metadata
@@ -18,7 +19,19 @@ import onnxruntime as ort
 from ..errors import ProviderError, one_line
 from .base import WEBGPU
 
-__all__ = ["INSTALL", "builtin", "claim", "devices", "identity", "installed", "lock", "options", "version"]
+__all__ = [
+    "INSTALL",
+    "builtin",
+    "claim",
+    "devices",
+    "identity",
+    "installed",
+    "label",
+    "lock",
+    "options",
+    "plain",
+    "version",
+]
 
 INSTALL = 'pip install "vs-gansr[webgpu]"'
 PACKAGE = "onnxruntime_ep_webgpu"
@@ -131,3 +144,9 @@ def claim(device_id: int) -> None:
         raise ProviderError(
             f"this process computes on device {taken} already, and WebGPU has one a process; use device_id {taken}"
         )
+
+
+def plain(error: BaseException) -> str:
+    """What went wrong without the places in sources that ONNX Runtime begins with, of which there may be several."""
+    tail = re.split(r"\S+\.(?:cc|cpp|h):\d+ ", one_line(error, 4000))[-1]
+    return one_line(RuntimeError(tail.rpartition(" was false. ")[2]))
