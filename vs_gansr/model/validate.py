@@ -11,7 +11,7 @@ from ..errors import ModelError
 from .metadata import MOST_FRAMES, Metadata
 from .rewrite.graph_view import attribute, inputs, weights
 
-__all__ = ["Entry", "check_graph", "entry"]
+__all__ = ["NetworkInput", "check_graph", "entry"]
 
 MOST_MARGINS = 16
 LARGEST_MARGIN = 1 << 20  # pixels that Pad may add or take; shape inference aborts the process over some beyond
@@ -19,7 +19,7 @@ ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
 
 
 @dataclass(frozen=True)
-class Entry:
+class NetworkInput:
     """A network's input: `frames` pictures of `channels` each, stacked."""
 
     name: str  # of the tensor
@@ -30,7 +30,7 @@ class Entry:
     half: bool  # True: float16, else float32
 
 
-def entry(proto: onnx.ModelProto, name: str, said: Metadata) -> Entry:
+def entry(proto: onnx.ModelProto, name: str, said: Metadata) -> NetworkInput:
     """The input of the network called `name`, which says `said` of itself.
 
     ModelError unless the graph maps one picture to one picture, or a few neighbouring ones to that in the middle.
@@ -52,7 +52,7 @@ def entry(proto: onnx.ModelProto, name: str, said: Metadata) -> Entry:
     width, height = dims[3] or dims[2], dims[2] or dims[3]
     fixed = (width, height) if width and height else None
     half = tensor.elem_type == onnx.TensorProto.FLOAT16
-    return Entry(entries[0].name, channels, frames, bool(said.aligned), fixed, half)
+    return NetworkInput(entries[0].name, channels, frames, bool(said.aligned), fixed, half)
 
 
 def pictures_of(stacked: int | None, name: str, said: Metadata) -> tuple[int, int]:
