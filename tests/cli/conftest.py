@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pty
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import wild
 
 type Gansr = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -155,3 +157,16 @@ def nothing_left(folder: Path, output: str = "out.mkv") -> None:
     assert not (folder / output).exists()
     assert not list(folder.rglob(".gansr-*"))
     assert not named(folder)
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Draws a kind of source (support/wild.py), once a session."""
+
+    @functools.cache
+    def draw(name: str) -> Path:
+        path = tmp_path_factory.mktemp("wild") / wild.KINDS[name].file
+        wild.KINDS[name].draw(path)
+        return path
+
+    return draw

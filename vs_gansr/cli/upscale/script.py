@@ -20,11 +20,11 @@ from ..common import CommandError
 from . import filters, samples, sources
 from .job import ENCODERS, UpscaleJob
 from .media import Source
+from .sources import NO_TIME
 
 __all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text", "timed"]
 
 MOST_PASSES = 3
-NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
 
 
 class Literal(str):
@@ -102,7 +102,7 @@ def build(job: UpscaleJob, source: Source) -> Graph:
     opened = sources.open_clip(job, source.video.index)
     size = (opened.clip.width, opened.clip.height)
     made = Assembly(core, opened.clip, [Step(opened.function, opened.arguments)])
-    if not sources.has_times(job.source):
+    if not opened.timed:
         rate = 1 / opened.time_base
         made.add("std.AssumeFPS", fpsnum=rate.numerator, fpsden=rate.denominator)
     if tags := sources.tags(job):
@@ -237,8 +237,7 @@ def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:
     if len(known) < len(stamps):
         if len(known) < 2:
             raise CommandError(
-                f"{name} carries no timestamps; give it a frame rate by putting it into a container first, "
-                f'as in: ffmpeg -framerate 25 -i "{name}" -c copy out.mkv'
+                f"{name} carries no timestamps; say how many frames a second it has, as in --fps 24000/1001"
             )
         (n, t), (m, u) = known[0], known[-1]
         pace = Fraction(u - t, m - n)
