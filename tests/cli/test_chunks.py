@@ -14,8 +14,8 @@ from pathlib import Path
 
 import footage
 import pytest
-from conftest import Gansr, Running, named, one_line
 from footage import Facts, facts
+from gansr_process import Gansr, Running, named, one_line
 from test_upscale import KEPT, frame_hashes, same_times
 
 FAST = ["--preset", "ultrafast"]
@@ -68,6 +68,7 @@ def expected_frames(gansr: Gansr, folder: Path, model: Path) -> list[str]:
     return frame_hashes(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source_suffix", "suffix"), [("mp4", "mkv"), ("mkv", "mp4"), ("mp4", "mov"), ("ts", "mkv")])
 def test_variable_rate_with_sound_keeps_every_frame_and_time(
     gansr: Gansr, tmp_path: Path, point_model: Path, source_suffix: str, suffix: str
@@ -84,6 +85,7 @@ def test_variable_rate_with_sound_keeps_every_frame_and_time(
     same_times(before, after, 0, 0, exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_hdr10_and_colours_are_what_one_piece_has(
@@ -102,6 +104,7 @@ def test_hdr10_and_colours_are_what_one_piece_has(
     assert after.times == once.times
 
 
+@pytest.mark.slow
 def test_tracks_chapters_attachments_and_options_once_at_the_end(
     gansr: Gansr, tmp_path: Path, point_model: Path
 ) -> None:
@@ -123,6 +126,7 @@ def test_tracks_chapters_attachments_and_options_once_at_the_end(
     assert after.metadata["comment"] == "hello" and after.metadata["title"] == "A film"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", ["-0.32", "0.32"])
 def test_sound_that_starts_earlier_or_later(gansr: Gansr, tmp_path: Path, point_model: Path, delay: str) -> None:
     plain = footage.plain(tmp_path / "plain.mkv", frames=40)
@@ -134,6 +138,7 @@ def test_sound_that_starts_earlier_or_later(gansr: Gansr, tmp_path: Path, point_
     same_times(before, after, 1, 1, False)
 
 
+@pytest.mark.slow
 def test_open_start(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     """A source cut in the middle of a GOP: its first packets have no frames."""
     full, source = tmp_path / "full.ts", tmp_path / "in.ts"
@@ -157,6 +162,7 @@ def test_two_workers_make_the_same_packets(gansr: Gansr, tmp_path: Path, small_m
     assert one.content == two.content and one.times == two.times and one.picture["frames"] == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
 def test_the_same_command_goes_on(
     gansr: Gansr, tmp_path: Path, point_model: Path, begun: Callable[..., list[str]], signum: int
@@ -175,6 +181,7 @@ def test_the_same_command_goes_on(
     assert not list(tmp_path.glob("*.gansr"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_what_is_kept_and_early_leaves_nothing(start: Start, tmp_path: Path, small_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=500, size="192x128")
     words = ["upscale", source, tmp_path / "out.mkv", "--model", small_model, "--chunk", "2", *LOSSLESS]
@@ -188,6 +195,7 @@ def test_ctrl_c_says_what_is_kept_and_early_leaves_nothing(start: Start, tmp_pat
         assert not list(tmp_path.glob("*.gansr/*.part"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["bytes", "cut", "gone"])
 def test_a_finished_chunk_that_is_damaged_is_rendered_again(
     gansr: Gansr, tmp_path: Path, point_model: Path, begun: Callable[..., list[str]], damage: str
@@ -208,6 +216,7 @@ def test_a_finished_chunk_that_is_damaged_is_rendered_again(
     assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
 
 
+@pytest.mark.slow
 def test_what_has_changed_is_named_and_restart_begins_anew(
     gansr: Gansr, tmp_path: Path, point_model: Path, begun: Callable[..., list[str]]
 ) -> None:
@@ -235,6 +244,7 @@ def test_what_has_changed_is_named_and_restart_begins_anew(
     assert one_line(gansr(*words, "-y", "--resume").stderr).startswith("gansr: there is nothing to resume")
 
 
+@pytest.mark.slow
 def test_one_at_a_time(start: Start, gansr: Gansr, tmp_path: Path, small_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=500, size="192x128")
     words = ["upscale", source, tmp_path / "out.mkv", "--model", small_model, "--chunk", "2", *LOSSLESS, "-q"]
@@ -246,6 +256,7 @@ def test_one_at_a_time(start: Start, gansr: Gansr, tmp_path: Path, small_model: 
     assert running.end() == 128 + signal.SIGTERM and chunks_of(tmp_path) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "ffmpeg"])
 def test_what_dies_is_begun_again(start: Start, gansr: Gansr, tmp_path: Path, point_model: Path, victim: str) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=300)
@@ -268,6 +279,7 @@ def test_what_dies_is_begun_again(start: Start, gansr: Gansr, tmp_path: Path, po
     assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_is_finished(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     """The limit on file sizes, which holds anywhere: the chunks fit, the joined film does not."""
     source = footage.plain(tmp_path / "in.mp4", frames=100)
@@ -297,6 +309,7 @@ def test_what_counts_over_the_whole_film_is_refused(
     assert not list(tmp_path.glob("*.gansr")) and not named(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_joiner_that_dies_is_replaced(start: Start, gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=100)
     tool, mark = tmp_path / "mortal-ffmpeg", tmp_path / "died"
@@ -312,6 +325,7 @@ def test_a_joiner_that_dies_is_replaced(start: Start, gansr: Gansr, tmp_path: Pa
     assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
 
 
+@pytest.mark.slow
 def test_a_joined_film_that_is_too_short_gets_no_name(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     """ffmpeg says that all is written, and half of it is on the disk."""
     source = footage.plain(tmp_path / "in.mp4", frames=50)

@@ -11,8 +11,8 @@ from pathlib import Path
 import footage
 import pytest
 import vapoursynth as vs
-from conftest import Gansr, one_line
 from footage import Facts, facts
+from gansr_process import Gansr, one_line
 
 MILLISECOND = Fraction(1, 1000)
 FAST = ["--preset", "ultrafast"]
@@ -44,6 +44,7 @@ def frame_hashes(path: Path) -> list[str]:
     return [line.split(",")[-1].strip() for line in listing.splitlines() if not line.startswith("#")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("source_suffix", "suffix"), [("mp4", "mkv"), ("mkv", "mp4"), ("mp4", "mov"), ("ts", "mkv")])
 def test_variable_rate_with_sound_keeps_every_time(
     gansr: Gansr, tmp_path: Path, point_model: Path, source_suffix: str, suffix: str
@@ -64,6 +65,7 @@ def test_variable_rate_with_sound_keeps_every_time(
     assert abs((after.ends[0] - after.times[0][0]) - (before.ends[0] - before.times[0][0])) < frame / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_hdr10_keeps_colours_and_mastering_data(
@@ -93,6 +95,7 @@ def test_dolby_vision_over_hdr10_is_taken_as_hdr10(gansr: Gansr, tmp_path: Path,
     assert (after.picture["matrix"], after.picture["transfer"], after.picture["frames"]) == (9, 16, 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
 def test_hdr10_reaches_the_bitstream_with_an_older_ffmpeg(
     gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str
@@ -112,6 +115,7 @@ def test_hdr10_reaches_the_bitstream_with_an_older_ffmpeg(
     assert near(bitstream_light(tmp_path, tmp_path / "out.mkv", encoder), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["in [1] 'x' ü%03d.mkv", "#a:b;c,d.mkv", "-y.mkv"])
 def test_names_that_mean_something_elsewhere(gansr: Gansr, tmp_path: Path, point_model: Path, name: str) -> None:
     source = footage.plain(tmp_path / "in.mkv", frames=2).rename(tmp_path / name)
@@ -184,6 +188,7 @@ def test_every_track_chapter_and_attachment_comes_along(gansr: Gansr, tmp_path: 
     assert abs(after.ends[0] - after.ends[2]) < Fraction(1, 25)
 
 
+@pytest.mark.slow
 def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
     gansr: Gansr, tmp_path: Path, point_model: Path
 ) -> None:
@@ -202,6 +207,7 @@ def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
     assert after.metadata["title"] == "A film"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "encoder"), [("mp4", "x265"), ("mkv", "x264"), ("mkv", "x265")])
 def test_cover_art_comes_along_and_delays_nothing(
     gansr: Gansr, tmp_path: Path, point_model: Path, suffix: str, encoder: str
@@ -221,6 +227,7 @@ def test_cover_art_comes_along_and_delays_nothing(
     assert "start: 0.000000" in listing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "format", "codec", "expected"),
     [
@@ -259,6 +266,7 @@ def test_odd_sizes(
     assert ("is cut to 96x66" in done.stderr) == (size == "97x66")
 
 
+@pytest.mark.slow
 def test_printed_script_makes_the_same_frames(gansr: Gansr, tmp_path: Path, small_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=6)
     words = ["--height", "100", "--depth", "10", "--model", small_model]
@@ -302,6 +310,7 @@ def test_a_script_that_cannot_be_printed_is_one_line(gansr: Gansr, tmp_path: Pat
         assert (done.returncode, done.stdout) == (1, "") and said in one_line(done.stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "size", "passes"),
     [
@@ -326,6 +335,7 @@ def test_target_sizes(
         assert after.picture["sar"] * Fraction(*size) == Fraction(96, 64)
 
 
+@pytest.mark.slow
 def test_depth_follows_the_source_and_dithers_only_downwards(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     deep, flat = footage.hdr(tmp_path / "deep.mkv"), footage.plain(tmp_path / "flat.mp4", frames=3)
     assert upscale(gansr, flat, tmp_path / "a.mkv", point_model).picture["format"] == "yuv420p"
@@ -349,6 +359,7 @@ def test_options_reach_the_encoder(gansr: Gansr, tmp_path: Path, point_model: Pa
     assert after.metadata["comment"] == "hello"
 
 
+@pytest.mark.slow
 def test_notes_name_what_was_assumed_and_progress_is_plain_lines(
     gansr: Gansr, tmp_path: Path, point_model: Path
 ) -> None:
@@ -370,6 +381,7 @@ def test_rotated_video_comes_out_upright(gansr: Gansr, tmp_path: Path, point_mod
     assert after.picture["sar"] == Fraction(11, 16)
 
 
+@pytest.mark.slow
 def test_sound_that_starts_earlier_or_later_stays_in_place(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     plain = footage.plain(tmp_path / "plain.mkv")
     for delay in ("-0.32", "0.32"):

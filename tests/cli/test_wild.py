@@ -11,7 +11,7 @@ import footage
 import numpy as np
 import numpy.typing as npt
 import pytest
-from conftest import Gansr, one_line
+from gansr_process import Gansr, one_line
 from wild import KINDS, Kind
 
 FAST = ["--preset", "ultrafast", "--encoder", "x265", "--crf", "8"]
@@ -35,7 +35,9 @@ def upscaled(gansr: Gansr, source: Path, output: Path, model: Path, *words: str)
 def shown(path: Path) -> Shown:
     """When each frame is shown, in seconds, and its luma as stored, 0 to 1."""
     with av.open(str(path)) as container:
-        return [(Fraction(f.pts * f.time_base) if f.pts is not None else Fraction(-1), luma(f)) for f in decoded(container)]
+        return [
+            (Fraction(f.pts * f.time_base) if f.pts is not None else Fraction(-1), luma(f)) for f in decoded(container)
+        ]
 
 
 def decoded(container: av.container.InputContainer) -> list[av.VideoFrame]:
