@@ -1,4 +1,4 @@
-"""Sources as people have them, each kind drawn by ffmpeg: what it is, what the command must be told, what comes of it."""
+"""Sources as people have them, each kind drawn by ffmpeg: what the command must be told, and what comes of it."""
 
 from __future__ import annotations
 
@@ -197,12 +197,14 @@ def byte_name(path: Path) -> None:
 
 RIGHT = ("--matrix", "170m", "--primaries", "170m", "--transfer", "170m", "--range", "limited", "--sar", "10:11")
 INTERLACED = "is interlaced"
+GUESSED = {"matrix": 6, "range": 1}  # the matrix by the size, where nothing is said
+LEFT = {"siting": 1}  # where it is not said
 PLAIN = {"matrix": 1, "primaries": 1, "transfer": 1, "range": 1}
 
 KINDS: dict[str, Kind] = {
     "mkv with cover": Kind("in.mkv", with_cover),
     "mp4 rotated": Kind("in.mp4", rotated, (48, 96), turned=1),
-    "variable rate": Kind("in.mp4", footage.variable),
+    "variable rate": Kind("in.mp4", footage.variable, expected=GUESSED),
     "hdr10": Kind("in.mkv", footage.hdr, (128, 72)),
     "hlg": Kind("in.mp4", hlg),
     "interlaced top first": Kind(
@@ -210,35 +212,37 @@ KINDS: dict[str, Kind] = {
     ),
     "interlaced bottom first": Kind(
         "in.avi", camcorder, (720, 480), ("--field", "bob"), INTERLACED, "bwdif.Bwdif", 8,
-        {"format": "yuv422p", "siting": 0}, alike=False,
+        {**GUESSED, "format": "yuv422p"}, alike=False,
     ),
     "telecined": Kind(
-        "in.mkv", telecined, words=("--field", "ivtc"), refused=INTERLACED, said="vivtc.VDecimate", frames=24, alike=False
+        "in.mkv", telecined, words=("--field", "ivtc"), refused=INTERLACED, said="vivtc.VDecimate", frames=24,
+        alike=False,
     ),
     "dvd": Kind("in.vob", disc, (90, 72)),
     "untagged": Kind("in.mp4", untagged, (1280, 720), said="does not say its matrix", expected={"matrix": 1}),
     "wrongly tagged": Kind(
         "in.mp4", mistagged, words=RIGHT,
-        expected={"matrix": 6, "primaries": 6, "transfer": 6, "range": 1, "sar": Fraction(10, 11)},
+        expected={"matrix": 6, "primaries": 6, "transfer": 6, "range": 1, "sar": Fraction(10, 11), "format": "yuv420p"},
     ),
     "full range mjpeg": Kind("in.avi", still_camera, expected={"format": "yuvj420p"}),
     "prores 422": Kind("in.mov", prores, said="is not carried", lost=("data",)),
     "prores 4444 with alpha": Kind(
         "in.mov", prores_alpha, said="alpha plane (transparency) is not carried", expected={"format": "yuv444p10le"}
     ),
-    "odd size": Kind("in.mkv", odd, (96, 64), said="97x65 is cut to 96x64"),
-    "truncated mp4": Kind("in.mp4", truncated, words=("--accept-damage",), refused="damaged", said="it ends after"),
+    "odd size": Kind("in.mkv", odd, said="97x65 is cut to 96x64", expected=LEFT),
+    "truncated mp4": Kind("in.mp4", truncated, words=("--accept-damage",), refused="damaged", said="cannot be decoded"),
     "bare stream": Kind("in.264", bare, words=("--fps", "25"), refused="as in --fps", frames=20),
     "numbered images": Kind(
-        "im%03d.png", images, words=("--fps", "24"), refused="give --fps", frames=5, expected={"format": "yuv444p", "matrix": 1}
+        "im%03d.png", images, words=("--fps", "24"), refused="give --fps", frames=5,
+        expected={**GUESSED, "format": "yuv444p"},
     ),
     "script": Kind("in.vpy", script, frames=5, expected={**PLAIN, "format": "yuv420p"}),
     "a name that is not utf-8": Kind(os.fsdecode(b"n\xff.mp4"), byte_name),
-    "many tracks": Kind("in.mkv", footage.many_tracks),
-    "gif": Kind("in.gif", animation, expected={"format": "yuv444p", "matrix": 1}),
-    "gray": Kind("in.mkv", gray, expected={"format": "yuv420p10le"}),
+    "many tracks": Kind("in.mkv", footage.many_tracks, expected=GUESSED),
+    "gif": Kind("in.gif", animation, expected={**GUESSED, "format": "yuv444p"}),
+    "gray": Kind("in.mkv", gray, expected={**GUESSED, **LEFT, "format": "yuv420p10le"}),
     "edit list": Kind("in.mp4", edited),
-    "webm": Kind("in.webm", web),
-    "avi without times": Kind("in.avi", old_avi),
+    "webm": Kind("in.webm", web, expected=LEFT),
+    "avi without times": Kind("in.avi", old_avi, expected=GUESSED),
     "12 bit": Kind("in.mkv", deep, expected={"format": "yuv444p10le"}),
 }  # fmt: skip

@@ -123,7 +123,10 @@ def build(job: UpscaleJob, source: Source) -> Graph:
 
 def enlarged_plainly(clip: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:
     """`clip` at the size, and in the format, of `result`, by zimg alone."""
-    matrix = {"matrix": vs.MATRIX_BT709} if clip.format.color_family == vs.RGB else {}
+    matrix = {}
+    if clip.format.color_family == vs.RGB:
+        with result.get_frame(0) as first:
+            matrix = {"matrix": int(first.props["_Matrix"])}
     return clip.resize.Spline36(width=result.width, height=result.height, format=result.format.id, **matrix)
 
 

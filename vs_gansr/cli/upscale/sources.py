@@ -19,6 +19,7 @@ from typing import Any
 import vapoursynth as vs
 
 from ...errors import one_line
+from ...model.user_folders import cache_folder
 from ..common import CommandError
 from . import media
 from .colour_names import NUMBERED
@@ -114,7 +115,9 @@ def open_file(job: UpscaleJob, track: int) -> tuple[str, tuple[tuple[str, Any], 
     if job.accept_damage:  # with one thread the decoder gives what comes before the damage even of a file cut short
         arguments.append(("threads", 1))
     try:
-        opened = dict(core.bs.VideoSource(**dict(arguments), exporttimestamps=1))
+        # By itself BestSource keeps its index of a long film in a folder in the middle of the user's home.
+        own = {"exporttimestamps": 1, "cachepath": str(cache_folder() / "index")}
+        opened = dict(core.bs.VideoSource(**dict(arguments), **own))
     except vs.Error as error:
         hint = "" if job.accept_damage else "; if it is damaged, go on with --accept-damage"
         raise CommandError(f"{one_line(error)}{hint}") from error
