@@ -135,7 +135,7 @@ def attempt(provider: str, device_id: int, precision: str) -> str | None:
     try:
         with passage(provider):
             chosen = options(provider, device_id, precision)
-            network = trial_network(precision == "fp16")
+            network = trial_network() if precision == "fp16" else trial_network(half=False)
             session = create(network, ort.SessionOptions(), provider, device_id, chosen)
             if provider not in session.get_providers():
                 return "ONNX Runtime could not load it and would fall back to the CPU"
