@@ -29,7 +29,7 @@ __all__ = [
     "way_back",
 ]
 
-MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT470BG, MATRIX_ST170M = 0, 1, 2, 5, 6
+MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT470BG, MATRIX_ST170M = 1, 2, 5, 6
 
 MATRIX_BT2020_NCL = 9
 MATRIX_NAMES = {MATRIX_BT709: "709", MATRIX_BT470BG: "470bg", MATRIX_ST170M: "170m", MATRIX_BT2020_NCL: "2020ncl"}
@@ -39,7 +39,7 @@ MATRIX_OF_PRIMARIES = {1: MATRIX_BT709, 5: MATRIX_BT470BG, 6: MATRIX_ST170M, 9: 
 
 BT709_LUMA = (0.2126, 0.7152, 0.0722)  # what red, green and blue weigh in luma
 
-# The kernel chroma is resampled with, in both directions: b = 0, c = 0.5, Catmull-Rom.
+# The kernel chroma is resampled with, in both directions: Keys' cubic of a = -1/2, which zimg calls b = 0, c = 0.5.
 CATMULL_ROM: dict[str, float] = {"filter_param_a": 0.0, "filter_param_b": 0.5}
 
 MAX_SUBSAMPLING_LOG2 = 2  # zimg takes up to 4x
