@@ -53,26 +53,26 @@ class Family:
 
 @dataclass(frozen=True)
 class Format:
-    """What of a video format decides about colour; `name` is for messages."""
+    """What of a video format decides about colour."""
 
-    id: int
-    name: str
-    family: int
-    is_float: bool
-    bits: int
-    subsampling_w: int = 0
-    subsampling_h: int = 0
+    id: int  # VapourSynth's
+    name: str  # VapourSynth's, for messages
+    family: int  # one of Family's
+    is_float: bool  # samples are floats, else unsigned integers
+    bits: int  # of a sample
+    subsampling_w: int = 0  # chroma has 2^-w of luma's columns
+    subsampling_h: int = 0  # chroma has 2^-h of luma's rows
 
 
 @dataclass(frozen=True)
 class ColourKey:
     """How RGB is turned back into the clip's own colours: arguments of the way back, by frame."""
 
-    format: int
-    matrix: int | None
-    full_range: int
-    chroma_location: int | None
-    dither: bool
+    format: int  # id of the format that comes out
+    matrix: int | None  # H.273's number; None for RGB
+    full_range: int  # 1 full, 0 limited
+    chroma_location: int | None  # VapourSynth's number; None where none is said or chroma has luma's size
+    dither: bool  # by error diffusion, where the depth is reduced
 
 
 def check_format(fmt: Format) -> None:

@@ -104,6 +104,7 @@ class Join:
 
     def __init__(self, core: vs.Core) -> None:
         self.core = core
+        """Makes the frames."""
 
     def __call__(self, n: int, f: Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         chroma, luma = f
