@@ -12,7 +12,7 @@ from footage import facts
 from gansr_process import Gansr
 
 CLIPS = ["eval/clips/bbb_meadow.mp4", "eval/clips/blocks.mp4", "train/video/coffee.mp4", "eval/clips/juggle.mp4"]
-SECONDS, RATE = 60, 25
+SECONDS, RATE, SIZE = 60, 25, "128:72"
 CHAPTERS = ";FFMETADATA1\ntitle=A film\n" + "".join(
     f"[CHAPTER]\nTIMEBASE=1/1000\nSTART={n * 20000 + 17}\nEND={n * 20000 + 20017}\ntitle=Part {n}\n" for n in range(3)
 )
@@ -23,26 +23,34 @@ LIGHT = (
 )
 
 
-def minute(clips: Path, path: Path, kind: str) -> Path:
-    """Shots of `clips` again and again, small, with the sound of the first, which starts late, and chapters."""
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Path:
+    """Shots of CLIPS again and again, small and lossless, with the sound of the first, which starts late; chapters."""
+    folder = tmp_path_factory.mktemp("shots")
     words: list[str | Path] = []
     for clip in CLIPS:
-        words += ["-i", clips / clip]
-    (path.parent / "chapters.txt").write_text(CHAPTERS)
-    words += ["-stream_loop", "-1", "-itsoffset", "0.24", "-i", clips / CLIPS[0], "-i", path.parent / "chapters.txt"]
-    shape = f"scale=160:90:force_original_aspect_ratio=increase,crop=160:90,fps={RATE},setsar=1,format=yuv420p"
+        words += ["-i", shared / "data" / clip]
+    (folder / "chapters.txt").write_text(CHAPTERS)
+    words += ["-stream_loop", "-1", "-itsoffset", "0.24", "-i", shared / "data" / CLIPS[0]]
+    words += ["-i", folder / "chapters.txt"]
+    shape = f"scale={SIZE}:force_original_aspect_ratio=increase,crop={SIZE},fps={RATE},setsar=1,format=yuv420p"
     graph = ";".join(f"[{n}:v]{shape}[v{n}]" for n in range(len(CLIPS)))
     graph += ";" + "".join(f"[v{n}]" for n in range(len(CLIPS))) + f"concat=n={len(CLIPS)}"
-    graph += f",loop=-1:32767,trim=end_frame={SECONDS * RATE}"
-    if kind == "variable":
-        graph += ",select='not(mod(n,3))+gt(mod(n,200),90)'"
-    tags = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
-    graph += f",format=yuv420p10le,{footage.PQ}[v]" if kind == "10 bit" else f",{tags}[v]"
+    graph += f",loop=-1:32767,trim=end_frame={SECONDS * RATE}[v]"
+    sound, chapters = len(CLIPS), str(len(CLIPS) + 1)
+    maps = ["-map", "[v]", "-map", f"{sound}:a", "-map_metadata", chapters, "-map_chapters", chapters]
+    end = ["-c:a", "aac", "-ac", "2", "-t", str(SECONDS), *footage.H264, "-qp", "0"]
+    footage.ffmpeg(*words, "-filter_complex", graph, *maps, *end, folder / "shots.mkv")
+    return folder / "shots.mkv"
+
+
+def film_of(shots: Path, path: Path, kind: str) -> Path:
+    """The shots as a film of one kind, with B-frames and open GOPs."""
+    pick = ["select='not(mod(n,3))+gt(mod(n,200),90)'"] if kind == "variable" else []
+    bt709 = ["setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"]
+    tags = ["format=yuv420p10le", footage.PQ] if kind == "10 bit" else bt709
     encoder = [*X265, LIGHT] if kind == "10 bit" else X264
-    sound, chapters = len(CLIPS), len(CLIPS) + 1
-    maps = ["-map", "[v]", "-map", f"{sound}:a", "-map_metadata", str(chapters), "-map_chapters", str(chapters)]
-    end = ["-fps_mode", "vfr", "-c:a", "aac", "-ac", "2", "-t", str(SECONDS)]
-    footage.ffmpeg(*words, "-filter_complex", graph, *maps, *end, *encoder, path)
+    footage.ffmpeg("-i", shots, "-vf", ",".join([*pick, *tags]), "-fps_mode", "vfr", *encoder, "-c:a", "copy", path)
     if kind == "open start":  # in the middle of a GOP, whose first packets have no frames
         data = path.read_bytes()
         path.write_bytes(data[len(data) // 60 // 188 * 188 :])
@@ -54,10 +62,10 @@ def minute(clips: Path, path: Path, kind: str) -> Path:
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", ["constant", "variable", "10 bit", "open start"])
 def test_one_process_and_two_workers_on_ray_make_the_film(
-    gansr: Gansr, tmp_path: Path, shared: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    gansr: Gansr, tmp_path: Path, shots: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")
-    source = minute(shared / "data", tmp_path / ("in.ts" if kind == "open start" else "in.mkv"), kind)
+    source = film_of(shots, tmp_path / ("in.ts" if kind == "open start" else "in.mkv"), kind)
     words = ["--model", "fast-2x", "--preset", "ultrafast", "--chunk", f"{SECONDS / 8}", "--accept-damage"]
     for name, more in (("one", []), ("two", ["--cluster", "local", "--workers", "2"])):
         done = gansr("upscale", source, tmp_path / f"{name}.mkv", *words, *more, "--progress", "json", timeout=1400)
