@@ -110,7 +110,8 @@ class OnnxRuntimeEngine:
         return memory.need(self.spec, self.key)
 
     def close(self) -> None:
-        self._pool.clear()
+        with passage(self.key)():
+            self._pool.clear()
 
 
 def prepared(model: Model, key: EngineKey) -> tuple[Prepared, ort.InferenceSession]:

@@ -84,13 +84,18 @@ def tried(provider: str, device_id: int) -> str | None:
         return openvino_runtime.trouble(device_id, trial_network())
     if provider == CUDA and (found := cuda_libraries.trouble(device_id)):
         return found
+    with gate.shared():
+        return attempt(provider, device_id)
+
+
+def attempt(provider: str, device_id: int) -> str | None:
+    """The same, by making and running a session, which is gone when this returns: the gate is for that, too."""
     try:
-        with gate.shared():
-            half = options(provider, device_id, "fp16")
-            session = create(trial_network(), ort.SessionOptions(), provider, device_id, half)
-            if provider not in session.get_providers():
-                return "ONNX Runtime could not load it and would fall back to the CPU"
-            session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
+        half = options(provider, device_id, "fp16")
+        session = create(trial_network(), ort.SessionOptions(), provider, device_id, half)
+        if provider not in session.get_providers():
+            return "ONNX Runtime could not load it and would fall back to the CPU"
+        session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
     except Exception as error:  # the binding raises types of its own
         return f"{one_line(error)}{NEEDS_CUDA if provider == CUDA else ''}"
     return None
