@@ -11,9 +11,9 @@ from pathlib import Path
 import footage
 import psutil
 import pytest
+from encodes import frame_hashes
 from footage import facts
 from gansr_process import Gansr, Running
-from test_upscale import frame_hashes
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chain import Event, Events
