@@ -82,3 +82,14 @@ def test_migration_tables_scripts_give_the_same(tmp_path: Path) -> None:
         assert clips.largest_difference(theirs, ours, n) <= 1e-4
     for arguments in ({}, {"tilesize": 40, "overlap": 4}, {"num_streams": 2}):
         assert clips.largest_difference(vs.core.ort.Model([rgb], path), rgb.gansr.Upscale(path, **arguments)) <= 1e-4
+
+
+@needs_ort
+def test_the_readme_s_script_for_vs_mlrt_gives_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT / "models")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```python\n(luma = .*?)```", text, re.DOTALL)
+    clip = clips.noise(vs.YUV420P8, 48, 32, 1, props={"_Matrix": 1, "_Range": 0, "_ChromaLocation": 0})
+    names = {"vs": vs, "core": vs.core.core, "clip": clip}
+    exec(block, names)
+    assert clips.largest_difference(names["out"], clip.gansr.Upscale("general-2x", precision="fp32")) <= 1
