@@ -85,11 +85,13 @@ def test_migration_tables_scripts_give_the_same(tmp_path: Path) -> None:
 
 
 @needs_ort
-def test_the_readme_s_script_for_vs_mlrt_gives_the_same_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT / "models")
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"```python\n(luma = .*?)```", text, re.DOTALL)
-    clip = clips.noise(vs.YUV420P8, 48, 32, 1, props={"_Matrix": 1, "_Range": 0, "_ChromaLocation": 0})
-    names = {"vs": vs, "core": vs.core.core, "clip": clip}
-    exec(block, names)
-    assert clips.largest_difference(names["out"], clip.gansr.Upscale("general-2x", precision="fp32")) <= 1
+@pytest.mark.parametrize("file", ["fast-2x.onnx", "general-2x.int8.onnx"])
+def test_shipped_networks_run_there_as_the_readme_says(file: str, still: vs.VideoNode) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```python\n(luma = .*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    clip = still.resize.Bicubic(format=vs.YUV420P8, matrix=1)
+    names = {"vs": vs, "core": vs.core, "clip": clip}
+    exec(script.replace("general-2x.onnx", str(ROOT / "models" / file)), names)
+    model, precision = file.split(".")[0], "int8" if "int8" in file else "fp32"
+    ours = clip.gansr.Upscale(model, provider="CPU", precision=precision)
+    assert clips.largest_difference(names["clip"], ours) <= 1

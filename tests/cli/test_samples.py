@@ -9,13 +9,15 @@ import av
 import footage
 import numpy as np
 import pytest
-from conftest import Gansr, one_line
+import vapoursynth as vs
 from footage import facts
+from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.option_types import moment
 from vs_gansr.cli.upscale.samples import chosen
+from vs_gansr.cli.upscale.script import enlarged_plainly
 
 FAST = ["--preset", "ultrafast", "--encoder", "x264"]
 MS = Fraction(1, 1000)
@@ -54,6 +56,7 @@ def test_times_as_people_write_them(text: str, seconds: float) -> None:
         moment("ten")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_a_part_has_its_own_sound_and_chapters(gansr: Gansr, tmp_path: Path, point_model: Path, suffix: str) -> None:
     source = footage.many_tracks(tmp_path / "in.mkv")
@@ -73,6 +76,7 @@ def test_a_part_has_its_own_sound_and_chapters(gansr: Gansr, tmp_path: Path, poi
     assert "clip = core.std.Trim(clip, first=10, last=19)" in script
 
 
+@pytest.mark.slow
 def test_stills_and_a_wipe(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=20)
     done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "--stills", "2", "--frames", "8")
@@ -101,3 +105,19 @@ def test_impossible_parts_are_one_line(gansr: Gansr, tmp_path: Path, point_model
     done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "--start", "9")
     assert done.returncode == 1 and "no frame lies in the part asked for" in one_line(done.stderr)
     assert gansr("upscale", source, tmp_path / "out.mkv", "--start", "soon").returncode == 2
+    both = gansr("upscale", source, tmp_path / "out.mkv", "--test", "1s", "--start", "1")
+    assert both.returncode == 1 and "leave it out beside --start" in one_line(both.stderr)
+
+
+@pytest.mark.parametrize("matrix", [1, 6])
+def test_both_sides_of_a_comparison_have_one_matrix(matrix: int) -> None:
+    """Of RGB sources, whose result has the matrix that goes with its size."""
+    source = vs.core.std.BlankClip(format=vs.RGB24, width=32, height=32, length=1, color=[200, 40, 90])
+    result = source.resize.Bicubic(64, 64, format=vs.YUV444P8, matrix=matrix)
+    plain = enlarged_plainly(source, result)
+    assert plain.get_frame(0).props["_Matrix"] == matrix
+    for plane in range(3):
+        assert (
+            np.abs(np.asarray(plain.get_frame(0)[plane]).astype(int) - np.asarray(result.get_frame(0)[plane])).max()
+            <= 1
+        )
