@@ -36,6 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("vs_gansr-*.whl"))
 
 
+@pytest.mark.slow
 def test_wheel_holds_shim_models_and_package(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     libraries = [n for n in names if n.startswith("vapoursynth/plugins/gansr/") and not n.endswith("manifest.vs")]

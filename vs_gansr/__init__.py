@@ -26,8 +26,8 @@ The map of the house, each room importing only those below it; docs/architecture
         analysis    how far a network looks                rewrite     float16, int8, samples at the ends, CPU layout
         user_folders  where users keep models
     colour          numbers only
-        tags        what frame tags mean                   conversion  ranges, matrices, chroma filters
-    common          caching and files, for every room
+        tags        what frame tags mean, and which conversions follow
+    common          for every room: caching, files, decibels
     errors          the error tree
 """
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnxruntime as ort
 
 from ..common.caching import LruCache
+from ..common.decibels import psnr
 from ..model.spec import Model
 from . import engines, openvino_library, pictures, rules
 from .base import CPU, OPENVINO, EngineKey, cpu_threads
@@ -49,7 +48,7 @@ def distance(picture: np.ndarray, reference: np.ndarray) -> float:
     if picture.shape != reference.shape:
         return 0.0
     error = float(np.mean((picture.astype(np.float64) - reference) ** 2))
-    return min(IDENTICAL, -10 * math.log10(error)) if error else IDENTICAL
+    return psnr(error, most=IDENTICAL)
 
 
 def picture_of(model: Model, provider: str, precision: str) -> np.ndarray:

@@ -37,7 +37,9 @@ class OpenVinoStream:
         self.peak = network.peak
         """The value that stands for white in both buffers."""
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
+        """What the network reads where a frame's own plane cannot be bound."""
         self.output: Tensor = np.zeros((1, spec.channels, key.height * scale, key.width * scale), network.gives)
+        """What it writes to where a frame's own plane cannot be bound."""
         self._request = request = compiled.request()
         self._own = {"input": request.tensor("input", self.input), "output": request.tensor("output", self.output)}
         for side, tensor in self._own.items():
@@ -79,7 +81,9 @@ class OpenVinoEngine:
 
     def __init__(self, model: Model, key: EngineKey) -> None:
         self.spec = model.spec
+        """The network's."""
         self.key = key
+        """What it was made for."""
         network = with_ends(sessions.fix(onnx.load_model_from_string(model.data), model.spec, key), model.spec, key)
         data = network.proto.SerializeToString()
         compiled = compile_for(data, model.spec, key)

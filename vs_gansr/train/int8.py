@@ -17,8 +17,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ..common import files
+from ..common.decibels import psnr
 from ..model.rewrite.int8 import quantise
-from . import metrics, pool, recipe
+from . import pool, recipe
 from .neighbours import seen_luma
 
 Picture = NDArray[np.float32]
@@ -44,7 +45,7 @@ def apart(first: bytes, second: bytes, pictures: Sequence[Picture]) -> list[floa
     found = []
     for picture in pictures:
         x, y = (np.clip(np.asarray(s.run(None, {"input": picture})[0]), 0, 1) for s in (a, b))
-        found.append(metrics.psnr(float(np.mean((x - y) ** 2)), 1.0))
+        found.append(psnr(float(np.mean((x - y) ** 2))))
     return found
 
 

@@ -80,7 +80,7 @@ class Pictures:
     def __init__(self, name: str, pictures: Iterable[npt.NDArray[np.float32]]) -> None:
         self._name = name
         self._rest: Iterator[npt.NDArray[np.float32]] = iter(pictures)
-        self.first = next(self._rest, None)
+        self.first = next(self._rest, None)  # (1, channels, height, width); None if there are no pictures
         self._begun = False
 
     def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
