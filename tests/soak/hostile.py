@@ -7,6 +7,7 @@ their structure, the others in their bytes.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import re
 import resource
@@ -164,6 +165,7 @@ def attempt(case: Case) -> tuple[str, str]:
         if not child:
             code = 1
             try:
+                faulthandler.disable()  # the signal says enough; pytest's handler would write on its terminal
                 os.dup2(printed.fileno(), 1)
                 os.dup2(words.fileno(), 2)
                 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

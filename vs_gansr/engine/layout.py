@@ -82,6 +82,7 @@ class TilePlanner:
     def shrink(self, picture: Size, layout: Layout, error: ShortageError) -> str | None:
         """Makes tiles smaller than those of `layout`; the words for it, None if another frame has done it already.
 
+        `picture` is the (width, height) that memory ran out for, with `error`.
         Raises ShortageError where they cannot be.
         """
         with self._lock:
@@ -179,12 +180,12 @@ class TilePlanner:
         return min(free + idle, total)
 
     def need(self, width: int, height: int) -> int:
-        """Bytes that an engine of this size takes."""
+        """Bytes that an engine for pictures of `width` x `height` pixels takes."""
         return memory.need(self.spec, replace(self.key, width=width, height=height))
 
 
 def faded(pieces: list[Tile], scale: int) -> tuple[tuple[Ramp, Ramp], ...]:
-    """Weights (columns, rows) for each tile of a plan, at the output's size."""
+    """Weights (columns, rows) for each of the tiles `pieces`, at the output's size, `scale` times theirs."""
     columns, rows = ({t.x: None for t in pieces}, {t.y: None for t in pieces})
     across = dict(zip(columns, tiles.ramps(list(columns), scale), strict=True))
     down = dict(zip(rows, tiles.ramps(list(rows), scale), strict=True))

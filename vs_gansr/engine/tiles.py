@@ -86,7 +86,11 @@ def fit(
 
 
 def sides(length: int, overlap: int, multiple: int, least: int) -> list[tuple[int, int]]:
-    """(number of tiles, side) for every useful number of tiles along one axis, longest side first."""
+    """(number of tiles, side) for every useful number of tiles along one axis, longest side first.
+
+    All in pixels: `length` of the axis, `overlap` on each side of a tile; sides are multiples of `multiple` and at
+    least `least`, but for a single tile's.
+    """
     found = [(1, length)]
     least = max(least, round_up(2 * overlap + multiple, multiple))
     for number in count(2):

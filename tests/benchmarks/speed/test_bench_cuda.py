@@ -91,6 +91,7 @@ def check_figures(found: dict[str, Any], least_half: float = 50) -> None:
     assert len(found["measured"]) >= 20 and all(entry["seconds"] >= 0 for entry in found["measured"])
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 def test_the_command_from_end_to_end(clip: Path, luma: Path, tmp_path: Path) -> None:
     """Every measurement in its process; the page claims nothing where the CPU stands in."""

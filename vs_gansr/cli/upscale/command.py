@@ -106,6 +106,8 @@ def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> N
     check_source(job)
     container(job.output, job.encoder)
     encoder_options.check(job)
+    if job.test and (job.start or job.end is not None or job.frames):
+        raise CommandError("--test takes its part from the middle; leave it out beside --start, --end and --frames")
     if folder_must_exist and not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():
