@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import footage
 import psutil
 import pytest
+import ray_cluster
 from encodes import frame_hashes
 from footage import facts
 from gansr_process import Gansr, Running
@@ -30,10 +30,7 @@ WORDS = ["--chunk", "0.6", "--preset", "ultrafast"]
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """A cluster of two processors, for the tests of this file."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 0, "include_dashboard": False})
+    made = ray_cluster.start()
     yield made.address
     ray.shutdown()
     made.shutdown()

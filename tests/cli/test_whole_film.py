@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import footage
 import pytest
+import ray_cluster
 from encodes import KEPT, frame_hashes, same_times
 from footage import facts
 from gansr_process import Gansr
@@ -57,17 +59,23 @@ def film_of(shots: Path, path: Path, kind: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    made = ray_cluster.start()
+    yield made.address
+    made.shutdown()
+
+
 @pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", ["constant", "variable", "10 bit", "open start"])
 def test_one_process_and_two_workers_on_ray_make_the_film(
-    gansr: Gansr, tmp_path: Path, shots: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    gansr: Gansr, tmp_path: Path, shots: Path, kind: str, cluster: str
 ) -> None:
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")
     source = film_of(shots, tmp_path / ("in.ts" if kind == "open start" else "in.mkv"), kind)
     words = ["--model", "fast-2x", "--preset", "ultrafast", "--chunk", f"{SECONDS / 8}", "--accept-damage"]
-    for name, more in (("one", []), ("two", ["--cluster", "local", "--workers", "2"])):
+    for name, more in (("one", []), ("two", ["--cluster", cluster, "--workers", "2"])):
         done = gansr("upscale", source, tmp_path / f"{name}.mkv", *words, *more, "--progress", "json", timeout=1400)
         assert done.returncode == 0, done.stderr
         assert len(json.loads(done.stdout.splitlines()[-1])["chunk_seconds"]) in (7, 8, 9)

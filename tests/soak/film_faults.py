@@ -27,6 +27,7 @@ from typing import Any
 import footage
 import networks
 import psutil
+import ray_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 200
@@ -256,18 +257,9 @@ def head(stage: Stage) -> None:
 
 
 def cluster() -> Any:
-    """The Ray cluster that is running, or a new one; a busy machine may take several tries."""
-    from ray.cluster_utils import Cluster
-
-    arguments = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False}
-    for left in (2, 1, 0):
-        if running:
-            break
-        try:
-            running.append(Cluster(initialize_head=True, head_node_args=arguments))
-        except Exception:  # Ray raises no narrower one
-            if not left:
-                raise
+    """The Ray cluster that is running, or a new one."""
+    if not running:
+        running.append(ray_cluster.start())
     return running[0]
 
 
@@ -287,9 +279,8 @@ def main(words: Sequence[str]) -> bool:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(words)
-    # Ray's own patience with a lost head is 60 s, with a new node 30.
-    os.environ |= {"RAY_gcs_rpc_server_reconnect_timeout_s": "5", "RAY_raylet_start_wait_time_s": "120"}
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Ray's own patience with a lost head is 60 s.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_gcs_rpc_server_reconnect_timeout_s": "5"}
     os.environ["PYTHONPATH"] = str(ROOT)
     broken = 0
     with tempfile.TemporaryDirectory(prefix="film-") as folder:

@@ -162,7 +162,8 @@ def connect(address: str) -> None:
             socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
-        raise CommandError(f"no Ray cluster answers at {address}: {one_line(error)}; see: ray status") from error
+        failed = "Ray does not start here" if address == "local" else f"no Ray cluster answers at {address}"
+        raise CommandError(f"{failed}: {one_line(error)}; see: ray status") from error
 
 
 def resources(workers: int, provider: str | None) -> tuple[int, dict[str, float]]:
