@@ -138,7 +138,7 @@ def simulate(args: argparse.Namespace, _: Path) -> None:
     joining = known.joining * TWO_HOURS / known.film
     print(f"opening {known.opening:.1f} s, joining {joining:.0f} s; of the wall time, in chunks of:")
     for length in (5, 20, 60, 300):
-        count, share = round(TWO_HOURS / length), length / args.chunk
+        count, share = round(TWO_HOURS / length), args.slower * length / args.chunk
         times = [known.chunks[n % len(known.chunks)] * share for n in range(count)]
         alone, _tail = wall(times, 1, known.opening, joining)
         print(f"\n{count} chunks of {length} s, {min(times):.0f} to {max(times):.0f} s each\n")
@@ -161,6 +161,7 @@ def main() -> int:
     parser.add_argument("--preset", default="medium")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--chunk", type=float, default=20, help="seconds of a chunk")
+    parser.add_argument("--slower", type=float, default=1, help="simulated chunks take so many times as long")
     parser.add_argument("--times", type=Path, default=Path("chunks.json"), help="what is recorded, and simulated from")
     args = parser.parse_args()
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
