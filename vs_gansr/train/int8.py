@@ -57,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help="of a model in models/")
     parser.add_argument("--recipe", type=Path, help="default: scripts/recipes/NAME.toml")
     parser.add_argument("--pictures", type=int, default=128, help="frames to calibrate on (%(default)s)")
-    parser.add_argument("--keep", nargs="*", default=[], metavar="NODE", help="convolutions that stay float32, as conv0")
+    parser.add_argument(
+        "--keep", nargs="*", default=[], metavar="NODE", help="convolutions that stay float32, as conv0"
+    )
     args = parser.parse_args(argv)
     settings = recipe.load(args.recipe or Path(f"scripts/recipes/{args.name}.toml"))
     source = Path("models") / f"{args.name}.onnx"
