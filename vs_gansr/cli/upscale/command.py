@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +21,7 @@ from .ledger import clear_finished
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "make a video file larger and cleaner; sound, subtitles, chapters and tags come along"
+ADDRESS = re.compile(r"(^|/)(https?|ftps?|rtmps?|rtsp|srt|udp):/", re.IGNORECASE)
 COMPARED = 10.0  # seconds of a wipe, unless told otherwise
 
 
@@ -31,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
         args = kept(args, grammar())
     if not args.output_dir:
         if len(args.paths) != 2:
-            raise CommandError(f"{len(args.paths)} paths are given; name a source and an output, or give --output-dir")
+            given = "one path is" if len(args.paths) == 1 else f"{len(args.paths)} paths are"
+            raise CommandError(f"{given} given; name a source and an output, or give --output-dir")
         film = shelf.QueuedFilm(Path(args.paths[0]), Path(args.paths[1]), Path(args.report) if args.report else None)
         if args.script_only:
             from .printed import printed
@@ -135,6 +138,12 @@ def check_source(job: UpscaleJob) -> None:
     source = Path(job.source)
     if NUMBERED.search(source.name) and not source.exists():
         pass  # images; whether they are there is seen when they are opened
+    elif source.is_dir():
+        raise CommandError(
+            f"{source} is a folder; for numbered images write {source.name}/%05d.png, for films give --output-dir"
+        )
+    elif not source.is_file() and ADDRESS.search(job.source):
+        raise CommandError(f"{source.name} lies on a network, to which gansr opens no connection; download it first")
     elif not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
     if job.tracks and not Path(job.tracks).is_file():
