@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ProviderError, RenderError, ShortageError
-from . import cuda_libraries
+from ..errors import DeviceLostError, ProviderError, RenderError, ShortageError
+from . import cuda_libraries, memory
 from .cuda_gate import gate
 
 __all__ = ["Bytes", "Cuda", "Device", "Host", "device", "lost"]
@@ -131,7 +131,7 @@ EVENT_BLOCKING, EVENT_NO_TIMING = 1, 2
 class Cuda:
     """A GPU, through the CUDA driver.
 
-    Raises ProviderError where it cannot be opened, later ShortageError or RenderError.
+    Raises ProviderError where it cannot be opened, later ShortageError, DeviceLostError or RenderError.
     """
 
     name = "cuda"
@@ -166,8 +166,13 @@ class Cuda:
             text = ctypes.c_char_p()
             self._driver.cuGetErrorString(status, ctypes.byref(text))
             reason = text.value.decode(errors="replace") if text.value else "unknown error"
-            kind = ShortageError if status == OUT_OF_MEMORY else RenderError
-            raise kind(f"CUDA driver: {name} says {status}, {reason}")
+            words = f"CUDA driver: {name} says {status}, {reason}"
+            if status == OUT_OF_MEMORY:
+                raise ShortageError(words)
+            if memory.is_loss(error := RenderError(words)):
+                self.lost = words
+                raise DeviceLostError(words)
+            raise error
 
     def _made(self, name: str, *arguments: Any) -> int:
         """Calls a function whose first argument is where to put the handle or address it makes."""
@@ -216,9 +221,9 @@ class Cuda:
             return np.zeros(size, np.uint8)
         address = self._made("cuMemHostAlloc", size, HOST_PORTABLE)
         self._pinned.add(address)
-        memory: Bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
-        memory[:] = 0
-        return memory
+        buffer: Bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+        buffer[:] = 0
+        return buffer
 
     def free_host(self, memory: Bytes) -> None:
         """Gives pinned memory back; no view of it may be used any more."""

@@ -15,6 +15,7 @@ __all__ = ["KEEP_BYTES", "KEEP_SECONDS", "acquire", "engines", "make"]
 
 KEEP_SECONDS = 30.0
 KEEP_BYTES = memory.COMFORTABLE  # what an engine takes at most unless told otherwise: it must be found again
+PATIENCE = 5.0  # seconds for pictures on their way; another clip may hold an engine for longer
 
 engines: SessionCache[EngineKey, Engine] = SessionCache(KEEP_SECONDS, KEEP_BYTES)
 
@@ -34,14 +35,18 @@ def make(model: Model, key: EngineKey) -> Engine:
 
 
 def acquire(model: Model, key: EngineKey) -> Lease[Engine]:
-    """The engine for `key`, from the cache or new; those that nobody holds make room for it. Raises as `make` does."""
+    """The engine for `key`, from the cache or new. Raises as `make` does.
+
+    Where there is no memory for it those that nobody holds make room, and those that were dropped when the pictures
+    that are still on their way there are done.
+    """
 
     def make_room() -> Engine:
-        try:
-            return make(model, key)
-        except ShortageError:
-            if not engines.clear():
-                raise
-        return make(model, key)
+        while True:
+            try:
+                return make(model, key)
+            except ShortageError:
+                if not engines.clear() and not engines.wait_for_forgotten(PATIENCE):
+                    raise
 
     return engines.acquire(key, make_room)
