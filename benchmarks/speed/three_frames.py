@@ -48,7 +48,7 @@ def played(clip: vs.VideoNode) -> int:
 def align(clip: vs.VideoNode, repeats: int = 5) -> float:
     """Milliseconds of processor time a frame, both neighbours, the least of `repeats` passes."""
     threads, vs.core.num_threads = vs.core.num_threads, 1
-    passes = []
+    passes: list[float] = []
     for _ in range(repeats):
         aligned = clip.gansr.Align()
         aligned.std.SetVideoCache(mode=0)
@@ -70,7 +70,7 @@ def with_three(name: str, target: Path) -> Path:
 
 def fps(clip: vs.VideoNode, model: str, provider: str) -> float:
     """Frames a second of a second pass."""
-    large = vs_gansr.upscale(clip, model=model, provider=provider, precision="fp32", reuse=0)
+    large = vs_gansr.upscale(clip, model=model, provider=provider, precision="fp32", reuse=False)
     large.std.SetVideoCache(mode=0)
     large.get_frame(0).close()
     begin = time.perf_counter()
