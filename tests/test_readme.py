@@ -65,9 +65,11 @@ def video(path: Path) -> vs.VideoNode:
 def test_x265(folder: Path) -> None:
     if not shutil.which("x265"):
         pytest.skip("x265 is not installed")
-    done = shell(block("sh", "x265 --y4m"), folder)
+    assert "`--sar 16:11`" in TEXT
+    done = shell(block("sh", "x265 --y4m").replace(" - -o", " --sar 16:11 - -o"), folder)
     assert done.returncode == 0, done.stderr
     assert (video(folder / "out.hevc").width, video(folder / "out.hevc").height) == (128, 96)
+    assert "SAR 16:11" in subprocess.run([FFMPEG, "-i", folder / "out.hevc"], capture_output=True, text=True).stderr
 
 
 @pytest.mark.slow

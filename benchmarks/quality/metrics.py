@@ -27,6 +27,8 @@ NAMES = {
     "psnr_y": "PSNR-Y",
     "temporal": "temporal delta",
 }
+Luma = npt.NDArray[np.float32]
+"""Luma planes of a clip, (frames, height, width), 8-bit code values."""
 Values = dict[str, float | None]
 """What was measured by name; None where it is undefined."""
 
@@ -46,7 +48,7 @@ def xpsnr(reference: vs.VideoNode, output: vs.VideoNode) -> float:
     return _mean(min(_number(frame.props["XPSNR_Y"]), CAP) for frame in compared.frames(close=True))
 
 
-def luma(clip: vs.VideoNode) -> npt.NDArray[np.float32]:
+def luma(clip: vs.VideoNode) -> Luma:
     """All luma planes, (frames, height, width), 8-bit code values."""
     return np.stack([np.asarray(frame[0]).astype(np.float32) for frame in clip.frames(close=True)])
 

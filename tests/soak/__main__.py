@@ -1,6 +1,7 @@
 """Long runs: frames through vspipe, evaluations in a VSScript host, storm, reload and hostile (each a module here).
 
-The first two run in real hosts, their memory watched from outside.
+The first two run in real hosts, their memory watched from outside. `scripts/soak film` is apart: what goes wrong on
+the way of a film in chunks; see `scripts/soak film --help`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import vapoursynth as vs
 
-from soak import hostile, reload, storm
+from soak import film_faults, hostile, reload, storm
 from soak.watch import Bound, run
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -100,6 +101,8 @@ def watched(kind: str, arguments: argparse.Namespace, seconds: float | None) -> 
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["film"]:
+        sys.exit(0 if film_faults.main(sys.argv[2:]) else "soak: failed: film")
     others: dict[str, Callable[..., bool]] = {"storm": storm.main, "reload": reload.main, "hostile": hostile.main}
     arguments = parse()
     chosen = arguments.runs or RUNS

@@ -100,7 +100,7 @@ def disc(path: Path) -> None:
 def untagged(path: Path) -> None:
     """High definition by its size alone: nothing says the colours."""
     clear = ["-bsf:v", "h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2"]
-    ffmpeg(*picture("1280x720", frames=2), "-pix_fmt", "yuv420p", *H264, *clear, path)
+    ffmpeg(*picture("1280x720", frames=3), "-pix_fmt", "yuv420p", *H264, *clear, path)
 
 
 def mistagged(path: Path) -> None:

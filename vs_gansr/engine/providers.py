@@ -132,14 +132,19 @@ def half_trouble(provider: str, device_id: int) -> str | None:
 
 def attempt(provider: str, device_id: int, precision: str) -> str | None:
     """Why a tiny network does not run in this precision, `fp32` or `fp16`; None if it does."""
+    with passage(provider):
+        return run_and_gone(provider, device_id, precision)
+
+
+def run_and_gone(provider: str, device_id: int, precision: str) -> str | None:
+    """The same; the session, which the gate is for to its end, is gone when this returns."""
     try:
-        with passage(provider):
-            chosen = options(provider, device_id, precision)
-            network = trial_network() if precision == "fp16" else trial_network(half=False)
-            session = create(network, ort.SessionOptions(), provider, device_id, chosen)
-            if provider not in session.get_providers():
-                return "ONNX Runtime could not load it and would fall back to the CPU"
-            session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
+        chosen = options(provider, device_id, precision)
+        network = trial_network() if precision == "fp16" else trial_network(half=False)
+        session = create(network, ort.SessionOptions(), provider, device_id, chosen)
+        if provider not in session.get_providers():
+            return "ONNX Runtime could not load it and would fall back to the CPU"
+        session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
     except Exception as error:  # the binding raises types of its own
         said = webgpu.plain(error) if provider == WEBGPU else one_line(error)
         return f"{said}{NEEDS_CUDA if provider == CUDA else ''}"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,19 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from cuda_cases import in_background, in_time
 from onnx import helper, numpy_helper
 
 from benchmarks.paths import ROOT
-from benchmarks.speed import bench_cuda, faults, report, worker
+from benchmarks.speed import alone, bench_cuda, faults, report, worker
 from benchmarks.speed import job as speed_job
 from benchmarks.speed.contestants import STREAMS
 from benchmarks.speed.job import Measured, SpeedJob, measure
 from benchmarks.speed.torchnet import OnnxModule
+from vs_gansr.engine import cuda_engine
+from vs_gansr.engine.cuda_gate import gate
 from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.engine.cuda_stream import Transfers
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +154,32 @@ def test_on_a_gpu_that_the_processor_stands_in_for(
     assert all(verdict != "not measured" for mark, verdict in report.verdicts(found) if "vs-mlrt" not in mark and
                "every clip" not in mark)  # fmt: skip
     assert "Fake, 2 GiB" in page and "stands in" not in page
+
+
+def test_the_bound_waits_for_captures_too(machine: fakegpu.StandIn, luma: Path) -> None:
+    """Its other streams capture while one computes already."""
+    job = SpeedJob("bound", str(luma), 32, 16, provider="CUDA", precision="fp32")
+    model, key = alone.chosen(job)
+    stream = alone.Resident(machine.gpu, key.cuda)
+    transfers = Transfers(model.spec, key)
+    runs: list[object] = []
+    machine.fault = runs.append  # type: ignore[assignment]
+    with machine.gpu.current():
+        stream.open(transfers, cuda_engine.session_maker(model, key))
+    for step in (lambda: stream.fill(transfers, alone.noise(1, 32, 16, 0)), stream.compute):
+
+        def inside(step: Callable[[], None] = step) -> None:
+            with machine.gpu.current():
+                step()
+
+        with gate.alone():
+            thread = in_background(inside)
+            thread.join(0.1)
+            assert thread.is_alive() and len(runs) == 2  # those of the opening
+        in_time(thread.join, 20)
+    assert len(runs) == 3
+    with machine.gpu.current():
+        stream.close()
 
 
 def test_without_vapoursynth_the_engines_figures_are_there(luma: Path, tmp_path: Path) -> None:
