@@ -4,7 +4,8 @@ The map of the house, each room importing only those below it; docs/architecture
 
     cli             the command `gansr`, a folder a command: upscale, status, models, convert, bench, doctor, editor
     train           makes the models (extra [train]); imports model, colour and common
-    plugin          core.gansr.* <-> Python; native/gansr.c makes core.gansr exist and calls it
+    plugin          core.gansr.* <-> Python; native/gansr.c makes core.gansr exist and calls it, native/align.c moves
+                    neighbouring frames onto each other
     vsjetpack       the generator as a scaler of that package
     filter          clip -> clip; the only runtime room that imports vapoursynth
         settings    the arguments of Upscale               graph       joins the filters of one clip
@@ -19,7 +20,7 @@ The map of the house, each room importing only those below it; docs/architecture
         rules       what `auto` knows of processors        fidelity    how far a precision is from float32
         planes      frame planes <-> tensors               tiles       their geometry
         memory      how much there may be                  sessions    how one of ONNX Runtime is made
-        onnxruntime_engine, openvino_engine, cuda_engine   the engines; openvino_*, cuda_* belong to them
+        onnxruntime_engine, openvino_engine, cuda_engine   the engines; openvino_*, cuda_*, webgpu belong to them
     model           what a network's file is; graph -> graph
         library     where models are found, how read       spec        what is known of one: FileSpec, ModelSpec
         metadata    its description of itself              validate    what is refused of a file

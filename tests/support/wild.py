@@ -163,8 +163,8 @@ def animation(path: Path) -> None:
 
 
 def gray(path: Path) -> None:
-    """An old film, scanned: luma alone, 10 bit."""
-    ffmpeg(*picture(frames=5), "-vf", "format=gray10le", "-color_range", "tv", "-c:v", "ffv1", path)
+    """An old film, scanned: luma alone, 10 bit, full range as FFmpeg has gray."""
+    ffmpeg(*picture(frames=5), "-vf", "format=gray10le", "-c:v", "ffv1", path)
 
 
 def edited(path: Path) -> None:
@@ -240,7 +240,7 @@ KINDS: dict[str, Kind] = {
     "a name that is not utf-8": Kind(os.fsdecode(b"n\xff.mp4"), byte_name),
     "many tracks": Kind("in.mkv", footage.many_tracks, expected=GUESSED),
     "gif": Kind("in.gif", animation, expected={**GUESSED, "format": "yuv444p"}),
-    "gray": Kind("in.mkv", gray, expected={**GUESSED, **LEFT, "format": "yuv420p10le"}),
+    "gray": Kind("in.mkv", gray, expected={**GUESSED, **LEFT, "range": 2, "format": "yuv420p10le"}),
     "edit list": Kind("in.mp4", edited),
     "webm": Kind("in.webm", web, expected=LEFT),
     "avi without times": Kind("in.avi", old_avi, expected=GUESSED),

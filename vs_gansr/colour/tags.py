@@ -22,6 +22,7 @@ __all__ = [
     "Family",
     "Format",
     "check_format",
+    "chroma_shift",
     "guess_matrix",
     "is_interlaced",
     "needs_dither",
@@ -105,6 +106,23 @@ def guess_matrix(width: int, height: int, primaries: int = MATRIX_UNSPECIFIED) -
     if height >= 720 or width >= 1280:
         return MATRIX_BT709
     return MATRIX_BT470BG if height in (576, 288) else MATRIX_ST170M
+
+
+# Across and down, by H.273's number: -1 at the first of the luma samples it stands for, 0 between them, 1 at the last.
+SITINGS = ((-1, 0), (0, 0), (-1, -1), (0, -1), (-1, 1), (0, 1))
+
+
+def chroma_shift(location: int, subsampling_w: int, subsampling_h: int) -> tuple[float, float]:
+    """How far (x, y) a chroma sample lies from the middle of the luma samples it stands for, in chroma samples.
+
+    `location` is VapourSynth's `_ChromaLocation`, left where it is negative; the subsampling is in powers of two.
+    Raises ArgumentError for a location that there is not.
+    """
+    if location >= len(SITINGS):
+        raise ArgumentError(f"_ChromaLocation {location} is unknown; correct it with std.SetFrameProps (0 to 5)")
+    places = zip(SITINGS[max(0, location)], (subsampling_w, subsampling_h), strict=True)
+    x, y = (place * (0.5 - 0.5 / (1 << by)) for place, by in places)
+    return x, y
 
 
 def is_interlaced(props: Mapping[str, Any]) -> bool:

@@ -42,15 +42,32 @@ class Device(Protocol):
     def current(self) -> AbstractContextManager[None]:
         """Makes this the device of the calling thread."""
 
-    def open_stream(self) -> int: ...
-    def close_stream(self, stream: int) -> None: ...
-    def wait(self, stream: int, block: bool) -> None: ...
-    def allocate(self, size: int) -> int: ...
-    def free(self, address: int) -> None: ...
-    def allocate_host(self, size: int, pinned: bool) -> Bytes: ...
-    def free_host(self, memory: Bytes) -> None: ...
-    def upload(self, address: int, memory: Bytes, stream: int) -> None: ...
-    def download(self, memory: Bytes, address: int, stream: int) -> None: ...
+    def open_stream(self) -> int:
+        """A new stream."""
+
+    def close_stream(self, stream: int) -> None:
+        """Gives a stream back."""
+
+    def wait(self, stream: int, block: bool) -> None:
+        """Returns when the stream has done all it was given; with `block` asleep, else at full load."""
+
+    def allocate(self, size: int) -> int:
+        """The address of `size` new bytes on the device."""
+
+    def free(self, address: int) -> None:
+        """Gives back what `allocate` gave."""
+
+    def allocate_host(self, size: int, pinned: bool) -> Bytes:
+        """`size` new bytes here, (size,), which the device can reach by itself if `pinned`."""
+
+    def free_host(self, memory: Bytes) -> None:
+        """Gives back what `allocate_host` gave."""
+
+    def upload(self, address: int, memory: Bytes, stream: int) -> None:
+        """Copies `memory` to `address` on the device."""
+
+    def download(self, memory: Bytes, address: int, stream: int) -> None:
+        """Fills `memory` from `address` on the device."""
 
 
 class Host:

@@ -31,6 +31,8 @@ def make(model: Model, key: EngineKey) -> Engine:
     except MemoryError as error:
         raise ShortageError(f"no memory for pictures of {key.width}x{key.height}") from error
     except Exception as error:  # ONNX Runtime's binding raises types of its own
+        if memory.is_shortage(error):
+            raise ShortageError(f"no memory for an engine: {one_line(error)}") from error
         raise ModelError(f"the network cannot be made ready: {one_line(error)}") from error
 
 

@@ -6,7 +6,7 @@ in memory as the network wants it is bound in place of the buffer, so that it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -58,22 +58,27 @@ class OpenVinoStream:
                  if fits and self.peak == 1.0 and bindable(place, own)}  # fmt: skip
         result = bound.get("output", self.output)
         try:
-            if "input" not in bound:
-                planes.load(inputs, self.input, self.peak)
-            for side, array in bound.items():
-                self._request.bind(side, self._request.tensor(side, array))
-            self._request.infer()
+            self._infer(inputs, bound)
         except OpenVinoError as error:
             kind = ShortageError if memory.is_shortage(error) else RenderError
             raise kind(f"OpenVINO failed: {one_line(error)}") from error
-        finally:  # the request knows nothing of frames beyond the call
-            for side in bound:
-                self._request.bind(side, self._own[side])
         seen = result if self._watch is None else self._watch
         if not np.isfinite(seen.sum(dtype=np.float32)):  # one such value is enough to spoil a sum
             raise NotFiniteError("the network gives values that are not finite for this picture")
         if "output" not in bound:
             planes.store(self.output, outputs, offset, self.spec.scale, self.peak)
+
+    def _infer(self, inputs: Sequence[Plane], bound: Mapping[str, Tensor]) -> None:
+        """Computes, with the arrays of `bound` in place of buffers. Raises OpenVinoError."""
+        try:
+            if "input" not in bound:
+                planes.load(inputs, self.input, self.peak)
+            for side, array in bound.items():
+                self._request.bind(side, self._request.tensor(side, array))
+            self._request.infer()
+        finally:  # the request knows nothing of frames beyond the call
+            for side in bound:
+                self._request.bind(side, self._own[side])
 
 
 class OpenVinoEngine:

@@ -149,9 +149,12 @@ class SessionCache[K: Hashable, V: Closable]:
             entry.size = value.size()
             entry.value = value
         except BaseException:
-            with self._lock:
+            with self._left:
                 if self._entries.get(key) is entry:
                     del self._entries[key]
+                if entry in self._leaving:  # forgotten meanwhile
+                    self._leaving.remove(entry)
+                    self._left.notify_all()
             raise
         finally:
             entry.ready.set()

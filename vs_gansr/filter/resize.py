@@ -17,7 +17,7 @@ from ..common.caching import LruCache
 from ..errors import RenderError
 from .log import guarded
 
-__all__ = ["Back", "Join", "blended", "conversion", "describe_format"]
+__all__ = ["Back", "Chroma", "Join", "blended", "conversion", "describe_format"]
 
 
 def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
@@ -62,6 +62,29 @@ class Back:
         if self.scale is None or key.format != source.id:
             arguments |= conversion(key)
         return self._clips.get(tuple(arguments.items()), lambda: self.clip.resize.Bicubic(**arguments))
+
+
+class Chroma:
+    """Picks, for each YUV frame, the clip that is one of its chroma planes enlarged, at the frame's own siting.
+
+    core.resize computes the same where it is given all planes, and the luma besides, which the network replaces.
+    """
+
+    def __init__(self, clip: vs.VideoNode, plane: int, scale: int) -> None:
+        self._gray = clip.std.ShufflePlanes(plane, vs.GRAY).std.RemoveFrameProps(["_ChromaLocation", "_Matrix"])
+        self._large = {"width": self._gray.width * scale, "height": self._gray.height * scale}
+        self._ratio = 1 / scale - 1
+        self._subsampling = clip.format.subsampling_w, clip.format.subsampling_h
+        self._clips: dict[int, vs.VideoNode] = {}
+
+    def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        location = int(f.props.get("_ChromaLocation", vs.CHROMA_LEFT))
+        found = self._clips.get(location)
+        if found is None:
+            left, top = (self._ratio * shift for shift in tags.chroma_shift(location, *self._subsampling))
+            found = self._gray.resize.Bicubic(**self._large, src_left=left, src_top=top, **tags.CATMULL_ROM)
+            self._clips[location] = found
+        return found
 
 
 def conversion(key: ColourKey) -> dict[str, Any]:
