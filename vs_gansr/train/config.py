@@ -168,6 +168,8 @@ class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
     low_sigma: Amount = 0.0
     """The losses `pixel` and `structure` see luma blurred by a Gaussian of this deviation, in reference pixels, so that
     fine detail need not lie where the reference has it; 0: as it is."""
+    low_where: Literal["everywhere", "texture"] = "everywhere"
+    """Where they see it blurred; "texture": in the reference's texture without a direction, off edges and lettering."""
     levels: Annotated[int, Meta(ge=1, le=3)] = 2
     """Finest Laplacian bands that the sliced losses compare."""
     slices: Positive = 12
