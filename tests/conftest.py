@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import fakegpu
 import networks
 import pytest
+import turns
 import vapoursynth as vs
 from paths import SHARED
 
 from vs_gansr.engine import engines, probe
 from vs_gansr.model import library
 from vs_gansr.model.spec import Model
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest-timeout, whose clock must not count the wait
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keeps the workers of pytest-xdist from running anything beside a test marked `alone`."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with turns.turn(item.config._tmp_path_factory.getbasetemp().parent, item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that run alone come last, so that workers wait for each other only at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,7 @@ def test_an_older_python_is_told_what_is_needed(monkeypatch: pytest.MonkeyPatch)
         hook.initialize("standard", {})
 
 
+@pytest.mark.slow
 def test_fresh_environment(wheel: Path, tmp_path: Path, point_model: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     scripts = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin")

@@ -23,7 +23,7 @@ from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.filter.settings import ARGUMENTS
 from vs_gansr.model import library
 
-SOURCE = ROOT / "vs_gansr" / "native" / "gansr.c"
+SOURCES = sorted(map(str, (ROOT / "vs_gansr" / "native").glob("*.c")))
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 
 SCRIPT = """
@@ -50,7 +50,7 @@ def test_compiles_without_a_warning(compiler: str, tmp_path: Path) -> None:
     if not shutil.which(compiler):
         assert compiler != "cc", "a C compiler is needed"
         pytest.skip(f"{compiler} is not installed (apt-get install gcc-mingw-w64-x86-64)")
-    command = [compiler, *WARNINGS, "-shared", "-I", vs.get_include(), str(SOURCE), "-o", str(tmp_path / "gansr.bin")]
+    command = [compiler, *WARNINGS, "-shared", "-I", vs.get_include(), *SOURCES, "-o", str(tmp_path / "gansr.bin")]
     done = subprocess.run(command + ["-fPIC"] * (compiler == "cc"), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

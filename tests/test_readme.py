@@ -61,6 +61,7 @@ def video(path: Path) -> vs.VideoNode:
     return clip
 
 
+@pytest.mark.slow
 def test_x265(folder: Path) -> None:
     if not shutil.which("x265"):
         pytest.skip("x265 is not installed")
@@ -69,6 +70,7 @@ def test_x265(folder: Path) -> None:
     assert (video(folder / "out.hevc").width, video(folder / "out.hevc").height) == (128, 96)
 
 
+@pytest.mark.slow
 def test_ffmpeg_with_the_shape_of_the_pixels(folder: Path) -> None:
     shape = ",setsar=16/11"
     assert f"`{shape}`" in TEXT and "A0:0" in TEXT
@@ -81,6 +83,7 @@ def test_ffmpeg_with_the_shape_of_the_pixels(folder: Path) -> None:
     assert "Audio: aac" in listing and "SAR 16:11" in listing
 
 
+@pytest.mark.slow
 def test_the_warning_about_colorspace_is_true(folder: Path) -> None:
     """-colorspace converts from a guess where setparams declares."""
     right = block("sh", "libx265").replace("-c:v libx265 -crf 18 out.mkv", "-c:v ffv1 right.mkv")

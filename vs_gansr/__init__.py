@@ -1,26 +1,34 @@
 """vs-gansr: a VapourSynth plugin that upscales and cleans real video with a GAN's generator.
 
-The map of the house, each room importing only those below it:
+The map of the house, each room importing only those below it; docs/architecture.md draws the way of a frame:
 
-    plugin      core.gansr.* <-> Python
-    pipeline    clip -> clip; joins what follows           ways        by which conversions, frame by frame
-    network     the generator over frames, whatever fails  reuse       frames that repeat their neighbour
-    scenes      which neighbours a network may see         probe       what a network's file does not say
-    graphway    frames whose colour stays in the graph     graphflow   a model made ready for them
-    flow        whole frames on streams of a GPU           cuda        the driver's memory and streams
-    session     ONNX Runtime sessions and their cache      providers   which really run here, why others do not
-    graphcolour colour as part of the graph                conversion  its numbers
-    model       what an .onnx file says of itself          receptive   how far a network looks, what it takes
-    half        the generator in half precision            quantise    its int8 twin
-    shuffle     its last step, done while writing          rewrite     a form that CPUs compute faster
-    pictures    images to try networks on                  userdata    where users keep models
-    colour      frame tags -> conversions                  planes      frame planes <-> tensors
-    tiles       geometry                                   memory      how much there may be
-    keepalive   how long unused sessions live on           heap        freed memory given back
-    errors      the error tree
-
-`convert` (with `torchfile`, extra [convert]) makes models of other people's networks; `jet` is for vsjetpack.
-`native/gansr.c` makes `core.gansr` exist; `train/` (extra [train]) makes the models and is never imported here.
+    cli             the command `gansr`, a folder a command: upscale, status, models, convert, bench, doctor, editor
+    train           makes the models (extra [train]); imports model, colour and common
+    plugin          core.gansr.* <-> Python; native/gansr.c makes core.gansr exist and calls it
+    vsjetpack       the generator as a scaler of that package
+    filter          clip -> clip; the only runtime room that imports vapoursynth
+        settings    the arguments of Upscale               graph       joins the filters of one clip
+        choose      which model, where, in what precision  network     which planes go through it
+        tag         what frames say of themselves          resize      ways between colours, by zimg
+        render      frames <-> planes of an engine         temporal    which neighbours a network may see
+        duplicates  frames that repeat their neighbour     log         how the plugin speaks
+    engine          planes in, planes out
+        base        what every engine is: Engine, its key  engines     which one runs a key; their one cache
+        recovery    pictures of any size, whatever fails   layout      in which tiles, within which memory
+        probe       what a network's file does not say     providers   which really run here, why others do not
+        rules       what `auto` knows of processors        fidelity    how far a precision is from float32
+        planes      frame planes <-> tensors               tiles       their geometry
+        memory      how much there may be                  sessions    how one of ONNX Runtime is made
+        onnxruntime_engine, openvino_engine, cuda_engine   the engines; openvino_*, cuda_* belong to them
+    model           what a network's file is; graph -> graph
+        library     where models are found, how read       spec        what is known of one: FileSpec, ModelSpec
+        metadata    its description of itself              validate    what is refused of a file
+        analysis    how far a network looks                rewrite     float16, int8, samples at the ends, CPU layout
+        user_folders  where users keep models
+    colour          numbers only
+        tags        what frame tags mean                   conversion  ranges, matrices, chroma filters
+    common          caching and files, for every room
+    errors          the error tree
 """
 
 from __future__ import annotations

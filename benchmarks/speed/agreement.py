@@ -1,4 +1,9 @@
-"""Owns how far outputs lie apart: the provider under test against float32 on the CPU."""
+"""Owns how far outputs lie apart: the provider under test against float32 on the CPU.
+
+planes   by the engines alone, in every kind of samples that they store
+formats  through VapourSynth, every kind of format
+clips    through VapourSynth, real frames
+"""
 
 from __future__ import annotations
 
@@ -9,8 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.alone import chosen
 from benchmarks.speed.job import Measured, SpeedJob
+from benchmarks.speed.report import NOISE
 from vs_gansr.cli.bench import harness
+from vs_gansr.engine.base import CPU
+from vs_gansr.engine.cuda_engine import CudaEngine
+from vs_gansr.engine.onnxruntime_engine import OnnxRuntimeEngine
+from vs_gansr.engine.planes import Tensor
+from vs_gansr.model.rewrite.ends import Samples
 
 # Every kind of format once: depths, subsamplings, families, floats.
 FORMATS = (
@@ -18,6 +30,52 @@ FORMATS = (
     "YUV444P8", "YUV444P10", "YUV444P16", "YUV410P8", "YUV411P8", "YUV440P8", "YUV420PH", "YUV420PS", "YUV444PH",
     "YUV444PS", "RGB24", "RGB30", "RGB48", "RGBH", "RGBS",
 )  # fmt: skip
+
+
+# How planes store their samples, as engines tell them apart.
+STORED = {
+    "8 bit": Samples.integer(8, full_range=False),
+    "10 bit": Samples.integer(10, full_range=False),
+    "16 bit, full range": Samples.integer(16, full_range=True),
+    "half float": Samples(np.dtype(np.float16)),
+    "float": Samples.float32(),
+}
+
+
+def planes(job: SpeedJob) -> Measured:
+    """The CUDA engine against ONNX Runtime's on the CPU, on smooth noise: needs no VapourSynth."""
+    model, key = chosen(job)
+    scale = model.spec.scale
+    found: Measured = {}
+    for name, stored in STORED.items():
+        mine = replace(key, source=stored, target=stored, streams=1)
+        values = smooth(np.random.default_rng(0), (model.spec.inputs, job.height, job.width))
+        picture = [(v * stored.scale + stored.offset).round(0 if stored.is_integer else 9) for v in values]
+        picture = [plane.astype(stored.dtype) for plane in picture]
+        results = []
+        for make, place in ((CudaEngine, mine), (OnnxRuntimeEngine, replace(mine, provider=CPU, precision="fp32"))):
+            engine = make(model, place)
+            shape = (model.spec.channels, scale * job.height, scale * job.width)
+            results.append(np.zeros(shape, stored.dtype))
+            engine.run(picture, list(results[-1]))
+            engine.close()
+        difference = results[0].astype(np.float64) - results[1]
+        found[name] = distance(float(np.square(difference / stored.scale).mean()), float(np.abs(difference).max()))
+    return found
+
+
+def smooth(rng: np.random.Generator, shape: tuple[int, int, int]) -> Tensor:
+    """Noise of 0 to 1 in cells of 4x4 pixels."""
+    planes, height, width = shape
+    cells = rng.random((planes, height // 4 + 1, width // 4 + 1))
+    return cells.repeat(4, 1).repeat(4, 2)[:, :height, :width]
+
+
+def distance(square: float, largest: float) -> dict[str, float]:
+    """`psnr` in decibels for a mean square, white 1, 200 where equal and 0 where not finite; `largest` difference."""
+    if not np.isfinite(square):
+        return {"psnr": 0.0, "largest": float(np.finfo(np.float32).max)}
+    return {"psnr": min(200.0, -10 * float(np.log10(square))) if square else 200.0, "largest": largest}
 
 
 def both(job: SpeedJob, clip: Any) -> tuple[Any, Any]:
@@ -41,7 +99,7 @@ def compared(a: Any, b: Any, frames: int) -> dict[str, float]:
                 squares += float(np.square(difference / peak).sum())
                 count += difference.size
                 largest = max(largest, float(np.abs(difference).max()))
-    return {"psnr": 10 * float(np.log10(count / squares)) if squares else 200.0, "largest": largest}
+    return distance(squares / count, largest)
 
 
 def clips(job: SpeedJob) -> Measured:
@@ -55,7 +113,7 @@ def clips(job: SpeedJob) -> Measured:
     frames = int(job.options["frames"])
     if not job.options["files"]:
         made = harness.moving_clip(replace(job, format="YUV420P16", width=job.width or 640, height=job.height or 360))
-        return {"noise that moves": compared(*both(job, made), frames)}
+        return {NOISE: compared(*both(job, made), frames)}
     if not hasattr(core, "bs"):
         return {"missing": "vapoursynth-bestsource is not installed"}
     found: Measured = {}
@@ -89,8 +147,7 @@ def formats(job: SpeedJob) -> Measured:
             out = f.copy()
             for i in range(out.format.num_planes):
                 plane = np.asarray(out[i])
-                value = rng.random((plane.shape[0] // 4 + 1, plane.shape[1] // 4 + 1)).repeat(4, 0).repeat(4, 1)
-                value = value[: plane.shape[0], : plane.shape[1]]
+                [value] = smooth(rng, (1, *plane.shape))
                 if plane.dtype.kind == "f":
                     chroma = i > 0 and out.format.color_family == vs.YUV
                     plane[:] = value - 0.5 if chroma else value
@@ -105,4 +162,4 @@ def formats(job: SpeedJob) -> Measured:
     return found
 
 
-AGREEMENTS: dict[str, Callable[[SpeedJob], Measured]] = {"clips": clips, "formats": formats}
+AGREEMENTS: dict[str, Callable[[SpeedJob], Measured]] = {"planes": planes, "clips": clips, "formats": formats}

@@ -1,6 +1,6 @@
 """Owns what is measured without VapourSynth, on planes of noise.
 
-engine   planes in host memory to planes in host memory
+engine   planes in host memory to planes in host memory; endless, the same for long, memory watched
 bound    our graph on planes that stay on the device: no copies
 torch    the bare network in PyTorch, channels last, on a picture that stays on the device
 """
@@ -11,12 +11,15 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
+from itertools import batched
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 
-from benchmarks.speed.contestants import MIB, STREAMS, rate, used
+from benchmarks.speed.contestants import MIB, STREAMS, rate, used, watched
 from benchmarks.speed.job import Measured, SpeedJob
 from vs_gansr.engine import cuda_engine, probe, providers
 from vs_gansr.engine.base import EngineKey, cpu_threads
@@ -78,6 +81,28 @@ def engine(job: SpeedJob) -> Measured:
     return result
 
 
+def endless(job: SpeedJob) -> Measured:
+    """The long run where there is no VapourSynth: pictures through the engine."""
+    model, key = chosen(job)
+    spec = model.spec
+    made = CudaEngine(model, key)
+    pictures = [noise(spec.inputs, job.width, job.height, seed) for seed in range(4)]
+    outputs = SimpleQueue[list[Plane]]()
+    for _ in range(key.streams + key.cuda.spare):
+        outputs.put(noise(spec.channels, spec.scale * job.width, spec.scale * job.height, 0))
+
+    def one(n: int) -> None:
+        out = outputs.get()
+        made.run(pictures[n % len(pictures)], out)
+        outputs.put(out)
+
+    with ThreadPoolExecutor(key.streams + key.cuda.spare) as pool:
+        batches = batched(range(int(job.options["frames"])), 64)
+        result = watched(job, itertools.chain.from_iterable(pool.map(one, batch) for batch in batches))
+    made.close()
+    return result
+
+
 class Resident(CudaStream):
     """A stream whose picture is on the device already and whose result stays there."""
 
@@ -86,8 +111,9 @@ class Resident(CudaStream):
         slot = Slot(self.device, transfers, self.options.pinned)
         for place, plane in zip(slot.inputs, picture, strict=True):
             np.copyto(place, plane)
-        self.device.upload(self.memory[0], slot.upload, self.handle)
-        self.device.wait(self.handle, False)
+        with gate.shared():
+            self.device.upload(self.memory[0], slot.upload, self.handle)
+            self.device.wait(self.handle, False)
         slot.close(self.device)
 
     def compute(self) -> None:
@@ -173,7 +199,7 @@ def pytorch(job: SpeedJob) -> Measured:
     with torch.inference_mode():
         network = OnnxModule(Path(job.model)).to(place, kind).eval()
         network = network.to(memory_format=torch.channels_last)
-        shape = (1, 3, job.height, job.width)
+        shape = (1, network.channels, job.height, job.width)
         picture = torch.rand(shape, device=place).to(kind).to(memory_format=torch.channels_last)
         if not gpu:
             return {"fps": rate(job, lambda: network(picture)), "memory_mib": (used(job) - before) / MIB}
@@ -196,4 +222,9 @@ def pytorch(job: SpeedJob) -> Measured:
     return {"fps": fps, "memory_mib": (used(job) - before) / MIB}
 
 
-ALONE: dict[str, Callable[[SpeedJob], Measured]] = {"engine": engine, "bound": bound, "torch": pytorch}
+ALONE: dict[str, Callable[[SpeedJob], Measured]] = {
+    "engine": engine,
+    "endless": endless,
+    "bound": bound,
+    "torch": pytorch,
+}

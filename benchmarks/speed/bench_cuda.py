@@ -1,10 +1,11 @@
 """What a GPU makes of it, in one command that needs nothing from outside: its first ten minutes.
 
-Whether it computes at all; agreement of every clip and format with float32 on the CPU; where the network's time goes;
-each option alone, with the memory it takes; memory that runs out; frames a second beside vs-mlrt, PyTorch and the
-device-resident bound; memory over a long run. Every measurement runs in a process of its own. The page is
-runs/bench_cuda/bench_cuda.md, its figures lie beside it as JSON. Without a GPU the CPU stands in and the page says so;
---quick makes that short.
+Whether it computes at all; agreement of every kind of samples, format and clip with float32 on the CPU; frames a second
+beside vs-mlrt, PyTorch and the device-resident bound; each option alone, with the memory it takes; memory that runs
+out; memory over a long run; where the network's time goes. Every measurement runs in a process of its own, so that none
+takes the others with it, and the whole ends after `--minutes`, with what there was no time for told. What VapourSynth
+is needed for is told where it is missing. The page is runs/bench_cuda/bench_cuda.md, its figures lie beside it as JSON,
+written anew after every measurement. Without a GPU the CPU stands in and the page says so; --quick makes that short.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import json
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,213 +28,281 @@ from benchmarks.paths import CLIPS, ROOT
 from benchmarks.speed import report
 from benchmarks.speed.contestants import STREAMS
 from benchmarks.speed.job import Measured, SpeedJob, measure
-from vs_gansr.engine import cuda_driver, providers
+from vs_gansr.engine import cuda_libraries
 from vs_gansr.engine.base import cpu_threads
 from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.errors import one_line
 from vs_gansr.model import library
 
-STAGES = ("trial", "formats", "agreement", "profile", "options", "shortage", "speed", "soak")
+SHARES = {
+    "trial": 0.06,
+    "planes": 0.08,
+    "speed": 0.26,
+    "options": 0.22,
+    "soak": 0.10,
+    "formats": 0.10,
+    "agreement": 0.08,
+    "shortage": 0.05,
+    "profile": 0.05,
+}
+"""Stages in order, and which share of the time is kept for each, whatever those before it take."""
 SUFFIXES = (".mp4", ".mkv", ".webm", ".mov")
+PRECISIONS = ("fp32", "fp16")
+LEAST_SECONDS = 2.0  # no measurement can be had in less
 
 # Who runs in a row of the speed table, and with which options.
 RIVALS: dict[str, tuple[str, dict[str, Any]]] = {
     "gansr": ("gansr", {}),
-    "mlrt, RGBS": ("mlrt", {}),
-    "mlrt, RGBH": ("mlrt", {"half": True}),
-    "mlrt, RGBS, CUDA graph, NHWC": ("mlrt", {"graph": True}),
-    "mlrt, RGBH, CUDA graph, NHWC": ("mlrt", {"half": True, "graph": True}),
+    "mlrt, float": ("mlrt", {}),
+    "mlrt, half float": ("mlrt", {"half": True}),
+    "mlrt, float, CUDA graph, NHWC": ("mlrt", {"graph": True}),
+    "mlrt, half float, CUDA graph, NHWC": ("mlrt", {"half": True, "graph": True}),
     "engine (no VapourSynth)": ("engine", {}),
     "bound": ("bound", {}),
     "PyTorch, network alone": ("torch", {}),
 }
 
 
+class Bench:
+    """One run: what was asked for, what is known so far, and how much time is left."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        """As given."""
+        self.provider: str = arguments.provider
+        """`CUDA` or `CPU`."""
+        self.results: dict[str, Any] = {"machine": machine(self.provider), "measured": []}
+        """By stage, and one by one as they came."""
+        self._begin = time.monotonic()
+        self._until = self._begin
+
+    def run(self) -> None:
+        """All stages that were asked for; one that fails keeps none from running."""
+        whole = 60 * self.arguments.minutes
+        stages = [stage for stage in SHARES if stage in self.arguments.only]
+        for i, stage in enumerate(stages):
+            kept = sum(SHARES[later] for later in stages[i + 1 :])
+            self._until = self._begin + whole * (1 - kept)
+            try:
+                self.results[stage] = RUN[stage](self)
+            except Exception as error:
+                self.results[stage] = {"missing": f"{type(error).__name__}: {one_line(error)}"}
+            self.save()
+
+    def save(self) -> None:
+        """Writes what is known: first the figures, which no fault of the page can take away."""
+        out: Path = self.arguments.out
+        (out / "bench_cuda.json").write_text(json.dumps(self.results, indent=1))
+        try:
+            page = report.markdown(self.results)
+        except Exception as error:
+            why = f"{type(error).__name__}, {one_line(error)}"
+            page = f"# CUDA bench\n\nNo page can be made of bench_cuda.json: {why}\n"
+        (out / "bench_cuda.md").write_text(page)
+
+    def job(self, kind: str, name: str, size: str, **options: Any) -> SpeedJob:
+        """The measurement of a model at a size; the options `streams` and `precision` are for every kind."""
+        width, height = map(int, size.split("x"))
+        return SpeedJob(
+            contestant=kind,
+            model=str(library.find(name).resolve()),
+            width=width,
+            height=height,
+            format="YUV420P10",
+            provider=self.provider,
+            precision=options.pop("precision", self.arguments.precision),
+            num_streams=options.pop("streams", 0),
+            frames=3,
+            seconds=self.arguments.seconds,
+            device_id=self.arguments.device_id,
+            options=options,
+        )
+
+    def told(self, what: str, job: SpeedJob) -> Measured:
+        """Measures, says so and writes it down."""
+        left = self._until - time.monotonic()
+        begin = time.monotonic()
+        result = measure(job, left) if left > LEAST_SECONDS else {"missing": "no time was left"}
+        rate = f"{result['fps']:.1f} fps" if "fps" in result else result.get("missing", "done")
+        took = time.monotonic() - begin
+        print(f"{what}: {rate} ({took:.0f} s)", file=sys.stderr, flush=True)
+        self.results["measured"].append({"what": what, "seconds": round(took, 1), **result})
+        self.save()
+        return result
+
+    def in_turn(self, jobs: dict[str, SpeedJob]) -> dict[str, Measured]:
+        """Results by name, the jobs run in turn, so that a slow minute meets all.
+
+        `fps` is the median of the `runs`, as many as were asked for or as there was time for.
+        """
+        found: dict[str, list[Measured]] = {}
+        for turn in range(self.arguments.repeats):
+            for name, job in jobs.items():
+                if turn == 0 or "fps" in found[name][-1]:
+                    found.setdefault(name, []).append(self.told(name, job))
+        return {name: median(results) for name, results in found.items()}
+
+
+def median(results: list[Measured]) -> Measured:
+    good = [result for result in results if "fps" in result]
+    if not good:
+        return results[0]
+    runs = [result["fps"] for result in good]
+    return good[0] | {"fps": statistics.median(runs), "runs": runs}
+
+
 def main() -> None:
-    arguments = parse()
-    provider, passed = providers.pick(arguments.provider, arguments.device_id)
-    short = providers.short_name(provider)
-    if passed:
-        print(f"{'; '.join(passed)}: {short} stands in", file=sys.stderr)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"machine": machine(short, arguments.device_id)}
-    for stage in STAGES:
-        if stage in arguments.only:
-            results[stage] = RUN[stage](arguments, short)
-            (arguments.out / "bench_cuda.json").write_text(json.dumps(results, indent=1))
-            (arguments.out / "bench_cuda.md").write_text(report.markdown(results))
-    print((arguments.out / "bench_cuda.md").read_text())
+    bench = Bench(parse())
+    if bench.provider != "CUDA":
+        print("no NVIDIA driver is installed: the CPU stands in", file=sys.stderr)
+    bench.arguments.out.mkdir(parents=True, exist_ok=True)
+    bench.run()
+    print((bench.arguments.out / "bench_cuda.md").read_text())
 
 
-def parse() -> argparse.Namespace:
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", help="names or files (default: the default model)")
     parser.add_argument("--sizes", nargs="+", default=["640x360", "1920x1080"], help="of the input, WxH")
-    parser.add_argument("--provider", default="auto", help="auto, CUDA or CPU")
+    parser.add_argument("--provider", default="auto", choices=["auto", "CUDA", "CPU"])
     parser.add_argument("--device-id", type=int, default=0)
     parser.add_argument("--precision", default="", help="fp16 or fp32 (default: fp16 on CUDA, fp32 on the CPU)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each timing")
+    parser.add_argument("--minutes", type=float, default=9.0, help="after which the whole ends (default: 9)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each timing")
     parser.add_argument("--frames", type=int, default=8, help="of each clip, for the agreement")
     parser.add_argument("--soak", type=int, default=5000, help="frames of the long run")
     parser.add_argument("--clips", type=Path, default=CLIPS)
     parser.add_argument("--crop", default="0x0", help="of the clips, WxH (default: whole frames)")
-    parser.add_argument("--only", nargs="+", default=list(STAGES), choices=STAGES)
+    parser.add_argument("--only", nargs="+", default=list(SHARES), choices=list(SHARES))
     parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
     parser.add_argument("--repeats", type=int, default=1, help="of every timing, in turn; the median counts")
     names = [field.name for field in fields(CudaOptions)] + ["streams"]
     parser.add_argument("--option", nargs="+", default=names, choices=names, help="those to try the other way")
     parser.add_argument("--quick", action="store_true", help="small and short, for a machine without a GPU")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench_cuda")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     arguments.models = arguments.models or [library.default_model()]
+    if arguments.provider == "auto":  # this process itself never touches the GPU: nothing of it can hang or spoil it
+        arguments.provider = "CUDA" if cuda_libraries.driver() else "CPU"
+    arguments.precision = arguments.precision or ("fp16" if arguments.provider == "CUDA" else "fp32")
     if arguments.quick:
         arguments.sizes, arguments.crop = ["96x64"], "96x64"
         arguments.seconds, arguments.frames, arguments.soak = 0.2, 1, 40
     return arguments
 
 
-def machine(provider: str, device_id: int) -> dict[str, Any]:
-    """What the figures were taken on."""
-    told: dict[str, Any] = {"provider": provider, "device": platform.processor() or platform.machine()}
-    if provider == "CUDA":
-        gpu = cuda_driver.device(device_id)
-        told["device"] = f"{gpu.title}, {gpu.memory()[1] / (1 << 30):.0f} GiB"
-    told["processors"] = cpu_threads()
-    told["ONNX Runtime"] = f"{ort.__version__} (CUDA {getattr(ort, 'cuda_version', 'none')})"
-    told["system"] = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
-    told["date"] = datetime.date.today().isoformat()
-    return told
+def machine(provider: str) -> dict[str, Any]:
+    """What the figures are taken on; the trial tells the GPU."""
+    return {
+        "provider": provider,
+        "processor": f"{platform.processor() or platform.machine()}, {cpu_threads()} usable",
+        "ONNX Runtime": f"{ort.__version__} (CUDA {getattr(ort, 'cuda_version', 'none')})",
+        "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
+        "date": datetime.date.today().isoformat(),
+    }
 
 
-def job(arguments: argparse.Namespace, provider: str, kind: str, name: str, size: str, **options: Any) -> SpeedJob:
-    """The measurement of a model at a size; the option `streams` is for every kind."""
-    width, height = map(int, size.split("x"))
-    return SpeedJob(
-        contestant=kind,
-        model=str(library.find(name).resolve()),
-        width=width,
-        height=height,
-        format="YUV420P10",
-        provider=provider,
-        precision=arguments.precision or ("fp16" if provider == "CUDA" else "fp32"),
-        num_streams=options.pop("streams", 0),
-        frames=3,
-        seconds=arguments.seconds,
-        device_id=arguments.device_id,
-        options=options,
-    )
+def trial(bench: Bench) -> Measured:
+    return bench.told("one convolution", bench.job("trial", bench.arguments.models[0], "8x8"))
 
 
-def told(what: str, made: SpeedJob) -> Measured:
-    """Measures, and says so."""
-    result = measure(made)
-    rate = f"{result['fps']:.1f} fps" if "fps" in result else result.get("missing", "done")
-    print(f"{what}: {rate}", file=sys.stderr, flush=True)
-    return result
+def planes(bench: Bench) -> dict[str, Any]:
+    made = bench.job("planes", bench.arguments.models[0], "96x64")
+    return {p: bench.told(f"planes in {p}", replace(made, precision=p)) for p in PRECISIONS}
 
 
-def in_turn(jobs: dict[str, SpeedJob], repeats: int) -> dict[str, Measured]:
-    """Results by name, the jobs run in turn, so that a slow minute meets all; `fps` is the median of the `runs`."""
-    found: dict[str, list[Measured]] = {}
-    for _ in range(repeats):
-        for name, made in jobs.items():
-            if not any("missing" in result for result in found.get(name, [])):
-                found.setdefault(name, []).append(told(name, made))
-    return {name: median(results) for name, results in found.items()}
+def formats(bench: Bench) -> dict[str, Any]:
+    made = bench.job("formats", bench.arguments.models[0], "64x32")
+    return {p: bench.told(f"formats in {p}", replace(made, precision=p)) for p in PRECISIONS}
 
 
-def median(results: list[Measured]) -> Measured:
-    failed = [result for result in results if "missing" in result]
-    if failed:
-        return failed[0]
-    runs = [result["fps"] for result in results]
-    return results[0] | {"fps": statistics.median(runs), "runs": runs}
-
-
-def agreement(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
+def agreement(bench: Bench) -> dict[str, Any]:
+    arguments = bench.arguments
     files = sorted(str(f.resolve()) for f in arguments.clips.glob("*") if f.suffix in SUFFIXES)
     found: dict[str, Any] = {}
-    for precision in ("fp32", "fp16"):
+    for precision in reversed(PRECISIONS):
         for name in arguments.models:
-            made = job(arguments, provider, "clips", name, arguments.crop, files=files, frames=arguments.frames)
-            result = told(f"{name}, {precision} on clips", replace(made, precision=precision))
-            found.setdefault(precision, {})[Path(name).stem] = result
+            made = bench.job("clips", name, arguments.crop, files=files, frames=arguments.frames, precision=precision)
+            found.setdefault(precision, {})[Path(name).stem] = bench.told(f"{name}, {precision} on clips", made)
     return found
 
 
-def formats(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
-    made = job(arguments, provider, "formats", arguments.models[0], "64x32")
-    return {p: told(f"formats in {p}", replace(made, precision=p)) for p in ("fp32", "fp16")}
-
-
-def speed(arguments: argparse.Namespace, provider: str) -> list[dict[str, Any]]:
+def speed(bench: Bench) -> list[dict[str, Any]]:
+    arguments = bench.arguments
     rows = []
     for name in arguments.models:
         for size in arguments.sizes:
-            jobs = {r: job(arguments, provider, RIVALS[r][0], name, size, **RIVALS[r][1]) for r in arguments.rivals}
+            jobs = {r: bench.job(RIVALS[r][0], name, size, **RIVALS[r][1]) for r in arguments.rivals}
             about = {k: getattr(next(iter(jobs.values())), k) for k in ("width", "height", "format", "precision")}
             print(f"{name}, {size}:", file=sys.stderr)
-            rows.append({"model": Path(name).stem, **about, "results": in_turn(jobs, arguments.repeats)})
+            rows.append({"model": Path(name).stem, **about, "results": bench.in_turn(jobs)})
     return rows
 
 
-def alternatives() -> Iterator[dict[str, Any]]:
-    """Every option away from its default, one at a time; {} is the default."""
+def alternatives(precision: str) -> Iterator[dict[str, Any]]:
+    """Every option away from its default, one at a time, what matters most first; {} is the default.
+
+    TF32 in both precisions, each beside its default.
+    """
     base = asdict(CudaOptions())
     yield {}
-    for name, value in base.items():
-        if isinstance(value, bool):
-            yield {name: not value}
-    yield from ({"tf32": on} for on in (False, True))  # by default it depends on the precision
+    yield {"tf32": precision != "fp16"}
+    if precision != "fp32":
+        yield from ({"precision": "fp32"}, {"precision": "fp32", "tf32": True})
+    for name in ("nhwc", "graph", "fuse_bias", "plan_memory"):
+        yield {name: not base[name]}
+    yield from ({"streams": n} for n in (1, 3) if n != STREAMS)
+    for name in ("pinned", "own_stream", "block", "workspace"):
+        yield {name: not base[name]}
     yield from ({"search": search} for search in ("DEFAULT", "EXHAUSTIVE") if search != base["search"])
-    yield from ({"streams": n} for n in (1, 2, 3, 4) if n != STREAMS)
-    yield from ({"spare": n} for n in (0, 1, 2, 4) if n != base["spare"])
+    yield from ({"spare": n} for n in (0, 1, 4) if n != base["spare"])
 
 
-def options(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
-    """By the engine alone, so that nothing else limits; TF32 in both precisions."""
-    name, size = arguments.models[0], arguments.sizes[0]
-    jobs: dict[str, SpeedJob] = {}
-    tried: dict[str, tuple[dict[str, Any], str]] = {}
-    for given in alternatives():
-        if not set(given) <= set(arguments.option):
-            continue
-        made = job(arguments, provider, "engine", name, size, **given)
-        both = not given or "tf32" in given
-        for precision in dict.fromkeys([made.precision, "fp32"] if both else [made.precision]):
-            title = f"{given or 'defaults'}, {precision}"
-            jobs[title], tried[title] = replace(made, precision=precision), (given, precision)
-    found = in_turn(jobs, arguments.repeats)
-    rows = [{"options": tried[t][0], "precision": tried[t][1], "result": result} for t, result in found.items()]
-    return {"model": Path(name).stem, "width": made.width, "height": made.height, "results": rows}
+def options(bench: Bench) -> dict[str, Any]:
+    """By the engine alone, so that nothing else limits."""
+    name, size = bench.arguments.models[0], bench.arguments.sizes[0]
+    tried = [o for o in alternatives(bench.arguments.precision) if set(o) <= {*bench.arguments.option, "precision"}]
+    jobs = {str(given or "defaults"): bench.job("engine", name, size, **given) for given in tried}
+    found = bench.in_turn(jobs)
+    rows = []
+    for given, (title, made) in zip(tried, jobs.items(), strict=True):
+        changed = {key: value for key, value in given.items() if key != "precision"}
+        rows.append({"options": changed, "precision": made.precision, "result": found[title]})
+    return {"model": Path(name).stem, "size": size, "results": rows}
 
 
-def trial(arguments: argparse.Namespace, provider: str) -> Measured:
-    return told("one convolution", job(arguments, provider, "trial", arguments.models[0], "8x8"))
+def shortage(bench: Bench) -> Measured:
+    return bench.told("too little memory", bench.job("shortage", bench.arguments.models[0], bench.arguments.sizes[0]))
 
 
-def profile(arguments: argparse.Namespace, provider: str) -> dict[str, Any]:
-    made = job(arguments, provider, "profile", arguments.models[0], arguments.sizes[-1])
-    return {"size": arguments.sizes[-1], "precision": made.precision, **told("nodes", made)}
+def soak(bench: Bench) -> Measured:
+    """Through VapourSynth, or by the engine alone where that cannot be."""
+    arguments, found = bench.arguments, {}
+    for kind, through in (("soak", "Upscale"), ("endless", "the engine alone")):
+        most = 0.7 * 60 * arguments.minutes * SHARES["soak"]
+        made = bench.job(kind, arguments.models[0], arguments.sizes[0], frames=arguments.soak, at_most=most)
+        found = {"through": through, **bench.told(f"{arguments.soak} frames through {through}", made)}
+        if "missing" not in found:
+            break
+    return found
 
 
-def shortage(arguments: argparse.Namespace, provider: str) -> Measured:
-    return told("too little memory", job(arguments, provider, "shortage", arguments.models[0], arguments.sizes[0]))
+def profile(bench: Bench) -> dict[str, Any]:
+    size = bench.arguments.sizes[-1]
+    made = bench.job("profile", bench.arguments.models[0], size)
+    return {"size": size, "precision": made.precision, **bench.told("nodes", made)}
 
 
-def soak(arguments: argparse.Namespace, provider: str) -> Measured:
-    made = job(arguments, provider, "soak", arguments.models[0], arguments.sizes[0], frames=arguments.soak)
-    return told(f"{arguments.soak} frames", made)
-
-
-RUN: dict[str, Callable[[argparse.Namespace, str], Any]] = {
+RUN: dict[str, Callable[[Bench], Any]] = {
     "trial": trial,
+    "planes": planes,
+    "speed": speed,
+    "options": options,
+    "soak": soak,
     "formats": formats,
     "agreement": agreement,
-    "profile": profile,
-    "options": options,
     "shortage": shortage,
-    "speed": speed,
-    "soak": soak,
+    "profile": profile,
 }
 
 

@@ -1,26 +1,26 @@
 """Owns what is measured through VapourSynth: frames a second, memory, milliseconds to the first frame.
 
 gansr    core.gansr.Upscale
-mlrt     core.ort.Model (vs-mlrt) between two core.resize calls, frames in float32 or, `half`, float16
+mlrt     core.ort.Model (vs-mlrt) between core.resize calls, luma or RGB in float32 or, `half`, float16
 soak     gansr over many frames, memory watched
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed.job import Measured, SpeedJob
 from vs_gansr.cli.bench import harness
-from vs_gansr.colour import tags
 from vs_gansr.engine import cuda_driver, cuda_libraries
 
-__all__ = ["CONTESTANTS", "MIB", "rate", "used"]
+__all__ = ["CONTESTANTS", "MIB", "rate", "used", "watched"]
 
 MIB = 1 << 20
 STREAMS = 2  # frames at once, unless told
@@ -31,6 +31,11 @@ def used(job: SpeedJob) -> int:
     if job.provider == "CUDA":
         free, total = cuda_driver.device(job.device_id).memory()
         return total - free
+    return resident()
+
+
+def resident() -> int:
+    """Bytes of this process."""
     import psutil
 
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
@@ -94,25 +99,36 @@ def mlrt(job: SpeedJob) -> Measured:
     if job.provider == "CUDA":
         more |= {"provider": "CUDA", "use_cuda_graph": int(graph), "prefer_nhwc": int(graph)}
 
-    def evaluate(clip: Any) -> Any:
-        rgb = clip.resize.Bicubic(format=vs.RGBH if half else vs.RGBS, **tags.CATMULL_ROM)
-        large = vs.core.ort.Model(rgb, job.model, **more)
-        return large.resize.Bicubic(format=clip.format.id, matrix=1, **tags.CATMULL_ROM)
+    def network(clip: Any) -> Any:
+        return vs.core.ort.Model(clip, job.model, **more)
 
-    return rendered(job, evaluate)
+    return rendered(job, lambda clip: harness.through_peer(clip, job.model, network, half))
 
 
 def soak(job: SpeedJob) -> Measured:
-    """Memory after the first tenth of `frames` and at the most after it."""
-    count = int(job.options["frames"])
     out = upscaled(job, source(job))
-    samples = []
-    for n, _ in enumerate(out[:count].frames(close=True)):
+    return watched(job, out[: int(job.options["frames"])].frames(close=True))
+
+
+def watched(job: SpeedJob, frames: Iterable[object]) -> Measured:
+    """Memory after the first tenth of `frames`, and how much more it is at the most after it; on a GPU the host's too.
+
+    What is not done when the job's time is over is left out; `frames` says how many there were.
+    """
+    count = int(job.options["frames"])
+    samples: list[list[int]] = []
+    begin, n = time.perf_counter(), 0
+    for n, _ in enumerate(frames, 1):
         if n % max(1, count // 50) == 0:
-            samples.append(used(job))
+            samples.append([used(job), resident()])
+        if time.perf_counter() - begin > job.options.get("at_most", math.inf):
+            break
+    samples.append([used(job), resident()])
     tenth = max(1, len(samples) // 10)
-    level = max(samples[: tenth + 1])
-    return {"frames": count, "level_mib": level / MIB, "growth_mib": (max(samples[tenth:]) - level) / MIB}
+    levels, most = (list(map(max, zip(*part, strict=True))) for part in (samples[: tenth + 1], samples[tenth:]))
+    growth, on_host = ((b - a) / MIB for a, b in zip(levels, most, strict=True))
+    fps = n / (time.perf_counter() - begin)
+    return {"frames": n, "fps": fps, "level_mib": levels[0] / MIB, "growth_mib": growth, "host_growth_mib": on_host}
 
 
 CONTESTANTS: dict[str, Callable[[SpeedJob], Measured]] = {"gansr": gansr, "mlrt": mlrt, "soak": soak}

@@ -17,7 +17,8 @@ import onnxruntime as ort
 from benchmarks.speed.alone import chosen, noise
 from benchmarks.speed.contestants import MIB, used
 from benchmarks.speed.job import Measured, SpeedJob
-from vs_gansr.engine import providers
+from vs_gansr.cli.doctor import nvidia
+from vs_gansr.engine import cuda_driver, providers
 from vs_gansr.engine.cuda_engine import CudaEngine, MakeSession
 from vs_gansr.engine.cuda_options import CudaOptions
 from vs_gansr.errors import ShortageError, one_line
@@ -28,10 +29,33 @@ TOO_LITTLE = 1 * MIB  # for any network's arena
 
 
 def trial(job: SpeedJob) -> Measured:
-    """`trouble`, empty if the provider computes, and the milliseconds until that is known."""
+    """`trouble`, empty if the provider computes, the milliseconds until that is known, and the `device` it is about."""
     begin = time.perf_counter()
     reason = providers.trouble(providers.full_name(job.provider), job.device_id)
-    return {"trouble": reason or "", "first_ms": 1000 * (time.perf_counter() - begin)}
+    found: Measured = {"trouble": reason or "", "first_ms": 1000 * (time.perf_counter() - begin)}
+    if job.provider == "CUDA":
+        found["device"] = ", ".join(map(asked, (lambda: memory_of(job), driver)))
+    return found
+
+
+def memory_of(job: SpeedJob) -> str:
+    """The GPU's name and memory."""
+    gpu = cuda_driver.device(job.device_id)
+    return f"{gpu.title}, {gpu.memory()[1] / (1 << 30):.0f} GiB"
+
+
+def driver() -> str:
+    """The driver's version."""
+    known = nvidia.driver()
+    return f"driver {known.version}" if known else "no driver"
+
+
+def asked(question: Callable[[], str]) -> str:
+    """What is answered, or why nothing is: of less interest than the trial."""
+    try:
+        return question()
+    except Exception as error:
+        return f"unknown ({one_line(error, 80)})"
 
 
 class OneStream(CudaEngine):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.paths import ROOT
 from vs_gansr.cli.bench import harness
+from vs_gansr.errors import one_line
 
 __all__ = ["Measured", "SpeedJob", "measure"]
 
@@ -26,8 +28,10 @@ class SpeedJob(harness.BenchRun):
 
 
 def measure(job: SpeedJob, timeout: float = 1800.0) -> Measured:
-    """The result of `job`; `{"missing": why}` where it cannot be had."""
+    """The result of `job`; `{"missing": why}` where it cannot be had in `timeout` seconds."""
     try:
         return harness.answer(PROGRAM, job, timeout, [str(ROOT)])
-    except RuntimeError as error:
-        return {"missing": str(error)[:300]}
+    except subprocess.TimeoutExpired:
+        return {"missing": f"not done in {timeout:.0f} s"}
+    except (RuntimeError, OSError, ValueError, IndexError) as error:  # the last two: it ended without a result
+        return {"missing": one_line(error, 300)}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["markdown", "verdicts"]
+__all__ = ["NOISE", "markdown", "verdicts"]
 
 LEAST_PSNR, LEAST_GAIN, LEAST_SHARE = 50.0, 2.0, 0.9  # the marks this is to be held to on a GPU
 MOST_GROWTH = 8.0  # mebibytes over a long run that count as none
 MOST_CODES = 1.0  # between a format on the GPU and on the CPU, in float32
+NOISE = "noise that moves"
 LONGEST = 20  # operators that the page lists
 
 
@@ -21,24 +22,27 @@ def fps(result: dict[str, Any] | None) -> float | None:
 def verdicts(results: dict[str, Any]) -> list[tuple[str, str]]:
     """(mark, what became of it): met, missed or not measured; open wherever the CPU stands in."""
     half = results.get("agreement", {}).get("fp16", {})
-    psnr = [clip["psnr"] for clips in half.values() if "missing" not in clips for clip in clips.values()]
+    clips = [clip for found in half.values() if "missing" not in found for clip in found.items()]
+    psnr = [value["psnr"] for name, value in clips if name != NOISE]  # which is no clip
     gains, shares = [], []
-    for row in results.get("speed", []):
+    rows = results.get("speed", [])
+    for row in rows if isinstance(rows, list) else []:
         ours, limit = fps(row["results"].get("gansr")), fps(row["results"].get("bound"))
         peers = [rate for name, found in row["results"].items() if name.startswith("mlrt") and (rate := fps(found))]
         if ours and peers:
             gains.append(ours / max(peers))
         if ours and limit:
             shares.append(ours / limit)
-    growth = results.get("soak", {}).get("growth_mib")
-    single = results.get("formats", {}).get("fp32", {})
-    codes = [-value["largest"] for value in single.values() if isinstance(value, dict)]
+    long = results.get("soak", {})
+    growth = [-long[key] for key in ("growth_mib", "host_growth_mib") if key in long]
+    single = [results.get(stage, {}).get("fp32", {}) for stage in ("planes", "formats")]
+    codes = [-value["largest"] for found in single for value in found.values() if isinstance(value, dict)]
     marks: list[tuple[str, Sequence[float], float, str]] = [
         (f"every format within {MOST_CODES:.0f} code of the CPU in float32", codes, -MOST_CODES, "codes"),
         (f"fp16 at least {LEAST_PSNR:.0f} dB from float32 on every clip", psnr, LEAST_PSNR, "dB"),
         (f"at least {LEAST_GAIN} times vs-mlrt's best chain on the same network", gains, LEAST_GAIN, "times"),
         (f"at least {LEAST_SHARE} of the device-resident bound", shares, LEAST_SHARE, "of it"),
-        ("memory does not grow over the long run", [] if growth is None else [-growth], -MOST_GROWTH, "MiB"),
+        ("memory does not grow over the long run", growth, -MOST_GROWTH, "MiB"),
     ]
     provider = results["machine"]["provider"]
     return [(mark, verdict(provider, values, least, unit)) for mark, values, least, unit in marks]
@@ -59,76 +63,72 @@ def markdown(results: dict[str, Any]) -> str:
     machine = results["machine"]
     parts = ["# CUDA bench", ""]
     parts += [f"- {key}: {value}" for key, value in machine.items()]
+    if device := results.get("trial", {}).get("device"):
+        parts.append(f"- device: {device}")
     if machine["provider"] != "CUDA":
         parts += ["", "**No GPU here: the CPU provider stands in. None of these figures says anything about CUDA.**"]
     parts += ["", "## Marks", "", *table(["mark", "result"], verdicts(results))]
-    for stage, section in SECTIONS.items():
-        if stage in results:
-            parts += ["", *section(results[stage])]
+    for stage, (title, section) in SECTIONS.items():
+        found = results.get(stage)
+        if found is not None:
+            missing = found.get("missing") if isinstance(found, dict) else None
+            parts += ["", f"## {title}", "", *([missing] if missing else section(found))]
     return "\n".join(parts) + "\n"
 
 
 def trial_section(found: dict[str, Any]) -> list[str]:
-    words = found.get("missing") or found.get("trouble") or f"computed, {found['first_ms']:.0f} ms from nothing"
-    return ["## One convolution in half precision", "", words]
+    return [found["trouble"] or f"computed, {found['first_ms']:.0f} ms from nothing"]
+
+
+def distances_section(found: dict[str, Any]) -> list[str]:
+    heads = [f"{p} {what}" for p in found for what in ("PSNR (dB)", "largest")]
+    return table(["samples", *heads], distances(found))
 
 
 def agreement_section(found: dict[str, Any]) -> list[str]:
-    heads = ["model", "clip", "precision", "PSNR (dB)", "largest (of 65535)"]
-    return ["## Agreement with float32 on the CPU, in 16 bit", "", *table(heads, agreements(found))]
-
-
-def formats_section(found: dict[str, Any]) -> list[str]:
-    heads = [f"{p} {what}" for p in found for what in ("PSNR (dB)", "largest")]
-    return ["## Agreement, every format", "", *table(["format", *heads], formats(found))]
+    return table(["model", "clip", "precision", "PSNR (dB)", "largest (of 65535)"], agreements(found))
 
 
 def profile_section(found: dict[str, Any]) -> list[str]:
-    title = f"## Nodes, {found['size']}, {found['precision']}"
-    if "missing" in found:
-        return [title, "", found["missing"]]
-    return [title, "", *table(["operator", "on", "ms a picture", "nodes"], found["operators"][:LONGEST])]
+    words = f"{found['size']}, {found['precision']}"
+    return [words, "", *table(["operator", "on", "ms a picture", "nodes"], found["operators"][:LONGEST])]
 
 
 def options_section(found: dict[str, Any]) -> list[str]:
     heads = ["option", "precision", "fps", "against the default", "memory (MiB)"]
-    title = f"## Options, each alone: {found['model']}, {found['width']}x{found['height']}"
-    return [title, "", *table(heads, options(found["results"]))]
+    return [f"{found['model']}, {found['size']}", "", *table(heads, options(found["results"]))]
 
 
 def shortage_section(found: dict[str, Any]) -> list[str]:
-    title = "## Too little memory"
-    if "missing" in found:
-        return [title, "", found["missing"]]
     names = {"limited": "an engine limited to 1 MiB", "second": "a second stream that finds none"}
     rows = [[words, found[name], number(found[f"{name}_left_mib"])] for name, words in names.items()]
-    return [title, "", *table(["what", "became of it", "not given back (MiB)"], rows)]
+    return table(["what", "became of it", "not given back (MiB)"], rows)
 
 
 def speed_section(rows: list[dict[str, Any]]) -> list[str]:
     parts: list[str] = []
     for row in rows:
-        parts += ["", f"## {row['model']}, {row['width']}x{row['height']}, {row['format']}, {row['precision']}", ""]
+        parts += ["", f"{row['model']}, {row['width']}x{row['height']}, {row['format']}, {row['precision']}", ""]
         parts += table(["", "fps", "of the bound", "memory (MiB)", "first frame (ms)"], speed(row["results"]))
     return parts[1:]
 
 
 def soak_section(found: dict[str, Any]) -> list[str]:
-    if "missing" in found:
-        return ["## The long run", "", found["missing"]]
-    words = f"{found['frames']} frames: {found['level_mib']:.0f} MiB, {found['growth_mib']:.1f} MiB of growth"
-    return ["## The long run", "", words]
+    level, growth, host = (number(found[f"{name}_mib"]) for name in ("level", "growth", "host_growth"))
+    words = f"{found['frames']} frames through {found['through']}, {number(found['fps'])} fps"
+    return [f"{words}: {level} MiB, {growth} MiB of growth, {host} MiB of the process"]
 
 
-SECTIONS: dict[str, Callable[[Any], list[str]]] = {
-    "trial": trial_section,
-    "formats": formats_section,
-    "agreement": agreement_section,
-    "profile": profile_section,
-    "options": options_section,
-    "shortage": shortage_section,
-    "speed": speed_section,
-    "soak": soak_section,
+SECTIONS: dict[str, tuple[str, Callable[[Any], list[str]]]] = {
+    "trial": ("One convolution in half precision", trial_section),
+    "planes": ("Agreement with float32 on the CPU, the engine alone", distances_section),
+    "formats": ("Agreement, every format", distances_section),
+    "agreement": ("Agreement on clips, in 16 bit", agreement_section),
+    "speed": ("Speed", speed_section),
+    "options": ("Options, each alone", options_section),
+    "shortage": ("Too little memory", shortage_section),
+    "soak": ("The long run", soak_section),
+    "profile": ("Nodes", profile_section),
 }
 
 
@@ -157,13 +157,14 @@ def agreements(found: dict[str, Any]) -> Iterable[Sequence[object]]:
                 yield model, clip, precision, number(value["psnr"]), number(value["largest"], 0)
 
 
-def formats(found: dict[str, Any]) -> Iterable[Sequence[object]]:
-    if any("missing" in by_format for by_format in found.values()):
-        yield next(f["missing"] for f in found.values() if "missing" in f), *[""] * (2 * len(found))
-        return
-    for name in next(iter(found.values())):
-        values = [found[p][name] for p in found]
-        yield name, *(t for v in values for t in (number(v["psnr"]), f"{v['largest']:.4g}"))
+def distances(found: dict[str, Any]) -> Iterable[Sequence[object]]:
+    """A row for each kind of samples or format, the precisions side by side; first what is missing."""
+    missing = [by_name.get("missing", "") for by_name in found.values()]
+    if any(missing):
+        yield "", *(text for reason in missing for text in (reason, ""))
+    for name in dict.fromkeys(name for by_name in found.values() for name in by_name if name != "missing"):
+        values = [by_name.get(name) for by_name in found.values()]
+        yield name, *(t for v in values for t in ((number(v["psnr"]), f"{v['largest']:.4g}") if v else ("", "")))
 
 
 def speed(found: dict[str, Any]) -> Iterable[Sequence[object]]:

@@ -38,8 +38,10 @@ class OnnxModule(nn.Module):
             if value.dtype.kind == "f":
                 self.register_buffer(f"w{i}", torch.from_numpy(value.copy()))
                 self.names[name] = f"w{i}"
-        [self.entry] = [value.name for value in graph.input if value.name not in self.constants]
-        self.exit = graph.output[0].name
+        [entry] = [value for value in graph.input if value.name not in self.constants]
+        self.entry, self.exit = entry.name, graph.output[0].name
+        self.channels: int = entry.type.tensor_type.shape.dim[1].dim_value
+        """Of a picture that it takes."""
 
     def forward(self, picture: Tensor) -> Tensor:
         values: dict[str, Any] = {name: getattr(self, held) for name, held in self.names.items()}

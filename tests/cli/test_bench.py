@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import networks
+import numpy as np
 import pytest
+import vapoursynth as vs
 
 from vs_gansr.cli import main
 from vs_gansr.cli.bench import harness
@@ -72,3 +74,31 @@ def test_a_format_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--format", "YUV420"]) == 1
     said = capsys.readouterr().err
     assert said.startswith('gansr: --format "YUV420" is no format') and "did you mean YUV420P8" in said
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", ["YUV420P8", "YUV420P10", "YUV410P8", "YUV444PS", "GRAY16", "RGB24"])
+def test_a_peer_gets_what_its_network_takes(name: str, half: bool, tmp_path: Path) -> None:
+    """Luma where the network takes one plane, RGB where it takes three; the result is in the clip's own format."""
+    source = harness.moving_clip(harness.BenchRun("ort", "", 48, 32, format=name))
+    for channels in (1, 3):
+        model = networks.point(tmp_path / f"{channels}.onnx", channels=channels, metadata={"scale": "2"})
+        seen: list[vs.VideoNode] = []
+
+        def evaluate(clip: vs.VideoNode, seen: list[vs.VideoNode] = seen) -> vs.VideoNode:
+            seen.append(clip)
+            return clip.resize.Point(2 * clip.width, 2 * clip.height)
+
+        large = harness.through_peer(source, str(model), evaluate, half)
+        assert (large.width, large.height, large.format.id) == (96, 64, source.format.id)
+        taken = seen[0].format
+        assert (taken.num_planes, taken.bits_per_sample) == (channels, 16 if half else 32)
+        with large.get_frame(1) as frame, source.get_frame(1) as before:
+            got, want = (np.asarray(f[0]).astype(float) for f in (frame, before))
+            most = 0.08 if name == "RGB24" else 0.02  # chroma is smoothed
+            assert np.abs(got[::2, ::2] - want).mean() < most * want.max()
+
+
+def test_a_peer_runs_a_luma_network(tmp_path: Path) -> None:
+    model = networks.point(tmp_path / "luma.onnx", channels=1, metadata={"scale": "2"})
+    assert harness.measure(harness.BenchRun("ort", str(model), 64, 48, seconds=0.1)).fps > 0

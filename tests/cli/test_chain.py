@@ -16,7 +16,7 @@ import footage
 import networks
 import psutil
 import pytest
-from conftest import Gansr, Running, named, nothing_left, one_line
+from gansr_process import Gansr, Running, named, nothing_left, one_line
 
 from vs_gansr.cli.upscale.encoder import EncoderProcess
 
@@ -77,6 +77,7 @@ MOMENTS: dict[str, Callable[[Running], bool]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_signals_end_everything(
@@ -113,6 +114,7 @@ def test_two_signals_and_a_group_of_its_own(start: Start, tmp_path: Path, slow_m
     nothing_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_outright_it_takes_the_others_with_it(
     start: Start, tmp_path: Path, slow_model: Path, long_clip: Path
 ) -> None:
@@ -126,6 +128,7 @@ def test_killed_outright_it_takes_the_others_with_it(
     assert not (tmp_path / "out.mkv").exists()
 
 
+@pytest.mark.slow
 def test_it_pauses_and_goes_on_with_everything(start: Start, tmp_path: Path, slow_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=100, size="192x128")
     running = start("upscale", source, tmp_path / "out.mkv", "--model", slow_model, "-q")
@@ -138,6 +141,7 @@ def test_it_pauses_and_goes_on_with_everything(start: Start, tmp_path: Path, slo
     assert footage.facts(tmp_path / "out.mkv").picture["frames"] == 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("victim", "number"), [("encoder", 9), ("renderer", 9), ("renderer", 11)])
 def test_a_process_that_dies_is_named(
     start: Start, tmp_path: Path, slow_model: Path, long_clip: Path, victim: str, number: int
@@ -152,6 +156,7 @@ def test_a_process_that_dies_is_named(
     nothing_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_source_that_is_cut_off_on_the_way(start: Start, tmp_path: Path, slow_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mkv", frames=500, size="192x128")
     running = start("upscale", source, tmp_path / "out.mkv", "--model", slow_model, "-q")

@@ -11,9 +11,9 @@ from pathlib import Path
 import footage
 import psutil
 import pytest
-from conftest import Gansr, Running
+from encodes import frame_hashes
 from footage import facts
-from test_upscale import frame_hashes
+from gansr_process import Gansr, Running
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chain import Event, Events
@@ -39,6 +39,7 @@ def cluster() -> Iterator[str]:
     made.shutdown()
 
 
+@pytest.mark.slow
 def test_two_workers_on_a_cluster_make_the_same_packets(
     gansr: Gansr, cluster: str, tmp_path: Path, small_model: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_two_workers_on_a_cluster_make_the_same_packets(
     assert not list(tmp_path.glob(".gansr-*")) and not list(tmp_path.glob("*.gansr"))
 
 
+@pytest.mark.slow
 def test_an_actor_that_dies_is_replaced(
     start: Callable[..., Running], gansr: Gansr, cluster: str, tmp_path: Path, point_model: Path
 ) -> None:
@@ -77,6 +79,7 @@ def test_an_actor_that_dies_is_replaced(
     assert frame_hashes(tmp_path / "out.mkv") == frame_hashes(tmp_path / "whole.mkv")
 
 
+@pytest.mark.slow
 def test_a_chunk_comes_from_a_node_that_does_not_see_the_folder(
     cluster: str, tmp_path: Path, point_model: Path
 ) -> None:

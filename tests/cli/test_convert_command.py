@@ -6,7 +6,7 @@ from pathlib import Path
 
 import families
 import networks
-from conftest import Gansr
+from gansr_process import Gansr
 
 
 def test_pytorch_file_becomes_an_own_model(gansr: Gansr, home: Path, tmp_path: Path) -> None:

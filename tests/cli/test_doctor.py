@@ -13,7 +13,7 @@ import networks
 import onnxruntime
 import pytest
 import vapoursynth
-from conftest import Gansr
+from gansr_process import Gansr
 
 STUB = r"""
 /* A driver for a GPU that is not there: as much of libcuda as is asked before anything is computed. */
@@ -102,6 +102,7 @@ def test_a_sound_installation_has_no_fault(gansr: Gansr) -> None:
     assert {f["text"].split()[0] for f in findings if f["topic"] == "provider"} == listed
 
 
+@pytest.mark.slow
 def test_vapoursynth_never_configured(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where `vapoursynth` is not on the path, so that vspipe cannot make up for it."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -120,6 +121,7 @@ def test_the_screen_shows_the_remedy(gansr: Gansr, home: Path) -> None:
     assert done.stderr.strip() == "1 fault found"
 
 
+@pytest.mark.slow
 def test_plugin_library_hidden(gansr: Gansr, before: Path) -> None:
     copy = overlay(before, Path(vapoursynth.__file__).parent)
     next((copy / "plugins" / "gansr").glob("*gansr.so")).unlink()
@@ -128,6 +130,7 @@ def test_plugin_library_hidden(gansr: Gansr, before: Path) -> None:
     assert str(copy / "plugins" / "gansr") in found["text"] and "vs-gansr" in found["fix"]
 
 
+@pytest.mark.slow
 def test_plugin_library_damaged(gansr: Gansr, before: Path) -> None:
     copy = overlay(before, Path(vapoursynth.__file__).parent)
     library = next((copy / "plugins" / "gansr").glob("*gansr.so"))
@@ -139,6 +142,7 @@ def test_plugin_library_damaged(gansr: Gansr, before: Path) -> None:
     assert str(copy / "plugins") in found["fix"] and "vs-gansr" in found["fix"]
 
 
+@pytest.mark.slow
 def test_plugin_library_of_another_kind(gansr: Gansr, before: Path) -> None:
     copy = overlay(before, Path(vapoursynth.__file__).parent)
     library = next((copy / "plugins" / "gansr").glob("*gansr.so"))
@@ -148,6 +152,7 @@ def test_plugin_library_of_another_kind(gansr: Gansr, before: Path) -> None:
     fault(findings, "core.gansr is missing", library.name)
 
 
+@pytest.mark.slow
 def test_vapoursynth_that_does_not_load(gansr: Gansr, before: Path) -> None:
     copy = overlay(before, Path(vapoursynth.__file__).parent)
     next(copy.glob("libvapoursynth.*")).unlink()
@@ -155,6 +160,7 @@ def test_vapoursynth_that_does_not_load(gansr: Gansr, before: Path) -> None:
     assert "vapoursynth" in fault(findings, "does not load", "libvapoursynth")["fix"]
 
 
+@pytest.mark.slow
 def test_both_runtimes_over_each_other(gansr: Gansr, before: Path) -> None:
     overlay(before, Path(onnxruntime.__file__).parent)
     for name in ("onnxruntime", "onnxruntime-gpu"):
@@ -167,6 +173,7 @@ def test_both_runtimes_over_each_other(gansr: Gansr, before: Path) -> None:
     assert found["fix"].startswith("pip uninstall -y ") and found["fix"].endswith("pip install onnxruntime-gpu")
 
 
+@pytest.mark.slow
 def test_wrong_provider_for_the_machine(
     gansr: Gansr, before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +202,7 @@ needs_cuda_build = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @needs_cuda_build
 def test_cuda_libraries_hidden(gansr: Gansr, before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pip's CUDA libraries are looked for beside ONNX Runtime, where the copy has none, and in the package `nvidia`."""
@@ -231,6 +239,7 @@ def test_driver_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.Monkey
     assert "580" in found["fix"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["garbage", "half", "no scale", "wrong scale"])
 def test_model_with_a_broken_header(gansr: Gansr, home: Path, kind: str) -> None:
     own = home / "data" / "gansr" / "models"
@@ -250,6 +259,7 @@ def test_model_with_a_broken_header(gansr: Gansr, home: Path, kind: str) -> None
     assert found["fix"] == f"delete or replace {path}"
 
 
+@pytest.mark.slow
 def test_ffmpeg_without_encoders(gansr: Gansr, before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = before / "ffmpeg"
     tool.write_text("#!/bin/sh\necho ffmpeg version 7.0 of a sort\n")
@@ -261,6 +271,7 @@ def test_ffmpeg_without_encoders(gansr: Gansr, before: Path, monkeypatch: pytest
     assert any(f["topic"] == "ffmpeg" and str(tool) in f["text"] and "none of ours" in f["text"] for f in findings)
 
 
+@pytest.mark.slow
 def test_a_provider_that_crashes_is_survived(gansr: Gansr, before: Path) -> None:
     """Each provider is tried in a process of its own."""
     copy = overlay(before, Path(onnxruntime.__file__).parent)

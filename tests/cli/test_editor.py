@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import vapoursynth as vs
-from conftest import Gansr, one_line
+from gansr_process import Gansr, one_line
 from paths import NATIVE
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import footage
 import pytest
-from conftest import Gansr, nothing_left, one_line
+from gansr_process import Gansr, nothing_left, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.encoder_options import divide, refusal, translated

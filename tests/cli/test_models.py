@@ -9,7 +9,7 @@ from typing import Any
 import footage
 import networks
 import pytest
-from conftest import Gansr
+from gansr_process import Gansr
 
 from vs_gansr.model.library import shipped
 
@@ -72,6 +72,7 @@ def test_one_model_is_shown_with_what_was_found(gansr: Gansr, own: Path, tmp_pat
     assert failed.returncode == 1 and "did you mean mine?" in failed.stderr
 
 
+@pytest.mark.slow
 def test_speed_is_measured_once_and_belongs_to_the_content(gansr: Gansr, own: Path) -> None:
     networks.compact(own / "heavy.onnx", features=32)
     rows = listed(gansr, "--measure", "--provider", "CPU", "mine", "heavy")

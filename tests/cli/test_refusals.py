@@ -6,7 +6,7 @@ from pathlib import Path
 
 import footage
 import pytest
-from conftest import Gansr, nothing_left, one_line
+from gansr_process import Gansr, nothing_left, one_line
 
 
 def cut(source: Path, output: Path, share: float) -> Path:

@@ -9,8 +9,8 @@ import av
 import footage
 import numpy as np
 import pytest
-from conftest import Gansr, one_line
 from footage import facts
+from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.job import UpscaleJob
@@ -54,6 +54,7 @@ def test_times_as_people_write_them(text: str, seconds: float) -> None:
         moment("ten")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_a_part_has_its_own_sound_and_chapters(gansr: Gansr, tmp_path: Path, point_model: Path, suffix: str) -> None:
     source = footage.many_tracks(tmp_path / "in.mkv")
@@ -73,6 +74,7 @@ def test_a_part_has_its_own_sound_and_chapters(gansr: Gansr, tmp_path: Path, poi
     assert "clip = core.std.Trim(clip, first=10, last=19)" in script
 
 
+@pytest.mark.slow
 def test_stills_and_a_wipe(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=20)
     done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "--stills", "2", "--frames", "8")

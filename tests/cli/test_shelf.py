@@ -8,8 +8,8 @@ from pathlib import Path
 
 import footage
 import pytest
-from conftest import Gansr, one_line
 from footage import facts
+from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale import shelf
@@ -48,6 +48,7 @@ def test_what_files_folders_and_globs_mean(films: Path, tmp_path: Path) -> None:
             shelf.films(words, tmp_path, pattern)
 
 
+@pytest.mark.slow
 def test_one_that_fails_stops_no_other_and_the_same_command_does_the_rest(
     gansr: Gansr, tmp_path: Path, films: Path, point_model: Path
 ) -> None:
@@ -78,6 +79,7 @@ def test_dry_run_measures_and_writes_nothing(gansr: Gansr, tmp_path: Path, point
     assert 0.4 * size < float(found[2]) + 0.05 < 2 * size + 0.1
 
 
+@pytest.mark.slow
 def test_progress_for_programs_and_a_report(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=50)
     words = ["--model", point_model, "--chunk", "0.6", "--workers", "2", *FAST]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import footage
 import pytest
-from conftest import Gansr, one_line
 from footage import facts
+from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale import filters
@@ -70,6 +70,7 @@ def test_a_script_that_fails_says_where(gansr: Gansr, tmp_path: Path, text: str,
     assert done.returncode == 1 and said in one_line(done.stderr) and "bad.vpy" in done.stderr
 
 
+@pytest.mark.slow
 def test_numbered_images_are_a_source(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     footage.ffmpeg(*footage.picture(frames=5), "-start_number", "7", tmp_path / "im%03d.png")
     words = ["--fps", "24", "--chroma", "420", "--model", point_model, *FAST]
@@ -87,6 +88,7 @@ def test_numbered_images_are_a_source(gansr: Gansr, tmp_path: Path, point_model:
         first_number(str(tmp_path / "no%03d.png"))
 
 
+@pytest.mark.slow
 def test_tags_that_lie_are_put_right(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=3)
     words = [
@@ -111,6 +113,7 @@ def test_tags_that_lie_are_put_right(gansr: Gansr, tmp_path: Path, point_model: 
     assert wrong.returncode == 2 and "is none of: rgb, 709" in wrong.stderr
 
 
+@pytest.mark.slow
 def test_interlaced_frames(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = interlaced(tmp_path / "in.mkv")
     refused = gansr("upscale", source, tmp_path / "no.mkv", "-q")
@@ -138,6 +141,7 @@ def test_times_of_frames_between_frames(stamps: list[int], field: str, times: tu
     assert filters.shown(stamps, field) == (times, divisor)
 
 
+@pytest.mark.slow
 def test_noise_bands_and_grain_as_one_number_each(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=3)
     words = ["--denoise", "4", "--deband", "2", "--grain", "1.5", "--model", point_model, *FAST]

@@ -11,39 +11,12 @@ from pathlib import Path
 import footage
 import pytest
 import vapoursynth as vs
-from conftest import Gansr, one_line
-from footage import Facts, facts
-
-MILLISECOND = Fraction(1, 1000)
-FAST = ["--preset", "ultrafast"]
-KEPT = ("matrix", "primaries", "transfer", "range", "siting", "sar", "format", "frames", "interlaced")
+from encodes import FAST, frame_hashes, same_times, upscale
+from footage import facts
+from gansr_process import Gansr, one_line
 
 
-def upscale(gansr: Gansr, source: Path, output: Path, model: Path, *words: str) -> Facts:
-    """Runs the command and reads its output; the file must be all there is, and readable by others."""
-    done = gansr("upscale", source, output, "--model", model, *FAST, *words)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert not list(output.parent.glob(".gansr-*")), "a temporary file is left"
-    assert output.stat().st_mode & 0o044, "only the owner could read it"
-    return facts(output)
-
-
-def same_times(before: Facts, after: Facts, place: int, other: int, exact: bool) -> None:
-    """Each frame or packet at its time; a whole file may be moved, its tracks not against each other."""
-    shift = after.times[0][0] - before.times[0][0]
-    assert len(before.times[place]) == len(after.times[other])
-    for a, b in zip(before.times[place], after.times[other], strict=True):
-        assert abs(b - shift - a) <= (0 if exact else 2 * MILLISECOND)
-
-
-def frame_hashes(path: Path) -> list[str]:
-    """MD5 of every decoded frame's samples."""
-    words = [footage.FFMPEG, "-v", "error", "-i", str(path), "-map", "0:v:0", "-fps_mode", "passthrough"]
-    listing = subprocess.run([*words, "-f", "framemd5", "-"], capture_output=True, text=True, check=True).stdout
-    return [line.split(",")[-1].strip() for line in listing.splitlines() if not line.startswith("#")]
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(("source_suffix", "suffix"), [("mp4", "mkv"), ("mkv", "mp4"), ("mp4", "mov"), ("ts", "mkv")])
 def test_variable_rate_with_sound_keeps_every_time(
     gansr: Gansr, tmp_path: Path, point_model: Path, source_suffix: str, suffix: str
@@ -64,54 +37,7 @@ def test_variable_rate_with_sound_keeps_every_time(
     assert abs((after.ends[0] - after.times[0][0]) - (before.ends[0] - before.times[0][0])) < frame / 2
 
 
-@pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
-@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
-def test_hdr10_keeps_colours_and_mastering_data(
-    gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str, suffix: str
-) -> None:
-    source = footage.hdr(tmp_path / "in.mkv")
-    before = facts(source)
-    preset = ["--preset", "12"] if encoder == "svt-av1" else []
-    after = upscale(gansr, source, tmp_path / f"out.{suffix}", point_model, "--encoder", encoder, *preset)
-
-    assert after.picture["size"] == (256, 144)
-    assert {key: after.picture[key] for key in KEPT} == {key: before.picture[key] for key in KEPT}
-    assert (after.picture["matrix"], after.picture["primaries"], after.picture["transfer"]) == (9, 9, 16)
-    expected = {
-        "mastering": [0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329, 0.005, 1000.0],
-        "light": [1000.0, 400.0],
-    }
-    assert before.picture["light"] == expected
-    assert near(after.picture["light"], expected), "not in the decoded frames"
-    assert near(after.picture["container light"], expected), "not in the container"
-    assert near(bitstream_light(tmp_path, tmp_path / f"out.{suffix}", encoder), expected), "not in the bitstream"
-
-
-def test_dolby_vision_over_hdr10_is_taken_as_hdr10(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
-    source = footage.dolby(tmp_path / "in.mp4", profile=8, compatible=1)
-    after = upscale(gansr, source, tmp_path / "out.mkv", point_model)
-    assert (after.picture["matrix"], after.picture["transfer"], after.picture["frames"]) == (9, 16, 12)
-
-
-@pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
-def test_hdr10_reaches_the_bitstream_with_an_older_ffmpeg(
-    gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str
-) -> None:
-    """One that cannot be told the metadata, only its encoder can."""
-    source, tool = footage.hdr(tmp_path / "in.mkv"), tmp_path / "older-ffmpeg"
-    tool.write_text(
-        f'#!/bin/sh\ncase "$*" in *"-h long"*) exec echo nothing of the kind;; *-mastering_display*) exit 9;; esac\n'
-        f'exec "{footage.FFMPEG}" "$@"\n'
-    )
-    tool.chmod(0o755)
-    words = ["--encoder", encoder, "--ffmpeg", str(tool), *(["--preset", "12"] if encoder == "svt-av1" else [])]
-    after = upscale(gansr, source, tmp_path / "out.mkv", point_model, *words)
-    expected = facts(source).picture["light"]
-    assert expected["light"] == [1000.0, 400.0]
-    assert near(after.picture["light"], expected)
-    assert near(bitstream_light(tmp_path, tmp_path / "out.mkv", encoder), expected)
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["in [1] 'x' ü%03d.mkv", "#a:b;c,d.mkv", "-y.mkv"])
 def test_names_that_mean_something_elsewhere(gansr: Gansr, tmp_path: Path, point_model: Path, name: str) -> None:
     source = footage.plain(tmp_path / "in.mkv", frames=2).rename(tmp_path / name)
@@ -123,43 +49,6 @@ def test_a_single_frame(gansr: Gansr, tmp_path: Path, point_model: Path) -> None
     source = tmp_path / "in.mkv"
     footage.ffmpeg(*footage.picture(frames=1), *footage.H264, "-pix_fmt", "yuv420p", source)
     assert upscale(gansr, source, tmp_path / "out.mkv", point_model).picture["frames"] == 1
-
-
-def near(found: dict[str, list[float]], expected: dict[str, list[float]]) -> bool:
-    """Equal to the precision that AV1 stores: 1/65536 for colours, 1/16384 cd/m2 for black."""
-    return found.keys() == expected.keys() and all(
-        a == pytest.approx(b, rel=1e-5, abs=7e-5)
-        for key in expected
-        for a, b in zip(found[key], expected[key], strict=True)
-    )
-
-
-def bitstream_light(folder: Path, path: Path, encoder: str) -> dict[str, list[float]]:
-    """HDR10 metadata of the naked stream, without any container."""
-    naked = folder / {"x265": "naked.hevc", "x264": "naked.h264", "svt-av1": "naked.obu"}[encoder]
-    footage.ffmpeg("-i", path, "-map", "0:v:0", "-c", "copy", naked)
-    found: dict[str, list[float]] = facts(naked).picture["light"]
-    return found
-
-
-def test_anamorphic_pixels_keep_their_shape(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
-    source = footage.anamorphic(tmp_path / "in.mkv")
-    before = facts(source)
-    for suffix in ("mkv", "mp4"):
-        after = upscale(gansr, source, tmp_path / f"out.{suffix}", point_model)
-        assert after.picture["size"] == (180, 144)
-        assert {key: after.picture[key] for key in KEPT} == {key: before.picture[key] for key in KEPT}
-        assert after.picture["sar"] == Fraction(16, 11)
-        assert after.picture["matrix"] == 5
-
-
-def test_square_target_for_anamorphic_source_changes_the_pixels_shape(
-    gansr: Gansr, tmp_path: Path, point_model: Path
-) -> None:
-    source = footage.anamorphic(tmp_path / "in.mkv")
-    after = upscale(gansr, source, tmp_path / "out.mkv", point_model, "--width", "160", "--height", "88")
-    assert after.picture["size"] == (160, 88)
-    assert after.picture["sar"] * 160 / 88 == Fraction(16, 11) * 90 / 72, "the picture would look squeezed"
 
 
 def test_every_track_chapter_and_attachment_comes_along(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
@@ -184,6 +73,7 @@ def test_every_track_chapter_and_attachment_comes_along(gansr: Gansr, tmp_path: 
     assert abs(after.ends[0] - after.ends[2]) < Fraction(1, 25)
 
 
+@pytest.mark.slow
 def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
     gansr: Gansr, tmp_path: Path, point_model: Path
 ) -> None:
@@ -202,6 +92,7 @@ def test_mp4_gets_subtitles_in_its_own_form_and_no_attachment_unasked(
     assert after.metadata["title"] == "A film"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "encoder"), [("mp4", "x265"), ("mkv", "x264"), ("mkv", "x265")])
 def test_cover_art_comes_along_and_delays_nothing(
     gansr: Gansr, tmp_path: Path, point_model: Path, suffix: str, encoder: str
@@ -221,44 +112,7 @@ def test_cover_art_comes_along_and_delays_nothing(
     assert "start: 0.000000" in listing
 
 
-@pytest.mark.parametrize(
-    ("size", "format", "codec", "expected"),
-    [
-        ("97x65", "yuv444p", "libx264", (194, 130)),
-        ("97x66", "yuv422p", "ffv1", (192, 132)),  # VapourSynth holds whole chroma samples only
-        ("98x66", "yuv420p", "libx264", (196, 132)),
-        ("70x50", "yuv420p", "libx264", (140, 100)),
-        ("33x21", "gbrp", "libx264rgb", (66, 42)),
-        ("50x38", "gray", "ffv1", (100, 76)),
-    ],
-)
-def test_odd_sizes(
-    gansr: Gansr, tmp_path: Path, point_model: Path, size: str, format: str, codec: str, expected: tuple[int, int]
-) -> None:
-    source = tmp_path / "in.mkv"
-    footage.ffmpeg(
-        *footage.picture(size, frames=5),
-        "-vf",
-        f"scale={size.replace('x', ':')}",
-        "-pix_fmt",
-        format,
-        "-c:v",
-        codec,
-        source,
-    )
-    before = facts(source)
-    assert before.picture["size"] == tuple(map(int, size.split("x")))
-    done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, *FAST)
-    assert done.returncode == 0, done.stderr
-    after = facts(tmp_path / "out.mkv")
-    assert after.picture["size"] == expected
-    assert after.picture["frames"] == 5
-    assert after.picture["sar"] == 1
-    wanted = {"gbrp": "yuv444p", "gray": "yuvj420p"}  # ffmpeg calls gray full range
-    assert after.picture["format"] == wanted.get(format, format)
-    assert ("is cut to 96x66" in done.stderr) == (size == "97x66")
-
-
+@pytest.mark.slow
 def test_printed_script_makes_the_same_frames(gansr: Gansr, tmp_path: Path, small_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=6)
     words = ["--height", "100", "--depth", "10", "--model", small_model]
@@ -302,30 +156,7 @@ def test_a_script_that_cannot_be_printed_is_one_line(gansr: Gansr, tmp_path: Pat
         assert (done.returncode, done.stdout) == (1, "") and said in one_line(done.stderr)
 
 
-@pytest.mark.parametrize(
-    ("words", "size", "passes"),
-    [
-        (["--height", "100"], (150, 100), 1),
-        (["--width", "100"], (100, 66), 1),
-        (["--height", "200"], (300, 200), 2),
-        (["--width", "192", "--height", "100"], (192, 100), 1),
-    ],
-)
-def test_target_sizes(
-    gansr: Gansr, tmp_path: Path, point_model: Path, words: list[str], size: tuple[int, int], passes: int
-) -> None:
-    source = footage.plain(tmp_path / "in.mp4", frames=3)
-    after = upscale(gansr, source, tmp_path / "out.mkv", point_model, *words)
-    assert after.picture["size"] == size
-    assert after.picture["frames"] == 3
-    script = gansr("upscale", source, tmp_path / "o.mkv", "--model", point_model, "--script-only", *words).stdout
-    assert script.count("gansr.Upscale") == passes and script.count("resize.Spline36") == 1
-    if len(words) == 2:
-        assert after.picture["sar"] == 1
-    else:
-        assert after.picture["sar"] * Fraction(*size) == Fraction(96, 64)
-
-
+@pytest.mark.slow
 def test_depth_follows_the_source_and_dithers_only_downwards(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     deep, flat = footage.hdr(tmp_path / "deep.mkv"), footage.plain(tmp_path / "flat.mp4", frames=3)
     assert upscale(gansr, flat, tmp_path / "a.mkv", point_model).picture["format"] == "yuv420p"
@@ -349,6 +180,7 @@ def test_options_reach_the_encoder(gansr: Gansr, tmp_path: Path, point_model: Pa
     assert after.metadata["comment"] == "hello"
 
 
+@pytest.mark.slow
 def test_notes_name_what_was_assumed_and_progress_is_plain_lines(
     gansr: Gansr, tmp_path: Path, point_model: Path
 ) -> None:
@@ -362,14 +194,7 @@ def test_notes_name_what_was_assumed_and_progress_is_plain_lines(
     assert not any("return value" in line for line in lines), "an inner matter of the source filter"
 
 
-def test_rotated_video_comes_out_upright(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
-    flat = footage.anamorphic(tmp_path / "flat.mkv")
-    footage.ffmpeg("-display_rotation", "90", "-i", flat, "-c", "copy", tmp_path / "in.mp4")
-    after = upscale(gansr, tmp_path / "in.mp4", tmp_path / "out.mp4", point_model)
-    assert after.picture["size"] == (144, 180)
-    assert after.picture["sar"] == Fraction(11, 16)
-
-
+@pytest.mark.slow
 def test_sound_that_starts_earlier_or_later_stays_in_place(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     plain = footage.plain(tmp_path / "plain.mkv")
     for delay in ("-0.32", "0.32"):

@@ -44,6 +44,7 @@ def test_a_storm_of_requests() -> None:
     assert storm.main(frames=2000)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_reloads_with_requests_abandoned() -> None:
     assert reload.main(evaluations=45)

@@ -67,17 +67,20 @@ def test_odd_chroma_sizes(size: tuple[int, int], point_model: Path) -> None:
 
 
 @pytest.mark.parametrize("fmt", [vs.YUV420P8, vs.YUV422P10, vs.YUV444P16, vs.YUV420PS], ids=str)
-@pytest.mark.parametrize("matrix", [1, 4, 5, 6, 7, 8, 9])
-@pytest.mark.parametrize("full", [0, 1])
-@pytest.mark.parametrize("location", range(6))
-def test_matrices_ranges_and_sitings(fmt: int, matrix: int, full: int, location: int, point_model: Path) -> None:
-    props = {"_Matrix": matrix, "_Range": full}
-    subsampled = vs.core.get_video_format(fmt).subsampling_w > 0
-    if subsampled:
-        props["_ChromaLocation"] = location
-    clip = clips.noise(fmt, 32, 16, length=1, props=props)
-    out = check(clip, point_model, matrix, full, location if subsampled else None)
-    assert dict(out.get_frame(0).props) == dict(clip.get_frame(0).props)
+def test_matrices_ranges_and_sitings(fmt: int, core: vs.Core, point_model: Path) -> None:
+    """One clip whose frames carry every combination of tags, against clips that carry one each."""
+    subsampled = core.get_video_format(fmt).subsampling_w > 0
+    sitings = range(6) if subsampled else [None]
+    tags = list(itertools.product((1, 4, 5, 6, 7, 8, 9), (0, 1), sitings))
+    parts = []
+    for seed, (matrix, full, siting) in enumerate(tags):
+        props = {"_Matrix": matrix, "_Range": full} | ({} if siting is None else {"_ChromaLocation": siting})
+        parts.append(clips.noise(fmt, 32, 16, length=1, seed=seed, props=props))
+    out = core.std.Splice(parts).gansr.Upscale(str(point_model), provider="CPU")
+    for n, (part, combination) in enumerate(zip(parts, tags, strict=True)):
+        wanted = reference(part, *combination)
+        assert clips.largest_difference(out[n], wanted) <= TOLERANCE[part.format.sample_type], combination
+        assert dict(out.get_frame(n).props) == dict(part.get_frame(0).props)
 
 
 def test_constant_luminance_and_ictcp(point_model: Path) -> None:

@@ -19,7 +19,6 @@ import vapoursynth as vs
 from graphs import Graph
 from onnx import TensorProto, helper, numpy_helper
 from paths import ROOT
-from soak import hostile, mutate
 
 from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
@@ -36,55 +35,6 @@ def refused(clip: vs.VideoNode, proto: onnx.ModelProto, folder: Path, match: str
     with pytest.raises(vs.Error, match=f"^Upscale: .*{match}") as caught:
         clip.gansr.Upscale(str(path), provider="CPU").get_frame(0)
     assert "\n" not in str(caught.value)
-
-
-# ---- At random, each case in a process of its own: the short form of scripts/soak
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="forks and limits memory")
-def test_damaged_models_and_random_arguments() -> None:
-    assert hostile.main(models=150, arguments=60)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="forks")
-@pytest.mark.parametrize(
-    ("harm", "outcome"),
-    [
-        (lambda: "fine", "fine"),
-        (lambda: "Upscale: no", "refused"),
-        (lambda: 1 // 0, "another error"),
-        (lambda: os.kill(os.getpid(), 11), "SIGSEGV"),
-        (lambda: ctypes.string_at(0), "SIGSEGV"),
-        (lambda: os.write(1, b"x") and "fine", "printed to stdout"),
-        (lambda: bytes(8 << 30) and "fine", "another error"),
-    ],
-    ids=["fine", "refused", "raises", "dies", "reads at 0", "prints", "takes 8 GiB"],
-)
-def test_the_battery_sees_harm(harm, outcome: str) -> None:
-    """A test of the test above."""
-    assert hostile.attempt(harm)[0] == outcome
-
-
-def test_the_battery_sees_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
-    monkeypatch.setattr(hostile, "SECONDS", 0.5)
-    assert hostile.attempt(lambda: time.sleep(30) or "fine")[0] == "hang"
-
-
-def test_at_least_half_of_the_damage_is_structural(tmp_path: Path) -> None:
-    data = networks.compact(tmp_path / "m.onnx", 8, 3).read_bytes()
-    seen = set()
-    for n in range(300):
-        what, damaged = mutate.mutated(data, np.random.default_rng(n), structural=n % 3 > 0)
-        seen |= set(what.split(" + "))
-        assert damaged != data or not what or n % 3
-        if n % 3:
-            onnx.load_model_from_string(damaged)  # well-formed, whatever it means
-    assert {f.__name__ for f in (*mutate.STRUCTURE, *mutate.BYTES)} <= seen | {""}
-
-
-# ---- One by one
 
 
 def test_loops_are_refused_wherever_they_hide(clip: vs.VideoNode, tmp_path: Path) -> None:

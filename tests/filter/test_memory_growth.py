@@ -24,6 +24,8 @@ FRAMES = ["frames", "--frames", "2000", "--size", "640", "360"]
 EVALUATIONS = ["evaluations", "--evaluations", "200", "--size", "160", "90"]
 
 
+@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.parametrize("run", [FRAMES, EVALUATIONS], ids=["frames", "evaluations"])
 def test_memory_grows_by_less_than_two_percent(run: list[str], network: Path) -> None:
     command = [sys.executable, "-m", "soak", *run, "--model", str(network)]
@@ -38,6 +40,8 @@ def lines(process: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
 
 
+@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.parametrize("leak", [0, 40_000])
 def test_a_leak_is_seen(leak: int, capsys: pytest.CaptureFixture[str]) -> None:
     """A test of the test: a process of some 25 MiB that keeps 40 KB a step is caught, one that keeps none is not."""

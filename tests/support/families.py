@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 torch = pytest.importorskip("torch", reason="conversion needs the extra [convert]")
 pytest.importorskip("spandrel", reason="conversion needs the extra [convert]")
 
 warnings.filterwarnings("ignore", category=DeprecationWarning)
+torch.set_num_threads(1)
 
 
 def make(package: str, name: str, **sizes: Any) -> Callable[[], torch.nn.Module]:
@@ -67,3 +69,8 @@ def save(folder: Path, family: str, suffix: str = ".pth", wrap: str = "") -> Pat
     else:
         torch.save({wrap: weights, "step": 7} if wrap else weights, path)
     return path
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What a model says of itself."""
+    return {p.key: p.value for p in onnx.load(str(path)).metadata_props}

@@ -75,6 +75,7 @@ def endless(recipe: Recipe, folder: Path, base: Path) -> None:
     Trainer(recipe, folder, training, held_out).train()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and forkserver are POSIX")
 def test_sigkill_at_random_moments(material: Path, tmp_path: Path) -> None:
     """20 kills: every checkpoint is readable, and none loses more than one interval of what was logged."""

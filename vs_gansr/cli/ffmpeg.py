@@ -1,4 +1,4 @@
-"""Owns the ffmpeg executable: which ones are here, which one to take, what it can do; knows no video."""
+"""Owns the ffmpeg executable: which ones are here, which one to take, which of our encoders it has; knows no video."""
 
 from __future__ import annotations
 
@@ -10,12 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .common import CommandError
-from .upscale.job import ENCODERS
 
-__all__ = ["Ffmpeg", "cause", "choose", "found", "inspect"]
+__all__ = ["ENCODERS", "Encoder", "Ffmpeg", "cause", "choose", "found", "inspect"]
 
 OLDEST = (7, 0)  # the oldest that is tested
 INSTALL = 'install ffmpeg, or: pip install "vs-gansr[cli]"'
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder of ffmpeg's: its name there, the option that takes its own parameters, our defaults, the chroma
+    layouts and presets that it has."""
+
+    library: str
+    params: str
+    crf: float
+    preset: str
+    layouts: tuple[str, ...]
+    presets: tuple[str, ...]
+
+
+X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+ENCODERS = {
+    "x265": Encoder("libx265", "-x265-params", 18, "medium", ("420", "422", "444"), X26X),
+    "x264": Encoder("libx264", "-x264-params", 17, "medium", ("420", "422", "444"), X26X),
+    "svt-av1": Encoder("libsvtav1", "-svtav1-params", 26, "6", ("420",), tuple(map(str, range(-1, 14)))),
+}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import onnx
 from ..errors import ModelError
 from .rewrite.graph_view import attribute, inputs, weights
 
-__all__ = ["Entry", "check_graph", "entry"]
+__all__ = ["NetworkInput", "check_graph", "entry"]
 
 MOST_FRAMES = 31  # at once; more is damage, not a network
 MOST_MARGINS = 16
@@ -19,7 +19,7 @@ ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
 
 
 @dataclass(frozen=True)
-class Entry:
+class NetworkInput:
     """A network's input: `frames` pictures of `channels` each, stacked."""
 
     name: str  # of the tensor
@@ -29,7 +29,7 @@ class Entry:
     half: bool  # True: float16, else float32
 
 
-def entry(proto: onnx.ModelProto, name: str) -> Entry:
+def entry(proto: onnx.ModelProto, name: str) -> NetworkInput:
     """The input of the network called `name`. ModelError unless the graph maps one picture to one picture."""
     graph = proto.graph
     if not graph.node or not graph.input or not graph.output:
@@ -54,7 +54,9 @@ def entry(proto: onnx.ModelProto, name: str) -> Entry:
     channels = min(3, stacked)
     width, height = dims[3] or dims[2], dims[2] or dims[3]
     fixed = (width, height) if width and height else None
-    return Entry(entries[0].name, channels, stacked // channels, fixed, tensor.elem_type == onnx.TensorProto.FLOAT16)
+    return NetworkInput(
+        entries[0].name, channels, stacked // channels, fixed, tensor.elem_type == onnx.TensorProto.FLOAT16
+    )
 
 
 def first_channels(graph: onnx.GraphProto, name: str) -> int | None:

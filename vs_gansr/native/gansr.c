@@ -1,8 +1,8 @@
 /* gansr.c: makes core.gansr.* exist and lets Python compute frames.
  *
- * VapourSynth loads native libraries only, so this file is all that is native: it hands calls over to
- * the Python package vs_gansr and holds a frame filter that asks a Python callable for each frame.
- * It knows nothing of pixels, colours or networks. No link against Python: the few functions it needs
+ * VapourSynth loads native libraries only, so this file hands calls over to the Python package vs_gansr
+ * and holds a frame filter that asks a Python callable for each frame. It knows nothing of pixels,
+ * colours or networks; what else is native, align.c and match.c, knows pixels only. No link against Python: the few functions it needs
  * are looked up in the process, which a script host has loaded already.
  */
 #ifdef _WIN32
@@ -20,6 +20,7 @@
 
 #include "VSHelper4.h"
 #include "VapourSynth4.h"
+#include "align.h"
 
 #if defined(_MSC_VER)
 #define THREAD_LOCAL __declspec(thread)
@@ -320,4 +321,5 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                           "clips:vnode[];func:func;width:int:opt;height:int:opt;format:int:opt;before:int:opt;"
                           "after:int:opt;",
                           "clip:vnode;", filterCreate, NULL, plugin);
+    registerAlign(plugin, api);
 }

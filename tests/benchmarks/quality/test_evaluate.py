@@ -26,6 +26,7 @@ def command(folder: Path, store: Store, tmp_path: Path) -> Callable[..., int]:
     return run
 
 
+@pytest.mark.slow
 def test_command_measures_models_and_anchors(
     command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,6 +53,7 @@ def test_command_measures_models_and_anchors(
     assert again.out == shown.out and again.err == ""  # nothing was measured twice
 
 
+@pytest.mark.slow
 def test_command_evaluates_at_scale_four(
     command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,6 +74,7 @@ def test_command_refuses_what_it_does_not_know(
     assert "name a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_command_shows_methods_blind_and_counts_rankings(
     command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,6 +100,7 @@ def test_twins_are_shown_beside_their_models() -> None:
     assert [method.name for method in evaluate.chosen(["general-2x"], 2)] == ["general-2x"]
 
 
+@pytest.mark.slow
 def test_wrapper_runs_from_another_folder(folder: Path, store: Store, tmp_path: Path) -> None:
     networks.point(tmp_path / "named-from-here.onnx")
     options = ("--preparations", "A", "--quick", "--no-anchors", "--json", "out.json", "--cache", str(store.root))
@@ -109,6 +113,7 @@ def test_wrapper_runs_from_another_folder(folder: Path, store: Store, tmp_path: 
     assert (tmp_path / "out.json").is_file()
 
 
+@pytest.mark.slow
 def test_networks_of_others_on_real_clips(shared: Path, tmp_path: Path) -> None:
     """What anchors/README.md reports: RealCUGAN wins VMAF over Lanczos and loses SSIMULACRA2."""
     store = Store(tmp_path)

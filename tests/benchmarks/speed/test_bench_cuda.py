@@ -10,16 +10,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import fakegpu
 import imageio_ffmpeg
 import networks
 import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from onnx import helper, numpy_helper
 
 from benchmarks.paths import ROOT
-from benchmarks.speed import bench_cuda, report
-from benchmarks.speed.job import SpeedJob, measure
+from benchmarks.speed import bench_cuda, faults, report, worker
+from benchmarks.speed import job as speed_job
+from benchmarks.speed.contestants import STREAMS
+from benchmarks.speed.job import Measured, SpeedJob, measure
 from benchmarks.speed.torchnet import OnnxModule
 from vs_gansr.engine.cuda_options import CudaOptions
 
@@ -53,81 +57,183 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(clip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, str]:
-    """(JSON, Markdown, what was said) of one run of everything, short."""
-    folder = tmp_path_factory.mktemp("bench")
-    network = networks.compact(folder / "tiny.onnx", features=8, convs=3)
-    command = [sys.executable, "-m", "benchmarks.speed.bench_cuda", "--provider", "CPU", "--quick"]
-    command += [
-        "--models",
-        str(network),
-        "--clips",
-        str(clip),
-        "--out",
-        str(folder / "out"),
-        "--option",
-        "graph",
-        "streams",
+def luma(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of luma, as those that ship are."""
+    path = tmp_path_factory.mktemp("models") / "tiny.onnx"
+    weights = np.random.default_rng(0).normal(0, 0.1, (4, 1, 3, 3)).astype(np.float32)
+    nodes = [
+        helper.make_node("Conv", ["input", "w"], ["wide"], pads=[1, 1, 1, 1]),
+        helper.make_node("DepthToSpace", ["wide"], ["output"], blocksize=2, mode="CRD"),
     ]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    said = {"scale": "2", "radius": "1"}
+    return networks.save(path, nodes, [numpy_helper.from_array(weights, "w")], channels=1, metadata=said)
+
+
+def check_figures(found: dict[str, Any], least_half: float = 50) -> None:
+    """Every stage has them, within what a processor in the GPU's place must give."""
+    assert set(found) == {"machine", "measured", *bench_cuda.SHARES}
+    assert found["trial"]["trouble"] == ""
+    for stage in ("planes", "formats"):
+        assert all(value["largest"] <= 1 for value in found[stage]["fp32"].values()), stage
+        assert min(value["psnr"] for value in found[stage]["fp16"].values()) > least_half
+    for precision, least in (("fp32", 100), ("fp16", least_half)):
+        [clips] = found["agreement"][precision].values()
+        assert clips and all(value["psnr"] > least for value in clips.values())
+    [row] = found["speed"]
+    assert list(row["results"]) == list(bench_cuda.RIVALS)
+    assert all(result["fps"] > 0 for result in row["results"].values() if "missing" not in result)
+    assert all(row["result"]["fps"] > 0 for row in found["options"]["results"])
+    assert found["soak"]["frames"] == 40 and found["soak"]["level_mib"] > 0
+    assert found["soak"]["through"] == "Upscale"
+    assert found["shortage"]["second"] == "runs on 1 of 2 streams"
+    operators = found["profile"]["operators"]
+    assert {row[0] for row in operators} >= {"Conv"} and all(row[2] > 0 for row in operators)
+    assert len(found["measured"]) >= 20 and all(entry["seconds"] >= 0 for entry in found["measured"])
+
+
+@pytest.mark.slow
+def test_the_command_from_end_to_end(clip: Path, luma: Path, tmp_path: Path) -> None:
+    """Every measurement in its process; the page claims nothing where the CPU stands in."""
+    command = [str(ROOT / "scripts" / "bench_cuda"), "--provider", "CPU", "--quick", "--models", str(luma)]
+    command += ["--clips", str(clip), "--out", str(tmp_path), "--option", "graph", "streams"]
+    environment = os.environ | {"GANSR_PYTHON": sys.executable}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    page = (folder / "out" / "bench_cuda.md").read_text()
+    page = (tmp_path / "bench_cuda.md").read_text()
     assert done.stdout.strip() == page.strip()
-    return json.loads((folder / "out" / "bench_cuda.json").read_text()), page, done.stderr
-
-
-def test_every_stage_gives_figures(results: tuple[dict[str, Any], str, str]) -> None:
-    found, _, _ = results
-    assert set(found) == {"machine", *bench_cuda.STAGES}
-    for precision, least in (("fp32", 100), ("fp16", 50)):
-        [clips] = found["agreement"][precision].values()
-        assert clips["test"]["psnr"] > least
-    assert all(value["largest"] <= 1 for value in found["formats"]["fp32"].values())
-    assert min(value["psnr"] for value in found["formats"]["fp16"].values()) > 50
+    found = json.loads((tmp_path / "bench_cuda.json").read_text())
+    check_figures(found)
     [row] = found["speed"]
-    assert (row["model"], row["width"], row["height"], row["format"], row["precision"]) == (
-        "tiny",
-        96,
-        64,
-        "YUV420P10",
-        "fp32",
-    )
-    assert list(row["results"]) == list(bench_cuda.RIVALS)
     missing = {name: result["missing"] for name, result in row["results"].items() if "missing" in result}
     assert set(missing) == {name for name in bench_cuda.RIVALS if "CUDA graph" in name}, missing
-    assert all(result["fps"] > 0 for result in row["results"].values() if "missing" not in result)
-    assert [r["options"] for r in found["options"]["results"]] == [
-        {},
-        {"graph": False},
-        *({"streams": n} for n in (1, 3, 4)),
-    ]
-    assert found["trial"]["trouble"] == ""
-    operators = found["profile"]["operators"]
-    assert {row[0] for row in operators} >= {"Conv"} and all(row[1] == "CPU" and row[2] > 0 for row in operators)
-    assert found["shortage"]["second"] == "runs on 1 of 2 streams"
-    assert found["soak"]["frames"] == 40 and found["soak"]["level_mib"] > 0
-
-
-def test_page_claims_nothing_without_a_gpu(results: tuple[dict[str, Any], str, str]) -> None:
-    found, page, said = results
     assert "the CPU provider stands in" in page and found["machine"]["provider"] == "CPU"
     marks = [result for _, result in report.verdicts(found)]
     assert len(marks) == 5 and all(mark.startswith("open, no GPU") for mark in marks)
     assert "tiny, 96x64, YUV420P10, fp32" in page and "| bound |" in page
-    assert "gansr: " in said
+    assert "gansr: " in done.stderr
+
+
+def in_this_process(job: SpeedJob, timeout: float) -> Measured:
+    """What the worker's process does."""
+    passed = SpeedJob(**json.loads(json.dumps(asdict(job))))
+    try:
+        return json.loads(json.dumps(worker.KINDS[job.contestant](passed)))
+    except Exception as error:
+        return {"missing": f"{type(error).__name__}: {error}"}
+
+
+def bench(folder: Path, *words: str) -> tuple[bench_cuda.Bench, dict[str, Any], str]:
+    """A run with these arguments, its JSON and its page."""
+    made = bench_cuda.Bench(bench_cuda.parse(["--quick", "--clips", str(folder), "--out", str(folder), *words]))
+    made.run()
+    return made, json.loads((folder / "bench_cuda.json").read_text()), (folder / "bench_cuda.md").read_text()
+
+
+def test_on_a_gpu_that_the_processor_stands_in_for(
+    machine: fakegpu.StandIn, luma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of a GPU through every stage: its memory, its options, its engine behind `Upscale`."""
+    monkeypatch.setattr(bench_cuda, "measure", in_this_process)
+    machine.refuse = lambda o: "Failed to allocate memory" if o.get("gpu_mem_limit") == str(faults.TOO_LITTLE) else None
+    _, found, page = bench(tmp_path, "--provider", "CUDA", "--models", str(luma), "--seconds", "0.05")
+    check_figures(found)
+    assert found["trial"]["device"].startswith("Fake, 2 GiB")
+    assert found["shortage"]["limited"].startswith("told: no memory for a session: Failed to allocate")
+    assert found["speed"][0]["precision"] == "fp16" and "missing" not in found["speed"][0]["results"]["gansr"]
+    tf32 = [(row["precision"], row["options"]) for row in found["options"]["results"]][:4]
+    assert tf32 == [("fp16", {}), ("fp16", {"tf32": False}), ("fp32", {}), ("fp32", {"tf32": True})]
+    given = [options for _, options in machine.made]
+    assert {options["use_tf32"] for options in given} == {"0", "1"}
+    assert {settings.enable_mem_pattern for settings, _ in machine.made} == {False, True}
+    assert all(verdict != "not measured" for mark, verdict in report.verdicts(found) if "vs-mlrt" not in mark and
+               "every clip" not in mark)  # fmt: skip
+    assert "Fake, 2 GiB" in page and "stands in" not in page
+
+
+def test_without_vapoursynth_the_engines_figures_are_there(luma: Path, tmp_path: Path) -> None:
+    """As on a machine that has ONNX Runtime and nothing else yet; in processes that find no VapourSynth."""
+    (tmp_path / "vapoursynth.py").write_text("raise ImportError('there is no VapourSynth here')")
+    command = [sys.executable, "-m", "benchmarks.speed.bench_cuda", "--provider", "CPU", "--quick"]
+    command += ["--models", str(luma), "--out", str(tmp_path), "--seconds", "0.05", "--soak", "20"]
+    command += ["--only", "speed", "soak", "formats", "--rivals", "gansr", "engine (no VapourSynth)"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads((tmp_path / "bench_cuda.json").read_text())
+    results = found["speed"][0]["results"]
+    assert "there is no VapourSynth here" in results["gansr"]["missing"]
+    assert results["engine (no VapourSynth)"]["fps"] > 0
+    assert (found["soak"]["through"], found["soak"]["frames"]) == ("the engine alone", 40)
+    assert "no VapourSynth here" in (tmp_path / "bench_cuda.md").read_text()
+
+
+def test_a_stage_that_fails_keeps_none_from_running(
+    luma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a result that nobody expected, or a page that cannot be made of it; all that came is written down."""
+    kept: list[set[str]] = []
+
+    def odd(job: SpeedJob, timeout: float) -> Measured:
+        kept.append(set(json.loads((tmp_path / "bench_cuda.json").read_text())) if kept else set())
+        return {"fps": 1.0} if job.contestant in ("engine", "bound") else {"psnr": None, "out": "odd"}
+
+    def fails(bench: bench_cuda.Bench) -> Any:
+        raise RuntimeError("nobody thought of that")
+
+    monkeypatch.setattr(bench_cuda, "measure", odd)
+    monkeypatch.setitem(bench_cuda.RUN, "trial", fails)
+    _, found, page = bench(tmp_path, "--provider", "CPU", "--models", str(luma))
+    assert set(found) == {"machine", "measured", *bench_cuda.SHARES}
+    assert found["trial"] == {"missing": "RuntimeError: nobody thought of that"}
+    assert "No page can be made of" in page or "nobody thought of that" in page
+    assert len(found["measured"]) == len(kept) > 20 and kept[-1] >= {"planes", "speed", "options"}
+
+
+def test_no_stage_takes_the_time_of_those_after_it(luma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, given = [0.0], []
+
+    def slow(job: SpeedJob, timeout: float) -> Measured:
+        given.append((job.contestant, timeout))
+        now[0] += min(timeout, 100.0)  # what takes longer is stopped
+        return {"missing": "not done"} if timeout < 100 else {"fps": 1.0, "largest": 0.0, "psnr": 99.0}
+
+    monkeypatch.setattr(bench_cuda, "measure", slow)
+    monkeypatch.setattr(bench_cuda.time, "monotonic", lambda: now[0])
+    _, found, _ = bench(tmp_path, "--provider", "CPU", "--models", str(luma), "--minutes", "10")
+    assert now[0] <= 600 + 1e-6
+    assert {kind for kind, _ in given} >= {"trial", "planes", "gansr", "engine", "soak", "formats", "clips", "profile"}
+    assert any(entry.get("missing") == "no time was left" for entry in found["measured"])
+
+
+def test_a_measurement_that_hangs_or_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    job = SpeedJob("trial", "m.onnx", 8, 8)
+    for program, told in (("this", "missing"), ("pyclbr", "missing")):
+        monkeypatch.setattr(speed_job, "PROGRAM", program)  # both end without a figure
+        assert told in measure(job)
+    monkeypatch.setattr(speed_job, "PROGRAM", "http.server")
+
+    def hangs(*arguments: Any, **more: Any) -> Any:
+        raise subprocess.TimeoutExpired("python", 3.0)
+
+    monkeypatch.setattr(subprocess, "run", hangs)
+    assert measure(job, 3.0) == {"missing": "not done in 3 s"}
+
+
+def soak(growth: float) -> dict[str, Any]:
+    known = {"frames": 5000, "fps": 300.0, "through": "Upscale", "level_mib": 900.0}
+    return known | {"growth_mib": growth, "host_growth_mib": 0.25}
 
 
 def on_a_gpu(**changes: Any) -> dict[str, Any]:
     """Results as a GPU that meets every mark would give them."""
-    fps = {"gansr": 190.0, "mlrt, RGBS": 60.0, "mlrt, RGBH": 90.0, "bound": 200.0}
+    fps = {"gansr": 190.0, "mlrt, float": 60.0, "mlrt, half float": 90.0, "bound": 200.0}
     row = {"model": "m", "width": 8, "height": 8, "format": "YUV420P10", "precision": "fp16"}
     return {
         "machine": {"provider": "CUDA"},
         "formats": {"fp32": {"YUV420P8": {"psnr": 90.0, "largest": 1.0}, "RGBS": {"psnr": 99.0, "largest": 1e-6}}},
         "agreement": {"fp16": {"m": {"a": {"psnr": 61.0, "largest": 9}, "b": {"psnr": 55.0, "largest": 9}}}},
         "speed": [row | {"results": {name: {"fps": rate} for name, rate in fps.items()}}],
-        "soak": {"frames": 5000, "level_mib": 900.0, "growth_mib": 0.5},
+        "soak": soak(0.5),
     } | changes
 
 
@@ -140,14 +246,14 @@ def test_marks_on_a_gpu_are_met_or_missed() -> None:
         agreement={"fp16": {"m": {"a": {"psnr": 49.0, "largest": 9}}}},
         speed=[
             on_a_gpu()["speed"][0]
-            | {"results": {"gansr": {"fps": 100.0}, "mlrt, RGBH": {"fps": 90.0}, "bound": {"fps": 200.0}}}
+            | {"results": {"gansr": {"fps": 100.0}, "mlrt, half float": {"fps": 90.0}, "bound": {"fps": 200.0}}}
         ],
-        soak={"frames": 5000, "level_mib": 900.0, "growth_mib": 80.0},
+        soak=soak(80.0),
     )
     assert all(result.startswith("missed") for _, result in report.verdicts(worse))
     nothing = {"machine": {"provider": "CUDA"}, "speed": [{"results": {"gansr": {"missing": "no"}}}]}
     assert [r for _, r in report.verdicts(nothing)] == ["not measured"] * 5
-    assert "| mlrt, RGBH | 90.0 | 0.45 |" in report.markdown(on_a_gpu())
+    assert "| mlrt, half float | 90.0 | 0.45 |" in report.markdown(on_a_gpu())
 
 
 def test_a_contestant_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
@@ -160,12 +266,14 @@ def test_a_contestant_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> Non
 
 
 def test_alternatives_change_one_option_each() -> None:
-    seen = list(bench_cuda.alternatives())
-    assert seen[0] == {} and all(len(given) == 1 for given in seen[1:])
-    assert len(seen) == len({json.dumps(given) for given in seen})
-    defaults = asdict(CudaOptions()) | {"streams": 2}
-    assert {name for given in seen for name in given} == set(defaults)
-    assert all(defaults[name] != value for given in seen for name, value in given.items())
+    defaults = asdict(CudaOptions()) | {"streams": STREAMS}
+    for precision in ("fp16", "fp32"):
+        seen = list(bench_cuda.alternatives(precision))
+        assert seen[0] == {} and len(seen) == len({json.dumps(given) for given in seen})
+        changed = [{k: v for k, v in given.items() if k != "precision"} for given in seen]
+        assert all(len(given) <= 1 for given in changed)
+        assert {name for given in changed for name in given} == set(defaults)
+        assert all(defaults[name] != value for given in changed for name, value in given.items())
 
 
 @pytest.mark.parametrize("slope", [None, 0.2])
@@ -186,17 +294,16 @@ def test_pytorch_runs_the_shipped_networks() -> None:
 
 
 def agrees(path: Path) -> None:
-    picture = np.random.default_rng(0).random((1, 3, 24, 40), np.float32)
-    [want] = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"input": picture})
+    network = OnnxModule(path)
+    picture = np.random.default_rng(0).random((1, network.channels, 24, 40), np.float32)
+    [want] = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {network.entry: picture})
     with torch.inference_mode():
-        got = OnnxModule(path)(torch.from_numpy(picture)).numpy()
+        got = network(torch.from_numpy(picture)).numpy()
     assert got.shape == want.shape
     assert np.abs(got - want).max() < 1e-3
 
 
 def test_pytorch_says_what_it_does_not_know(tmp_path: Path) -> None:
-    from onnx import helper
-
     path = networks.save(tmp_path / "odd.onnx", [helper.make_node("Erf", ["input"], ["output"])], [])
     with pytest.raises(ValueError, match=r"odd\.onnx: no PyTorch counterpart for Erf"):
         OnnxModule(path)

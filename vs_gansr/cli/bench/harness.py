@@ -128,9 +128,9 @@ def moving_clip(job: BenchRun) -> Any:
     import vapoursynth as vs
 
     core = vs.core
-    blank = core.std.BlankClip(
-        format=getattr(vs, job.format).value, width=job.width, height=job.height, length=100_000, keep=True
-    ).std.SetFrameProps(_Matrix=1)
+    fmt = core.get_video_format(getattr(vs, job.format).value)
+    blank = core.std.BlankClip(format=fmt.id, width=job.width, height=job.height, length=100_000, keep=True)
+    blank = blank.std.SetFrameProps(_Matrix=0 if fmt.color_family == vs.RGB else 1)
     rng = np.random.default_rng(0)
     with blank.get_frame(0) as f:
         kinds = [np.asarray(f[i]) for i in range(f.format.num_planes)]
@@ -155,7 +155,6 @@ def script(job: BenchRun) -> Callable[[], Any]:
     import vapoursynth as vs
 
     source = moving_clip(job)
-    fmt = source.format.id
 
     def ours() -> Any:
         more = {"num_streams": job.num_streams} if job.num_streams else {}
@@ -169,11 +168,37 @@ def script(job: BenchRun) -> Callable[[], Any]:
         if job.contestant == "ort":
             more["provider"] = provider
         plugin = getattr(vs.core, job.contestant)
-        rgb = source.resize.Bicubic(format=vs.RGBS, filter_param_a=0, filter_param_b=0.5)
-        large = plugin.Model(rgb, job.model, **more)
-        return large.resize.Bicubic(format=fmt, matrix=1, filter_param_a=0, filter_param_b=0.5)
+        return through_peer(source, job.model, lambda clip: plugin.Model(clip, job.model, **more))
 
     return ours if job.contestant == "gansr" else theirs
+
+
+def through_peer(source: Any, model: str, evaluate: Callable[[Any], Any], half: bool = False) -> Any:
+    """`source` upscaled as users of vs-mlrt do it: `evaluate` takes and gives RGB, or luma where the network does.
+
+    In floats, `half` ones if so; chroma beside a network of luma is resized.
+    """
+    import vapoursynth as vs
+
+    from ...model import library
+
+    core, fmt = vs.core, source.format
+    is_rgb = fmt.color_family == vs.RGB
+    kernel = {"filter_param_a": 0, "filter_param_b": 0.5}
+    if library.load(model).spec.channels == 3:
+        large = evaluate(source.resize.Bicubic(format=vs.RGBH if half else vs.RGBS, **kernel))
+        return large.resize.Bicubic(format=fmt.id, matrix=0 if is_rgb else 1, **kernel)
+    whole = source.resize.Bicubic(format=vs.YUV444PS, matrix=1, **kernel) if is_rgb else source
+    luma = whole.std.ShufflePlanes(0, vs.GRAY).resize.Point(format=vs.GRAYH if half else vs.GRAYS)
+    stored = core.query_video_format(vs.GRAY, whole.format.sample_type, whole.format.bits_per_sample)
+    large = evaluate(luma).resize.Point(format=stored.id)
+    if fmt.color_family == vs.GRAY:
+        return large
+    chroma = [whole.std.ShufflePlanes(plane, vs.GRAY) for plane in (1, 2)]
+    divided = large.width >> whole.format.subsampling_w, large.height >> whole.format.subsampling_h
+    chroma = [plane.resize.Bicubic(*divided, **kernel) for plane in chroma]
+    joined = core.std.ShufflePlanes([large, *chroma], [0, 0, 0], vs.YUV)
+    return joined.resize.Bicubic(format=fmt.id, matrix=0, **kernel) if is_rgb else joined
 
 
 def elsewhere(provider: str) -> str:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from ...engine import cuda_libraries
 
-__all__ = ["Device", "Driver", "Library", "driver", "libraries"]
+__all__ = ["Gpu", "Driver", "Library", "driver", "libraries"]
 
 WINDOWS = sys.platform == "win32"
 COMPUTE_MAJOR, COMPUTE_MINOR = 75, 76  # CUdevice_attribute
 
 
 @dataclass(frozen=True)
-class Device:
+class Gpu:
     """A GPU: its name, compute capability and memory in MiB."""
 
     name: str
@@ -37,7 +37,7 @@ class Driver:
 
     version: str
     cuda: tuple[int, int]
-    devices: tuple[Device, ...]
+    devices: tuple[Gpu, ...]
     trouble: str = ""
 
 
@@ -65,7 +65,7 @@ def driver() -> Driver | None:
     return Driver(version(), supports, tuple(device(cuda, place) for place in range(count.value)), trouble)
 
 
-def device(cuda: ctypes.CDLL, place: int) -> Device:
+def device(cuda: ctypes.CDLL, place: int) -> Gpu:
     """GPU number `place`."""
     handle = ctypes.c_int()
     cuda.cuDeviceGet(ctypes.byref(handle), place)
@@ -78,7 +78,7 @@ def device(cuda: ctypes.CDLL, place: int) -> Device:
         numbers.append(value.value)
     memory = ctypes.c_size_t()
     cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), handle)
-    return Device(name.value.decode(errors="replace"), (numbers[0], numbers[1]), memory.value >> 20)
+    return Gpu(name.value.decode(errors="replace"), (numbers[0], numbers[1]), memory.value >> 20)
 
 
 def version() -> str:

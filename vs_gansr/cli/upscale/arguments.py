@@ -6,10 +6,10 @@ import argparse
 from typing import Any
 
 from ...filter.settings import ARGUMENTS
+from ..ffmpeg import ENCODERS
 from .colour_names import MATRICES, PRIMARIES, RANGES, TRANSFERS, named
 from .encode import CONTAINERS
 from .filters import FIELDS
-from .job import ENCODERS
 from .option_types import amount, moment, positive, ratio, reads, seconds
 
 __all__ = ["add_arguments", "grammar"]

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
-from ..ffmpeg import Ffmpeg
+from ..ffmpeg import ENCODERS, Ffmpeg
 from . import chunkable
 from .encoder_options import divide
-from .job import ENCODERS, UpscaleJob
+from .job import UpscaleJob
 from .media import Source, Track
 from .presets import TAG, stored
 

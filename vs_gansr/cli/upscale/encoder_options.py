@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..common import CommandError
-from ..ffmpeg import Ffmpeg, cause
-from .job import ENCODERS, UpscaleJob
+from ..ffmpeg import ENCODERS, Ffmpeg, cause
+from .job import UpscaleJob
 
 __all__ = ["ExtraOptions", "check", "divide", "try_encoder"]
 

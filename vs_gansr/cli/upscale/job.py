@@ -9,30 +9,9 @@ from typing import Any
 
 from ...filter.settings import given
 
-__all__ = ["ENCODERS", "RECORD", "Encoder", "UpscaleJob"]
+__all__ = ["RECORD", "UpscaleJob"]
 
 RECORD = "\x1e"  # leads each JSON line on a worker's stderr (RFC 7464)
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """An encoder of ffmpeg's: its name there, the option that takes its own parameters, our defaults, the chroma
-    layouts and presets that it has."""
-
-    library: str
-    params: str
-    crf: float
-    preset: str
-    layouts: tuple[str, ...]
-    presets: tuple[str, ...]
-
-
-X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
-ENCODERS = {
-    "x265": Encoder("libx265", "-x265-params", 18, "medium", ("420", "422", "444"), X26X),
-    "x264": Encoder("libx264", "-x264-params", 17, "medium", ("420", "422", "444"), X26X),
-    "svt-av1": Encoder("libsvtav1", "-svtav1-params", 26, "6", ("420",), tuple(map(str, range(-1, 14)))),
-}
 
 
 @dataclass(frozen=True)

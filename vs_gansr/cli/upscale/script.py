@@ -17,8 +17,9 @@ from typing import Any
 import vapoursynth as vs
 
 from ..common import CommandError
+from ..ffmpeg import ENCODERS
 from . import filters, samples, sources
-from .job import ENCODERS, UpscaleJob
+from .job import UpscaleJob
 from .media import Source
 
 __all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text", "timed"]

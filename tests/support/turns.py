@@ -1,0 +1,22 @@
+"""Turns between pytest's workers: a test that measures has the machine to itself, all others share it.
+
+Two files are locked. The door is held by whoever comes next, only until it is inside; so one that waits for an empty
+room is not overtaken. Needs flock(), hence POSIX.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def turn(folder: Path, alone: bool) -> Iterator[None]:
+    """Waits until it may run beside others that share, or `alone`; `folder` is the same for all that take part."""
+    with (folder / "door").open("a") as door, (folder / "room").open("a") as room:
+        fcntl.flock(door, fcntl.LOCK_EX)
+        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield

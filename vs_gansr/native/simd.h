@@ -1,0 +1,15 @@
+/* simd.h: the few vector instructions that the compiler does not find by itself. */
+#ifndef GANSR_SIMD_H
+#define GANSR_SIMD_H
+
+#include <stdint.h>
+
+#if defined(__SSE2__) || defined(_M_X64)
+#include <emmintrin.h>
+#define GANSR_SSE2 1
+
+static inline __m128i load16(const uint8_t *from) { return _mm_loadu_si128((const __m128i *)(const void *)from); }
+static inline __m128i load8(const uint8_t *from) { return _mm_loadl_epi64((const __m128i *)(const void *)from); }
+#endif
+
+#endif
