@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import wild
 from gansr_process import Gansr, Running, command
 
 
@@ -53,3 +55,16 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of the developer's own settings reaches the command."""
     for name in [name for name in os.environ if name.startswith("GANSR_") and name != "GANSR_PYTHON"]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Draws a kind of source (support/wild.py), once a session."""
+
+    @functools.cache
+    def draw(name: str) -> Path:
+        path = tmp_path_factory.mktemp("wild") / wild.KINDS[name].file
+        wild.KINDS[name].draw(path)
+        return path
+
+    return draw

@@ -63,6 +63,16 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Place:
     return made
 
 
+def test_three_aligned_frames_of_luma(place: Place, tmp_path: Path) -> None:
+    """Three planes in, one out."""
+    model = probe.describe(library.load(str(networks.aligned_compact(tmp_path / "m.onnx"))))
+    engine = CudaEngine(model, key_of(model))
+    out = blank()[:1]
+    engine.run(picture(), out)
+    check(out, expected(model, picture()))
+    engine.close()
+
+
 @pytest.mark.parametrize(("streams", "spare"), [(1, 0), (1, 2), (2, 0), (3, 2)])
 def test_many_callers_get_their_own_frames(small: Model, streams: int, spare: int) -> None:
     engine = CudaEngine(small, key_of(small, streams=streams, spare=spare))

@@ -10,10 +10,17 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-def save(path: Path, nodes: list, weights: list, channels: int = 3, metadata: dict[str, str] | None = None) -> Path:
-    """Writes a network `input` -> `output` with free height and width."""
+def save(
+    path: Path,
+    nodes: list,
+    weights: list,
+    channels: int = 3,
+    metadata: dict[str, str] | None = None,
+    made: int | None = None,
+) -> Path:
+    """Writes a network `input` -> `output` with free height and width, as many channels out as in or `made`."""
     x = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, channels, "height", "width"])
-    y = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, channels, "out_height", "out_width"])
+    y = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, made or channels, "out_height", "out_width"])
     graph = helper.make_graph(nodes, "test", [x], [y], weights)
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     for key, value in (metadata or {}).items():
@@ -45,11 +52,12 @@ def compact(
     slope: float | None = None,
     skip: bool = False,
     metadata: dict[str, str] | None = None,
+    made: int = 3,
 ) -> Path:
     """A stack of `convs` 3x3 convolutions with ReLU (or LeakyReLU of `slope`) and depth-to-space, random weights;
     with `skip` as our generators are, beside a 5x5 convolution of the input. Receptive-field radius `convs`."""
     rng = np.random.default_rng(seed)
-    widths = [3] + [features] * (convs - 1) + [3 * scale * scale]
+    widths = [3] + [features] * (convs - 1) + [made * scale * scale]
     nodes, weights = [], []
 
     def conv(source: str, label: str, inputs: int, outputs: int, size: int) -> str:
@@ -72,4 +80,24 @@ def compact(
         nodes.append(helper.make_node("Add", [last, conv("input", "skip", 3, widths[-1], 5)], ["sum"]))
         last = "sum"
     nodes.append(helper.make_node("DepthToSpace", [last], ["output"], blocksize=scale, mode="CRD"))
-    return save(path, nodes, weights, 3, {"scale": str(scale), "radius": str(convs)} | (metadata or {}))
+    return save(path, nodes, weights, 3, {"scale": str(scale), "radius": str(convs)} | (metadata or {}), made)
+
+
+ALIGNED = {"frames": "3", "aligned": "1", "colour": "luma"}
+
+
+def aligned_mix(path: Path, weights: tuple[float, float, float], metadata: dict[str, str] = ALIGNED) -> Path:
+    """A network of three aligned luma frames with a known answer: their weighted sum, every pixel four times."""
+    kernel = numpy_helper.from_array(np.array(weights, np.float32).reshape(1, 3, 1, 1), "kernel")
+    sizes = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "sizes")
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    nodes = [
+        helper.make_node("Conv", ["input", "kernel"], ["sum"]),
+        helper.make_node("Resize", ["sum", "", "sizes"], ["output"], **how),
+    ]
+    return save(path, nodes, [kernel, sizes], 3, metadata, made=1)
+
+
+def aligned_compact(path: Path, features: int = 8, convs: int = 4, **options: bool) -> Path:
+    """`compact` of three aligned luma frames."""
+    return compact(path, features, convs, metadata=ALIGNED, made=1, **options)

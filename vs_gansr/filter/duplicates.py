@@ -1,14 +1,16 @@
-"""Owns recognising a frame that repeats its neighbour; knows nothing of how frames are made."""
+"""Owns recognising a frame whose result is its neighbour's; knows nothing of how frames are made."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import vapoursynth as vs
 
 from ..engine import planes
+from . import temporal
 
 __all__ = ["Reuse", "same"]
 
@@ -18,8 +20,9 @@ COLOUR_PROPS = ("_Matrix", "_Range", "_ChromaLocation", "_Transfer", "_Primaries
 class Reuse:
     """Picks, for frame n of the source, which frame of `clip` to show: its own, or that of an equal neighbour.
 
-    Whether two neighbours are equal depends on them alone, and equal frames give equal results, so the picture is
-    the same in any order of requests. Which frames were seen lately only decides which of the equal results is
+    Called with the frame, or with as many around it as the network sees: equal are two places then where all of these
+    are. That depends on them alone, and equal frames give equal results, so the picture is the same in any order of
+    requests. Which frames were seen lately only decides which of the equal results is
     shown, and so how many are computed. The neighbour is not requested for this: where it cannot be read, frame n
     still can.
     """
@@ -30,24 +33,27 @@ class Reuse:
     def __init__(self, clip: vs.VideoNode) -> None:
         self.clip = clip
         self.most = max(16, 4 * vs.core.num_threads)  # neighbours are requested about as far apart as there are threads
-        self._recent: dict[int, tuple[vs.VideoFrame, int]] = {}  # number -> frame, and what was shown for it
+        self._recent: dict[int, tuple[list[vs.VideoFrame], int]] = {}  # number -> what is seen, and what was shown
         self._lock = threading.Lock()
 
-    def __call__(self, n: int, f: vs.VideoFrame) -> dict[str, Any]:
-        return {"val": self.clip, "frame": self.shown(n, f)}
+    def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> dict[str, Any]:
+        seen = temporal.window([f] if isinstance(f, vs.VideoFrame) else f)
+        return {"val": self.clip, "frame": self.shown(n, seen)}
 
-    def shown(self, n: int, f: vs.VideoFrame) -> int:
-        """The number of the frame to show for n, whose source is `f`."""
+    def shown(self, n: int, seen: list[vs.VideoFrame]) -> int:
+        """The number of the frame to show for n, of whose source the network sees `seen`."""
+        middle = len(seen) // 2
         with self._lock:
             shown = n
             for near in (n, n - 1, n + 1):
-                frame, number = self._recent.get(near, (None, n))
-                if frame is not None and same(frame, f):
+                before, number = self._recent.get(near, (None, n))
+                # Most places that differ do so in the middle.
+                if before and same(before[middle], seen[middle]) and all(map(same, before, seen)):
                     shown = number
                     break
             self._recent.pop(n, None)
-            self._recent[n] = f, shown  # last seen last
-            most = min(self.most, max(self.LEAST, self.KEPT_BYTES // size(f)))
+            self._recent[n] = seen, shown  # last seen last
+            most = min(self.most, max(self.LEAST, self.KEPT_BYTES // size(seen[middle])))
             while len(self._recent) > most:
                 self._recent.pop(next(iter(self._recent)))
             return shown

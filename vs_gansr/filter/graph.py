@@ -58,10 +58,11 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
     if settings.strength < 1:
         resized = core.gansr.FrameFilter([tagged], guarded(Back(plain, target, spec.scale)), **wanted)
         out = blended(resized, out, settings.strength) if settings.strength else resized
-    if settings.reuse and spec.frames == 1:  # else equal frames do not mean equal results
+    if settings.reuse and (spec.frames == 1 or spec.aligned):
+        around = spec.frames // 2
         # What a later frame may show again is kept, whatever the core thinks of this node's use.
         out.std.SetVideoCache(mode=1, fixedsize=1, maxsize=core.num_threads + 1)
-        out = core.gansr.FrameFilter([tagged], guarded(Reuse(out)), **wanted)
+        out = core.gansr.FrameFilter([tagged], guarded(Reuse(out)), **wanted, before=around, after=around)
     return with_props(out, tagged, source, target)
 
 

@@ -4,6 +4,8 @@
     luma network   tagged ─┬─ network, on the first plane as it is stored ─┬─ Join
                            └─ resize: chroma, at its siting ───────────────┘
 
+Where a luma network wants its three frames aligned, Align (native/align.c) goes before it: three planes in one frame.
+
 RGB clips go through a luma network as YUV 4:4:4 of the matrix that their size suggests; so do clips whose result is
 RGB. Where the depth is reduced the network's luma is dithered by zimg, else it is rounded as it leaves the network.
 """
@@ -77,13 +79,15 @@ class Upscaler:
     def _filter(self, clip: vs.VideoNode, target: int) -> vs.VideoNode:
         """`clip` through the network: all planes into RGBS, or the first one into Gray."""
         fmt = self.core.get_video_format(target)
-        around = self.spec.frames // 2
-        computing = NetworkFilter(self.core, self.network, self.spec.scale, fmt)
+        around = 0 if self.spec.aligned else self.spec.frames // 2
+        count = self.spec.frames if self.spec.aligned else self.spec.channels
+        computing = NetworkFilter(self.core, self.network, self.spec.scale, fmt, count)
         if clip.width and clip.height:
             with first_frame(clip) as frame:
                 self.network.prepare(clip.width, clip.height, computing.stored(frame))
+        seen = clip.gansr.Align() if self.spec.aligned else clip
         return self.core.gansr.FrameFilter(
-            [clip], guarded(computing), **self._size(clip), format=target, before=around, after=around
+            [seen], guarded(computing), **self._size(clip), format=target, before=around, after=around
         )
 
     def _back(self, tagged: vs.VideoNode, large: vs.VideoNode, target: Format | None) -> vs.VideoNode:

@@ -25,7 +25,7 @@ class NetworkFilter:
     Called with a frame, in the middle of its neighbours where the network takes several.
     """
 
-    def __init__(self, core: vs.Core, network: Recovery, scale: int, target: vs.VideoFormat) -> None:
+    def __init__(self, core: vs.Core, network: Recovery, scale: int, target: vs.VideoFormat, count: int) -> None:
         self.core = core
         """Makes the frames."""
         self.network = network
@@ -34,6 +34,8 @@ class NetworkFilter:
         """Output over input size."""
         self.target = target
         """What comes out: RGBS, or Gray of any depth, in the range that the frame has."""
+        self.count = count
+        """Planes of each frame that the network sees, from the first."""
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         seen = temporal.window([f] if isinstance(f, vs.VideoFrame) else f)
@@ -42,10 +44,9 @@ class NetworkFilter:
         for name in KEPT_PROPS:
             if name in picture.props:
                 out.props[name] = picture.props[name]
-        count = self.target.num_planes
         self.network.render(
             n,
-            [plane for frame in seen for plane in planes.views(frame)[:count]],
+            [plane for frame in seen for plane in planes.views(frame)[: self.count]],
             planes.views(out),
             self.stored(picture),
         )

@@ -187,11 +187,11 @@ def _parse(data: bytes, name: str, digest: str) -> FileSpec:
     except Exception as error:  # protobuf raises a type of its own
         raise ModelError(f'model "{name}" is not a readable ONNX file') from error
     validate.check_graph(proto, name)
-    entry = validate.entry(proto, name)
     try:
         said = metadata.read(proto)
     except ValueError as error:
         raise ModelError(f'model "{name}" has damaged metadata: {error}') from error
+    entry = validate.entry(proto, name, said)
     found = study(proto, entry.name, entry.channels * entry.frames, entry.fixed)
     multiples = [m for m in (found.multiple, said.multiple) if m]
     return FileSpec(
@@ -201,6 +201,7 @@ def _parse(data: bytes, name: str, digest: str) -> FileSpec:
         output=proto.graph.output[0].name,
         channels=entry.channels,
         frames=entry.frames,
+        aligned=entry.aligned,
         radius=said.radius if found.radius is None else found.radius,
         half_input=entry.half,
         study=found,

@@ -11,12 +11,13 @@ from typing import Any
 
 import onnx
 
-__all__ = ["LARGEST_RULE", "LARGEST_SCALE", "Metadata", "read", "write"]
+__all__ = ["LARGEST_RULE", "LARGEST_SCALE", "MOST_FRAMES", "Metadata", "read", "write"]
 
 PREFIX = "gansr."
 LARGEST_SCALE = 16
 LARGEST_RULE = 1024  # pixels, of a radius or size rule; more is damage, not a network
 LARGEST_PEAK = 65535.0
+MOST_FRAMES = 31  # at once; more is damage, not a network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class Metadata:
     summary: str | None = None  # one line
     scale: int | None = None  # output over input size
     colour: str | None = None  # of a picture: "rgb" or "luma"
+    frames: int | None = None  # pictures that its input holds, in order of time
+    aligned: int | None = None  # 1: the frames around the middle one have to be moved onto it
     range: float | None = None  # the value that stands for white
     radius: int | None = None  # pixels an output pixel looks to any side
     multiple: int | None = None  # pixels that both sides are divisible by
@@ -59,6 +62,8 @@ def peak(key: str, text: str) -> float:
 
 NUMBERS: dict[str, Callable[[str, str], int | float]] = {
     "scale": whole(1, LARGEST_SCALE),
+    "frames": whole(1, MOST_FRAMES),
+    "aligned": whole(0, 1),
     "range": peak,
     "radius": whole(0, LARGEST_RULE),
     "multiple": whole(1, LARGEST_RULE),

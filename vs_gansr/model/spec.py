@@ -63,6 +63,7 @@ class NetworkSpec:
     output: str  # name of the only output
     channels: int  # of one picture: 3 (RGB) or 1 (luma)
     frames: int = 1  # pictures stacked as the input, in order of time; the middle one is upscaled
+    aligned: bool = False  # True: of luma, the two frames around the middle one moved onto it
     radius: int | None = None  # pixels an output pixel looks to any side; None: the whole picture, or unknown
     half_input: bool = False  # True: input and output are float16
     study: Study = field(default_factory=Study)  # what the graph says of itself

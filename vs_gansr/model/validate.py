@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import onnx
 
 from ..errors import ModelError
+from .metadata import MOST_FRAMES, Metadata
 from .rewrite.graph_view import attribute, inputs, weights
 
 __all__ = ["NetworkInput", "check_graph", "entry"]
 
-MOST_FRAMES = 31  # at once; more is damage, not a network
 MOST_MARGINS = 16
 LARGEST_MARGIN = 1 << 20  # pixels that Pad may add or take; shape inference aborts the process over some beyond
 ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
@@ -25,12 +25,16 @@ class NetworkInput:
     name: str  # of the tensor
     channels: int  # of one picture: 3 or 1
     frames: int  # an odd number
+    aligned: bool  # True: luma of three frames, the outer ones moved onto the middle one
     fixed: tuple[int, int] | None  # (width, height) in pixels where no other size is allowed
     half: bool  # True: float16, else float32
 
 
-def entry(proto: onnx.ModelProto, name: str) -> NetworkInput:
-    """The input of the network called `name`. ModelError unless the graph maps one picture to one picture."""
+def entry(proto: onnx.ModelProto, name: str, said: Metadata) -> NetworkInput:
+    """The input of the network called `name`, which says `said` of itself.
+
+    ModelError unless the graph maps one picture to one picture, or a few neighbouring ones to that in the middle.
+    """
     graph = proto.graph
     if not graph.node or not graph.input or not graph.output:
         raise ModelError(f'model "{name}" is not an ONNX network: it has no nodes, inputs or outputs')
@@ -44,19 +48,38 @@ def entry(proto: onnx.ModelProto, name: str) -> NetworkInput:
     if len(dims) != 4 or tensor.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
         raise ModelError(f'model "{name}" takes no 4-dimensional float picture (NCHW) as its input')
     stacked = dims[1] or first_channels(graph, entries[0].name)
-    if stacked is None or not (stacked == 1 or stacked % 6 == 3):
+    channels, frames = pictures_of(stacked, name, said)
+    width, height = dims[3] or dims[2], dims[2] or dims[3]
+    fixed = (width, height) if width and height else None
+    half = tensor.elem_type == onnx.TensorProto.FLOAT16
+    return NetworkInput(entries[0].name, channels, frames, bool(said.aligned), fixed, half)
+
+
+def pictures_of(stacked: int | None, name: str, said: Metadata) -> tuple[int, int]:
+    """Channels of one picture and the number of pictures in `stacked` input channels. ModelError for others."""
+    if said.frames is not None:
+        channels = (stacked or 0) // said.frames
+        if channels not in (1, 3) or channels * said.frames != stacked or not said.frames % 2:
+            raise ModelError(
+                f'model "{name}" has {stacked or "a free number of"} input channels and says gansr.frames '
+                f"{said.frames}; an odd number of frames with 1 or 3 channels each is supported"
+            )
+    elif stacked is None or not (stacked == 1 or stacked % 6 == 3):
         raise ModelError(
             f'model "{name}" has {stacked or "a free number of"} input channels, 1 or 3 are supported, '
             "and 3 for each of an odd number of frames"
         )
-    if stacked > 3 * MOST_FRAMES:
-        raise ModelError(f'model "{name}" takes {stacked // 3} frames at once, more than {MOST_FRAMES}')
-    channels = min(3, stacked)
-    width, height = dims[3] or dims[2], dims[2] or dims[3]
-    fixed = (width, height) if width and height else None
-    return NetworkInput(
-        entries[0].name, channels, stacked // channels, fixed, tensor.elem_type == onnx.TensorProto.FLOAT16
-    )
+    else:
+        channels = min(3, stacked)
+    frames = stacked // channels
+    if frames > MOST_FRAMES:
+        raise ModelError(f'model "{name}" takes {frames} frames at once, more than {MOST_FRAMES}')
+    if said.aligned and (channels, frames) != (1, 3):
+        raise ModelError(
+            f'model "{name}" says gansr.aligned and takes {frames} frames with {channels} channels each; '
+            "luma of three frames is what is aligned: say gansr.frames 3"
+        )
+    return channels, frames
 
 
 def first_channels(graph: onnx.GraphProto, name: str) -> int | None:

@@ -109,7 +109,7 @@ def source_arguments(group: argparse._ArgumentGroup) -> None:
             help=f"what it is where the source says nothing or lies: {', '.join(numbers)}")  # fmt: skip
     add("--sar", type=reads(ratio), metavar="W:H", help="its pixels' shape where the source lies: 16:11")
     add("--field", choices=FIELDS, default="", help="what to make of interlaced frames")
-    add("--fps", type=reads(ratio), help="the rate of numbered images: 25, 24000/1001")
+    add("--fps", type=reads(ratio), help="the rate of what has no times, images and bare streams: 25, 24000/1001")
     add("--tracks", metavar="FILE", help="where sound and the rest come from beside a script or images")
     add("--as-is", action="store_true", help="no network: only what is before and after it")
     add("--drop", action="append", choices=DROPPABLE, default=[], help="leave these tracks out; may be repeated")

@@ -9,14 +9,14 @@ __all__ = ["MATRICES", "NUMBERED", "PRIMARIES", "RANGES", "TRANSFERS", "named"]
 
 NUMBERED = re.compile(r"%0?\d*d")  # the place of the number in the names of images
 
-MATRICES = {"rgb": 0, "709": 1, "fcc": 4, "470bg": 5, "170m": 6, "240m": 7, "ycgco": 8, "2020ncl": 9, "2020cl": 10,
-            "ictcp": 14}  # fmt: skip
+MATRICES = {"rgb": 0, "709": 1, "fcc": 4, "470bg": 5, "170m": 6, "601": 6, "240m": 7, "ycgco": 8, "2020ncl": 9,
+            "2020nc": 9, "2020cl": 10, "ictcp": 14}  # fmt: skip
 PRIMARIES = {"709": 1, "470m": 4, "470bg": 5, "170m": 6, "240m": 7, "film": 8, "2020": 9, "st428": 10, "st431-2": 11,
              "st432-1": 12, "ebu3213-e": 22}  # fmt: skip
-TRANSFERS = {"709": 1, "470m": 4, "470bg": 5, "601": 6, "240m": 7, "linear": 8, "log100": 9, "log316": 10,
-             "xvycc": 11, "srgb": 13, "2020_10": 14, "2020_12": 15, "st2084": 16, "st428": 17,
-             "std-b67": 18}  # fmt: skip
-RANGES = {"limited": 0, "full": 1}
+TRANSFERS = {"709": 1, "470m": 4, "470bg": 5, "601": 6, "170m": 6, "240m": 7, "linear": 8, "log100": 9,
+             "log316": 10, "xvycc": 11, "srgb": 13, "2020_10": 14, "2020_12": 15, "st2084": 16, "pq": 16, "st428": 17,
+             "std-b67": 18, "hlg": 18}  # fmt: skip
+RANGES = {"limited": 0, "tv": 0, "full": 1, "pc": 1}
 
 
 def named(numbers: dict[str, int]) -> Callable[[str], int]:

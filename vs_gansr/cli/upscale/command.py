@@ -34,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
         if args.script_only:
             from .printed import printed
 
-            print(printed(job_of(args, film)), end="")
+            job = job_of(args, film)
+            check_source(job)
+            print(printed(job), end="")
             return 0
         one(args, film)
         return 0
@@ -101,19 +103,25 @@ def model_argument(name: str | None) -> str | None:
 def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> None:
     """Raises CommandError for what can be known without opening anything."""
     source, output = Path(job.source), Path(job.output)
-    if NUMBERED.search(source.name) and not source.exists():
-        pass  # images; whether they are there is seen when they are opened
-    elif not source.is_file():
-        raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
+    check_source(job)
     container(job.output, job.encoder)
     encoder_options.check(job)
     if folder_must_exist and not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():
         raise CommandError(f"{output} is a folder; name the file in it")
-    if job.tracks and not Path(job.tracks).is_file():
-        raise CommandError(f"--tracks {job.tracks} is not a file")
     if output.exists() and source.exists() and source.samefile(output):
         raise CommandError(f"{output} is the source itself; write to another name")
     if output.exists() and not overwrite:
         raise CommandError(f"{output} exists; give -y to replace it")
+
+
+def check_source(job: UpscaleJob) -> None:
+    """Raises CommandError where what is to be read is no file."""
+    source = Path(job.source)
+    if NUMBERED.search(source.name) and not source.exists():
+        pass  # images; whether they are there is seen when they are opened
+    elif not source.is_file():
+        raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
+    if job.tracks and not Path(job.tracks).is_file():
+        raise CommandError(f"--tracks {job.tracks} is not a file")

@@ -21,11 +21,11 @@ from ..ffmpeg import ENCODERS
 from . import filters, samples, sources
 from .job import UpscaleJob
 from .media import Source
+from .sources import NO_TIME
 
 __all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text", "timed"]
 
 MOST_PASSES = 3
-NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
 
 
 class Literal(str):
@@ -103,7 +103,7 @@ def build(job: UpscaleJob, source: Source) -> Graph:
     opened = sources.open_clip(job, source.video.index)
     size = (opened.clip.width, opened.clip.height)
     made = Assembly(core, opened.clip, [Step(opened.function, opened.arguments)])
-    if not sources.has_times(job.source):
+    if not opened.timed:
         rate = 1 / opened.time_base
         made.add("std.AssumeFPS", fpsnum=rate.numerator, fpsden=rate.denominator)
     if tags := sources.tags(job):
@@ -124,7 +124,10 @@ def build(job: UpscaleJob, source: Source) -> Graph:
 
 def enlarged_plainly(clip: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:
     """`clip` at the size, and in the format, of `result`, by zimg alone."""
-    matrix = {"matrix": vs.MATRIX_BT709} if clip.format.color_family == vs.RGB else {}
+    matrix = {}
+    if clip.format.color_family == vs.RGB:
+        with result.get_frame(0) as first:
+            matrix = {"matrix": int(first.props["_Matrix"])}
     return clip.resize.Spline36(width=result.width, height=result.height, format=result.format.id, **matrix)
 
 
@@ -238,8 +241,7 @@ def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:
     if len(known) < len(stamps):
         if len(known) < 2:
             raise CommandError(
-                f"{name} carries no timestamps; give it a frame rate by putting it into a container first, "
-                f'as in: ffmpeg -framerate 25 -i "{name}" -c copy out.mkv'
+                f"{name} carries no timestamps; say how many frames a second it has, as in --fps 24000/1001"
             )
         (n, t), (m, u) = known[0], known[-1]
         pace = Fraction(u - t, m - n)

@@ -1,7 +1,8 @@
 """Owns what may be a source and how it becomes a clip: a media file, a script (.vpy), numbered images.
 
-A script or images have no times of their own: frames follow each other at their rate. Sound, subtitles and the rest
-come from a file beside them (`--tracks`), or there is none. Tags that are wrong or missing are set here.
+A script, images or a bare stream have no times of their own: frames follow each other at their rate. Beside a script or
+images sound, subtitles and the rest come from another file (`--tracks`), or there is none. Tags that are wrong or
+missing are set here.
 """
 
 from __future__ import annotations
@@ -18,27 +19,30 @@ from typing import Any
 import vapoursynth as vs
 
 from ...errors import one_line
+from ...model.user_folders import cache_folder
 from ..common import CommandError
 from . import media
 from .colour_names import NUMBERED
 from .job import UpscaleJob
 from .media import Source, Track
 
-__all__ = ["Opened", "has_times", "is_script", "numbered", "open_clip", "open_media", "tags"]
+__all__ = ["NO_TIME", "Opened", "has_times", "is_script", "numbered", "open_clip", "open_media", "tags"]
 
+NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
 PICTURE = Track(0, "video", "", "", False, (), ())
 
 
 @dataclass(frozen=True)
 class Opened:
     """A clip, the call that made it ("" for a script's output) with its arguments, when each frame is shown in units
-    of `time_base` seconds, and whether those times are the source's own."""
+    of `time_base` seconds, and whether those times are the source's own (`timed`) or follow from a rate."""
 
     clip: vs.VideoNode
     function: str
     arguments: tuple[tuple[str, Any], ...]
     timestamps: tuple[int, ...]
     time_base: Fraction
+    timed: bool
 
 
 def is_script(path: str) -> bool:
@@ -88,11 +92,16 @@ def open_clip(job: UpscaleJob, track: int) -> Opened:
     if has_times(job.source):
         stamps = opened["timestamps"]
         times = (stamps,) if isinstance(stamps, int) else tuple(stamps)
-        return Opened(clip, function, arguments, times, Fraction(opened["timebasenum"], opened["timebaseden"]))
+        known = any(time != NO_TIME for time in times)
+        if known and job.fps:
+            raise CommandError(f"{job.source} says itself when each frame is shown; leave --fps {job.fps} out")
+        if known or not job.fps:
+            base = Fraction(opened["timebasenum"], opened["timebaseden"])
+            return Opened(clip, function, arguments, times, base, timed=True)
     fps = Fraction(job.fps) if job.fps else Fraction(clip.fps) if is_script(job.source) else Fraction(0)
     if not fps:
         raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
-    return Opened(clip, function, arguments, tuple(range(clip.num_frames)), 1 / fps)
+    return Opened(clip, function, arguments, tuple(range(clip.num_frames)), 1 / fps, timed=False)
 
 
 def open_file(job: UpscaleJob, track: int) -> tuple[str, tuple[tuple[str, Any], ...], dict[str, Any]]:
@@ -106,7 +115,9 @@ def open_file(job: UpscaleJob, track: int) -> tuple[str, tuple[tuple[str, Any], 
     if job.accept_damage:  # with one thread the decoder gives what comes before the damage even of a file cut short
         arguments.append(("threads", 1))
     try:
-        opened = dict(core.bs.VideoSource(**dict(arguments), exporttimestamps=1))
+        # By itself BestSource keeps its index of a long film in a folder in the middle of the user's home.
+        own = {"exporttimestamps": 1, "cachepath": str(cache_folder() / "index")}
+        opened = dict(core.bs.VideoSource(**dict(arguments), **own))
     except vs.Error as error:
         hint = "" if job.accept_damage else "; if it is damaged, go on with --accept-damage"
         raise CommandError(f"{one_line(error)}{hint}") from error
