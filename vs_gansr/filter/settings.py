@@ -72,7 +72,7 @@ def check(settings: Settings) -> None:
         )
     if settings.precision == "int8" and 0 < settings.texture < 1:
         raise ArgumentError(
-            f'texture {settings.texture:g} does not go with precision "int8": quantised weights have none between them; '
+            f'texture {settings.texture:g} does not go with precision "int8": int8 weights have none between; '
             "use texture 0 or 1, or precision fp32 or fp16"
         )
     if settings.reuse not in (0, 1):
