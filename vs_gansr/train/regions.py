@@ -50,7 +50,18 @@ def directionless(real: Tensor, sigma: float = 3.0) -> Tensor:
     with torch.no_grad():
         trace, apart = _tensor(real, sigma)
         found = (trace > FLAT**2) & (trace < STRONG**2) & (apart < ISOTROPIC * trace)
-        return low_pass(1 - F.max_pool2d(1 - found.float(), 5, 1, 2), 1.5)
+        return _soft(found)
+
+
+def flat(real: Tensor, sigma: float = 3.0) -> Tensor:
+    """How far each place is flat, `FLAT` in a wide window: as `directionless`, which see; the rest lies between."""
+    with torch.no_grad():
+        return _soft(_tensor(real, sigma)[0] < FLAT**2)
+
+
+def _soft(found: Tensor) -> Tensor:
+    """1 where `found`, two pixels off other places; soft borders."""
+    return low_pass(1 - F.max_pool2d(1 - found.float(), 5, 1, 2), 1.5)
 
 
 def _tensor(real: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
