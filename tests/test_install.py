@@ -36,6 +36,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("vs_gansr-*.whl"))
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_wheel_holds_shim_models_and_package(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     libraries = [n for n in names if n.startswith("vapoursynth/plugins/gansr/") and not n.endswith("manifest.vs")]
@@ -61,6 +63,7 @@ def test_an_older_python_is_told_what_is_needed(monkeypatch: pytest.MonkeyPatch)
         hook.initialize("standard", {})
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 def test_fresh_environment(wheel: Path, tmp_path: Path, point_model: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)

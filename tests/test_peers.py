@@ -82,3 +82,16 @@ def test_migration_tables_scripts_give_the_same(tmp_path: Path) -> None:
         assert clips.largest_difference(theirs, ours, n) <= 1e-4
     for arguments in ({}, {"tilesize": 40, "overlap": 4}, {"num_streams": 2}):
         assert clips.largest_difference(vs.core.ort.Model([rgb], path), rgb.gansr.Upscale(path, **arguments)) <= 1e-4
+
+
+@needs_ort
+@pytest.mark.parametrize("file", ["fast-2x.onnx", "general-2x.int8.onnx"])
+def test_shipped_networks_run_there_as_the_readme_says(file: str, still: vs.VideoNode) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```python\n(luma = .*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    clip = still.resize.Bicubic(format=vs.YUV420P8, matrix=1)
+    names = {"vs": vs, "core": vs.core, "clip": clip}
+    exec(script.replace("general-2x.onnx", str(ROOT / "models" / file)), names)
+    model, precision = file.split(".")[0], "int8" if "int8" in file else "fp32"
+    ours = clip.gansr.Upscale(model, provider="CPU", precision=precision)
+    assert clips.largest_difference(names["clip"], ours) <= 1

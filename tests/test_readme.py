@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import imageio_ffmpeg
+import networks
 import pytest
 import vapoursynth as vs
 from paths import ROOT
@@ -65,9 +66,11 @@ def video(path: Path) -> vs.VideoNode:
 def test_x265(folder: Path) -> None:
     if not shutil.which("x265"):
         pytest.skip("x265 is not installed")
-    done = shell(block("sh", "x265 --y4m"), folder)
+    assert "`--sar 16:11`" in TEXT
+    done = shell(block("sh", "x265 --y4m").replace(" - -o", " --sar 16:11 - -o"), folder)
     assert done.returncode == 0, done.stderr
     assert (video(folder / "out.hevc").width, video(folder / "out.hevc").height) == (128, 96)
+    assert "SAR 16:11" in subprocess.run([FFMPEG, "-i", folder / "out.hevc"], capture_output=True, text=True).stderr
 
 
 @pytest.mark.slow
@@ -131,3 +134,12 @@ def test_links_lead_somewhere() -> None:
     assert not [link for link in local if not (ROOT / link).exists()]
     for name in re.findall(r"(?<![\w./])((?:scripts|docs)/[\w./-]*\w)", TEXT):
         assert (ROOT / name).exists(), name
+
+
+def test_networks_of_any_scale_up_to_the_one_named(tmp_path: Path) -> None:
+    (largest,) = re.findall(r"1x to (\d+)x", TEXT)
+    clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=16, height=16, length=1)
+    large, beyond = (str(networks.point(tmp_path / f"{n}.onnx", scale=int(largest) + n)) for n in (0, 1))
+    assert clip.gansr.Upscale(large).get_frame(0).width == 16 * int(largest)
+    with pytest.raises(vs.Error, match=f"at 1 to {largest} times the size"):
+        clip.gansr.Upscale(beyond)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import vapoursynth as vs
 
 import vs_gansr
@@ -38,6 +39,7 @@ def mypy(folder: Path, code: str, *options: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_vsstubs_describes_the_plugin(tmp_path: Path) -> None:
     """What README recommends: `vsstubs`, which asks the loaded plugin."""
     stub = tmp_path / "vapoursynth" / "__init__.pyi"

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import footage
 import pytest
+
+from vs_gansr.cli.common import CommandError
+from vs_gansr.cli.upscale import media
 
 CALLS = "open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
 TRACED = f"trace=connect,sendto,sendmsg,sendmmsg,{CALLS}"
@@ -83,6 +87,25 @@ def test_an_encode_writes_and_asks_for_nothing_else(
     written = changed(calls)
     assert any(path.startswith(str(output.parent)) for path in written), "the log was not understood"
     assert not [path for path in written if not path.startswith(allowed) and "__pycache__" not in path]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nhttp://127.0.0.1:{port}/film.ts\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile 'http://127.0.0.1:{port}/film.ts'\n",
+    ],
+    ids=["HLS", "concat"],
+)
+def test_a_playlist_in_disguise_opens_no_connection(tmp_path: Path, text: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        source = tmp_path / "film.mkv"
+        source.write_text(text.format(port=server.getsockname()[1]))
+        with pytest.raises(CommandError, match="cannot be read as video"):
+            media.probe(str(source))
+        with pytest.raises(TimeoutError):
+            server.accept()
 
 
 def test_telemetry_is_the_user_s_to_turn_on(environment: dict[str, str]) -> None:

@@ -4,7 +4,8 @@ The map of the house, each room importing only those below it; docs/architecture
 
     cli             the command `gansr`, a folder a command: upscale, status, models, convert, bench, doctor, editor
     train           makes the models (extra [train]); imports model, colour and common
-    plugin          core.gansr.* <-> Python; native/gansr.c makes core.gansr exist and calls it
+    plugin          core.gansr.* <-> Python; native/gansr.c makes core.gansr exist and calls it, native/align.c moves
+                    neighbouring frames onto each other
     vsjetpack       the generator as a scaler of that package
     filter          clip -> clip; the only runtime room that imports vapoursynth
         settings    the arguments of Upscale               graph       joins the filters of one clip
@@ -19,15 +20,15 @@ The map of the house, each room importing only those below it; docs/architecture
         rules       what `auto` knows of processors        fidelity    how far a precision is from float32
         planes      frame planes <-> tensors               tiles       their geometry
         memory      how much there may be                  sessions    how one of ONNX Runtime is made
-        onnxruntime_engine, openvino_engine, cuda_engine   the engines; openvino_*, cuda_* belong to them
+        onnxruntime_engine, openvino_engine, cuda_engine   the engines; openvino_*, cuda_*, webgpu belong to them
     model           what a network's file is; graph -> graph
         library     where models are found, how read       spec        what is known of one: FileSpec, ModelSpec
         metadata    its description of itself              validate    what is refused of a file
         analysis    how far a network looks                rewrite     float16, int8, samples at the ends, CPU layout
         user_folders  where users keep models
     colour          numbers only
-        tags        what frame tags mean                   conversion  ranges, matrices, chroma filters
-    common          caching and files, for every room
+        tags        what frame tags mean, and which conversions follow
+    common          for every room: caching, files, decibels
     errors          the error tree
 """
 

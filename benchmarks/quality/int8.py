@@ -15,9 +15,10 @@ import numpy as np
 
 import vs_gansr
 from benchmarks.paths import CACHE, CLIPS
-from benchmarks.quality.metrics import decibels, planes
+from benchmarks.quality.metrics import CAP, planes
 from benchmarks.quality.prepare import PREPARATIONS, Case, material, prepare
 from benchmarks.quality.store import Store
+from vs_gansr.common.decibels import psnr
 from vs_gansr.model import library
 
 FRAMES = 3
@@ -29,7 +30,7 @@ def apart(name: str, case: Case) -> float:
     clip = case.load_source()[:: max(1, case.frames // FRAMES)]
     plain, twin = (vs_gansr.upscale(clip, model=name, precision=p, provider="CPU") for p in ("fp32", "int8"))
     errors = [np.mean((planes(a) - planes(b)) ** 2) for a, b in zip(plain.frames(), twin.frames(), strict=True)]
-    return decibels(float(np.mean(errors)))
+    return psnr(float(np.mean(errors)), 255, CAP)
 
 
 def report(name: str) -> str:

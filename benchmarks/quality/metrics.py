@@ -5,7 +5,6 @@ other measures the 8-bit planes as they are. Values are means over frames.
 """
 
 import json
-import math
 import os
 import tempfile
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import vapoursynth as vs
 
 from benchmarks.quality import media
+from vs_gansr.common import decibels
 
 core = vs.core
 
@@ -27,6 +27,8 @@ NAMES = {
     "psnr_y": "PSNR-Y",
     "temporal": "temporal delta",
 }
+Luma = npt.NDArray[np.float32]
+"""Luma planes of a clip, (frames, height, width), 8-bit code values."""
 Values = dict[str, float | None]
 """What was measured by name; None where it is undefined."""
 
@@ -46,7 +48,7 @@ def xpsnr(reference: vs.VideoNode, output: vs.VideoNode) -> float:
     return _mean(min(_number(frame.props["XPSNR_Y"]), CAP) for frame in compared.frames(close=True))
 
 
-def luma(clip: vs.VideoNode) -> npt.NDArray[np.float32]:
+def luma(clip: vs.VideoNode) -> Luma:
     """All luma planes, (frames, height, width), 8-bit code values."""
     return np.stack([np.asarray(frame[0]).astype(np.float32) for frame in clip.frames(close=True)])
 
@@ -54,12 +56,7 @@ def luma(clip: vs.VideoNode) -> npt.NDArray[np.float32]:
 def psnr(reference: npt.NDArray[np.float32], output: npt.NDArray[np.float32]) -> float:
     """Mean over frames of 10 log10(255^2 / MSE), identical frames at 100; (frames, height, width) each."""
     errors = np.mean((reference - output) ** 2, axis=(1, 2), dtype=np.float64)
-    return _mean(decibels(float(error)) for error in errors)
-
-
-def decibels(error: float, peak: float = 255) -> float:
-    """PSNR in dB of a mean squared error, at most CAP."""
-    return min(CAP, 10 * math.log10(peak**2 / error)) if error else CAP
+    return _mean(decibels.psnr(float(error), 255, CAP) for error in errors)
 
 
 def planes(frame: vs.VideoFrame) -> npt.NDArray[np.float64]:

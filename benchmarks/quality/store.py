@@ -7,13 +7,13 @@ settings and the source of the code concerned. Nothing is ever looked up by name
 import hashlib
 import inspect
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+
+from vs_gansr.common import files
 
 
 @cache
@@ -46,14 +46,8 @@ class Store:
     def writing(self, path: Path) -> Iterator[Path]:
         """A scratch path beside `path` that becomes `path` when the block ends well."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=path.suffix)
-        os.close(handle)
-        scratch = Path(name)
-        try:
+        with files.replaced(path) as scratch:
             yield scratch
-            scratch.replace(path)
-        finally:
-            scratch.unlink(missing_ok=True)
 
     def keep(self, path: Path, value: object) -> None:
         """Write a JSON value to `path`, whole or not at all."""

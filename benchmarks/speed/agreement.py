@@ -18,6 +18,7 @@ from benchmarks.speed.alone import chosen
 from benchmarks.speed.job import Measured, SpeedJob
 from benchmarks.speed.report import NOISE
 from vs_gansr.cli.bench import harness
+from vs_gansr.common.decibels import psnr
 from vs_gansr.engine.base import CPU
 from vs_gansr.engine.cuda_engine import CudaEngine
 from vs_gansr.engine.onnxruntime_engine import OnnxRuntimeEngine
@@ -75,7 +76,7 @@ def distance(square: float, largest: float) -> dict[str, float]:
     """`psnr` in decibels for a mean square, white 1, 200 where equal and 0 where not finite; `largest` difference."""
     if not np.isfinite(square):
         return {"psnr": 0.0, "largest": float(np.finfo(np.float32).max)}
-    return {"psnr": min(200.0, -10 * float(np.log10(square))) if square else 200.0, "largest": largest}
+    return {"psnr": psnr(square, most=200.0), "largest": largest}
 
 
 def both(job: SpeedJob, clip: Any) -> tuple[Any, Any]:

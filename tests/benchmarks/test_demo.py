@@ -60,6 +60,7 @@ def still(luma: np.ndarray) -> vs.VideoNode:
     return blank.std.ModifyFrame(blank, fill).std.SetFrameProps(_Matrix=1)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_its_own_film(network: Path, tmp_path: Path) -> None:
     done = demo("--model", network, "--out", tmp_path)
@@ -86,6 +87,7 @@ def test_its_own_film(network: Path, tmp_path: Path) -> None:
     assert "gansr.Upscale(" in script and str(tmp_path / "input.mp4") in script
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_a_file_of_the_user_s(network: Path, tmp_path: Path) -> None:
     """Ten bits, 4:2:2, oblong pixels, BT.601, a name that needs quoting; nothing but the depth and chroma changes."""

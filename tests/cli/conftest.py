@@ -27,8 +27,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def gansr(home: Path) -> Gansr:
     """Runs the command to its end."""
 
-    def run(*words: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(command(*words), capture_output=True, text=True, timeout=120, **options)  # type: ignore
+    def run(*words: str | Path, timeout: float = 120, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command(*words), capture_output=True, text=True, timeout=timeout, **options)  # type: ignore
 
     return run
 

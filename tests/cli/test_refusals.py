@@ -8,6 +8,8 @@ import footage
 import pytest
 from gansr_process import Gansr, nothing_left, one_line
 
+from vs_gansr.cli import main
+
 
 def cut(source: Path, output: Path, share: float) -> Path:
     """The first part of a file."""
@@ -163,3 +165,22 @@ def test_missing_source(gansr: Gansr, tmp_path: Path) -> None:
     done = gansr("upscale", tmp_path / "none.mkv", tmp_path / "out.mkv")
     assert done.returncode == 1
     assert "none.mkv does not exist" in one_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["https://example.org/film.mkv", "out.mkv"], "film.mkv lies on a network"),
+        ([".", "out.mkv"], "%05d.png, for films give --output-dir"),
+        (["in.mkv"], "one path is given"),
+        (["in.mkv", "out.mkv", "--params", "aq-mode"], '"aq-mode" has no value; write aq-mode=1'),
+        (["in.mkv", "out.mkv", "--preset-file", "none.toml"], "none.toml cannot be read: No such file"),
+    ],
+)
+def test_a_wrong_command_line_says_what_would_be_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    (tmp_path / "in.mkv").touch()
+    monkeypatch.chdir(tmp_path)
+    assert main(["upscale", *words]) == 1
+    assert said in one_line(capsys.readouterr().err)

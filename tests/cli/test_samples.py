@@ -9,6 +9,7 @@ import av
 import footage
 import numpy as np
 import pytest
+import vapoursynth as vs
 from footage import facts
 from gansr_process import Gansr, one_line
 
@@ -16,6 +17,7 @@ from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.option_types import moment
 from vs_gansr.cli.upscale.samples import chosen
+from vs_gansr.cli.upscale.script import enlarged_plainly
 
 FAST = ["--preset", "ultrafast", "--encoder", "x264"]
 MS = Fraction(1, 1000)
@@ -103,3 +105,19 @@ def test_impossible_parts_are_one_line(gansr: Gansr, tmp_path: Path, point_model
     done = gansr("upscale", source, tmp_path / "out.mkv", "--model", point_model, "--start", "9")
     assert done.returncode == 1 and "no frame lies in the part asked for" in one_line(done.stderr)
     assert gansr("upscale", source, tmp_path / "out.mkv", "--start", "soon").returncode == 2
+    both = gansr("upscale", source, tmp_path / "out.mkv", "--test", "1s", "--start", "1")
+    assert both.returncode == 1 and "leave it out beside --start" in one_line(both.stderr)
+
+
+@pytest.mark.parametrize("matrix", [1, 6])
+def test_both_sides_of_a_comparison_have_one_matrix(matrix: int) -> None:
+    """Of RGB sources, whose result has the matrix that goes with its size."""
+    source = vs.core.std.BlankClip(format=vs.RGB24, width=32, height=32, length=1, color=[200, 40, 90])
+    result = source.resize.Bicubic(64, 64, format=vs.YUV444P8, matrix=matrix)
+    plain = enlarged_plainly(source, result)
+    assert plain.get_frame(0).props["_Matrix"] == matrix
+    for plane in range(3):
+        assert (
+            np.abs(np.asarray(plain.get_frame(0)[plane]).astype(int) - np.asarray(result.get_frame(0)[plane])).max()
+            <= 1
+        )

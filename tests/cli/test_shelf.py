@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import footage
 import pytest
 from footage import facts
 from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale import shelf
+from vs_gansr.cli.upscale import report, shelf
+from vs_gansr.cli.upscale.job import UpscaleJob
+from vs_gansr.cli.upscale.wish import Outcome
 
 FAST = ["--preset", "ultrafast"]
 
@@ -46,6 +52,10 @@ def test_what_files_folders_and_globs_mean(films: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(CommandError, match=said):
             shelf.films(words, tmp_path, pattern)
+    pages = [film.report for film in shelf.films([str(films)], films / "done", "{stem}.mkv", "{n}.html")]
+    assert pages == [Path(f"{n}.html") for n in (1, 2, 3)]
+    with pytest.raises(CommandError, match=r"would both become report\.html; tell them apart by --report"):
+        shelf.films([str(films)], films / "done", "{stem}.mkv", "report.html")
 
 
 @pytest.mark.slow
@@ -73,6 +83,10 @@ def test_dry_run_measures_and_writes_nothing(gansr: Gansr, tmp_path: Path, point
     assert done.returncode == 0, done.stderr
     found = re.search(r"150 frames of 192x128 in 3 chunks; ([\d.]+) fps, about \S+ and ([\d.]+) MB", done.stdout)
     assert found and float(found[1]) > 0
+    assert re.search(
+        r"in all about \S+ and [\d.]+ MB, [\d.]+ MB while chunks are joined; \d+ MB are free$", done.stdout
+    )
+    assert "1 to do, 0 there already, 0 failed" in done.stderr
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.gansr"))
     assert gansr(*words).returncode == 0
     size = (tmp_path / "out" / "in.mkv").stat().st_size / 1e6
@@ -94,6 +108,31 @@ def test_progress_for_programs_and_a_report(gansr: Gansr, tmp_path: Path, point_
     text = page.read_text()
     assert text.count("data:image/jpeg;base64,") == 6 and text.count("<polyline") == 2
     assert "no chunk" in text and "192x128" in text
+
+
+def test_a_report_shows_the_same_moment_of_source_and_result(tmp_path: Path) -> None:
+    """Of a part the result's clock begins later than the source's; a script has no picture of its own to show."""
+    ramp = "nullsrc=size=96x64:rate=25,geq=lum='16+4*N':cb=128:cr=128,format=yuv420p,trim=end_frame=50"
+    footage.ffmpeg("-f", "lavfi", "-i", ramp, *footage.H264, tmp_path / "in.mkv")
+    footage.ffmpeg("-i", tmp_path / "in.mkv", "-ss", "1", *footage.H264, tmp_path / "out.mkv")
+    outcome = Outcome(25, (96, 64), 1.0, (), "7.0", origin=1.0)
+    job = UpscaleJob(str(tmp_path / "in.mkv"), str(tmp_path / "out.mkv"))
+    pages = list(report.stills(job, outcome))
+    assert len(pages) == 3
+    for page in pages:
+        before, after = (brightness(data) for data in re.findall('base64,([^"]+)', page))
+        assert abs(before - after) <= 4
+    (tmp_path / "in.vpy").write_text("clip.set_output()")
+    pages = list(report.stills(replace(job, source=str(tmp_path / "in.vpy")), outcome))
+    assert [page.count("<img") for page in pages] == [1, 1, 1]
+    report.write(tmp_path / "page.html", job, outcome, 1.0)
+    assert (tmp_path / "page.html").read_text().count("<img") == 6
+
+
+def brightness(data: str) -> float:
+    """The mean sample of a JPEG in base64."""
+    with av.open(io.BytesIO(base64.b64decode(data)), format="mjpeg") as container:
+        return float(next(container.decode(video=0)).to_ndarray(format="gray").mean())
 
 
 def test_wrong_words(gansr: Gansr, tmp_path: Path) -> None:

@@ -11,13 +11,12 @@ import fakegpu
 import networks
 import pytest
 import vapoursynth as vs
-from cuda_cases import HEIGHT, WIDTH, blank, broken, check, expected, key_of, picture
+from cuda_cases import HEIGHT, WIDTH, blank, broken, check, expected, key_of, picture, recovering
 
 from vs_gansr.engine import engines, memory, providers
-from vs_gansr.engine.base import CPU, CUDA, EngineKey
+from vs_gansr.engine.base import CPU, CUDA
 from vs_gansr.engine.cuda_engine import CudaEngine
 from vs_gansr.engine.layout import Limits, TilePlanner
-from vs_gansr.engine.recovery import Choice, Recovery
 from vs_gansr.errors import DeviceLostError, RenderError, ShortageError
 from vs_gansr.model.spec import Model
 
@@ -120,7 +119,7 @@ def test_a_named_gpu_that_is_lost_is_an_error(machine: fakegpu.StandIn, small: M
     out = moving(3).gansr.Upscale(str(small.path), precision="fp32", provider="CUDA", reuse=0)
     out.get_frame(0).close()
     machine.lose()
-    with pytest.raises(vs.Error, match=r"^Upscale: frame 1: ONNX Runtime failed: .*says 700"):
+    with pytest.raises(vs.Error, match=r"^Upscale: frame 1: CUDA driver: .*says 700"):
         out.get_frame(1)
     with pytest.raises(vs.Error, match=r'^Upscale: provider "CUDA" cannot run: .*start the program again'):
         moving(3).gansr.Upscale(str(small.path), provider="CUDA")
@@ -140,10 +139,6 @@ def test_a_failing_wait_does_not_hide_the_reason(
         engine.run(picture(), blank())
     monkeypatch.undo()
     engine.close()
-
-
-def recovering(model: Model, key: EngineKey, said: list[str]) -> Recovery:
-    return Recovery(Choice(model, replace(key, width=0, height=0)), Limits(), said.append)
 
 
 def test_after_a_failed_picture_the_gpu_goes_on(machine: fakegpu.StandIn, small: Model) -> None:

@@ -123,6 +123,8 @@ print((peak() - before - output) / (mebibytes << 20))
 """
 
 
+@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("size", "mebibytes", "streams"), [((960, 540), 120, 1), ((960, 540), 260, 2)])
 def test_what_is_really_taken(wide: Path, size: tuple[int, int], mebibytes: int, streams: int) -> None:
@@ -139,6 +141,8 @@ def test_a_cap_does_not_change_the_picture(wide: Path) -> None:
     assert clips.largest_difference(free, clip.gansr.Upscale(str(wide), memory=60)) <= 1e-5
 
 
+@pytest.mark.alone
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the address space")
 def test_a_genuine_shortage_costs_no_frame(wide: Path) -> None:
     """The limit comes down after the graph is built, when the estimate can no longer help."""

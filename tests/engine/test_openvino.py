@@ -203,6 +203,33 @@ def test_failures_mean_what_the_contract_says(small_model: Path, monkeypatch: py
         monkeypatch.undo()
 
 
+def test_buffers_that_cannot_be_put_back_are_an_error_of_the_contract(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the picture is tried again with another request."""
+    made = engine(networks.point(tmp_path / "gray.onnx", channels=1))
+    bound = iter(range(9))
+    bind = Request.bind
+
+    def binds_the_frame_only(request: Request, side: str, tensor: object, index: int = 0) -> None:
+        if next(bound) >= 2:
+            raise OpenVinoError("not now")
+        bind(request, side, tensor, index)
+
+    monkeypatch.setattr(Request, "bind", binds_the_frame_only)
+    with pytest.raises(RenderError, match="OpenVINO failed: not now"):
+        made.run([np.zeros((48, 64), np.float32)], [np.zeros((96, 128), np.float32)])
+
+
+def test_a_shortage_while_requests_are_made_is_one(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(compiled: openvino_library.Compiled) -> Request:
+        raise OpenVinoError("bad allocation")
+
+    monkeypatch.setattr(openvino_library.Compiled, "request", fails)
+    with pytest.raises(ShortageError, match="no memory for an engine: bad allocation"):
+        engine(small_model)
+
+
 @pytest.mark.parametrize("message", ["the bus fell off", "std::bad_alloc"])
 def test_frames_arrive_though_runs_fail(message: str, small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = clips.noise(vs.RGBS, 96, 80, length=6)

@@ -144,3 +144,42 @@ def test_what_is_forgotten_closes_when_its_last_holder_lets_go() -> None:
     assert Thing.alive == 2  # b and the third holder have it
     b.release()
     assert Thing.alive == 2
+
+
+def test_a_lease_is_given_again_and_abandoned() -> None:
+    cache: SessionCache[str, Thing] = SessionCache(60, 1000)
+    lease = cache.acquire("x", Thing)
+    second = lease.again()
+    cache.forget("x", lease.value)
+    assert lease.forgotten and second.value is lease.value
+    lease.abandon()
+    cache.clear()  # what was abandoned is given back before anything is counted
+    assert Thing.alive == 1
+    second.abandon()
+    deadline = time.monotonic() + 10
+    while Thing.alive and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert Thing.alive == 0
+
+
+def test_what_is_forgotten_is_waited_for() -> None:
+    cache: SessionCache[str, Thing] = SessionCache(60, 1000)
+    assert not cache.wait_for_forgotten(60)  # there is none
+    lease = cache.acquire("x", Thing)
+    cache.forget("x")
+    assert not cache.wait_for_forgotten(0.05)
+    threading.Timer(0.05, lease.release).start()
+    assert cache.wait_for_forgotten(60) and Thing.alive == 0
+
+
+def test_what_fails_while_it_is_forgotten_is_not_waited_for() -> None:
+    cache: SessionCache[str, Thing] = SessionCache(60, 1000)
+
+    def fail() -> Thing:
+        cache.forget("x")
+        raise ValueError("not today")
+
+    with pytest.raises(ValueError, match="not today"):
+        cache.acquire("x", fail)
+    begin = time.monotonic()
+    assert not cache.wait_for_forgotten(20) and time.monotonic() - begin < 10

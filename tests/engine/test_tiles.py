@@ -103,7 +103,9 @@ def five_tiles(radius: int) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("name", library.shipped() or [pytest.param("", marks=pytest.mark.skip("no model is shipped"))])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("fmt", [vs.RGBS, vs.YUV420P8, vs.RGB48], ids=str)
+@pytest.mark.parametrize(
+    "fmt", [vs.YUV420P8, *(pytest.param(fmt, marks=pytest.mark.slow) for fmt in (vs.RGBS, vs.RGB48))], ids=str
+)
 def test_shipped_models_join_without_a_seam(name: str, precision: str, fmt: int) -> None:
     if precision == "int8" and not library.has_twin(name):
         precision = "fp32"
@@ -113,6 +115,7 @@ def test_shipped_models_join_without_a_seam(name: str, precision: str, fmt: int)
         assert compare(name, fmt, size, tile, precision) <= TOLERANCE[fmt], (size, tile)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fmt", [vs.RGBS, vs.YUV420P8], ids=str)
 def test_the_64x16_anchor_joins_without_a_seam(fmt: int, shared: Path) -> None:
     path = str(shared / "anchors" / "realesr-animevideov3-x4.onnx")

@@ -39,6 +39,7 @@ def equal(frame: vs.VideoFrame, want: list[np.ndarray]) -> bool:
 # ---- The short forms of scripts/soak
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_storm_of_requests() -> None:
     assert storm.main(frames=2000)
@@ -202,6 +203,7 @@ def test_the_interpreter_ends(end: str, models: list[Path]) -> None:
     assert "Traceback" not in done.stderr and "Fatal" not in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_a_host_closes_its_script_with_requests_under_way(models: list[Path]) -> None:
     """Environments made and destroyed in turn and side by side, as previews do it, with two streams."""
     done = child(

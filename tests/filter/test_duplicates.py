@@ -221,6 +221,7 @@ def small_heap() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.mark.slow
 @pytest.mark.alone
 @pytest.mark.usefixtures("small_heap")
 def test_48_frames_shown_twice_take_half_the_time(tmp_path: Path) -> None:

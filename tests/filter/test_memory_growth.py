@@ -24,6 +24,7 @@ FRAMES = ["frames", "--frames", "2000", "--size", "640", "360"]
 EVALUATIONS = ["evaluations", "--evaluations", "200", "--size", "160", "90"]
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("run", [FRAMES, EVALUATIONS], ids=["frames", "evaluations"])

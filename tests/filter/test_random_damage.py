@@ -15,6 +15,7 @@ import pytest
 from soak import hostile, mutate
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks and limits memory")
 def test_damaged_models_and_random_arguments() -> None:
     assert hostile.main(models=150, arguments=60)

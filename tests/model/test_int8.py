@@ -88,3 +88,16 @@ def test_what_cannot_be_quantised_says_so(tmp_path: Path) -> None:
         quantise(networks.point(tmp_path / "p.onnx").read_bytes(), pictures())
     with pytest.raises(ModelError, match="at least one calibration picture"):
         quantise(networks.compact(tmp_path / "c.onnx", 8, 3).read_bytes(), [])
+
+
+def test_named_convolutions_stay_float32(tmp_path: Path) -> None:
+    path = networks.compact(tmp_path / "a.onnx", 16, 4)
+    named = onnx.load(path)
+    for n, node in enumerate(node for node in named.graph.node if node.op_type == "Conv"):
+        node.name = f"conv{n}"
+    data, kept = named.SerializeToString(), quantise(named.SerializeToString(), pictures(), keep=["conv0"])
+    weights = {w.name: w.data_type for w in onnx.load_model_from_string(kept).graph.initializer}
+    assert weights["w0"] == onnx.TensorProto.FLOAT and "w1" not in weights
+    picture = pictures(6)[-1]
+    want, whole, part = (run(each, picture) for each in (data, quantise(data, pictures()), kept))
+    assert np.mean((part - want) ** 2) < np.mean((whole - want) ** 2)

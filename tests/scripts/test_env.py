@@ -112,3 +112,20 @@ def test_scripts_are_sound_shell(script: str) -> None:
     assert subprocess.run(["bash", "-n", str(path)]).returncode == 0
     text = path.read_text()
     assert text.startswith("#!/usr/bin/env bash\n") and "set -euo pipefail" in text
+
+
+def test_the_fast_tests_and_all(tmp_path: Path) -> None:
+    told = tmp_path / "python"
+    told.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    told.chmod(0o755)
+
+    def words(*arguments: str) -> list[str]:
+        command = [str(ROOT / "scripts" / "test"), *arguments]
+        return subprocess.run(
+            command, env=os.environ | {"GANSR_PYTHON": str(told)}, capture_output=True, text=True, check=True
+        ).stdout.split("|")[:-1]
+
+    start = ["-m", "pytest", "-n", "logical", "--maxprocesses", "4"]
+    assert words("-k", "gray 16") == [*start, "-m", "not slow", "-k", "gray 16"]
+    assert words("--all", "tests/cli") == [*start, "tests/cli"]
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("scripts/check\nscripts/test --all")

@@ -1,6 +1,7 @@
 """Long runs: frames through vspipe, evaluations in a VSScript host, storm, reload and hostile (each a module here).
 
-The first two run in real hosts, their memory watched from outside.
+The first two run in real hosts, their memory watched from outside. `scripts/soak film` is apart: what goes wrong on
+the way of a film in chunks; see `scripts/soak film --help`.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import vapoursynth as vs
 
-from soak import hostile, reload, storm
+from soak import film_faults, hostile, reload, storm
 from soak.watch import Bound, run
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -32,7 +33,7 @@ shades = [
     for i in range(8)
 ]
 clip = core.std.Interleave(shades)[:{length}].std.SetFrameProps(_Matrix=1)
-clip.gansr.Upscale({model}).set_output()
+clip.gansr.Upscale({given}).set_output()
 """
 
 
@@ -78,31 +79,38 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--evaluations", type=int, default=500, help="script evaluations in a host (%(default)s)")
     parser.add_argument("--size", type=int, nargs=2, default=(160, 90), metavar=("W", "H"), help="of their clip")
     parser.add_argument("--model", help="theirs: a shipped model's name or an .onnx file; default: the plugin's")
+    parser.add_argument(
+        "--provider", help="what all of them run on; default: the plugin's choice, for the others the CPU"
+    )
     return parser.parse_args()
 
 
 def watched(kind: str, arguments: argparse.Namespace, seconds: float | None) -> bool:
     """The run `frames` or `evaluations`."""
     width, height = arguments.size
-    model = f"model={arguments.model!r}" if arguments.model else ""
+    named = {"model": arguments.model, "provider": arguments.provider}
+    given = ", ".join(f"{name}={value!r}" for name, value in named.items() if value)
     bound = Bound(ENDLESS if seconds else getattr(arguments, kind), seconds)
     length = bound.count if kind == "frames" else 16
     with tempfile.TemporaryDirectory() as name:
         script = Path(name) / "soak.vpy"
-        script.write_text(SCRIPT.format(width=width, height=height, length=length, model=model), encoding="utf-8")
+        script.write_text(SCRIPT.format(width=width, height=height, length=length, given=given), encoding="utf-8")
         if kind == "frames":
             return frames(script, 2 * width * 2 * height * 3 // 2, bound)
         return evaluations(script, build_host(Path(name)), bound)
 
 
 def main() -> None:
-    others = {"storm": storm.main, "reload": reload.main, "hostile": hostile.main}
+    if sys.argv[1:2] == ["film"]:
+        sys.exit(0 if film_faults.main(sys.argv[2:]) else "soak: failed: film")
+    others: dict[str, Callable[..., bool]] = {"storm": storm.main, "reload": reload.main, "hostile": hostile.main}
     arguments = parse()
     chosen = arguments.runs or RUNS
     minutes = arguments.minutes / len(chosen) if arguments.minutes else None
+    engine = {"provider": arguments.provider} if arguments.provider else {}
     failed = []
     for kind in chosen:
-        well = others[kind](minutes) if kind in others else watched(kind, arguments, minutes and 60 * minutes)
+        well = others[kind](minutes, **engine) if kind in others else watched(kind, arguments, minutes and 60 * minutes)
         failed += [] if well else [kind]
     sys.exit(f"soak: failed: {', '.join(failed)}" if failed else 0)
 

@@ -7,6 +7,7 @@ their structure, the others in their bytes.
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import re
 import resource
@@ -63,7 +64,7 @@ def small_clip(format: int, width: int, height: int) -> Any:
     return clip.std.SetFrameProps(_Matrix=1) if clip.format.color_family == vs.YUV else clip
 
 
-def models(folder: Path, originals: list[bytes], seed: int) -> Iterator[tuple[str, Case]]:
+def models(folder: Path, originals: list[bytes], seed: int, provider: str = "CPU") -> Iterator[tuple[str, Case]]:
     """Case after case of a damaged file; `folder` has a file beside it that must not be read."""
     number = 0
     while True:
@@ -78,7 +79,7 @@ def models(folder: Path, originals: list[bytes], seed: int) -> Iterator[tuple[st
         def case(path: Path = path, tile: Any = tile, half: dict[str, str] = half) -> str:
             import vapoursynth as vs
 
-            arguments = {"model": str(path), "provider": "CPU", **({"tilesize": tile} if tile else {}), **half}
+            arguments = {"model": str(path), "provider": provider, **({"tilesize": tile} if tile else {}), **half}
             return try_out(small_clip(vs.RGBS, 40, 24), arguments)
 
         yield f"model {number} ({what})", case
@@ -116,7 +117,7 @@ def arguments(folder: Path, originals: list[bytes], seed: int) -> Iterator[tuple
             return listed if rng.random() < 0.7 else int(pick(rng, likely))
 
         draw: dict[str, Callable[[Rng], Any]] = {
-            "provider": lambda rng: pick(rng, (*["CPU", "auto"] * 6, *texts)),
+            "provider": lambda rng: pick(rng, (*["CPU", "OpenVINO", "auto"] * 4, *texts)),
             "device_id": lambda rng: int(pick(rng, (*[0] * 9, *odd))),
             "precision": lambda rng: pick(rng, (*["auto", "fp32", "fp16"] * 4, *texts)),
             "num_streams": lambda rng: int(pick(rng, (*[1, 2, 3, 4] * 3, *odd))),
@@ -164,6 +165,7 @@ def attempt(case: Case) -> tuple[str, str]:
         if not child:
             code = 1
             try:
+                faulthandler.disable()  # the signal says enough; pytest's handler would write on its terminal
                 os.dup2(printed.fileno(), 1)
                 os.dup2(words.fileno(), 2)
                 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -237,9 +239,9 @@ def originals(folder: Path) -> list[bytes]:
     return made
 
 
-def main(minutes: float | None = None, models: int = MODELS, arguments: int = ARGUMENTS) -> bool:
-    seconds = ["--seconds", 60 * minutes] if minutes else []
-    return worker.run("hostile", "--models", models, "--arguments", arguments, *seconds)
+def main(minutes: float | None = None, models: int = MODELS, arguments: int = ARGUMENTS, provider: str = "CPU") -> bool:
+    more = ["--provider", provider, *(["--seconds", 60 * minutes] if minutes else [])]
+    return worker.run("hostile", "--models", models, "--arguments", arguments, *more)
 
 
 if __name__ == "__main__":
@@ -248,6 +250,7 @@ if __name__ == "__main__":
     parser.add_argument("--arguments", type=int, default=ARGUMENTS)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--provider", default="CPU")
     given = parser.parse_args()
     import onnxruntime  # noqa: F401  # in the children it is there already
 
@@ -261,7 +264,7 @@ if __name__ == "__main__":
         sound = originals(room)
         half = given.seconds / 2 if given.seconds else None
         held = [
-            batter("models", models(room, sound, given.seed), given.models, half),
+            batter("models", models(room, sound, given.seed, given.provider), given.models, half),
             batter("arguments", arguments(room, sound, given.seed), given.arguments, half),
         ]
         sys.exit(not all(held))

@@ -59,13 +59,13 @@ class Host(vs.EnvironmentPolicy):  # type: ignore[misc]
     def is_alive(self, environment: Any) -> bool:
         return True
 
-    def evaluate(self, model: str, number: int) -> None:
+    def evaluate(self, model: str, number: int, provider: str) -> None:
         """One evaluation: a few frames asked for, one of them awaited, the rest left under way."""
         environment = self.api.create_environment()
         self.current = environment
         try:
             vs.core.num_threads = 2
-            out = windows(*SIZE, 64).gansr.Upscale(model, provider="CPU")
+            out = windows(*SIZE, 64).gansr.Upscale(model, provider=provider)
             futures = [out.get_frame_async((number + n) % 64) for n in range(AT_ONCE)]
             with futures[number % AT_ONCE].result(timeout=60) as frame:
                 if (frame.width, frame.height) != (2 * SIZE[0], 2 * SIZE[1]):
@@ -75,14 +75,14 @@ class Host(vs.EnvironmentPolicy):  # type: ignore[misc]
             self.api.destroy_environment(environment)
 
 
-def reload(models: list[str], evaluations: int, seconds: float | None) -> bool:
+def reload(models: list[str], evaluations: int, seconds: float | None, provider: str = "CPU") -> bool:
     """Evaluates with each of `models` in turn; False if memory, files or threads did not come back."""
     host = Host()
     vs.register_policy(host)
     begin, done, progress = time.monotonic(), 0, 0.0
     levels = worker.Levels()
     while progress < 1:
-        host.evaluate(models[done % len(models)], done)
+        host.evaluate(models[done % len(models)], done, provider)
         done += 1
         progress = done / evaluations if seconds is None else (time.monotonic() - begin) / seconds
         if done % len(models) == 0:
@@ -103,8 +103,9 @@ def reload(models: list[str], evaluations: int, seconds: float | None) -> bool:
     return after / before - 1 < LIMIT and files[-1] <= files[0] and threads[-1] <= threads[0]
 
 
-def main(minutes: float | None = None, evaluations: int = EVALUATIONS) -> bool:
-    return worker.run("reload", "--evaluations", evaluations, *(["--seconds", 60 * minutes] if minutes else []))
+def main(minutes: float | None = None, evaluations: int = EVALUATIONS, provider: str = "CPU") -> bool:
+    seconds = ["--seconds", 60 * minutes] if minutes else []
+    return worker.run("reload", "--evaluations", evaluations, "--provider", provider, *seconds)
 
 
 if __name__ == "__main__":
@@ -113,10 +114,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
     parser.add_argument("--seconds", type=float)
+    parser.add_argument("--provider", default="CPU")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         made = [
             str(networks.compact(Path(name) / f"m{i}.onnx", features=width, convs=4, seed=i))
             for i, width in enumerate((8, 16, 24))
         ]
-        sys.exit(not reload(made, given.evaluations, given.seconds))
+        sys.exit(not reload(made, given.evaluations, given.seconds, given.provider))

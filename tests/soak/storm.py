@@ -35,14 +35,14 @@ def order(frames: int, seed: int) -> Iterator[int]:
         yield from (n for n in range(start, start + step * length, step) if 0 <= n < frames)
 
 
-def storm(model: str, frames: int, seconds: float | None) -> bool:
+def storm(model: str, frames: int, seconds: float | None, provider: str = "CPU") -> bool:
     """Requests `frames` frames, or as many as fit in `seconds`; False if one is wrong or something grew."""
     vs.core.max_cache_size = 1  # MiB; else the core's caches of frames go on filling for thousands of frames
     clip = windows(*SIZE, FRAMES)
-    sequential = clip[:DISTINCT].gansr.Upscale(model, reuse=0, provider="CPU")
+    sequential = clip[:DISTINCT].gansr.Upscale(model, reuse=0, provider=provider)
     want = [digest(frame) for frame in sequential.frames(close=True)]
     assert len(set(want)) == DISTINCT
-    out = clip.gansr.Upscale(model, reuse=0, provider="CPU", num_streams=2)
+    out = clip.gansr.Upscale(model, reuse=0, provider=provider, num_streams=2)
     pending: deque[tuple[int, Future[vs.VideoFrame]]] = deque()
     numbers, begin, done, progress = order(FRAMES, 1), time.monotonic(), 0, 0.0
     levels = worker.Levels()
@@ -67,8 +67,9 @@ def storm(model: str, frames: int, seconds: float | None) -> bool:
     return held
 
 
-def main(minutes: float | None = None, frames: int = FRAMES) -> bool:
-    return worker.run("storm", "--frames", frames, *(["--seconds", 60 * minutes] if minutes else []))
+def main(minutes: float | None = None, frames: int = FRAMES, provider: str = "CPU") -> bool:
+    seconds = ["--seconds", 60 * minutes] if minutes else []
+    return worker.run("storm", "--frames", frames, "--provider", provider, *seconds)
 
 
 if __name__ == "__main__":
@@ -77,7 +78,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--seconds", type=float)
+    parser.add_argument("--provider", default="CPU")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         small = networks.compact(Path(name) / "small.onnx", features=8, convs=4)
-        sys.exit(not storm(str(small), given.frames, given.seconds))
+        sys.exit(not storm(str(small), given.frames, given.seconds, given.provider))

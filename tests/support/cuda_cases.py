@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import onnxruntime as ort
 
 from vs_gansr.engine.base import CPU, CUDA, Engine, EngineKey
 from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.engine.layout import Limits
 from vs_gansr.engine.planes import Plane
+from vs_gansr.engine.recovery import Choice, Recovery
 from vs_gansr.model.spec import Model
 
 WIDTH, HEIGHT, SCALE = 32, 16, 2
@@ -69,6 +72,18 @@ def in_time[R](step: Callable[[], R], seconds: float = 60) -> R:
     if raised:
         raise raised[0]
     return got[0]
+
+
+def in_background(step: Callable[[], object]) -> threading.Thread:
+    """The thread that takes the step."""
+    thread = threading.Thread(target=step, daemon=True)
+    thread.start()
+    return thread
+
+
+def recovering(model: Model, key: EngineKey, said: list[str], fallback: Callable[[], Choice] | None = None) -> Recovery:
+    """The network on pictures of any size, with what it says."""
+    return Recovery(Choice(model, replace(key, width=0, height=0)), Limits(), said.append, fallback)
 
 
 def broken(error: BaseException) -> Callable[..., Any]:

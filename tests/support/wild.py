@@ -100,7 +100,7 @@ def disc(path: Path) -> None:
 def untagged(path: Path) -> None:
     """High definition by its size alone: nothing says the colours."""
     clear = ["-bsf:v", "h264_metadata=colour_primaries=2:transfer_characteristics=2:matrix_coefficients=2"]
-    ffmpeg(*picture("1280x720", frames=2), "-pix_fmt", "yuv420p", *H264, *clear, path)
+    ffmpeg(*picture("1280x720", frames=3), "-pix_fmt", "yuv420p", *H264, *clear, path)
 
 
 def mistagged(path: Path) -> None:
@@ -163,8 +163,8 @@ def animation(path: Path) -> None:
 
 
 def gray(path: Path) -> None:
-    """An old film, scanned: luma alone, 10 bit."""
-    ffmpeg(*picture(frames=5), "-vf", "format=gray10le", "-color_range", "tv", "-c:v", "ffv1", path)
+    """An old film, scanned: luma alone, 10 bit, full range as FFmpeg has gray."""
+    ffmpeg(*picture(frames=5), "-vf", "format=gray10le", "-c:v", "ffv1", path)
 
 
 def edited(path: Path) -> None:
@@ -240,7 +240,7 @@ KINDS: dict[str, Kind] = {
     "a name that is not utf-8": Kind(os.fsdecode(b"n\xff.mp4"), byte_name),
     "many tracks": Kind("in.mkv", footage.many_tracks, expected=GUESSED),
     "gif": Kind("in.gif", animation, expected={**GUESSED, "format": "yuv444p"}),
-    "gray": Kind("in.mkv", gray, expected={**GUESSED, **LEFT, "format": "yuv420p10le"}),
+    "gray": Kind("in.mkv", gray, expected={**GUESSED, **LEFT, "range": 2, "format": "yuv420p10le"}),
     "edit list": Kind("in.mp4", edited),
     "webm": Kind("in.webm", web, expected=LEFT),
     "avi without times": Kind("in.avi", old_avi, expected=GUESSED),

@@ -21,6 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return folder, lines
 
 
+@pytest.mark.timeout(600)
 def test_smoke_run_trains_resumes_and_exports(made: tuple[Path, list[str]]) -> None:
     folder, lines = made
     rows = smoke.losses_logged(folder / "broken")

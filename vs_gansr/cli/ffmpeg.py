@@ -11,10 +11,12 @@ from pathlib import Path
 
 from .common import CommandError
 
-__all__ = ["ENCODERS", "Encoder", "Ffmpeg", "cause", "choose", "found", "inspect"]
+__all__ = ["ENCODERS", "Encoder", "Ffmpeg", "cause", "choose", "encoder_version", "found", "inspect"]
 
 OLDEST = (7, 0)  # the oldest that is tested
 INSTALL = 'install ffmpeg, or: pip install "vs-gansr[cli]"'
+# How the encoders name their versions: in the stream, or in their log.
+VERSIONS = re.compile(rb"x265 \(build \d+\) - [^:\s]+|x264 - core \d+[^-]*|SVT-AV1 Encoder Lib \S+")
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,29 @@ def choose(encoder: str, path: str | None = None) -> Ffmpeg:
         least = ".".join(map(str, OLDEST))
         raise CommandError(f"no ffmpeg from {least} on encodes with {encoder}: {which}; {INSTALL}")
     return max(able, key=lambda f: f.hdr)  # the first of the best
+
+
+def encoder_version(ffmpeg: Ffmpeg, encoder: str) -> str:
+    """The version of the encoder's library in this ffmpeg, which ffmpeg's own version does not tell; found by encoding
+    one grey picture. Raises CommandError where it says none."""
+    command = [
+        ffmpeg.path,
+        "-hide_banner",
+        "-nostdin",
+        "-f",
+        "lavfi",
+        "-i",
+        "color=gray:size=256x144",
+        "-frames:v",
+        "1",
+    ]
+    command += ["-pix_fmt", "yuv420p", "-c:v", ENCODERS[encoder].library, "-f", "nut", "-"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    said = VERSIONS.search(done.stdout) or VERSIONS.search(done.stderr)
+    if not said:
+        raise CommandError(f"{ffmpeg.path} does not say which version of {encoder} it has, so chunks could differ; "
+                           "take another with --ffmpeg, or encode all at once with --chunk 0")  # fmt: skip
+    return said[0].decode().strip()
 
 
 def cause(lines: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "Family",
     "Format",
     "check_format",
+    "chroma_shift",
     "guess_matrix",
     "is_interlaced",
     "needs_dither",
@@ -29,7 +30,7 @@ __all__ = [
     "way_back",
 ]
 
-MATRIX_RGB, MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT470BG, MATRIX_ST170M = 0, 1, 2, 5, 6
+MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT470BG, MATRIX_ST170M = 1, 2, 5, 6
 
 MATRIX_BT2020_NCL = 9
 MATRIX_NAMES = {MATRIX_BT709: "709", MATRIX_BT470BG: "470bg", MATRIX_ST170M: "170m", MATRIX_BT2020_NCL: "2020ncl"}
@@ -39,7 +40,7 @@ MATRIX_OF_PRIMARIES = {1: MATRIX_BT709, 5: MATRIX_BT470BG, 6: MATRIX_ST170M, 9: 
 
 BT709_LUMA = (0.2126, 0.7152, 0.0722)  # what red, green and blue weigh in luma
 
-# The kernel chroma is resampled with, in both directions: b = 0, c = 0.5, Catmull-Rom.
+# The kernel chroma is resampled with, in both directions: Keys' cubic of a = -1/2, which zimg calls b = 0, c = 0.5.
 CATMULL_ROM: dict[str, float] = {"filter_param_a": 0.0, "filter_param_b": 0.5}
 
 MAX_SUBSAMPLING_LOG2 = 2  # zimg takes up to 4x
@@ -53,26 +54,26 @@ class Family:
 
 @dataclass(frozen=True)
 class Format:
-    """What of a video format decides about colour; `name` is for messages."""
+    """What of a video format decides about colour."""
 
-    id: int
-    name: str
-    family: int
-    is_float: bool
-    bits: int
-    subsampling_w: int = 0
-    subsampling_h: int = 0
+    id: int  # VapourSynth's
+    name: str  # VapourSynth's, for messages
+    family: int  # one of Family's
+    is_float: bool  # samples are floats, else unsigned integers
+    bits: int  # of a sample
+    subsampling_w: int = 0  # chroma has 2^-w of luma's columns
+    subsampling_h: int = 0  # chroma has 2^-h of luma's rows
 
 
 @dataclass(frozen=True)
 class ColourKey:
     """How RGB is turned back into the clip's own colours: arguments of the way back, by frame."""
 
-    format: int
-    matrix: int | None
-    full_range: int
-    chroma_location: int | None
-    dither: bool
+    format: int  # id of the format that comes out
+    matrix: int | None  # H.273's number; None for RGB
+    full_range: int  # 1 full, 0 limited
+    chroma_location: int | None  # VapourSynth's number; None where none is said or chroma has luma's size
+    dither: bool  # by error diffusion, where the depth is reduced
 
 
 def check_format(fmt: Format) -> None:
@@ -105,6 +106,23 @@ def guess_matrix(width: int, height: int, primaries: int = MATRIX_UNSPECIFIED) -
     if height >= 720 or width >= 1280:
         return MATRIX_BT709
     return MATRIX_BT470BG if height in (576, 288) else MATRIX_ST170M
+
+
+# Across and down, by H.273's number: -1 at the first of the luma samples it stands for, 0 between them, 1 at the last.
+SITINGS = ((-1, 0), (0, 0), (-1, -1), (0, -1), (-1, 1), (0, 1))
+
+
+def chroma_shift(location: int, subsampling_w: int, subsampling_h: int) -> tuple[float, float]:
+    """How far (x, y) a chroma sample lies from the middle of the luma samples it stands for, in chroma samples.
+
+    `location` is VapourSynth's `_ChromaLocation`, left where it is negative; the subsampling is in powers of two.
+    Raises ArgumentError for a location that there is not.
+    """
+    if location >= len(SITINGS):
+        raise ArgumentError(f"_ChromaLocation {location} is unknown; correct it with std.SetFrameProps (0 to 5)")
+    places = zip(SITINGS[max(0, location)], (subsampling_w, subsampling_h), strict=True)
+    x, y = (place * (0.5 - 0.5 / (1 << by)) for place, by in places)
+    return x, y
 
 
 def is_interlaced(props: Mapping[str, Any]) -> bool:

@@ -13,11 +13,11 @@ __all__ = ["replaced", "write", "write_through"]
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write its new content to: it becomes `path` when the block ends well.
+    """A name beside `path`, of its ending, to write its new content to: it becomes `path` when the block ends well.
 
     Where the block raises, `path` stays as it was and nothing is left. Raises OSError where the renaming fails.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield part
         part.replace(path)

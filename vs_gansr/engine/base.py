@@ -55,6 +55,7 @@ class Engine(Protocol):
     """One network at one size on one device; called from any thread, `key.streams` pictures at once."""
 
     key: EngineKey
+    """What it was made for."""
 
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         """Computes `outputs` from `inputs`.

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ProviderError, RenderError, ShortageError
-from . import cuda_libraries
+from ..errors import DeviceLostError, ProviderError, RenderError, ShortageError
+from . import cuda_libraries, memory
 from .cuda_gate import gate
 
 __all__ = ["Bytes", "Cuda", "Device", "Host", "device", "lost"]
@@ -42,15 +42,32 @@ class Device(Protocol):
     def current(self) -> AbstractContextManager[None]:
         """Makes this the device of the calling thread."""
 
-    def open_stream(self) -> int: ...
-    def close_stream(self, stream: int) -> None: ...
-    def wait(self, stream: int, block: bool) -> None: ...
-    def allocate(self, size: int) -> int: ...
-    def free(self, address: int) -> None: ...
-    def allocate_host(self, size: int, pinned: bool) -> Bytes: ...
-    def free_host(self, memory: Bytes) -> None: ...
-    def upload(self, address: int, memory: Bytes, stream: int) -> None: ...
-    def download(self, memory: Bytes, address: int, stream: int) -> None: ...
+    def open_stream(self) -> int:
+        """A new stream."""
+
+    def close_stream(self, stream: int) -> None:
+        """Gives a stream back."""
+
+    def wait(self, stream: int, block: bool) -> None:
+        """Returns when the stream has done all it was given; with `block` asleep, else at full load."""
+
+    def allocate(self, size: int) -> int:
+        """The address of `size` new bytes on the device."""
+
+    def free(self, address: int) -> None:
+        """Gives back what `allocate` gave."""
+
+    def allocate_host(self, size: int, pinned: bool) -> Bytes:
+        """`size` new bytes here, (size,), which the device can reach by itself if `pinned`."""
+
+    def free_host(self, memory: Bytes) -> None:
+        """Gives back what `allocate_host` gave."""
+
+    def upload(self, address: int, memory: Bytes, stream: int) -> None:
+        """Copies `memory` to `address` on the device."""
+
+    def download(self, memory: Bytes, address: int, stream: int) -> None:
+        """Fills `memory` from `address` on the device."""
 
 
 class Host:
@@ -131,7 +148,7 @@ EVENT_BLOCKING, EVENT_NO_TIMING = 1, 2
 class Cuda:
     """A GPU, through the CUDA driver.
 
-    Raises ProviderError where it cannot be opened, later ShortageError or RenderError.
+    Raises ProviderError where it cannot be opened, later ShortageError, DeviceLostError or RenderError.
     """
 
     name = "cuda"
@@ -166,8 +183,13 @@ class Cuda:
             text = ctypes.c_char_p()
             self._driver.cuGetErrorString(status, ctypes.byref(text))
             reason = text.value.decode(errors="replace") if text.value else "unknown error"
-            kind = ShortageError if status == OUT_OF_MEMORY else RenderError
-            raise kind(f"CUDA driver: {name} says {status}, {reason}")
+            words = f"CUDA driver: {name} says {status}, {reason}"
+            if status == OUT_OF_MEMORY:
+                raise ShortageError(words)
+            if memory.is_loss(error := RenderError(words)):
+                self.lost = words
+                raise DeviceLostError(words)
+            raise error
 
     def _made(self, name: str, *arguments: Any) -> int:
         """Calls a function whose first argument is where to put the handle or address it makes."""
@@ -216,9 +238,9 @@ class Cuda:
             return np.zeros(size, np.uint8)
         address = self._made("cuMemHostAlloc", size, HOST_PORTABLE)
         self._pinned.add(address)
-        memory: Bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
-        memory[:] = 0
-        return memory
+        buffer: Bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
+        buffer[:] = 0
+        return buffer
 
     def free_host(self, memory: Bytes) -> None:
         """Gives pinned memory back; no view of it may be used any more."""

@@ -94,10 +94,10 @@ def work(
 def serve(crew: Crew, stream: CudaStream) -> None:
     """Runs slots until None comes."""
     while (slot := crew.jobs.get()) is not None:
-        outcome: Exception | None = None
+        outcome: BaseException | None = None
         try:
             stream.run(slot)
-        except Exception as error:
+        except BaseException as error:  # whatever it is, a caller waits for it
             outcome = bare(error)
         slot.done.put(outcome)
         del slot, outcome

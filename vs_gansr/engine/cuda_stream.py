@@ -80,7 +80,7 @@ class Slot:
         """The output planes, views of `download`."""
         self.watch = self.download[transfers.watch : transfers.watch + 4].view(np.float32)
         """Shape (1,): finite if all that the network gave is."""
-        self.done: SimpleQueue[Exception | None] = SimpleQueue()
+        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
         """One outcome for each run."""
 
     def close(self, device: Device) -> None:
@@ -206,12 +206,13 @@ class CudaStream:
 
     def close(self) -> None:
         """Gives everything back, as far as the device still takes it; never raises."""
-        if self.device.lost:
-            for thing in (self.session, self.binding):
-                leak(thing)
-            self.session = self.binding = None
-            return
         with gate.shared():
+            self._look()
+            if self.device.lost:
+                for thing in (self.session, self.binding):
+                    leak(thing)
+                self.session = self.binding = None
+                return
             self.binding = self.session = None
             while self.memory:
                 with contextlib.suppress(Exception):
@@ -220,6 +221,14 @@ class CudaStream:
                 handle, self.handle = self.handle, 0
                 with contextlib.suppress(Exception):
                     self.device.close_stream(handle)
+
+    def _look(self) -> None:
+        """Asks the device whether it is still there: somebody else's kernel may have gone astray."""
+        if self.handle and not self.device.lost:
+            try:
+                self.device.wait(self.handle, self.options.block)
+            except Exception as error:
+                self._told(error)
 
 
 def leak(thing: object) -> None:

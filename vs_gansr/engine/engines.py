@@ -15,6 +15,7 @@ __all__ = ["KEEP_BYTES", "KEEP_SECONDS", "acquire", "engines", "make"]
 
 KEEP_SECONDS = 30.0
 KEEP_BYTES = memory.COMFORTABLE  # what an engine takes at most unless told otherwise: it must be found again
+PATIENCE = 5.0  # seconds for pictures on their way; another clip may hold an engine for longer
 
 engines: SessionCache[EngineKey, Engine] = SessionCache(KEEP_SECONDS, KEEP_BYTES)
 
@@ -30,18 +31,24 @@ def make(model: Model, key: EngineKey) -> Engine:
     except MemoryError as error:
         raise ShortageError(f"no memory for pictures of {key.width}x{key.height}") from error
     except Exception as error:  # ONNX Runtime's binding raises types of its own
+        if memory.is_shortage(error):
+            raise ShortageError(f"no memory for an engine: {one_line(error)}") from error
         raise ModelError(f"the network cannot be made ready: {one_line(error)}") from error
 
 
 def acquire(model: Model, key: EngineKey) -> Lease[Engine]:
-    """The engine for `key`, from the cache or new; those that nobody holds make room for it. Raises as `make` does."""
+    """The engine for `key`, from the cache or new. Raises as `make` does.
+
+    Where there is no memory for it those that nobody holds make room, and those that were dropped when the pictures
+    that are still on their way there are done.
+    """
 
     def make_room() -> Engine:
-        try:
-            return make(model, key)
-        except ShortageError:
-            if not engines.clear():
-                raise
-        return make(model, key)
+        while True:
+            try:
+                return make(model, key)
+            except ShortageError:
+                if not engines.clear() and not engines.wait_for_forgotten(PATIENCE):
+                    raise
 
     return engines.acquire(key, make_room)

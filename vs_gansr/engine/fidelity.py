@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnxruntime as ort
 
 from ..common.caching import LruCache
+from ..common.decibels import psnr
 from ..model.spec import Model
-from . import engines, openvino_library, pictures, rules
-from .base import CPU, OPENVINO, EngineKey, cpu_threads
+from . import engines, openvino_library, pictures, rules, webgpu
+from .base import CPU, OPENVINO, WEBGPU, EngineKey, cpu_threads
 from .remembered import Remembered
 
-__all__ = ["ENOUGH", "decibels"]
+__all__ = ["ENOUGH", "computed_by", "decibels"]
 
 ENOUGH = 50.0  # decibels: from here on `auto` takes another precision for float32
 MOST = 1000  # networks remembered
 SIDE = 192  # pixels of the picture, in both directions, unless the network wants others
 IDENTICAL = 200.0  # decibels of what does not differ at all
 
-remembered = Remembered("fidelity", 1, MOST)
+remembered = Remembered("fidelity", 2, MOST)
 _known: LruCache[str, float] = LruCache(MOST)
 
 
-def decibels(model: Model, provider: str, precision: str, plain: Model) -> float:
+def decibels(model: Model, provider: str, precision: str, plain: Model, device_id: int = 0) -> float:
     """The peak signal-to-noise ratio of `model` on `provider` against `plain` in float32 on ONNX Runtime's CPU.
 
     On one made-up picture whose white is 1. Raises GansrError where either fails.
     """
-    made_by = f"OpenVINO {openvino_library.version()}" if provider == OPENVINO else f"{provider} {ort.__version__}"
-    parts = (model.spec.digest, plain.spec.digest, precision, made_by, *sorted(rules.features()))
-    key = " ".join(parts)
+    key = key_for(model, provider, precision, device_id)
+    said = " ".join((computed_by(model, key), plain.spec.digest))
 
     def find() -> float:
-        before = remembered.get(key).get("decibels")
+        before = remembered.get(said).get("decibels")
         if before is not None:
             return before
-        found = distance(picture_of(model, provider, precision), picture_of(plain, CPU, "fp32"))
-        remembered.put(key, {"decibels": found})
+        found = distance(picture_of(model, key), picture_of(plain, key_for(plain, CPU, "fp32")))
+        remembered.put(said, {"decibels": found})
         return found
 
-    return _known.get(key, find)
+    return _known.get(said, find)
+
+
+def computed_by(model: Model, key: EngineKey) -> str:
+    """All that a network's numbers and speed depend on, in words for what is remembered."""
+    made_by = f"{key.provider} {ort.__version__}"
+    if key.provider == OPENVINO:
+        made_by = f"OpenVINO {openvino_library.version()}"
+    elif key.provider == WEBGPU:
+        made_by += f" {webgpu.version()} {webgpu.identity(key.device_id)}"
+    return " ".join((model.spec.digest, key.precision, made_by, *sorted(rules.features())))
+
+
+def key_for(model: Model, provider: str, precision: str, device_id: int = 0) -> EngineKey:
+    """The key for the picture."""
+    rule = model.spec.size_rule
+    width, height = rule.fixed or rule.padded(SIDE, SIDE)
+    return EngineKey(model.spec.digest, provider, device_id, precision, width, height, 1, cpu_threads())
 
 
 def distance(picture: np.ndarray, reference: np.ndarray) -> float:
@@ -49,18 +64,16 @@ def distance(picture: np.ndarray, reference: np.ndarray) -> float:
     if picture.shape != reference.shape:
         return 0.0
     error = float(np.mean((picture.astype(np.float64) - reference) ** 2))
-    return min(IDENTICAL, -10 * math.log10(error)) if error else IDENTICAL
+    return psnr(error, most=IDENTICAL)
 
 
-def picture_of(model: Model, provider: str, precision: str) -> np.ndarray:
+def picture_of(model: Model, key: EngineKey) -> np.ndarray:
     """What a network makes of the picture. Raises as engines.make and Engine.run do."""
     spec = model.spec
-    width, height = spec.size_rule.fixed or spec.size_rule.padded(SIDE, SIDE)
-    [picture] = pictures.made_up(width, height, 1)
+    [picture] = pictures.made_up(key.width, key.height, 1)
     if spec.channels == 1:
         picture = pictures.luma(picture)
-    key = EngineKey(spec.digest, provider, 0, precision, width, height, 1, cpu_threads())
-    result = np.empty((spec.channels, height * spec.scale, width * spec.scale), np.float32)
+    result = np.empty((spec.channels, key.height * spec.scale, key.width * spec.scale), np.float32)
     engine = engines.make(model, key)
     try:
         engine.run(list(picture) * spec.frames, list(result))

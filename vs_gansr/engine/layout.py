@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
+from ..common.caching import LruCache
 from ..errors import ArgumentError, ShortageError, one_line
 from ..model.spec import Model
 from . import cuda_driver, engines, memory, tiles
@@ -61,7 +62,7 @@ class TilePlanner:
         self.budget = memory.budget(limits.mebibytes, 1 if key.alone else key.streams, self.device_memory())
         """Bytes that the network may take with all its streams."""
         self._pixels: int | None = None  # the most that a tile may have since memory ran out
-        self._layouts: dict[Size, Layout] = {}
+        self._layouts: LruCache[Size, Layout] = LruCache(MOST_LAYOUTS)
         self._lock = threading.RLock()
 
     def layout(self, width: int, height: int) -> Layout:
@@ -70,11 +71,7 @@ class TilePlanner:
         Raises ShortageError where no tile fits the memory, ArgumentError where the tiles asked for cannot cover it.
         """
         with self._lock:
-            found = self._layouts.pop((width, height), None) or self._lay_out(width, height)
-            self._layouts[width, height] = found
-            while len(self._layouts) > MOST_LAYOUTS:
-                self._layouts.pop(next(iter(self._layouts)))
-            return found
+            return self._layouts.get((width, height), lambda: self._lay_out(width, height))
 
     def compute_in(self, precision: str) -> None:
         """Lays out for another precision from here on."""
@@ -85,6 +82,7 @@ class TilePlanner:
     def shrink(self, picture: Size, layout: Layout, error: ShortageError) -> str | None:
         """Makes tiles smaller than those of `layout`; the words for it, None if another frame has done it already.
 
+        `picture` is the (width, height) that memory ran out for, with `error`.
         Raises ShortageError where they cannot be.
         """
         with self._lock:
@@ -182,12 +180,12 @@ class TilePlanner:
         return min(free + idle, total)
 
     def need(self, width: int, height: int) -> int:
-        """Bytes that an engine of this size takes."""
+        """Bytes that an engine for pictures of `width` x `height` pixels takes."""
         return memory.need(self.spec, replace(self.key, width=width, height=height))
 
 
 def faded(pieces: list[Tile], scale: int) -> tuple[tuple[Ramp, Ramp], ...]:
-    """Weights (columns, rows) for each tile of a plan, at the output's size."""
+    """Weights (columns, rows) for each of the tiles `pieces`, at the output's size, `scale` times theirs."""
     columns, rows = ({t.x: None for t in pieces}, {t.y: None for t in pieces})
     across = dict(zip(columns, tiles.ramps(list(columns), scale), strict=True))
     down = dict(zip(rows, tiles.ramps(list(rows), scale), strict=True))

@@ -31,6 +31,8 @@ CONTAINER = (
 SHORTAGE = re.compile(
     r"out of memory|out_of_memory|bad[ _]alloc|fail\w* to allocate|alloc\w* failed|alloc_failed|memoryallocation"
     r"|device_allocation_failed"
+    # WebGPU: a tensor too large for one buffer is bound in parts, and they get too many
+    r"|too many storage buffers|max buffer size limit|max\w*storagebufferbindingsize"
     r"|cannot allocate memory|insufficient memory|available memory of|cuda failure 2\b",
     re.IGNORECASE,
 )

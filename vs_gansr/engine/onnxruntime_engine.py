@@ -7,8 +7,9 @@ per frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -17,9 +18,8 @@ import onnxruntime as ort
 from ..errors import NotFiniteError, RenderError, ShortageError, one_line
 from ..model.rewrite.depth_to_space import take_out
 from ..model.spec import Model, ModelSpec
-from . import memory, planes, sessions
+from . import memory, planes, providers, sessions
 from .base import CPU, EngineKey
-from .cuda_gate import gate
 from .planes import Plane, Tensor
 from .stored_ends import Prepared, with_ends
 from .streams import StreamPool
@@ -39,20 +39,26 @@ class Stream:
         """Shape (1, C, S*H, S*W); (1, C * S**2 or more, H, W) where the depth-to-space is left to its reader."""
         self.watch: Tensor = np.zeros(1, np.float32)
         """The sum of what the network gave, where `output` cannot tell whether that was finite."""
-        self._pass = passage(key)
-        self._session = session
-        self._binding = session.io_binding()
+        self._pass = partial(providers.passage, key.provider)
+        binding = session.io_binding()
         [entry], [result, *watch] = session.get_inputs(), session.get_outputs()
-        into, out = self._binding.bind_input, self._binding.bind_output
-        bound = [(into, entry.name, self.input), (out, result.name, self.output)]
-        bound += [(out, each.name, self.watch) for each in watch]
-        for bind, name, array in bound:
-            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        into, out = binding.bind_input, binding.bind_output
+        # Python lets go of these in this order: the last session takes the device along, and what is bound lies there.
+        self._feed = partial(bind, into, entry.name, self.input)
+        self._binding = binding
+        self._session = session
+        self._feed()
+        # To other devices ONNX Runtime copies what is bound, when it is bound.
+        self._feeds = key.provider != CPU
+        for each, array in zip([result, *watch], [self.output, self.watch], strict=False):
+            bind(out, each.name, array)
 
     def run(self) -> None:
         """Computes `output` from `input`. Raises ShortageError or RenderError with ONNX Runtime's reason."""
         try:
             with self._pass():
+                if self._feeds:
+                    self._feed()
                 self._session.run_with_iobinding(self._binding)
         except Exception as error:
             raise failure(error) from error
@@ -63,9 +69,9 @@ class Stream:
         return bool(np.isfinite(seen.sum(dtype=np.float32)))
 
 
-def passage(key: EngineKey) -> Callable[[], AbstractContextManager[None]]:
-    """What to do anything with the provider in: others' GPUs may be CUDA's, too, which captures graphs meanwhile."""
-    return nullcontext if key.provider == CPU else gate.shared
+def bind(to: Callable[..., None], name: str, array: Tensor) -> None:
+    """Binds an array in ordinary memory, which must stay where it is."""
+    to(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
 
 def failure(error: Exception) -> RenderError:
@@ -82,7 +88,7 @@ class OnnxRuntimeEngine:
         """The network's."""
         self.key = key
         """What it was made for."""
-        with passage(key)():
+        with providers.passage(key.provider):
             self._network, session = prepared(model, key)
         self.shuffle = self._network.shuffle
         """What is left to whoever reads a stream's output."""
@@ -110,7 +116,8 @@ class OnnxRuntimeEngine:
         return memory.need(self.spec, self.key)
 
     def close(self) -> None:
-        self._pool.clear()
+        with providers.passage(self.key.provider):
+            self._pool.clear()
 
 
 def prepared(model: Model, key: EngineKey) -> tuple[Prepared, ort.InferenceSession]:

@@ -6,7 +6,7 @@ in memory as the network wants it is bound in place of the buffer, so that it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,7 +37,9 @@ class OpenVinoStream:
         self.peak = network.peak
         """The value that stands for white in both buffers."""
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
+        """What the network reads where a frame's own plane cannot be bound."""
         self.output: Tensor = np.zeros((1, spec.channels, key.height * scale, key.width * scale), network.gives)
+        """What it writes to where a frame's own plane cannot be bound."""
         self._request = request = compiled.request()
         self._own = {"input": request.tensor("input", self.input), "output": request.tensor("output", self.output)}
         for side, tensor in self._own.items():
@@ -56,22 +58,27 @@ class OpenVinoStream:
                  if fits and self.peak == 1.0 and bindable(place, own)}  # fmt: skip
         result = bound.get("output", self.output)
         try:
-            if "input" not in bound:
-                planes.load(inputs, self.input, self.peak)
-            for side, array in bound.items():
-                self._request.bind(side, self._request.tensor(side, array))
-            self._request.infer()
+            self._infer(inputs, bound)
         except OpenVinoError as error:
             kind = ShortageError if memory.is_shortage(error) else RenderError
             raise kind(f"OpenVINO failed: {one_line(error)}") from error
-        finally:  # the request knows nothing of frames beyond the call
-            for side in bound:
-                self._request.bind(side, self._own[side])
         seen = result if self._watch is None else self._watch
         if not np.isfinite(seen.sum(dtype=np.float32)):  # one such value is enough to spoil a sum
             raise NotFiniteError("the network gives values that are not finite for this picture")
         if "output" not in bound:
             planes.store(self.output, outputs, offset, self.spec.scale, self.peak)
+
+    def _infer(self, inputs: Sequence[Plane], bound: Mapping[str, Tensor]) -> None:
+        """Computes, with the arrays of `bound` in place of buffers. Raises OpenVinoError."""
+        try:
+            if "input" not in bound:
+                planes.load(inputs, self.input, self.peak)
+            for side, array in bound.items():
+                self._request.bind(side, self._request.tensor(side, array))
+            self._request.infer()
+        finally:  # the request knows nothing of frames beyond the call
+            for side in bound:
+                self._request.bind(side, self._own[side])
 
 
 class OpenVinoEngine:
@@ -79,7 +86,9 @@ class OpenVinoEngine:
 
     def __init__(self, model: Model, key: EngineKey) -> None:
         self.spec = model.spec
+        """The network's."""
         self.key = key
+        """What it was made for."""
         network = with_ends(sessions.fix(onnx.load_model_from_string(model.data), model.spec, key), model.spec, key)
         data = network.proto.SerializeToString()
         compiled = compile_for(data, model.spec, key)

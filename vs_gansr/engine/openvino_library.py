@@ -118,7 +118,7 @@ class Handle:
     """Something of OpenVINO's, freed with its last user."""
 
     def __init__(self, kind: str, pointer: c_void_p) -> None:
-        self.pointer = pointer
+        self.pointer = pointer  # as OpenVINO gave it
         # At the program's end nobody knows what of OpenVINO is still there.
         weakref.finalize(self, getattr(library(), f"ov_{kind}_free"), pointer).atexit = False
 

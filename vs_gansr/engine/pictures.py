@@ -16,7 +16,10 @@ type Picture = npt.NDArray[np.float32]
 
 
 def made_up(width: int, height: int, count: int, seed: int = 0) -> list[Picture]:
-    """`count` pictures with the spectrum of photographs, some edges, and flat places; for want of real ones."""
+    """`count` pictures with the spectrum of photographs, some edges, and flat places; for want of real ones.
+
+    (3, `height`, `width`) each, RGB in [0, 1]; the same `seed` gives the same ones.
+    """
     rng = np.random.default_rng(seed)
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]
     falling = 1 / np.maximum(np.hypot(fy, fx), 1 / max(width, height))

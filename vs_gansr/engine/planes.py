@@ -53,7 +53,7 @@ def load(inputs: Sequence[Plane], out: Tensor, peak: float = 1.0) -> None:
 
 
 def put(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
-    """Copies, between float types if need be; half floats are kept finite."""
+    """Copies `values` to `target`, of the same shape, between float types if need be; half floats are kept finite."""
     if target.dtype == np.float16:
         values = np.clip(values, -HALF_MAX, HALF_MAX)
     np.copyto(target, values, casting="same_kind")
@@ -109,7 +109,7 @@ def quantise(values: Plane, place: Plane, samples: Samples) -> None:
 
 
 def add(result: Plane, place: Plane, columns: Ramp, rows: Ramp) -> None:
-    """Adds what of `result` fits into `place`, weighted per column and per row."""
+    """Adds what of `result` fits into `place`, weighted by `columns` and `rows`: a factor for each of `result`'s."""
     height, width = place.shape
     place += result[:height, :width] * (rows[:height, None] * columns[:width])
 
@@ -128,7 +128,10 @@ def tame(plane: npt.NDArray[Any]) -> None:
 
 
 def equal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
-    """True if two planes hold the same bits. Most frames that differ do so in their middle rows already."""
+    """True if the planes `a` and `b` hold the same bits, of one type and shape.
+
+    Most frames that differ do so in their middle rows already.
+    """
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
     bits = np.dtype(f"u{a.itemsize}")

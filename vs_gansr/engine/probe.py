@@ -140,7 +140,7 @@ def scale_of(file: ModelFile, width: int, height: int) -> int:
 
 
 def accepts(file: ModelFile, width: int, height: int, scale: int) -> bool:
-    """True if the network takes a picture of this size as it is."""
+    """True if the network takes a picture of `width` x `height` pixels as it is and enlarges it by `scale`."""
     try:
         return scale_of(file, width, height) == scale
     except ModelError:
@@ -150,7 +150,7 @@ def accepts(file: ModelFile, width: int, height: int, scale: int) -> bool:
 def white(file: ModelFile, width: int, height: int) -> float:
     """The value that stands for white: that at which the network gives its picture back, but for its size.
 
-    1 where it is so at no value.
+    Tried on one of `width` x `height` pixels, a size that it takes; 1 where it is so at no value.
     """
     [picture] = pictures.made_up(width, height, 1)
     if file.spec.channels == 1:

@@ -6,7 +6,9 @@ run on it and `get_providers()` names it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, lru_cache
 
 import numpy as np
@@ -15,8 +17,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from ..errors import ProviderError, one_line
-from . import cuda_driver, cuda_libraries, openvino_runtime
-from .base import CPU, CUDA, OPENVINO
+from . import cuda_driver, cuda_libraries, openvino_library, openvino_runtime, webgpu
+from .base import CPU, CUDA, OPENVINO, WEBGPU
 from .cuda_gate import gate
 from .cuda_options import CudaOptions
 
@@ -24,7 +26,11 @@ __all__ = [
     "AUTO_ORDER",
     "create",
     "full_name",
+    "half_trouble",
+    "listed",
+    "missing",
     "options",
+    "passage",
     "pick",
     "short_name",
     "trouble",
@@ -32,40 +38,71 @@ __all__ = [
 ]
 
 SUFFIX = "ExecutionProvider"
-AUTO_ORDER = (CUDA, CPU)  # best first; TensorRT and others run when they are named
-MISSING = {"openvino": 'for OpenVINO: pip install "openvino>=2025.3"'}
+AUTO_ORDER = (CUDA, CPU)  # best first; WebGPU has to be quicker than the CPU, others run when they are named
+ALIASES = {"directml": "dml"}
+SOURCES = {
+    "OpenVINO": (
+        "Intel's and AMD's CPUs, Intel's GPUs and NPUs",
+        openvino_library.INSTALL,
+        ("linux", "win32", "darwin"),
+    ),
+    "WebGPU": ("GPUs of any make", webgpu.INSTALL, ("linux", "win32", "darwin")),
+    "TensorRT": ("NVIDIA's GPUs", "pip install onnxruntime-gpu tensorrt", ("linux", "win32")),
+    "MIGraphX": ("AMD's GPUs with ROCm", "pip install onnxruntime-migraphx, in place of onnxruntime-gpu", ("linux",)),
+    "DirectML": ("any GPU", "pip install onnxruntime-directml, in place of onnxruntime-gpu", ("win32",)),
+    "CoreML": ("Apple's GPUs and NPUs", "pip install onnxruntime", ("darwin",)),
+}  # by the names that people use: for what, from where, and on which platforms
+NUMBERED = {f"{name}{SUFFIX}" for name in ("Tensorrt", "NvTensorRtRtx", "MIGraphX", "ROCM", "Dml", "CANN")}
 WARNING, FATAL = 2, 4  # what ONNX Runtime logs from on: its default, and next to nothing
 NEEDS_CUDA = "; CUDA 13 needs a GPU of the Turing generation or later and driver 580 or later"
 
 
 def short_name(provider: str) -> str:
     """`CUDAExecutionProvider` -> `CUDA`."""
-    return provider.removesuffix(SUFFIX)
+    return "WebGPU" if provider == WEBGPU else provider.removesuffix(SUFFIX)
 
 
 def listed() -> list[str]:
-    """Every provider this build of ONNX Runtime was compiled with, usable here or not, and OpenVINO if installed."""
-    return [*ort.get_available_providers(), *([OPENVINO] if openvino_runtime.installed() else [])]
+    """Every provider of this ONNX Runtime, usable here or not, and WebGPU's plugin and OpenVINO if installed."""
+    more = [WEBGPU] * webgpu.installed() + [OPENVINO] * openvino_runtime.installed()
+    return list(dict.fromkeys([*ort.get_available_providers(), *more]))
 
 
 def full_name(provider: str) -> str:
     """ONNX Runtime's name for `CUDA`, `cpu`, `TensorrtExecutionProvider` ...; ProviderError if not listed."""
     names = listed()
+    wanted = provider.lower()
+    wanted = ALIASES.get(wanted, wanted)
     for known in sorted(names, key=lambda name: name != OPENVINO):  # ONNX Runtime may have one of the same short name
-        if provider.lower() in (known.lower(), short_name(known).lower()):
+        if wanted in (known.lower(), short_name(known).lower()):
             return known
-    missing = f"; {MISSING[provider.lower()]}" if provider.lower() in MISSING else ""
+    absent = "".join(f"; {name}: {how}" for name, (_, how) in missing().items() if name.lower() == provider.lower())
     known = ", ".join(["auto", *dict.fromkeys(map(short_name, names))])
-    raise ProviderError(f'unknown provider "{provider}"; there are: {known}{missing}')
+    raise ProviderError(f'unknown provider "{provider}"; there are: {known}{absent}')
+
+
+def missing() -> dict[str, tuple[str, str]]:
+    """What this platform could have and has not, by the names that people use: for what, and from where."""
+    here = {short_name(name).lower() for name in listed()}
+    return {
+        name: (what, how)
+        for name, (what, how, platforms) in SOURCES.items()
+        if sys.platform in platforms and ALIASES.get(name.lower(), name.lower()) not in here
+    }
 
 
 def options(provider: str, device_id: int, precision: str = "fp32") -> dict[str, str]:
-    """Options a session on `provider` is created with that computes in `precision`."""
-    if provider == CPU:
-        return {}
+    """Options a session on `provider` is created with that computes in `precision`.
+
+    Raises ProviderError for a second device of a provider that has but one.
+    """
     if provider == CUDA:
         return CudaOptions().provider_options(device_id, precision)
-    return {"device_id": str(device_id)}
+    if provider in NUMBERED:
+        return {"device_id": str(device_id)}
+    if device_id and provider not in (CPU, WEBGPU):  # these see to it themselves
+        raise ProviderError(f"device_id {device_id} does not exist, {short_name(provider)} has device 0 only")
+    return {}
 
 
 def trouble(provider: str, device_id: int) -> str | None:
@@ -84,16 +121,41 @@ def tried(provider: str, device_id: int) -> str | None:
         return openvino_runtime.trouble(device_id, trial_network())
     if provider == CUDA and (found := cuda_libraries.trouble(device_id)):
         return found
+    return attempt(provider, device_id, "fp32" if provider == WEBGPU else "fp16")
+
+
+@lru_cache(maxsize=64)
+def half_trouble(provider: str, device_id: int) -> str | None:
+    """Why `provider` does not compute in half precision on the device, where it runs at all; None if it does."""
+    return attempt(provider, device_id, "fp16") if provider == WEBGPU else trouble(provider, device_id)
+
+
+def attempt(provider: str, device_id: int, precision: str) -> str | None:
+    """Why a tiny network does not run in this precision, `fp32` or `fp16`; None if it does."""
+    with passage(provider):
+        return run_and_gone(provider, device_id, precision)
+
+
+def run_and_gone(provider: str, device_id: int, precision: str) -> str | None:
+    """The same; the session, which the gate is for to its end, is gone when this returns."""
     try:
-        with gate.shared():
-            half = options(provider, device_id, "fp16")
-            session = create(trial_network(), ort.SessionOptions(), provider, device_id, half)
-            if provider not in session.get_providers():
-                return "ONNX Runtime could not load it and would fall back to the CPU"
-            session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
+        chosen = options(provider, device_id, precision)
+        network = trial_network() if precision == "fp16" else trial_network(half=False)
+        session = create(network, ort.SessionOptions(), provider, device_id, chosen)
+        if provider not in session.get_providers():
+            return "ONNX Runtime could not load it and would fall back to the CPU"
+        session.run(None, {"x": np.zeros((1, 16, 8, 8), np.float32)})
     except Exception as error:  # the binding raises types of its own
-        return f"{one_line(error)}{NEEDS_CUDA if provider == CUDA else ''}"
+        said = webgpu.plain(error) if provider == WEBGPU else one_line(error)
+        return f"{said}{NEEDS_CUDA if provider == CUDA else ''}"
     return None
+
+
+def passage(provider: str) -> AbstractContextManager[object]:
+    """What to do anything with the provider in: others' GPUs may be CUDA's, too, which captures graphs meanwhile."""
+    if provider == CPU:
+        return nullcontext()
+    return webgpu.lock if provider == WEBGPU else gate.shared()
 
 
 def create(
@@ -108,6 +170,12 @@ def create(
     given = dict(options(provider, device_id) if chosen is None else chosen)
     ort.set_default_logger_severity(FATAL)  # what keeps a provider from loading is in the error, too
     try:
+        if provider == WEBGPU:
+            device, more = webgpu.options(device_id)
+            webgpu.claim(device_id)
+            if device is not None:
+                settings.add_provider_for_devices([device], more)
+                return ort.InferenceSession(data, settings, enable_fallback=0)
         return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
     finally:
         ort.set_default_logger_severity(WARNING)
@@ -127,7 +195,8 @@ def pick(provider: str, device_id: int) -> tuple[str, list[str]]:
             raise ProviderError(f'provider "{short_name(name)}" cannot run: {reason}')
         return name, []
     passed: list[str] = []
-    for name in AUTO_ORDER:
+    numbered = (CUDA, WEBGPU)  # the processors are device 0 only
+    for name in (*numbered, CPU) if device_id and WEBGPU in listed() else AUTO_ORDER:
         if name not in listed():
             continue
         reason = trouble(name, device_id)
@@ -144,18 +213,18 @@ def usable() -> list[str]:
 
 
 @cache
-def trial_network() -> bytes:
-    """A convolution in half precision between float32 ends: what a provider for pictures must be able to do.
+def trial_network(half: bool = True) -> bytes:
+    """A convolution between float32 ends, in half precision if wanted: what a provider for pictures must be able to do.
 
     Creating a session does not tell: kernels that were not compiled for a GPU, and a cuDNN that is not there, are
     missed when the first picture comes.
     """
     nodes = [
-        helper.make_node("Cast", ["x"], ["half"], to=TensorProto.FLOAT16),
-        helper.make_node("Conv", ["half", "w"], ["wide"], pads=[1, 1, 1, 1]),
+        helper.make_node("Cast", ["x"], ["inner"], to=TensorProto.FLOAT16 if half else TensorProto.FLOAT),
+        helper.make_node("Conv", ["inner", "w"], ["wide"], pads=[1, 1, 1, 1]),
         helper.make_node("Cast", ["wide"], ["y"], to=TensorProto.FLOAT),
     ]
-    weights = numpy_helper.from_array(np.zeros((16, 16, 3, 3), np.float16), "w")
+    weights = numpy_helper.from_array(np.zeros((16, 16, 3, 3), np.float16 if half else np.float32), "w")
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 16, 8, 8]) for name in "xy")
     graph = helper.make_graph(nodes, "trial", [x], [y], [weights])
     proto: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -69,7 +69,7 @@ class Recovery:
         self._said: set[str] = set()
         self._leases: dict[EngineKey, Lease[Engine]] = {}
         self._lock = threading.RLock()
-        weakref.finalize(self, release_all, self._leases).atexit = False
+        weakref.finalize(self, abandon_all, self._leases).atexit = False
         self._take(choice)
 
     def _take(self, choice: Choice) -> None:
@@ -91,7 +91,7 @@ class Recovery:
         while True:
             layout = planner.layout(width, height)
             try:
-                with self._engine(planner.model, sized(planner.key, layout, planner.key.precision, stored)):
+                with self._engine(planner, sized(planner.key, layout, planner.key.precision, stored)):
                     return
             except ShortageError as error:
                 self._warn_of_shortage(planner.shrink((width, height), layout, error))
@@ -126,7 +126,7 @@ class Recovery:
             key = sized(planner.key, layout, precision, stored)
             engine: Engine | None = None
             try:
-                with self._engine(planner.model, key) as engine:
+                with self._engine(planner, key) as engine:
                     self._compute(n, layout, engine, planner.spec.scale, picture, result, stored)
                 return
             except ShortageError as error:
@@ -193,13 +193,17 @@ class Recovery:
 
     def _leave_half(self, n: int, planner: TilePlanner) -> str:
         """Notes that half precision could not hold frame n; the precision to compute it again in."""
+        halves: list[Lease[Engine]] = []
         with self._lock:
             self.overflows += 1
             self.say(f"frame {n} overflows half precision and is computed again in float32")
             if self.overflows >= OVERFLOWS and planner.key.precision == "fp16":
                 planner.compute_in("fp32")
+                halves = [self._leases.pop(key) for key in list(self._leases) if key.precision == "fp16"]
                 self.say(f"after {self.overflows} such frames float32 is used from here on")
-            return "fp32"
+        for lease in halves:
+            lease.release()
+        return "fp32"
 
     def _next(self, failed: TilePlanner, error: GansrError) -> None:
         """Goes on with the fallback, unless another picture has done so. Raises `error` where there is none."""
@@ -218,24 +222,29 @@ class Recovery:
             lease.release()
 
     @contextmanager
-    def _engine(self, model: Model, key: EngineKey) -> Iterator[Engine]:
+    def _engine(self, planner: TilePlanner, key: EngineKey) -> Iterator[Engine]:
         """Lends the engine for `key`, and sees to it that it is kept for the clip."""
-        lease = engines.acquire(model, key)
+        lease = engines.acquire(planner.model, key)
         try:
-            self._keep(key, lease.value, engines.acquire(model, key))
+            self._keep(planner, key, lease)
             yield lease.value
         finally:
             lease.release()
 
-    def _keep(self, key: EngineKey, engine: Engine, lease: Lease[Engine]) -> None:
-        """Holds a second lease on the engine beyond the picture, in place of that for the longest unused one."""
-        surplus = [lease]
+    def _keep(self, planner: TilePlanner, key: EngineKey, lease: Lease[Engine]) -> None:
+        """Holds the engine beyond the picture, in place of that for the longest unused one.
+
+        Not one that the next picture will not use: given up meanwhile, or in another precision for this picture only.
+        """
+        surplus = []
         with self._lock:
+            useful = planner is self.planner and key.precision == planner.key.precision and not lease.forgotten
             kept = self._leases.pop(key, None)
-            if kept is None or kept.value is not engine:
-                surplus = [kept] if kept else []
-                kept = lease
-            self._leases[key] = kept  # last used last
+            if useful:
+                same = kept is not None and kept.value is lease.value
+                self._leases[key] = kept if kept and same else lease.again()  # last used last
+            if kept and self._leases.get(key) is not kept:
+                surplus.append(kept)
             while len(self._leases) > MOST_SIZES:
                 surplus.append(self._leases.pop(next(iter(self._leases))))
         for old in surplus:
@@ -243,11 +252,13 @@ class Recovery:
 
     def _drop(self, key: EngineKey, engine: Engine | None) -> None:
         """Lets go of an engine for good, so that its memory returns, or a sound one takes its place."""
+        if engine is None:  # it was never made
+            return
+        engines.engines.forget(key, engine)  # first: nobody keeps it from here on
         with self._lock:
             kept = self._leases.get(key)
             if kept and kept.value is engine:
                 del self._leases[key]
-        engines.engines.forget(key, engine)
         if kept and kept.value is engine:
             kept.release()
 
@@ -273,8 +284,8 @@ def sized(key: EngineKey, layout: Layout, precision: str, stored: Stored) -> Eng
     )
 
 
-def release_all(leases: dict[EngineKey, Lease[Engine]]) -> None:
-    """Gives all leases back."""
+def abandon_all(leases: dict[EngineKey, Lease[Engine]]) -> None:
+    """Gives all leases back, soon."""
     for lease in leases.values():
-        lease.release()
+        lease.abandon()
     leases.clear()

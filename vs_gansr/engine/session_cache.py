@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 __all__ = ["Lease", "SessionCache"]
@@ -46,19 +47,54 @@ class Entry[V: Closable]:
     """True if nobody new gets it: it is closed when its last holder lets go."""
 
 
-class Lease[V]:
+class Lease[V: Closable]:
     """The right to use a value until `release`; releasing twice does nothing."""
 
-    def __init__(self, value: V, give_back: Callable[[], None]) -> None:
+    def __init__(self, value: V, entry: Entry[V], again: Callable[[], Lease[V]], give_back: Callable[[], None]) -> None:
         self.value = value
         """What is lent."""
+        self.again = again
+        """Gives another lease on the same value; for whoever holds this one."""
+        self._entry = entry
         self._give_back: Callable[[], None] | None = give_back
+
+    @property
+    def forgotten(self) -> bool:
+        """True if nobody new gets the value."""
+        return self._entry.forgotten
 
     def release(self) -> None:
         """Gives the value back; it may live on for a while."""
         give_back, self._give_back = self._give_back, None
         if give_back:
             give_back()
+
+    def abandon(self) -> None:
+        """The same for destructors, which run in any thread, inside any lock: another thread does it soon."""
+        abandoned.put(self.release)
+
+
+abandoned: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+
+@cache
+def undertaker() -> threading.Thread:
+    """The thread, one a process, that gives abandoned leases back."""
+
+    def work() -> None:
+        while True:
+            abandoned.get()()
+
+    thread = threading.Thread(target=work, name="gansr leases", daemon=True)
+    thread.start()
+    return thread
+
+
+def settle() -> None:
+    """Gives back at once what was abandoned so far."""
+    with contextlib.suppress(Empty):
+        while True:
+            abandoned.get_nowait()()
 
 
 class SessionCache[K: Hashable, V: Closable]:
@@ -71,7 +107,9 @@ class SessionCache[K: Hashable, V: Closable]:
         self.max_bytes = max_bytes
         """How many bytes the values without holders may keep together."""
         self._entries: dict[K, Entry[V]] = {}
-        self._lock = threading.RLock()  # re-entrant: a lease may be released by garbage collection in here
+        self._lock = threading.RLock()
+        self._leaving: list[Entry[V]] = []  # forgotten, and still held or not closed yet
+        self._left = threading.Condition(self._lock)
         self._timer: threading.Timer | None = None
 
     def acquire(self, key: K, make: Callable[[], V]) -> Lease[V]:
@@ -79,6 +117,8 @@ class SessionCache[K: Hashable, V: Closable]:
 
         Raises what `make` raises; those who waited then try for themselves.
         """
+        undertaker()
+        settle()
         while True:
             with self._lock:
                 entry = self._entries.get(key)
@@ -90,7 +130,17 @@ class SessionCache[K: Hashable, V: Closable]:
                 self._make(key, entry, make)
             entry.ready.wait()
             if entry.value is not None:
-                return Lease(entry.value, partial(self._release, key, entry))
+                return self._lend(entry, entry.value)
+
+    def _lend(self, entry: Entry[V], value: V) -> Lease[V]:
+        """A lease for a holder that is counted already."""
+
+        def again() -> Lease[V]:
+            with self._lock:
+                entry.holders += 1
+            return self._lend(entry, value)
+
+        return Lease(value, entry, again, partial(self._release, entry))
 
     def _make(self, key: K, entry: Entry[V], make: Callable[[], V]) -> None:
         """Fills the entry, or takes it out again and raises."""
@@ -99,9 +149,12 @@ class SessionCache[K: Hashable, V: Closable]:
             entry.size = value.size()
             entry.value = value
         except BaseException:
-            with self._lock:
+            with self._left:
                 if self._entries.get(key) is entry:
                     del self._entries[key]
+                if entry in self._leaving:  # forgotten meanwhile
+                    self._leaving.remove(entry)
+                    self._left.notify_all()
             raise
         finally:
             entry.ready.set()
@@ -117,16 +170,33 @@ class SessionCache[K: Hashable, V: Closable]:
                 return
             del self._entries[key]
             entry.forgotten = True
+            self._leaving.append(entry)
             idle = not entry.holders
         if idle:
-            close(entry)
+            self._close_forgotten(entry)
+
+    def wait_for_forgotten(self, seconds: float) -> bool:
+        """Waits until one more of the values that are forgotten and still held is closed; False if none is in time."""
+        with self._left:
+            before = list(self._leaving)
+            return self._left.wait_for(
+                lambda: any(entry not in self._leaving for entry in before), seconds * bool(before)
+            )
+
+    def _close_forgotten(self, entry: Entry[V]) -> None:
+        close(entry)
+        with self._left:
+            self._leaving.remove(entry)
+            self._left.notify_all()
 
     def clear(self) -> int:
         """Closes every value that nobody holds; how many there were."""
+        settle()
         return self._drop(lambda idle: list(idle))
 
     def idle(self) -> dict[K, int]:
         """Keys of the values that nobody holds, and the bytes that each keeps."""
+        settle()
         with self._lock:
             return {key: entry.size for key, entry in self._entries.items() if not entry.holders}
 
@@ -137,19 +207,21 @@ class SessionCache[K: Hashable, V: Closable]:
 
     def values(self, held: bool = False) -> list[V]:
         """What it keeps; with `held` only what somebody has leased."""
+        settle()
         with self._lock:
             return [e.value for e in self._entries.values() if e.value is not None and (e.holders or not held)]
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def _release(self, key: K, entry: Entry[V]) -> None:
+    def _release(self, entry: Entry[V]) -> None:
         with self._lock:
             entry.holders -= 1
             entry.idle_since = time.monotonic()
             idle = not entry.holders
-        if idle and entry.forgotten:
-            close(entry)
+            forgotten = entry.forgotten
+        if idle and forgotten:
+            self._close_forgotten(entry)
         elif idle:
             self._evict()
 

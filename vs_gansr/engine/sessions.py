@@ -36,6 +36,8 @@ def create(proto: onnx.ModelProto, key: EngineKey, options: Mapping[str, str] | 
     try:
         chosen = providers.options(key.provider, key.device_id, key.precision) if options is None else options
         session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id, chosen)
+    except ProviderError:
+        raise
     except Exception as error:
         if memory.is_shortage(error):
             raise ShortageError(f"no memory for a session: {one_line(error)}") from error

@@ -27,18 +27,18 @@ __all__ = ["Span", "Tile", "fit", "plan", "ramps", "spans"]
 class Span:
     """One tile along one axis, in input pixels: it reads [start, start + size) and keeps [keep, keep_end)."""
 
-    start: int
-    size: int
-    keep: int
-    keep_end: int
+    start: int  # first pixel that is read
+    size: int  # pixels read
+    keep: int  # first pixel whose result counts
+    keep_end: int  # the pixel behind the last one whose result counts
 
 
 @dataclass(frozen=True)
 class Tile:
     """One tile: its columns and its rows."""
 
-    x: Span
-    y: Span
+    x: Span  # its columns
+    y: Span  # its rows
 
 
 def spans(length: int, size: int, overlap: int, multiple: int = 1) -> list[Span]:
@@ -86,7 +86,11 @@ def fit(
 
 
 def sides(length: int, overlap: int, multiple: int, least: int) -> list[tuple[int, int]]:
-    """(number of tiles, side) for every useful number of tiles along one axis, longest side first."""
+    """(number of tiles, side) for every useful number of tiles along one axis, longest side first.
+
+    All in pixels: `length` of the axis, `overlap` on each side of a tile; sides are multiples of `multiple` and at
+    least `least`, but for a single tile's.
+    """
     found = [(1, length)]
     least = max(least, round_up(2 * overlap + multiple, multiple))
     for number in count(2):

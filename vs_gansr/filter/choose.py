@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..engine import fidelity, memory, openvino_runtime, probe, providers, rules
-from ..engine.base import CPU, CUDA, OPENVINO, EngineKey, cpu_threads
+from ..engine import contest, fidelity, memory, openvino_runtime, probe, providers, rules, webgpu
+from ..engine.base import CPU, CUDA, OPENVINO, WEBGPU, EngineKey, cpu_threads
 from ..engine.layout import Limits
 from ..engine.recovery import Choice
 from ..errors import ArgumentError, GansrError, ProviderError, one_line
@@ -37,7 +37,10 @@ def choose(settings: Settings) -> Chosen:
     auto = settings.provider.lower() == "auto"
     if auto and provider == CPU:
         choice, fallback, reasons = on_processor(replace(settings, device_id=0))
-        passed += reasons
+        gpu, said = on_webgpu(settings, choice)
+        if gpu:
+            choice, fallback, reasons = gpu, partial(choice_on, CPU, settings), []
+        passed += said + reasons
     else:
         choice, fallback = choice_on(provider, settings), None
         if auto:
@@ -53,16 +56,43 @@ def choose(settings: Settings) -> Chosen:
 
 
 def pick(settings: Settings) -> tuple[str, list[str]]:
-    """The provider, and why better ones were passed over. Raises ProviderError, and ArgumentError for int8 on CUDA."""
+    """The provider, and why better ones were passed over. Raises ProviderError, and ArgumentError for int8 on GPUs."""
     provider, passed = providers.pick(settings.provider, settings.device_id)
-    if settings.precision != "int8" or provider != CUDA:
+    if settings.precision != "int8" or provider not in (CUDA, WEBGPU):
         return provider, passed
     if settings.provider.lower() != "auto":
         raise ArgumentError(
             f'precision "int8" does not run on provider "{settings.provider}", which has no integer convolutions; '
             'use precision="fp16", or provider="CPU"'
         )
-    return CPU, [*passed, "CUDA: it has no integer convolutions"]
+    return CPU, [*passed, f"{providers.short_name(provider)}: it has no integer convolutions"]
+
+
+def on_webgpu(settings: Settings, processor: Choice) -> tuple[Choice | None, list[str]]:
+    """The choice for WebGPU's first GPU where it is quicker than `processor`, else None; and why or why not."""
+    if not webgpu.installed() or settings.precision in ("int8", "bf16"):
+        return None, []
+    passed: list[str] = []
+    try:
+        if not webgpu.builtin() and not webgpu.devices():
+            return None, []  # no GPU: nothing to pass over
+        for precision in dict.fromkeys([settings.precision, *["fp32"] * (settings.precision == "auto")]):
+            gpu = choice_on(WEBGPU, replace(settings, precision=precision))
+            factor = contest.speedup(gpu, processor)
+            reason = f"{factor:.2g} times the CPU's speed"
+            if factor > 1 and settings.precision == "auto":
+                found = fidelity.decibels(gpu.model, WEBGPU, gpu.key.precision, gpu.model)
+                reason = f"{found:.1f} dB from float32" if found < fidelity.ENOUGH else ""
+            elif factor > 1:
+                reason = ""
+            if not reason:
+                return gpu, [f"{factor:.2g} times the CPU's speed here"]
+            passed.append(f"WebGPU: {reason} in {gpu.key.precision}")
+            if gpu.key.precision == "fp32":
+                break
+    except GansrError as error:
+        passed.append(f"WebGPU: {one_line(error, 120)}")
+    return None, passed
 
 
 def on_processor(settings: Settings) -> tuple[Choice, Callable[[], Choice] | None, list[str]]:
@@ -121,8 +151,13 @@ def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
         precision = "int8"
     model = probe.describe(library.load(name, precision, settings.texture))
     if precision == "auto":
-        half = provider == CUDA and model.spec.precision != "int8"
+        half = provider == CUDA or (provider == WEBGPU and contest.half(settings.device_id))
+        half = half and model.spec.precision != "int8"
         precision = "fp16" if half else model.spec.precision
+    if provider == WEBGPU and "fp16" in (precision, model.spec.precision) and not contest.half(settings.device_id):
+        raise ProviderError(
+            f'{name} in fp16: the GPU does not compute in half precision; use precision="fp32" with a float32 file'
+        )
     processors = cpu_threads()
     # Two at once need more memory, so smaller tiles: not for networks that look further than a tile's margin.
     pairs = settings.num_streams is None and model.spec.radius is not None

@@ -128,6 +128,7 @@ def target_format(core: vs.Core, source: Format | None, wanted: int | None) -> F
 
 
 def check_first_frame(frame: vs.VideoFrame) -> None:
+    """Raises ArgumentError where frame 0 is interlaced or of a format that cannot be converted."""
     if tags.is_interlaced(frame.props):
         raise ArgumentError(
             f"the clip is interlaced (_FieldBased is {frame.props['_FieldBased']} on frame 0); "

@@ -2,7 +2,7 @@
 
     RGB network    tagged ── resize to RGBS ── network
     luma network   tagged ─┬─ network, on the first plane as it is stored ─┬─ Join
-                           └─ resize: chroma, at its siting ───────────────┘
+                           └─ resize: each chroma plane, at its siting ────┘
 
 Where a luma network wants its three frames aligned, Align (native/align.c) goes before it: three planes in one frame.
 
@@ -23,7 +23,7 @@ from ..errors import ArgumentError, one_line
 from .choose import Chosen
 from .log import guarded, warn
 from .render import NetworkFilter
-from .resize import Back, Join, describe_format
+from .resize import Back, Chroma, Join, describe_format
 
 __all__ = ["Upscaler"]
 
@@ -58,6 +58,8 @@ class Upscaler:
         luma = self._luma(tagged, plain, source, target)
         if target.family == Family.GRAY:
             return luma
+        if target == source and tagged.width and tagged.height:
+            return self._with_chroma(tagged, plain, luma)
         chroma = self._sized(tagged, Back(plain, target, self.spec.scale), target.id)
         return self._sized(chroma, Join(self.core), target.id, luma)
 
@@ -67,6 +69,16 @@ class Upscaler:
         if not tags.needs_dither(source, target):
             return self._filter(plain, gray.id)
         return self._sized(tagged, Back(self._filter(plain, vs.GRAYS), describe_format(gray)), gray.id)
+
+    def _with_chroma(self, tagged: vs.VideoNode, plain: vs.VideoNode, luma: vs.VideoNode) -> vs.VideoNode:
+        """`luma` beside the enlarged chroma of a clip of constant size; no plane is copied for that."""
+        fmt, scale = tagged.format, self.spec.scale
+        size = {"width": scale * (tagged.width >> fmt.subsampling_w), "format": luma.format.id}
+        size["height"] = scale * (tagged.height >> fmt.subsampling_h)
+        planes = [
+            self.core.gansr.FrameFilter([tagged], guarded(Chroma(plain, plane, scale)), **size) for plane in (1, 2)
+        ]
+        return self.core.std.ShufflePlanes([luma, *planes], [0, 0, 0], vs.YUV)
 
     def _by_yuv444(self, plain: vs.VideoNode, source: Format) -> vs.VideoNode:
         """The clip as YUV 4:4:4 in floats, its luma through the network."""

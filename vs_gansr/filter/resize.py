@@ -5,7 +5,6 @@ Everything here is made of core.resize and the shim's frame filter; knows no net
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,10 +13,11 @@ import vapoursynth as vs
 
 from ..colour import tags
 from ..colour.tags import ColourKey, Format
+from ..common.caching import LruCache
 from ..errors import RenderError
 from .log import guarded
 
-__all__ = ["Back", "Join", "blended", "conversion", "describe_format"]
+__all__ = ["Back", "Chroma", "Join", "blended", "conversion", "describe_format"]
 
 
 def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
@@ -49,8 +49,7 @@ class Back:
         self.clip = clip
         self.target = target
         self.scale = scale
-        self._clips: dict[tuple[object, ...], vs.VideoNode] = {}
-        self._lock = threading.Lock()
+        self._clips: LruCache[tuple[object, ...], vs.VideoNode] = LruCache(self.MOST)
 
     def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoNode:
         source = describe_format(f.format)
@@ -62,13 +61,30 @@ class Back:
             arguments |= {"width": f.width * self.scale, "height": f.height * self.scale}
         if self.scale is None or key.format != source.id:
             arguments |= conversion(key)
-        found = tuple(arguments.items())
-        with self._lock:
-            clip = self._clips.pop(found, None) or self.clip.resize.Bicubic(**arguments)
-            self._clips[found] = clip
-            while len(self._clips) > self.MOST:
-                self._clips.pop(next(iter(self._clips)))
-            return clip
+        return self._clips.get(tuple(arguments.items()), lambda: self.clip.resize.Bicubic(**arguments))
+
+
+class Chroma:
+    """Picks, for each YUV frame, the clip that is one of its chroma planes enlarged, at the frame's own siting.
+
+    core.resize computes the same where it is given all planes, and the luma besides, which the network replaces.
+    """
+
+    def __init__(self, clip: vs.VideoNode, plane: int, scale: int) -> None:
+        self._gray = clip.std.ShufflePlanes(plane, vs.GRAY).std.RemoveFrameProps(["_ChromaLocation", "_Matrix"])
+        self._large = {"width": self._gray.width * scale, "height": self._gray.height * scale}
+        self._ratio = 1 / scale - 1
+        self._subsampling = clip.format.subsampling_w, clip.format.subsampling_h
+        self._clips: dict[int, vs.VideoNode] = {}
+
+    def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        location = int(f.props.get("_ChromaLocation", vs.CHROMA_LEFT))
+        found = self._clips.get(location)
+        if found is None:
+            left, top = (self._ratio * shift for shift in tags.chroma_shift(location, *self._subsampling))
+            found = self._gray.resize.Bicubic(**self._large, src_left=left, src_top=top, **tags.CATMULL_ROM)
+            self._clips[location] = found
+        return found
 
 
 def conversion(key: ColourKey) -> dict[str, Any]:
@@ -88,22 +104,20 @@ def blended(plain: vs.VideoNode, network: vs.VideoNode, strength: float) -> vs.V
     core = vs.core.core
     if plain.width and describe_format(plain.format):
         return core.std.Merge(plain, network, weight=strength)
-    merged: dict[tuple[int, int, int], vs.VideoNode] = {}
-    lock = threading.Lock()
+    merged: LruCache[tuple[int, int, int], vs.VideoNode] = LruCache(Back.MOST)
 
     def same(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         return f
 
     def pick(n: int, f: vs.VideoFrame) -> vs.VideoNode:
         kind = (f.width, f.height, f.format.id)
-        with lock:
-            if kind not in merged:
-                while len(merged) >= Back.MOST:
-                    merged.pop(next(iter(merged)))
-                said = dict(zip(("width", "height", "format"), kind, strict=True))
-                ends = [core.gansr.FrameFilter([clip], guarded(same), **said) for clip in (plain, network)]
-                merged[kind] = core.std.Merge(*ends, weight=strength)
-            return merged[kind]
+
+        def merge() -> vs.VideoNode:
+            said = dict(zip(("width", "height", "format"), kind, strict=True))
+            ends = [core.gansr.FrameFilter([clip], guarded(same), **said) for clip in (plain, network)]
+            return core.std.Merge(*ends, weight=strength)
+
+        return merged.get(kind, merge)
 
     return core.gansr.FrameFilter([plain], guarded(pick))
 
@@ -113,6 +127,7 @@ class Join:
 
     def __init__(self, core: vs.Core) -> None:
         self.core = core
+        """Makes the frames."""
 
     def __call__(self, n: int, f: Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         chroma, luma = f

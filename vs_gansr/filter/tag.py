@@ -21,9 +21,13 @@ class Tag:
 
     def __init__(self, core: vs.Core) -> None:
         self.core = core
+        """Takes the warnings."""
         self.interlaced = False
+        """True once a frame flagged interlaced was told of."""
         self.damaged = False
+        """True once a frame with samples that are not finite was told of."""
         self.guessed: set[int] = set()
+        """Matrices (H.273) whose guess was told of."""
 
     def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         self.note_interlaced(n, f)
@@ -49,6 +53,7 @@ class Tag:
         return copy
 
     def note_interlaced(self, n: int, f: vs.VideoFrame) -> None:
+        """Tells of the first frame that is flagged interlaced."""
         if not self.interlaced and tags.is_interlaced(f.props):
             self.interlaced = True
             warn(
@@ -57,6 +62,7 @@ class Tag:
             )
 
     def guess(self, n: int, f: vs.VideoFrame) -> int:
+        """The matrix (H.273) that frame n is taken to have; told of once for each."""
         primaries = int(f.props.get("_Primaries", tags.MATRIX_UNSPECIFIED))
         guess = tags.guess_matrix(f.width, f.height, primaries)
         if guess not in self.guessed:

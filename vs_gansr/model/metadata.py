@@ -24,7 +24,7 @@ MOST_FRAMES = 31  # at once; more is damage, not a network
 class Metadata:
     """What a network says of itself; None where it says nothing. A property is named like its field."""
 
-    name: str | None = None
+    name: str | None = None  # what people call it
     summary: str | None = None  # one line
     scale: int | None = None  # output over input size
     colour: str | None = None  # of a picture: "rgb" or "luma"

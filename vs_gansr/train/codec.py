@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -26,7 +28,7 @@ _X264 = {"x264-params": "asm=AVX2"} if _avx512() else {}
 _ENCODERS = {"h264": "libx264", "h265": "libx265", "mpeg2": "mpeg2video", "mpeg4": "mpeg4"}
 
 
-def _clip(format_id: int, planes: list[list[NDArray[np.uint8]]], props: dict[str, int]) -> vs.VideoNode:
+def clip_of(format_id: int, planes: Sequence[Sequence[NDArray[Any]]], props: dict[str, int]) -> vs.VideoNode:
     """A clip showing `planes[frame][plane]`, each (height, width)."""
     height, width = planes[0][0].shape
     blank = vs.core.std.BlankClip(format=format_id, width=width, height=height, length=len(planes), keep=True)
@@ -42,7 +44,7 @@ def _clip(format_id: int, planes: list[list[NDArray[np.uint8]]], props: dict[str
 
 def rgb_clip(frames: Frames) -> vs.VideoNode:
     """RGB24 clip of (frames, height, width, 3) uint8."""
-    return _clip(vs.RGB24, [[frame[..., c] for c in range(3)] for frame in frames], {"_Matrix": 0, "_Range": 1})
+    return clip_of(vs.RGB24, [[frame[..., c] for c in range(3)] for frame in frames], {"_Matrix": 0, "_Range": 1})
 
 
 def to_yuv420(frames: Frames) -> Frames:
@@ -72,7 +74,7 @@ def to_rgb(packed: Frames) -> Frames:
     for frame in packed:
         chroma = frame[height:].reshape(2, height // 2, width // 2)
         planes.append([frame[:height], chroma[0], chroma[1]])
-    clip = _clip(vs.YUV420P8, planes, {"_Matrix": 1, "_Range": 0, "_ChromaLocation": 0})
+    clip = clip_of(vs.YUV420P8, planes, {"_Matrix": 1, "_Range": 0, "_ChromaLocation": 0})
     rgb = clip.resize.Bicubic(format=vs.RGB24)
     return np.stack([np.stack([np.asarray(frame[c]) for c in range(3)], -1) for frame in rgb.frames()])
 

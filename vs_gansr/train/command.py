@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 
 from ..common import files
 from . import data, metrics, pool, recipe, report, smoke
@@ -19,6 +20,7 @@ from . import export as exporting
 from .balance import BalanceError
 from .checkpoint import CheckpointError
 from .enlarge import enlarge
+from .neighbours import pictures
 from .trainer import CHECKPOINT, Trainer
 
 _ERRORS = (recipe.RecipeError, BalanceError, CheckpointError, exporting.ExportError, ValueError, OSError)
@@ -34,6 +36,19 @@ def _recipe(name: str) -> recipe.Recipe:
     return recipe.load(path if path.suffix == ".toml" else Path("scripts/recipes") / f"{name}.toml")
 
 
+def control(settings: recipe.Recipe) -> recipe.Recipe:
+    """The recipe of a generator of several frames for one that sees a single one, and nothing else changed.
+
+    Raises:
+        RecipeError: it sees a single one.
+    """
+    if settings.generator.frames == 1:
+        raise recipe.RecipeError(f"{settings.name}: generator.frames is 1; a control is for recipes of 3 frames")
+    generator = replace(settings.generator, frames=1)
+    summary = f"{settings.summary}; control of one frame"
+    return replace(settings, name=f"{settings.name}-control", summary=summary, generator=generator)
+
+
 def write_report(folder: Path) -> Path:
     """Write `folder`/report.html from the run's log, samples and checkpoint; returns its path."""
     generator, settings, state = exporting.load_generator(folder / CHECKPOINT)
@@ -41,10 +56,11 @@ def write_report(folder: Path) -> Path:
     frame = held_out.high.shape[1] // 2
     low, high = np.asarray(held_out.low[:, frame]), np.asarray(held_out.high[:, frame])
     scale = settings.generator.scale
-    methods = {"Lanczos": metrics.lanczos(low, scale)}
+    small = pictures(low)
+    methods = {"Lanczos": metrics.lanczos(small, scale)}
     for name, network in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
         _say(f"report: {name} enlarges {len(low)} held-out crops")
-        methods[name] = network(low)
+        methods[name] = network(small)
     methods[settings.name] = enlarge(generator, low)
     scores = {name: metrics.score(pictures, high) for name, pictures in methods.items()}
     size = int(training.facts["bytes"]) / 2**20
@@ -76,7 +92,7 @@ def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:
     chosen = np.linspace(0, len(ready) - 1, pairs).astype(int)
     columns = []
     for part in np.array_split(chosen, 8):
-        columns += [np.asarray(ready.low[part, 0]), np.asarray(ready.high[part, 0])]
+        columns += [pictures(np.asarray(ready.low[part, 0])), np.asarray(ready.high[part, 0])]
     metrics.save_sheet(metrics.sheet(columns), target)
     labels = [
         f"column {n // -(-pairs // 8) + 1}, row {n % -(-pairs // 8) + 1}: {ready.labels[i]}"
@@ -104,6 +120,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=None, help="processes that make the pool")
     parser.add_argument("--pool-only", action="store_true", help="make the pool of degraded clips and stop")
     parser.add_argument("--sheet", type=Path, help="write a sheet of 64 degraded pairs (PNG) and stop")
+    parser.add_argument(
+        "--control", action="store_true", help="the recipe of 3 frames with a single one, to compare with"
+    )
     parser.add_argument("--report", action="store_true", help="write the run's report.html and stop")
     options = parser.parse_args(arguments)
     if options.threads:
@@ -125,6 +144,8 @@ def _smoke(device: str) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     settings = _recipe(options.recipe)
+    if options.control:
+        settings = control(settings)
     folder: Path = options.folder or Path("runs") / settings.name
     if options.report:
         _say(f"report: {write_report(folder)}")

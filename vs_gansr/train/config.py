@@ -126,6 +126,8 @@ class GeneratorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where LeakyReLU's slope ends; 0 is ReLU."""
     start_slope: Amount = 0.1
     """Where it starts."""
+    frames: Literal[1, 3] = 1
+    """Frames it sees: 3 are the one before, aligned to it, itself, and the one after, aligned to it."""
     grain: bool = False
     """Whether the network takes a plane of noise beside the picture, to draw grain with."""
 

@@ -8,11 +8,14 @@ import torch
 from .codec import Frames
 from .generator import LumaGenerator
 from .metrics import to_uint8
+from .neighbours import Inputs
 from .noise import noise_plane
 
 
-def enlarge(generator: LumaGenerator, low: Frames) -> Frames:
-    """(n, h, w, 3) uint8 to (n, S * h, S * w, 3) uint8, one frame after the other, in float32, on its device.
+def enlarge(generator: LumaGenerator, low: Inputs) -> Frames:
+    """Small frames to (n, S * h, S * w, 3) uint8, one after the other, in float32, on the generator's device.
+
+    `low` is (n, h, w, 3) uint8, or with the neighbours that a generator of three frames sees, (n, h, w, 5).
 
     A generator with grain is given the noise of frames 0, 1, 2, ...
     """
@@ -20,7 +23,7 @@ def enlarge(generator: LumaGenerator, low: Frames) -> Frames:
     made = []
     with torch.no_grad():
         for number, frame in enumerate(low):
-            tensor = torch.from_numpy(frame.transpose(2, 0, 1)[None] / np.float32(255)).to(device)
+            tensor = torch.from_numpy(frame.transpose(2, 0, 1)[None].astype(np.float32) / 255).to(device)
             noise = None
             if generator.grain is not None:
                 plane = noise_plane(scale * frame.shape[0], scale * frame.shape[1], number)

@@ -69,7 +69,7 @@ class _Graph:
 
 
 def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
-    """The folded generator as one graph: `input` (1, 1, height, width) float32 luma in [0, 1] to `output`
+    """The folded generator as one graph: `input` (1, frames, height, width) float32 luma in [0, 1] to `output`
     (1, 1, S * height, S * width), not clamped. With grain there is a second input, `noise` (1, 1, S * height,
     S * width) of deviation 1. Opset 17; `said` is what it says of itself."""
     graph = _Graph()
@@ -89,9 +89,9 @@ def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
         added = graph.node("Add", "grained", added, grain)
     edge = plain.resize.shape[-1] // 2
     pads = graph.constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
-    skip = graph.convolution(
-        "skip", graph.node("Pad", "pad", "input", pads, output="padded", mode="edge"), plain.resize
-    )
+    resize = np.zeros((len(plain.resize), plain.frames, *plain.resize.shape[2:]), np.float32)
+    resize[:, plain.frames // 2] = plain.resize[:, 0]
+    skip = graph.convolution("skip", graph.node("Pad", "pad", "input", pads, output="padded", mode="edge"), resize)
     total = graph.node("Add", "add", added, skip, output="sum")
     graph.node("DepthToSpace", "shuffle", total, output="output", blocksize=plain.scale, mode="CRD")
 
@@ -99,7 +99,7 @@ def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
         sides = [f"{size}height", f"{size}width"]
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, planes, *sides])
 
-    inputs = [picture("input", 1, "")] + ([picture("noise", 1, "large_")] if plain.grain is not None else [])
+    inputs = [picture("input", plain.frames, "")] + ([picture("noise", 1, "large_")] if plain.grain is not None else [])
     whole = helper.make_graph(graph.nodes, "generator", inputs, [picture("output", 1, "large_")], graph.weights)
     model = helper.make_model(
         whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="vs-gansr"
@@ -122,9 +122,10 @@ def from_onnx(path: Path) -> tuple[FoldedGenerator, Metadata]:
         depth = sum(name.startswith("conv") and name.endswith(".weight") for name in values)
         slopes = {helper.get_node_attr_value(n, "alpha") for n in model.graph.node if n.op_type == "LeakyRelu"} or {0.0}
         shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
+        resize, middle = values["skip.weight"], (said.frames or 1) // 2
         plain = FoldedGenerator(
             tuple((values[f"conv{n}.weight"], values[f"conv{n}.bias"]) for n in range(depth)),
-            values["skip.weight"],
+            resize[:, middle : middle + 1] if said.frames else resize,
             float(slopes.pop()),
             int(helper.get_node_attr_value(shuffle, "blocksize")),
             FoldedGrain(values["grain.gain.weight"], values["grain.gain.bias"], values["grain.colouring.weight"])
@@ -145,12 +146,14 @@ def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     random = np.random.default_rng(0)
     worst = 0.0
     for height, width in ((1, 1), (7, 5), (32, 48), (65, 33)):
-        picture = 1.2 * random.random((1, 1, height, width), np.float32) - 0.1
+        frames = generator.config.frames
+        picture = 1.2 * random.random((1, frames, height, width), np.float32) - 0.1
         scale = generator.config.scale
         noise = random.standard_normal((1, 1, scale * height, scale * width), np.float32)
         with torch.no_grad():
-            gray = torch.from_numpy(picture).expand(1, 3, height, width)
-            expected = generator.float().cpu().parts(gray, torch.from_numpy(noise))[0].numpy()
+            planes = [torch.from_numpy(picture[:, n : n + 1]) for n in range(frames)]
+            gray = planes.pop(frames // 2).expand(1, 3, height, width)
+            expected = generator.float().cpu().parts(torch.cat([gray, *planes], 1), torch.from_numpy(noise))[0].numpy()
         inputs = {"input": picture} | ({"noise": noise} if generator.grain is not None else {})
         made = np.asarray(session.run(None, inputs)[0])
         if made.shape != expected.shape:
@@ -202,6 +205,8 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
             summary=settings.summary,
             scale=plain.scale,
             colour="luma",
+            frames=plain.frames if plain.frames > 1 else None,
+            aligned=1 if plain.frames > 1 else None,
             range=1.0,
             radius=plain.radius,
             multiple=1,
@@ -221,6 +226,7 @@ def card(made: ExportedModel, hardware: str) -> str:
     """The model card in Markdown: what it is, what it was trained on and how; the evaluation is appended by hand."""
     settings, state = made.settings, made.state
     generator = settings.generator
+    of_frames = f", {generator.frames} frames in, the outer ones aligned" if generator.frames > 1 else ""
     activation = "ReLU" if not generator.slope else f"LeakyReLU {generator.slope}"
     lines = [
         f"# {settings.name}",
@@ -230,7 +236,7 @@ def card(made: ExportedModel, hardware: str) -> str:
         "| | |",
         "|---|---|",
         f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}"
-        f", of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
+        f"{of_frames}, of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
         f"| multiply-adds per input pixel | {made.plain.multiply_adds:,} |",
         f"| parameters | {made.plain.resize.size + sum(w.size + b.size for w, b in made.plain.convolutions):,} |",
         "| licence | MIT |",

@@ -39,6 +39,11 @@ class FoldedGenerator:
     """The branch that draws grain, added before depth_to_space; None: there is none."""
 
     @property
+    def frames(self) -> int:
+        """Frames of luma that the chain sees, in order of time; the resize sees the middle one."""
+        return int(self.convolutions[0][0].shape[1])
+
+    @property
     def radius(self) -> int:
         """Input pixels to each side that an output pixel depends on."""
         return max(len(self.convolutions), int(self.resize.shape[-1]) // 2)
@@ -47,7 +52,7 @@ class FoldedGenerator:
     def multiply_adds(self) -> int:
         """Multiply-adds per input pixel."""
         grain = self.grain.gain.size + self.grain.colouring.size if self.grain else 0
-        return self.resize.size + grain + sum(weight.size for weight, _ in self.convolutions)
+        return self.frames * self.resize.size + grain + sum(weight.size for weight, _ in self.convolutions)
 
 
 def catmull_rom(scale: int, planes: int = 1) -> Tensor:
@@ -126,7 +131,9 @@ class LumaGenerator(nn.Module):
     """Convolutions, activations and depth-to-space that change luma alone, beside Catmull-Rom for all three planes.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
-    of at least 1. At initialisation the output is Catmull-Rom resizing exactly (and faint grain, if noise is given).
+    of at least 1. With `frames` 3 two planes more, (N, 5, H, W): luma of the frames before and after, aligned; planes
+    that it does not see are passed over. At initialisation the output is Catmull-Rom resizing exactly (and faint grain,
+    if noise is given).
     Body and a learnable 5x5 kernel see BT.709 luma and add the same to R, G and B: colour differences are those of the
     resize, and a flat picture passes the kernel unchanged.
     """
@@ -149,7 +156,7 @@ class LumaGenerator(nn.Module):
         super().__init__()
         self.config = config
         self.slope = config.start_slope
-        widths = [1] + [config.width] * (config.convolutions - 1) + [config.scale**2]
+        widths = [config.frames] + [config.width] * (config.convolutions - 1) + [config.scale**2]
         self.body = nn.ModuleList(Branched(a, b, 0.7) for a, b in itertools.pairwise(widths))
         last = self.body[-1]
         assert isinstance(last, Branched)
@@ -164,9 +171,14 @@ class LumaGenerator(nn.Module):
         """What the learned kernel adds to Catmull-Rom for luma, (S**2, 1, 5, 5): `skip` moved evenly to sums of 0."""
         return self.skip - self.skip.mean((1, 2, 3), keepdim=True)
 
+    def seen(self, x: Tensor) -> Tensor:
+        """Luma of all frames in order of time, (N, frames, H, W)."""
+        plane = luma(x[:, :3])
+        return plane if self.config.frames == 1 else torch.cat([x[:, 3:4], plane, x[:, 4:5]], 1)
+
     def hidden(self, x: Tensor) -> Tensor:
         """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
-        x = luma(x.clamp(0, 1))
+        x = self.seen(x.clamp(0, 1))
         for layer in self.body[:-1]:
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
@@ -180,12 +192,13 @@ class LumaGenerator(nn.Module):
         added = self.body[-1](hidden)
         if self.grain is not None and noise is not None:
             added = added + self.grain(hidden, noise)
-        return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
+        return self._resized(luma(x[:, :3].float()), self.cubic + self.sharpener(), added.float()), hidden, added
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """The enlarged pictures; see the class for shapes and range, `parts` for `noise`."""
         large = self.parts(x, noise)[0]
-        colour = (x - luma(x)).flatten(0, 1)[:, None]
+        picture = x[:, :3]
+        colour = (picture - luma(picture)).flatten(0, 1)[:, None]
         return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])
 
     def _resized(self, plane: Tensor, kernel: Tensor, added: Tensor | int) -> Tensor:
@@ -196,12 +209,13 @@ class LumaGenerator(nn.Module):
     def adopt(self, plain: FoldedGenerator) -> None:
         """Become a folded generator of the same shape: `plain` backwards.
 
-        One without grain leaves this one's as it is. One of RGB becomes what it does to the luma of a gray picture.
+        One without grain leaves this one's as it is. One of RGB becomes what it does to the luma of a gray picture, one
+        of a single frame hears nothing of the others.
 
         Raises:
             ValueError: the shapes differ.
         """
-        plain = of_luma(plain)
+        plain = of_frames(of_luma(plain), self.config.frames)
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         mine = [tuple(layer.direct.shape) for layer in layers]
         theirs = [kernel.shape for kernel, _ in plain.convolutions]
@@ -235,7 +249,7 @@ class LumaGenerator(nn.Module):
 def of_luma(plain: FoldedGenerator) -> FoldedGenerator:
     """A folded generator of RGB as what it does to the luma of a gray picture; one of luma as it is."""
     (first, first_bias), *middle, (last, last_bias) = plain.convolutions
-    if first.shape[1] == 1:
+    if plain.resize.shape[1] == 1:
         return plain
     weights, cells = np.array(BT709_LUMA, np.float32), plain.scale**2
     kernel = np.einsum("c,cpiyx->piyx", weights, last.reshape(3, cells, *last.shape[1:]))
@@ -246,3 +260,13 @@ def of_luma(plain: FoldedGenerator) -> FoldedGenerator:
         (kernel, np.einsum("c,cp->p", weights, last_bias.reshape(3, cells))),
     )
     return replace(plain, convolutions=convolutions, resize=resize[:, None])
+
+
+def of_frames(plain: FoldedGenerator, frames: int) -> FoldedGenerator:
+    """A folded generator of one frame as one of `frames` that hears nothing of the others; one of as many as it is."""
+    (kernel, bias), *rest = plain.convolutions
+    if plain.frames != 1 or frames == 1:
+        return plain
+    wide = np.zeros((len(kernel), frames, *kernel.shape[2:]), np.float32)
+    wide[:, frames // 2] = kernel[:, 0]
+    return replace(plain, convolutions=((wide, bias), *rest))

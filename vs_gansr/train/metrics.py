@@ -13,14 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..common import files
+from ..common.decibels import psnr
 from .codec import Frames, rgb_clip
 from .luma import LUMA as LUMA
 from .luma import luma_of
-
-
-def psnr(error: float, peak: float) -> float:
-    """Signal to noise in dB of a mean squared `error` where white is `peak`; at most 100."""
-    return float(10 * np.log10(peak**2 / max(error, peak**2 / 1e10)))
 
 
 def psnr_y(made: Frames, real: Frames) -> float:

@@ -22,6 +22,7 @@ from .enlarge import enlarge
 from .generator import FoldedGenerator, LumaGenerator
 from .grow import grow
 from .luma import luma
+from .neighbours import pictures
 from .noise import batch_noise
 from .pace import Pace
 from .pool import Pool
@@ -117,7 +118,8 @@ class Trainer:
     # --- the step ---------------------------------------------------------------------------------------------------
 
     def train_step(self, low: Tensor, high: Tensor) -> Row:
-        """One step of both networks on (N, 3, h, w) and (N, 3, S * h, S * w) uint8; returns the step's numbers."""
+        """One step of both networks on (N, 3 or 5, h, w) and (N, 3, S * h, S * w) in code values; returns the step's
+        numbers."""
         run, progress = self.recipe.run, self.progress()
         if self.adversarial_from < 0 and self.schedule.plays(progress):
             self.save(PIXEL)  # the pixel-loss twin as it is now: what the adversary's work is measured against
@@ -190,7 +192,7 @@ class Trainer:
     # --- the run ----------------------------------------------------------------------------------------------------
 
     def fetch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Batch number `step` as uint8 tensors (low, high)."""
+        """Batch number `step` as tensors (low, high) of code values."""
         run = self.recipe.run
         low, high = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip)
         return torch.from_numpy(low), torch.from_numpy(high)
@@ -247,7 +249,8 @@ class Trainer:
         frame = self.held_out.high.shape[1] // 2
         low, high = np.asarray(self.held_out.low[:, frame]), np.asarray(self.held_out.high[:, frame])
         made = enlarge(self.mean, low)
-        plain = metrics.lanczos(low, self.recipe.generator.scale)
+        small = pictures(low)
+        plain = metrics.lanczos(small, self.recipe.generator.scale)
         scores, base = metrics.score(made, high), metrics.score(plain, high)
         held = {f"held_{key}": value for key, value in scores.items()}
         log.add(self.step, self.elapsed, held | {f"lanczos_{key}": value for key, value in base.items()})
@@ -256,7 +259,7 @@ class Trainer:
             + ", ".join(f"{key} {value:.2f} (Lanczos {base[key]:.2f})" for key, value in scores.items())
         )
         chosen = self.held_out.telling(6)
-        sheet = metrics.sheet([low[chosen], plain[chosen], made[chosen], high[chosen]])
+        sheet = metrics.sheet([small[chosen], plain[chosen], made[chosen], high[chosen]])
         metrics.save_sheet(sheet, self.folder / "samples" / f"{self.step:07d}.png")
 
     def save(self, name: str = CHECKPOINT) -> None:

@@ -10,6 +10,7 @@ import vapoursynth as vs
 from benchmarks.quality import colorvideovdp, media, prepare
 
 
+@pytest.mark.slow
 def test_identical_clips_look_the_same_and_flicker_does_not(case: prepare.Case, tmp_path: Path) -> None:
     clip = case.load_reference()
     still = clip.std.FreezeFrames([0], [clip.num_frames - 1], [0])

@@ -26,6 +26,7 @@ def command(folder: Path, store: Store, tmp_path: Path) -> Callable[..., int]:
     return run
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_command_measures_models_and_anchors(
     command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -53,6 +54,7 @@ def test_command_measures_models_and_anchors(
     assert again.out == shown.out and again.err == ""  # nothing was measured twice
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_command_evaluates_at_scale_four(
     command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -74,6 +76,7 @@ def test_command_refuses_what_it_does_not_know(
     assert "name a folder" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_command_shows_methods_blind_and_counts_rankings(
     command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -100,6 +103,7 @@ def test_twins_are_shown_beside_their_models() -> None:
     assert [method.name for method in evaluate.chosen(["general-2x"], 2)] == ["general-2x"]
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_wrapper_runs_from_another_folder(folder: Path, store: Store, tmp_path: Path) -> None:
     networks.point(tmp_path / "named-from-here.onnx")
@@ -113,6 +117,7 @@ def test_wrapper_runs_from_another_folder(folder: Path, store: Store, tmp_path: 
     assert (tmp_path / "out.json").is_file()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_networks_of_others_on_real_clips(shared: Path, tmp_path: Path) -> None:
     """What anchors/README.md reports: RealCUGAN wins VMAF over Lanczos and loses SSIMULACRA2."""

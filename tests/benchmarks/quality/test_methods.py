@@ -55,6 +55,7 @@ def test_masks_are_the_formula(case: prepare.Case) -> None:
         assert np.abs(metrics.luma(method.upscale(source, 2))[0, 1:-1, 1:-1] - expected).max() < 0.51
 
 
+@pytest.mark.slow
 def test_search_finds_the_best_neighbourhood(case: prepare.Case, tmp_path: Path) -> None:
     def rate(unsharp: methods.Unsharp) -> float:
         start = min(score.SEARCH_STEP // 2, case.frames - 1)

@@ -20,6 +20,7 @@ def test_identical_clips_score_the_best_there_is(case: prepare.Case) -> None:
     assert values["vmaf"] is not None and values["vmaf"] > 95
 
 
+@pytest.mark.slow
 def test_every_measure_falls_with_quality(store: Store, folder: Path) -> None:
     good, bad = prepare.prepare(store, [prepare.Footage(folder / "rings.mkv")], prepare.PREPARATIONS["A"], 2)
     lanczos = methods.resizers()[1]
@@ -30,6 +31,7 @@ def test_every_measure_falls_with_quality(store: Store, folder: Path) -> None:
         assert above < below if name == "temporal" else above > below, name
 
 
+@pytest.mark.slow
 def test_neg_sees_through_sharpening(store: Store, case: prepare.Case) -> None:
     plain = score.score(store, case, methods.resizers()[1]).values
     sharp = score.score(store, case, methods.sharpened_lanczos(methods.Unsharp(0.5, 1.0))).values

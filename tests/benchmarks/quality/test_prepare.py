@@ -105,6 +105,7 @@ def test_grain_is_the_same_each_time_and_another_each_frame() -> None:
     assert spread == pytest.approx(prepare.GRAIN[0], rel=0.1)
 
 
+@pytest.mark.slow
 def test_every_preparation_gives_cases_of_the_right_size(store: Store, folder: Path) -> None:
     files = prepare.material(folder)
     assert [footage.path.name for footage in files] == ["rings.mkv", "still.png"]

@@ -38,6 +38,7 @@ def test_store_keeps_what_was_computed(tmp_path: Path) -> None:
     assert (tmp_path / "kept" / ".gitignore").read_text() == "*\n"
 
 
+@pytest.mark.slow
 def test_anchor_output_is_kept_and_own_output_is_not(case: prepare.Case, tmp_path: Path) -> None:
     store = Store(tmp_path / "cache")
     model = networks.point(tmp_path / "point.onnx")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,19 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from cuda_cases import in_background, in_time
 from onnx import helper, numpy_helper
 
 from benchmarks.paths import ROOT
-from benchmarks.speed import bench_cuda, faults, report, worker
+from benchmarks.speed import alone, bench_cuda, faults, report, worker
 from benchmarks.speed import job as speed_job
 from benchmarks.speed.contestants import STREAMS
 from benchmarks.speed.job import Measured, SpeedJob, measure
 from benchmarks.speed.torchnet import OnnxModule
+from vs_gansr.engine import cuda_engine
+from vs_gansr.engine.cuda_gate import gate
 from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.engine.cuda_stream import Transfers
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +96,7 @@ def check_figures(found: dict[str, Any], least_half: float = 50) -> None:
     assert len(found["measured"]) >= 20 and all(entry["seconds"] >= 0 for entry in found["measured"])
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.slow
 def test_the_command_from_end_to_end(clip: Path, luma: Path, tmp_path: Path) -> None:
     """Every measurement in its process; the page claims nothing where the CPU stands in."""
@@ -150,6 +156,32 @@ def test_on_a_gpu_that_the_processor_stands_in_for(
     assert "Fake, 2 GiB" in page and "stands in" not in page
 
 
+def test_the_bound_waits_for_captures_too(machine: fakegpu.StandIn, luma: Path) -> None:
+    """Its other streams capture while one computes already."""
+    job = SpeedJob("bound", str(luma), 32, 16, provider="CUDA", precision="fp32")
+    model, key = alone.chosen(job)
+    stream = alone.Resident(machine.gpu, key.cuda)
+    transfers = Transfers(model.spec, key)
+    runs: list[object] = []
+    machine.fault = runs.append  # type: ignore[assignment]
+    with machine.gpu.current():
+        stream.open(transfers, cuda_engine.session_maker(model, key))
+    for step in (lambda: stream.fill(transfers, alone.noise(1, 32, 16, 0)), stream.compute):
+
+        def inside(step: Callable[[], None] = step) -> None:
+            with machine.gpu.current():
+                step()
+
+        with gate.alone():
+            thread = in_background(inside)
+            thread.join(0.1)
+            assert thread.is_alive() and len(runs) == 2  # those of the opening
+        in_time(thread.join, 20)
+    assert len(runs) == 3
+    with machine.gpu.current():
+        stream.close()
+
+
 def test_without_vapoursynth_the_engines_figures_are_there(luma: Path, tmp_path: Path) -> None:
     """As on a machine that has ONNX Runtime and nothing else yet; in processes that find no VapourSynth."""
     (tmp_path / "vapoursynth.py").write_text("raise ImportError('there is no VapourSynth here')")
@@ -171,10 +203,10 @@ def test_a_stage_that_fails_keeps_none_from_running(
     luma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor does a result that nobody expected, or a page that cannot be made of it; all that came is written down."""
-    kept: list[set[str]] = []
+    kept: list[int] = []  # measurements in the file when the next one begins
 
     def odd(job: SpeedJob, timeout: float) -> Measured:
-        kept.append(set(json.loads((tmp_path / "bench_cuda.json").read_text())) if kept else set())
+        kept.append(len(json.loads((tmp_path / "bench_cuda.json").read_text())["measured"]))
         return {"fps": 1.0} if job.contestant in ("engine", "bound") else {"psnr": None, "out": "odd"}
 
     def fails(bench: bench_cuda.Bench) -> Any:
@@ -186,7 +218,7 @@ def test_a_stage_that_fails_keeps_none_from_running(
     assert set(found) == {"machine", "measured", *bench_cuda.SHARES}
     assert found["trial"] == {"missing": "RuntimeError: nobody thought of that"}
     assert "No page can be made of" in page or "nobody thought of that" in page
-    assert len(found["measured"]) == len(kept) > 20 and kept[-1] >= {"planes", "speed", "options"}
+    assert kept == list(range(len(kept))) and len(found["measured"]) == len(kept) > 20
 
 
 def test_no_stage_takes_the_time_of_those_after_it(luma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ int cuMemHostAlloc(void **memory, size_t size, unsigned flags) { return flags ==
 int cuMemFreeHost(void *memory) { return destroy(memory); }
 int cuMemcpyHtoDAsync_v2(Address to, const void *from, size_t size, void *s) { return copy((void *)to, from, size, s); }
 int cuMemcpyDtoHAsync_v2(void *to, Address from, size_t size, void *s) { return copy(to, (void *)from, size, s); }
-int cuMemGetInfo_v2(size_t *free_, size_t *total) { return *free_ = 1 << 30, *total = 1U << 31, 0; }
+int cuMemGetInfo_v2(size_t *free_, size_t *total) { return *free_ = 1 << 30, *total = 1U << 31, broken; }
 int cuGetErrorString(int status, const char **text) {
     *text = status == OUT_OF_MEMORY ? "out of memory" : "fake error";
     return 0;

@@ -278,9 +278,9 @@ def time_bare(job: BenchRun) -> Result:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = key.threads
     proto = sessions.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
-    chosen = [(key.provider, providers.options(key.provider, 0, key.precision))]
+    chosen = providers.options(key.provider, 0, key.precision)
     begin = time.perf_counter()
-    bare = ort.InferenceSession(proto.SerializeToString(), settings, providers=chosen)
+    bare = providers.create(proto.SerializeToString(), settings, key.provider, 0, chosen)
     shape = (DISTINCT, 1, loaded.spec.inputs, job.height, job.width)
     ready = np.random.default_rng(0).random(shape, np.float32)
     bare.run(None, {loaded.spec.input: ready[0]})

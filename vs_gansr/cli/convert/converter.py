@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
-from ...common import files
+from ...common import decibels, files
 from ...engine import pictures, providers
 from ...engine.base import CPU
 from ...errors import ArgumentError, GansrError, ModelError, one_line
@@ -267,7 +267,7 @@ def with_metadata(data: bytes, said: Metadata) -> bytes:
 def psnr(a: Picture, b: Picture, peak: float) -> float:
     """Peak signal-to-noise ratio in dB, at most 200."""
     error = float(np.mean(np.square(a.astype(np.float64) - b)))
-    return 200.0 if error == 0 else min(200.0, float(10 * np.log10(peak**2 / error)))
+    return decibels.psnr(error, peak, most=200.0)
 
 
 def verify(part: Path, target: Path, precision: str, network: Original, tests: list[Picture]) -> Checked:

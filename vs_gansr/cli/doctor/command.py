@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict
 
 from ..common import FAILED, say
-from .examine import FAULT, Finding, examine
+from .examine import examine
+from .finding import FAULT, Finding
 
 __all__ = ["HELP", "add_arguments", "run"]
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -20,12 +19,13 @@ from typing import Any
 
 from ...errors import one_line
 from .. import ffmpeg
-from . import nvidia, trial, vspipe
+from . import nvidia, vspipe
+from .engines import providers_tried
+from .finding import FAULT, NOTE, OK, Finding
 from .nvidia import Driver
 
-__all__ = ["FAULT", "NOTE", "OK", "Finding", "examine"]
+__all__ = ["examine"]
 
-OK, NOTE, FAULT = "ok", "note", "fault"
 OLDEST_COMPUTE = {13: (7, 5)}  # CUDA 13 came without Maxwell, Pascal and Volta
 COMPILED = {13: (7, 8, 9, 12)}  # generations that ONNX Runtime's wheels have code for
 LEAST_DRIVER = {12: "525", 13: "580"}
@@ -37,16 +37,6 @@ OLDER_WHEEL = (
     'use provider="CPU", or try the wheels made for CUDA 12: pip install "onnxruntime-gpu[cuda,cudnn]==1.24.*"'
 )
 CUDA_PROVIDER = "CUDAExecutionProvider"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report: what it is about, "ok", "note" or "fault", what was found, what to do."""
-
-    topic: str
-    state: str
-    text: str
-    fix: str = ""
 
 
 def examine() -> Iterator[Finding]:
@@ -256,28 +246,6 @@ def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
 
 def dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
-
-
-def providers_tried() -> Iterator[Finding]:
-    """Each provider that ONNX Runtime lists, run on a tiny graph."""
-    try:
-        import onnxruntime
-    except Exception:
-        return  # `runtime` says so
-    found = nvidia.driver()
-    for name in onnxruntime.get_available_providers():
-        short = name.removesuffix("ExecutionProvider")
-        reason = trial.trouble(name)
-        if reason is None:
-            yield Finding("provider", OK, f"{short} works")
-        elif name == "CPUExecutionProvider":
-            yield Finding(
-                "provider", FAULT, f"{short} fails: {reason}", "pip install --force-reinstall onnxruntime-gpu"
-            )
-        elif name == CUDA_PROVIDER and found and found.devices:
-            yield Finding("provider", FAULT, f"{short} fails although there is a GPU: {reason}", CUDA_EXTRA)
-        else:
-            yield Finding("provider", NOTE, f"{short} cannot be used: {reason}")
 
 
 def models() -> Iterator[Finding]:

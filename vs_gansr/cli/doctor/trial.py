@@ -39,7 +39,8 @@ def attempt(provider: str) -> str | None:
     import onnxruntime as ort
     from onnx import TensorProto, helper, numpy_helper
 
-    from ...engine import providers
+    from ...engine import openvino_runtime, providers
+    from ...engine.base import OPENVINO
     from ...errors import one_line
 
     reason = providers.trouble(provider, 0)
@@ -51,10 +52,14 @@ def attempt(provider: str) -> str | None:
     ones = numpy_helper.from_array(np.ones((4, 4, 3, 3), np.float32), "w")
     graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "trial", [x], [y], [ones])
     proto: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    picture = np.arange(np.prod(sides), dtype=np.float32).reshape(sides) / 256
+    picture = (np.arange(np.prod(sides)).reshape(sides) / 256).astype(np.float32)
+    result = np.empty((1, 4, 6, 6), np.float32)
     try:
-        session = providers.create(proto.SerializeToString(), ort.SessionOptions(), provider, 0)
-        result = np.asarray(session.run(None, {"x": picture})[0])
+        if provider == OPENVINO:
+            openvino_runtime.run(0, proto.SerializeToString(), picture, result)
+        else:
+            session = providers.create(proto.SerializeToString(), ort.SessionOptions(), provider, 0)
+            result = np.asarray(session.run(None, {"x": picture})[0])
     except Exception as error:  # the binding raises types of its own
         return plain(one_line(error))
     windows = np.lib.stride_tricks.sliding_window_view(picture, (3, 3), axis=(2, 3))

@@ -14,6 +14,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from ...common import files
 from ...errors import one_line
 from ...model.user_folders import cache_folder
 from ..common import CommandError
@@ -40,9 +41,8 @@ def prepare() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (link.is_symlink() and link.readlink() == library):
-            fresh = link.with_name(f".{link.name}.{os.getpid()}")
-            fresh.symlink_to(library)
-            fresh.replace(link)
+            with files.replaced(link) as fresh:
+                fresh.symlink_to(library)
         enter(configuration(), str(library), str(link))
     except OSError as error:
         raise CommandError(f"{error.filename or folder} cannot be written: {error.strerror}") from error
@@ -78,9 +78,7 @@ def enter(file: Path, library: str, link: str) -> None:
     known[keys[1]] = known[keys[0]]
     # Strings of JSON are strings of TOML.
     lines = [f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in known.items()]
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_text("".join(lines), encoding="utf-8")
-    fresh.replace(file)
+    files.write(file, "".join(lines))
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--script-only", action="store_true", help="print the equivalent .vpy to stdout and write nothing")
     add("-q", "--quiet", action="store_true", help="no progress, no notes")
     add("--progress", choices=("auto", "json"), default="auto", help="json: lines for programs on stdout")
-    add("--report", metavar="HTML", help="write a page on the result: stills beside the source, speed, bitrate")
+    add("--report", metavar="HTML", help="write a page on the result: stills beside the source, speed, bitrate; "
+        "with --output-dir a pattern as --name is")  # fmt: skip
     add("-v", "--verbose", action="store_true", help="show what renderer and ffmpeg print")
     picture_arguments(parser.add_argument_group("picture"))
     part_arguments(parser.add_argument_group("a part of it, to look at"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
+from .target import sync
 
 __all__ = ["ChunkFacts", "digest", "display_order", "examine", "header_of", "keep", "packets"]
 
@@ -44,8 +45,31 @@ def packets(container: Any) -> Iterator[Any]:
 
 
 def header_of(stream: Any) -> str:
-    """SHA-256 of the codec's header (CodecPrivate) of an open file's picture."""
-    return hashlib.sha256(stream.codec_context.extradata or b"").hexdigest()
+    """SHA-256 of the codec's header (CodecPrivate) of an open file's picture, without the processor it was made on."""
+    data: bytes = stream.codec_context.extradata or b""
+    if stream.codec_context.name == "hevc" and data[:1] == b"\x01":
+        data = b"".join(map(without_processor, hevc_units(data)))
+    return hashlib.sha256(data).hexdigest()
+
+
+def hevc_units(header: bytes) -> Iterator[bytes]:
+    """The parts of an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15): what is fixed, then each NAL unit."""
+    yield header[:22]
+    at = 23
+    for _ in range(header[22]):
+        count = int.from_bytes(header[at + 1 : at + 3], "big")
+        at += 3
+        for _ in range(count):
+            length = int.from_bytes(header[at : at + 2], "big")
+            yield header[at + 2 : at + 2 + length]
+            at += 2 + length
+
+
+def without_processor(unit: bytes) -> bytes:
+    """x265 writes its options into the header, and among them the processor's features, which change no picture. The
+    bytes before that text count it."""
+    _, name, text = unit.partition(b"x265 (build")
+    return name + re.sub(rb"cpuid=\d+ ", b"", text) if name else unit
 
 
 def display_order(times: Sequence[int]) -> list[int]:
@@ -83,12 +107,6 @@ def examine(path: Path, frames: int) -> ChunkFacts:
 
 def keep(temporary: Path, path: Path) -> None:
     """Gives a finished file its name, for good: what has that name is whole, even after a power cut."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
+    sync(temporary)
     temporary.replace(path)
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(path.parent)

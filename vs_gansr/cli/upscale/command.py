@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -13,11 +14,14 @@ from . import encoder_options, shelf
 from .arguments import add_arguments, grammar
 from .colour_names import NUMBERED
 from .encode import container
+from .estimate import Estimate, estimate, summary
 from .job import UpscaleJob
+from .ledger import clear_finished
 
 __all__ = ["HELP", "add_arguments", "run"]
 
 HELP = "make a video file larger and cleaner; sound, subtitles, chapters and tags come along"
+ADDRESS = re.compile(r"(^|/)(https?|ftps?|rtmps?|rtsp|srt|udp):/", re.IGNORECASE)
 COMPARED = 10.0  # seconds of a wipe, unless told otherwise
 
 
@@ -29,8 +33,9 @@ def run(args: argparse.Namespace) -> int:
         args = kept(args, grammar())
     if not args.output_dir:
         if len(args.paths) != 2:
-            raise CommandError(f"{len(args.paths)} paths are given; name a source and an output, or give --output-dir")
-        film = shelf.QueuedFilm(*map(Path, args.paths))
+            given = "one path is" if len(args.paths) == 1 else f"{len(args.paths)} paths are"
+            raise CommandError(f"{given} given; name a source and an output, or give --output-dir")
+        film = shelf.QueuedFilm(Path(args.paths[0]), Path(args.paths[1]), Path(args.report) if args.report else None)
         if args.script_only:
             from .printed import printed
 
@@ -38,18 +43,29 @@ def run(args: argparse.Namespace) -> int:
             check_source(job)
             print(printed(job), end="")
             return 0
-        one(args, film)
+        one(args, film, [])
         return 0
     if args.script_only:
         raise CommandError("--script-only prints one script; leave --output-dir out")
-    queue = shelf.films(args.paths, Path(args.output_dir), args.name)
-    return shelf.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film), not args.dry_run)
+    folder = Path(args.output_dir)
+    queue = shelf.films(args.paths, folder, args.name, args.report)
+    estimates: list[Estimate] = []
+    code = shelf.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film, estimates), not args.dry_run)
+    if estimates:
+        print(summary(estimates, folder.absolute()), flush=True)
+    return code
 
 
-def one(args: argparse.Namespace, film: shelf.QueuedFilm) -> None:
-    """One film. Raises CommandError where it fails."""
+def one(args: argparse.Namespace, film: shelf.QueuedFilm, estimates: list[Estimate]) -> None:
+    """One film; what a dry run finds goes to `estimates`. Raises CommandError where it fails."""
     job = job_of(args, film)
+    if not (args.overwrite or args.dry_run or args.stills) and clear_finished(Path(job.output)):
+        if not args.quiet:
+            say(f"{film.output} was finished before; what was left of its chunks is gone now")
+        return
     check(job, args.overwrite or bool(args.stills), folder_must_exist=not (args.dry_run and args.output_dir))
+    if film.report and not args.dry_run and not film.report.absolute().parent.is_dir():
+        raise CommandError(f"the folder {film.report.absolute().parent} of the report does not exist; create it first")
     if args.stills:
         from .stills import write_stills
 
@@ -59,9 +75,8 @@ def one(args: argparse.Namespace, film: shelf.QueuedFilm) -> None:
 
     progress = progress_of(args.progress, args.quiet)
     if args.dry_run:
-        from .estimate import estimate
-
-        print(estimate(job, progress).describe(film.source, film.output), flush=True)
+        estimates.append(estimate(job, progress))
+        print(estimates[-1].describe(film.source, film.output), flush=True)
         return
     from .driver import run as run_job
     from .wish import Wish
@@ -75,10 +90,10 @@ def one(args: argparse.Namespace, film: shelf.QueuedFilm) -> None:
         output=job.output, frames=outcome.frames, size=outcome.size, seconds=spent, chunk_seconds=chunk_seconds
     )
     width, height = outcome.size
-    if args.report:
+    if film.report:
         from . import report
 
-        report.write(Path(args.report), job, outcome, spent)
+        report.write(film.report, job, outcome, spent)
     if not args.quiet:
         say(f"{film.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
 
@@ -106,6 +121,8 @@ def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> N
     check_source(job)
     container(job.output, job.encoder)
     encoder_options.check(job)
+    if job.test and (job.start or job.end is not None or job.frames):
+        raise CommandError("--test takes its part from the middle; leave it out beside --start, --end and --frames")
     if folder_must_exist and not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():
@@ -121,6 +138,12 @@ def check_source(job: UpscaleJob) -> None:
     source = Path(job.source)
     if NUMBERED.search(source.name) and not source.exists():
         pass  # images; whether they are there is seen when they are opened
+    elif source.is_dir():
+        raise CommandError(
+            f"{source} is a folder; for numbered images write {source.name}/%05d.png, for films give --output-dir"
+        )
+    elif not source.is_file() and ADDRESS.search(job.source):
+        raise CommandError(f"{source.name} lies on a network, to which gansr opens no connection; download it first")
     elif not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
     if job.tracks and not Path(job.tracks).is_file():

@@ -78,7 +78,11 @@ class WorkerPool:
 
     def renderers(self) -> list[Hand]:
         """Those that render chunks: on a cluster not the one that plans."""
-        return [hand for hand in self.hands if not (self.cluster and hand.plans)]
+        return [hand for hand in self.hands if not self.cluster or self.is_elsewhere(hand)]
+
+    def is_elsewhere(self, hand: Hand) -> bool:
+        """Whether a worker is on some node of a cluster."""
+        return bool(self.cluster) and not hand.plans
 
     def dismiss(self, hand: Hand) -> None:
         """Ends one."""

@@ -20,7 +20,7 @@ from .chunk import ChunkFacts
 from .crew import Hand, WorkerPool, frame_threads
 from .identity import CONTENT, of_place
 from .job import UpscaleJob
-from .ledger import Identity, Ledger, folder_of, locked
+from .ledger import Identity, Ledger, folder_of, locked, stamp_of
 from .progress import Progress, State, WorkerState
 from .target import commit, discard, reserve
 from .wish import Outcome, Wish
@@ -55,7 +55,7 @@ class UpscaleRun:
         self.identity: Identity = {}
         self.agreed = False  # is the identity that of who renders
         self.finished: dict[str, Any] | None = None  # the answer to an order that is no chunk
-        self.failures = 0  # of workers that had no chunk yet
+        self.failures = 0  # of workers that had no chunk, since the last chunk was finished
         self.tries: dict[int, int] = {}  # that failed in this run, by chunk
 
     def run(self) -> Outcome:
@@ -114,6 +114,7 @@ class UpscaleRun:
                 self.progress.note(f"{found} of {len(self.ledger.spans)} chunks ({frames} frames) are there already")
             while True:
                 self._render_missing(self.ledger)
+                self.progress.stage("reading the chunks back …")
                 damaged = [n for n in sorted(self.ledger.chunks) if not self._is_sound(self.ledger, n)]
                 if not damaged:
                     break
@@ -123,6 +124,8 @@ class UpscaleRun:
             try:
                 self._join(self.ledger, joined)
                 self._check_signals()
+                self.ledger.joined = stamp_of(joined)
+                self.ledger.save()
                 commit(joined, self.output, self.wish.overwrite)
             finally:
                 discard(joined)
@@ -132,7 +135,7 @@ class UpscaleRun:
     def _outcome(self) -> Outcome:
         said = self.ready
         engine = (self.identity["engine"],) if self.identity else tuple(said["engine"])
-        return Outcome(said["frames"], tuple(said["size"]), said["seconds"], engine, said["ffmpeg"])
+        return Outcome(said["frames"], tuple(said["size"]), said["seconds"], engine, said["ffmpeg"], said["origin"])
 
     def _open_ledger(self) -> Ledger:
         """The ledger of what was begun, if it is the same film made the same way, or a new one."""
@@ -233,7 +236,8 @@ class UpscaleRun:
         if "error" in message:
             hand.error = message["error"]
             if not message["retry"] or self.ledger is None:
-                raise CommandError(hand.error)
+                where = f"{hand.worker.name} on {message['host']}: " if self.crew.is_elsewhere(hand) else ""
+                raise CommandError(f"{where}{hand.error}")
         if not self.ready:  # the first one speaks for all
             if "stage" in message:
                 self.progress.stage(f"{message['stage']} …")
@@ -249,6 +253,8 @@ class UpscaleRun:
                 self.progress.show(State(hand.frame, bytes=hand.bytes))
         if "bytes" in message:
             hand.bytes = message["bytes"]
+        if "joined" in message:
+            self.progress.stage(f"joining, {100 * message['joined'] // self.ready['frames']} %")
         if "done" in message:
             self._finish(hand, message["done"])
 
@@ -281,6 +287,7 @@ class UpscaleRun:
             return
         self.ledger.record(hand.chunk, ChunkFacts(**done["facts"]), done["seconds"])
         hand.chunk, hand.frame, hand.bytes = None, 0, 0
+        self.failures = 0
 
     def _bury(self, hand: Hand, how: str) -> None:
         """A worker is gone. Its chunk is dealt out again, unless that has been tried often enough."""
@@ -288,13 +295,13 @@ class UpscaleRun:
         reason = hand.error or f"the renderer ended early ({how})"
         if self.ledger is None:
             raise CommandError(reason)
+        tries, most = self.failures + 1, MOST_TRIES
         if hand.chunk is None:
-            self.failures += 1
-            tries = self.failures
+            self.failures, most = tries, MOST_TRIES * self.crew.size  # a node that is lost takes several at once
         else:
             tries = self.tries[hand.chunk] = self.tries.get(hand.chunk, 0) + 1
             self.ledger.retries[hand.chunk] = self.ledger.retries.get(hand.chunk, 0) + 1
-        if tries >= MOST_TRIES:
+        if tries >= most:
             raise CommandError(f"{reason}, {tries} times in a row")
         self.progress.note(f"{hand.worker.name}: {reason}; another one goes on")
 

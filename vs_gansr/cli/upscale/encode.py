@@ -224,12 +224,14 @@ def pictured(job: UpscaleJob, picture: Picture) -> list[str]:
     words += ["-enc_time_base:0", "demux"]
     words += ["-c:0", encoder.library, "-preset:0", job.preset or encoder.preset]
     words += ["-crf:0", f"{encoder.crf if job.crf is None else job.crf:g}"]
+    light = light_params(job.encoder, picture.props)
     own = ["log-level=error"] if job.encoder == "x265" else []
+    own += ["repeat-headers=1"] if job.encoder == "x265" and light else []  # else it is said once, at the beginning
     if job.frame_threads:  # what they are by default, and so the result, depends on the machine
         own += {"x265": [f"frame-threads={job.frame_threads}"], "x264": [f"threads={job.frame_threads}"]}.get(
             job.encoder, []
         )
-    joined = ":".join(filter(None, [*own, light_params(job.encoder, picture.props), *extra.params]))
+    joined = ":".join(filter(None, [*own, light, *extra.params]))
     return words + ([f"{encoder.params}:0", joined] if joined else [])
 
 

@@ -95,6 +95,9 @@ def divide(job: UpscaleJob) -> ExtraOptions:
 def check(job: UpscaleJob) -> None:
     """Raises CommandError for a preset that the encoder does not have, and for options that would replace ours."""
     divide(job)
+    plain = "'" not in job.params and "\\" not in job.params  # else a colon may be part of a value
+    if plain and (lone := [word for word in job.params.split(":") if word and "=" not in word]):
+        raise CommandError(f'--params: "{lone[0]}" has no value; write {lone[0]}=1, or what its value is')
     known = ENCODERS[job.encoder].presets
     if job.preset is not None and job.preset not in known:
         raise CommandError(f'{job.encoder} has no preset "{job.preset}"; it has: {", ".join(known)}')

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import queue
+import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from .job import UpscaleJob
 from .ledger import Ledger, folder_of
 from .progress import Progress, clock
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "summary"]
 
 SAMPLE = 2.0  # seconds that are rendered
 
@@ -44,6 +46,20 @@ class Estimate:
             f"{source} -> {output}: {self.frames} frames of {self.size[0]}x{self.size[1]} in {parts}{there}; "
             f"{self.fps:.2f} fps, about {clock(self.seconds)} and {self.bytes / 1e6:.1f} MB"
         )
+
+
+def summary(estimates: Sequence[Estimate], folder: Path) -> str:
+    """What all films take together, one after the other, and the room there is for them."""
+    while not folder.exists():
+        folder = folder.parent
+    seconds, size = sum(film.seconds for film in estimates), sum(film.bytes for film in estimates)
+    room = size + max((film.bytes for film in estimates if film.chunks > 1), default=0)  # chunks beside their film
+    free = shutil.disk_usage(folder).free
+    short = "; that is too little" if room > free else ""
+    return (
+        f"in all about {clock(seconds)} and {size / 1e6:.1f} MB, {room / 1e6:.1f} MB while chunks are joined; "
+        f"{free / 1e6:.0f} MB are free{short}"
+    )
 
 
 def estimate(job: UpscaleJob, progress: Progress) -> Estimate:

@@ -21,7 +21,7 @@ from ..common import CommandError
 from .chunk import ChunkFacts, digest, keep
 from .plan import Span
 
-__all__ = ["Identity", "Ledger", "busy", "folder_of", "locked"]
+__all__ = ["Identity", "Ledger", "busy", "clear_finished", "folder_of", "locked", "stamp_of"]
 
 NAME = "ledger.json"
 LOCK = "lock"
@@ -42,7 +42,8 @@ class Ledger:
 
     `folder` it lies in · `identity` of the film · `spans` the plan · `chunks` the finished ones by number ·
     `seconds` how long each took, and `retries` how often each had to be begun again, by number · `begun` when, in
-    seconds since 1970 · `frame_threads` of the encoder, which its result depends on
+    seconds since 1970 · `frame_threads` of the encoder, which its result depends on · `joined` size and time of change
+    (in ns) of the whole film, once it is about to get its name
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Ledger:
     seconds: dict[int, float] = field(default_factory=dict)
     retries: dict[int, int] = field(default_factory=dict)
     begun: float = field(default_factory=time.time)
+    joined: tuple[int, int] | None = None
 
     @classmethod
     def load(cls, folder: Path) -> Ledger | None:
@@ -63,18 +65,22 @@ class Ledger:
             return None
         except (OSError, ValueError) as error:
             raise CommandError(f"{folder / NAME} cannot be read ({error}); begin anew with --restart") from error
-        if said.get("format") != FORMAT:
+        if not isinstance(said, dict) or said.get("format") != FORMAT:
             raise CommandError(f"{folder / NAME} is of another version of gansr; begin anew with --restart")
-        return cls(
-            folder,
-            said["identity"],
-            tuple((a, b) for a, b in said["spans"]),
-            said["frame_threads"],
-            {int(n): ChunkFacts(**facts) for n, facts in said["chunks"].items()},
-            {int(n): value for n, value in said["seconds"].items()},
-            {int(n): value for n, value in said["retries"].items()},
-            said["begun"],
-        )
+        try:
+            return cls(
+                folder,
+                said["identity"],
+                tuple((a, b) for a, b in said["spans"]),
+                said["frame_threads"],
+                {int(n): ChunkFacts(**facts) for n, facts in said["chunks"].items()},
+                {int(n): value for n, value in said["seconds"].items()},
+                {int(n): value for n, value in said["retries"].items()},
+                said["begun"],
+                tuple(said["joined"]) if said["joined"] else None,
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CommandError(f"{folder / NAME} makes no sense ({error!r}); begin anew with --restart") from error
 
     def save(self) -> None:
         """Writes it down for good. Raises CommandError where the disk does not take it."""
@@ -133,6 +139,7 @@ class Ledger:
         """These are to be rendered again."""
         for n in numbers:
             del self.chunks[n]
+            self.retries[n] = self.retries.get(n, 0) + 1
             self.path(n).unlink(missing_ok=True)
         if numbers:
             self.save()
@@ -154,8 +161,34 @@ class Ledger:
         )
 
     def remove(self) -> None:
-        """Deletes the folder with all it holds."""
+        """Deletes the folder with all it holds; the ledger last, so that whoever is ended here can go on."""
+        for path in [*self.folder.glob("chunk-*"), *self.folder.glob("joined-*"), self.folder / NAME]:
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Size of a file, and when it was last changed, in ns since 1970."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def clear_finished(output: Path) -> bool:
+    """Whether `output` is the very film whose chunks are still there, because whoever joined them was ended before
+    they were deleted; they are now."""
+    folder = folder_of(output)
+    if not output.exists() or busy(folder):
+        return False
+    ledger = Ledger.load(folder)
+    if not ledger:
+        with contextlib.suppress(OSError):  # where it holds more it is not ours
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
+        return False
+    if ledger.joined != stamp_of(output):
+        return False
+    ledger.remove()
+    return True
 
 
 @contextmanager

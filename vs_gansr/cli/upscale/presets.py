@@ -74,7 +74,9 @@ def of_file(path: str, parser: argparse.ArgumentParser) -> list[str]:
     """
     try:
         found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except OSError as error:
+        raise CommandError(f"--preset-file {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise CommandError(f"--preset-file {path} cannot be read: {error}") from error
     known = set(vars(parser.parse_args(["source", "output"]))) - {"paths", "preset_file", "like"}
     words: list[str] = []

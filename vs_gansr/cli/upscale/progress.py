@@ -21,6 +21,7 @@ LINE_SECONDS = 30.0
 WINDOW = 30.0  # seconds that the speed is averaged over
 BAR = 24
 TELLING = 2.0  # percent after which the size so far tells that of all
+LEAST = 50_000  # bytes worth telling; less are the container's own, while the encoder still looks ahead
 
 
 def clock(seconds: float) -> str:
@@ -121,9 +122,9 @@ class Progress:
             text += f", {fps:.2f} fps, {clock((self.total - state.frames) / fps)} left"
         if state.all_chunks > 1:
             text += f", {state.chunks} of {state.all_chunks} chunks"
-        if state.bytes:
+        if state.bytes >= LEAST:
             text += f", {state.bytes / 1e6:.1f} MB"
-        if state.bytes and TELLING <= share < 100:
+        if state.bytes >= LEAST and TELLING <= share < 100:
             text += f" of about {100 * state.bytes / share / 1e6:.0f} MB"
         return text
 

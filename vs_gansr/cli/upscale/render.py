@@ -37,7 +37,7 @@ class OpenFilm:
     """A job with its source open, its graph built and its container tried.
 
     `plan` which tracks are carried · `spans` the chunks it is rendered in, or one · `engine` what Upscale's log says
-    of model, precision and provider
+    of model, precision and provider, which grows when a provider fails on the way and another one goes on
     """
 
     job: UpscaleJob
@@ -47,7 +47,7 @@ class OpenFilm:
     graph: Graph
     picture: Picture
     spans: tuple[Span, ...]
-    engine: tuple[str, ...]
+    engine: list[str]
 
 
 def tell(**message: Any) -> None:
@@ -87,7 +87,7 @@ def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:
     length = round(job.chunk * pace(graph.timestamps, graph.time_base))
     cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
     made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
-    return OpenFilm(job, tool, source, plan, graph, picture, made, tuple(engine))
+    return OpenFilm(job, tool, source, plan, graph, picture, made, engine)
 
 
 def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | None]:
@@ -124,13 +124,13 @@ def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
 
 def relay(kind: Any, message: str, engine: list[str]) -> None:
     """VapourSynth's log, sorted: indexing is progress, what concerns the picture is a note; `engine` collects which
-    model, precision and provider were picked.
+    model, precision and provider were picked, and what went on in their place.
     """
     import vapoursynth as vs
 
-    picked = re.match(r"Upscale: (.+ in \S+ on [^\s:;,]+)", message)
+    picked = re.match(r"Upscale: (?:(.+ in \S+ on [^\s:;,]+)|.+ fails \(.*\); going on with (\S+))", message)
     if picked:
-        engine.append(picked[1])
+        engine.append(picked[1] or f"then on {picked[2]}")
     if "index progress" in message:
         tell(indexing=message.rsplit(" ", 1)[1])
     elif message.startswith("Upscale:") or (kind >= vs.MESSAGE_TYPE_WARNING and not is_noise(message)):

@@ -17,6 +17,7 @@ from .wish import Outcome
 __all__ = ["write"]
 
 STILLS = 3
+MICRO = 1_000_000  # FFmpeg's unit of time
 WIDTH, HEIGHT = 720, 120  # of a curve, in pixels
 
 PAGE = """<!doctype html>
@@ -61,7 +62,7 @@ def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None
         page = PAGE.format(
             title=html.escape(Path(job.output).name),
             facts="".join(f"<tr><td>{name}<td>{html.escape(value)}</tr>" for name, value in rows.items()),
-            stills="".join(stills(job, outcome.frames)),
+            stills="".join(stills(job, outcome)),
             speed=curve(speed),
             bitrate=curve(rate),
             events=events,
@@ -71,34 +72,35 @@ def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None
         raise CommandError(f"the report {path} cannot be written: {error.strerror}; the film is finished") from error
 
 
-def stills(job: UpscaleJob, frames: int) -> Iterator[str]:
-    """Pairs of pictures, embedded."""
+def stills(job: UpscaleJob, outcome: Outcome) -> Iterator[str]:
+    """Pairs of pictures of the same moment, embedded; of a script's or of images' film the result alone."""
     for n in range(1, STILLS + 1):
-        share = Fraction(n, STILLS + 1)
-        after = still(job.output, share)
+        after = still(job.output, outcome.seconds * n / (STILLS + 1))
         if after is None:
             continue
-        before = still(job.source, share)
+        before = still(job.source, outcome.origin + after.time) if Path(job.source).is_file() else None
         pair = [picture_of(frame, after.width, after.height) for frame in (before, after) if frame is not None]
         images = "".join(f'<img alt="" src="data:image/jpeg;base64,{data}">' for data in pair)
-        yield f"<figure>{images}<figcaption>{clock(float(after.time or 0))}</figcaption></figure>"
+        yield f"<figure>{images}<figcaption>{clock(after.time)}</figcaption></figure>"
 
 
-def still(path: str, share: Fraction) -> Any:
-    """The first frame that is shown at or after a share of the file's length, or None."""
+def still(path: str, second: float) -> Any:
+    """The first frame that is shown from `second` of the file's own clock on, else its last one; None where it cannot
+    be read."""
     import av
 
-    with av.open(path) as container:
-        stream = container.streams.video[0]
-        start, length = container.start_time or 0, container.duration or 0
-        due = start + int(length * share)
-        container.seek(due)
-        last = None
-        for frame in container.decode(stream):
-            last = frame
-            if frame.time is not None and frame.time * 1_000_000 >= due - 1:
-                break
-        return last
+    last = None
+    try:
+        with av.open(path) as container:
+            container.seek(int(max(second, 0) * MICRO))
+            for frame in container.decode(video=0):
+                if frame.time is not None:
+                    last = frame
+                    if frame.time >= second - 0.001:
+                        break
+    except (av.error.FFmpegError, OSError):
+        return None
+    return last
 
 
 def picture_of(frame: Any, width: int, height: int) -> str:

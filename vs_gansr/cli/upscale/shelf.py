@@ -6,9 +6,11 @@ import glob
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...errors import one_line
 from ..common import CommandError, say
+from .ledger import clear_finished
 
 __all__ = ["QueuedFilm", "films", "run_all"]
 
@@ -21,17 +23,19 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class QueuedFilm:
-    """A source and its output."""
+    """A source, its output, and the page that reports on it, if there is to be one."""
 
     source: Path
     output: Path
+    report: Path | None = None
 
 
-def films(words: Sequence[str], folder: Path, pattern: str) -> list[QueuedFilm]:
+def films(words: Sequence[str], folder: Path, pattern: str, report: str | None = None) -> list[QueuedFilm]:
     """What is to be done for the files, folders and globs `words`, each film once, in order.
 
     `pattern` is the output's name below `folder`: {stem} and {ext} of the source, {folder} its place below the folder
-    that was named, {n} its number from 1. Raises CommandError where nothing is found or two outputs are one.
+    that was named, {n} its number from 1; `report` likewise, but where it says. Raises CommandError where nothing is
+    found or two outputs, or reports, are one.
     """
     found: dict[Path, str] = {}
     for word in words:
@@ -43,19 +47,25 @@ def films(words: Sequence[str], folder: Path, pattern: str) -> list[QueuedFilm]:
             found.setdefault(path, str(path.parent.relative_to(base)) if base.is_dir() else "")
     made = []
     for n, (path, place) in enumerate(found.items(), 1):
-        try:
-            name = pattern.format(stem=path.stem, ext=path.suffix[1:], folder=place, n=n)
-        except (KeyError, IndexError, ValueError) as error:
-            raise CommandError(
-                f"--name {pattern} is not understood ({error}); it takes {{stem}} {{ext}} {{folder}} {{n}}"
-            ) from error
-        made.append(QueuedFilm(path, folder / name))
+        facts = {"stem": path.stem, "ext": path.suffix[1:], "folder": place, "n": n}
+        page = Path(filled("--report", report, facts)) if report else None
+        made.append(QueuedFilm(path, folder / filled("--name", pattern, facts), page))
     owner: dict[Path, Path] = {}
     for film in made:
-        other = owner.setdefault(film.output, film.source)
-        if other != film.source:
-            raise CommandError(f"{other} and {film.source} would both become {film.output}; tell them apart by --name")
+        for option, name in (("--name", film.output), ("--report", film.report)):
+            other = owner.setdefault(name, film.source) if name else film.source
+            if other != film.source:
+                raise CommandError(f"{other} and {film.source} would both become {name}; tell them apart by {option}")
     return made
+
+
+def filled(option: str, pattern: str, facts: dict[str, Any]) -> str:
+    """A name from its pattern. Raises CommandError for a field that there is not."""
+    try:
+        return pattern.format(**facts)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        fields = " ".join(f"{{{name}}}" for name in facts)
+        raise CommandError(f"{option} {pattern} is not understood ({error}); it takes {fields}") from error
 
 
 def sources(word: str, outputs: Path) -> list[Path]:
@@ -82,6 +92,7 @@ def run_all(
     done = skipped = 0
     for n, film in enumerate(queue, 1):
         if film.output.exists() and not overwrite:
+            clear_finished(film.output)
             skipped += 1
             if not quiet:
                 say(f"{film.output} is there already; skipped")
@@ -97,7 +108,7 @@ def run_all(
             text = one_line(error, 1000)
             failed.append(f"{film.source}: {text}")
             say(f"gansr: {text}")
-    say(f"{done} done, {skipped} there already, {len(failed)} failed")
+    say(f"{done} {'done' if write else 'to do'}, {skipped} there already, {len(failed)} failed")
     for text in failed:
         say(f"failed: {text}")
     return 1 if failed else 0

@@ -26,7 +26,17 @@ from .colour_names import NUMBERED
 from .job import UpscaleJob
 from .media import Source, Track
 
-__all__ = ["NO_TIME", "Opened", "has_times", "is_script", "numbered", "open_clip", "open_media", "tags"]
+__all__ = [
+    "NO_TIME",
+    "Opened",
+    "has_times",
+    "images",
+    "is_script",
+    "numbered",
+    "open_clip",
+    "open_media",
+    "tags",
+]
 
 NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
 PICTURE = Track(0, "video", "", "", False, (), ())
@@ -136,19 +146,30 @@ def as_argument(path: str) -> str | bytes:
 def first_number(pattern: str) -> int:
     """The number of the first image. Raises CommandError where there is none, or one is missing in between."""
     path = Path(pattern)
-    place = NUMBERED.search(path.name)
-    assert place
-    before, after = path.name[: place.start()], path.name[place.end() :]
-    like = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
-    names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-    found = (like.fullmatch(name) for name in names)
-    numbers = sorted(int(match[1]) for match in found if match and path.name % int(match[1]) == match[0])
+    numbers = numbers_of(path)
     if not numbers:
         raise CommandError(f"no file is called like {pattern}")
     missing = next((a + 1 for a, b in pairwise(numbers) if b != a + 1), None)
     if missing is not None:
         raise CommandError(f"{path.parent / (path.name % missing)} is missing between its neighbours")
     return numbers[0]
+
+
+def images(pattern: str) -> list[Path]:
+    """The numbered images that `pattern` means, in order."""
+    path = Path(pattern)
+    return [path.with_name(path.name % number) for number in numbers_of(path)]
+
+
+def numbers_of(path: Path) -> list[int]:
+    """The numbers of the images that are called like `path`, rising."""
+    place = NUMBERED.search(path.name)
+    assert place
+    before, after = path.name[: place.start()], path.name[place.end() :]
+    like = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
+    names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    found = (like.fullmatch(name) for name in names)
+    return sorted(int(match[1]) for match in found if match and path.name % int(match[1]) == match[0])
 
 
 def run_script(path: str) -> vs.VideoNode:

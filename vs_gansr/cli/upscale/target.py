@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
 
 from ..common import CommandError
 
-__all__ = ["commit", "discard", "reserve"]
+__all__ = ["commit", "discard", "reserve", "sync"]
 
 
 def reserve(output: Path) -> Path:
@@ -30,18 +31,36 @@ def discard(temporary: Path) -> None:
 
 
 def commit(temporary: Path, output: Path, overwrite: bool) -> None:
-    """Gives the finished file its name. Raises CommandError where someone else took the name meanwhile."""
+    """Gives the finished file its name, for good: it is on the disk before, and what it was made of is deleted after.
+
+    Raises CommandError where someone else took the name meanwhile, or the disk does not take it.
+    """
     try:
+        sync(temporary)
         if overwrite:
             temporary.replace(output)
         else:
             claim(temporary, output)
+        sync(output.parent)
     except FileExistsError as error:
         kept = output.with_name(f"{output.stem}.{secrets.token_hex(4)}{output.suffix}")
         temporary.replace(kept)
         raise CommandError(f"{output} appeared in the meantime; the finished file is {kept}") from error
     except OSError as error:
         raise CommandError(f"{output} cannot be given its name: {error.strerror}") from error
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's names where the system can, have reached the disk."""
+    folder = path.is_dir()
+    if folder and os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+    try:
+        with contextlib.suppress(OSError) if folder else contextlib.nullcontext():  # not on every network's disks
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def claim(temporary: Path, output: Path) -> None:

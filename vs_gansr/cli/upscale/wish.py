@@ -30,7 +30,8 @@ class Wish:
 class Outcome:
     """What was written.
 
-    `frames` of `size` pixels that last `seconds` · `chunks` it was rendered in, of which `found` were finished before
+    `frames` of `size` pixels that last `seconds` · `origin` the source's moment, in seconds of its own clock, that the
+    output's clock begins at · `chunks` it was rendered in, of which `found` were finished before
     · `engine` model, precision and provider, `ffmpeg` its version · `ledger` what is known of the chunks, if any
     """
 
@@ -39,6 +40,7 @@ class Outcome:
     seconds: float
     engine: tuple[str, ...]
     ffmpeg: str
+    origin: float = 0.0
     chunks: int = 1
     found: int = 0
     ledger: Ledger | None = None

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import GansrError, one_line
+from ..common import CommandError
 from . import chunk, chunkable, encode, identity
 from .encoder import EncoderKilled, EncoderProcess
 from .encoder_options import divide
@@ -30,6 +31,10 @@ from .join import Part, join
 from .render import OpenFilm, open_film, send, tell, write_covers
 
 __all__ = ["main"]
+
+
+class EngineChanged(CommandError):
+    """A provider failed within a chunk, and another one went on: the chunk would differ from the others."""
 
 
 def main() -> int:
@@ -48,7 +53,8 @@ def main() -> int:
             obey(film, orders.get())
     except Exception as error:
         text = one_line(error, 1000)
-        tell(error=text if isinstance(error, GansrError) else explain(error, text), retry=retriable(error))
+        text = text if isinstance(error, GansrError) else explain(error, text)
+        tell(error=text, retry=retriable(error), host=platform.node())
         return 1
 
 
@@ -68,7 +74,7 @@ def explain(error: Exception, text: str) -> str:
 
 def retriable(error: Exception) -> bool:
     """Whether another try, in another process, may succeed."""
-    return isinstance(error, EncoderKilled)
+    return isinstance(error, (EncoderKilled, EngineChanged))
 
 
 def introduce(film: OpenFilm, seat: dict[str, Any]) -> None:
@@ -85,6 +91,7 @@ def introduce(film: OpenFilm, seat: dict[str, Any]) -> None:
         **said,
         "frames": len(film.graph.timestamps),
         "seconds": float(picture.end - picture.start),
+        "origin": float(film.source.origin),
         "size": [picture.width, picture.height],
         "spans": film.spans,
         "ffmpeg": film.tool.version,
@@ -116,11 +123,13 @@ def render_chunk(film: OpenFilm, span: tuple[int, int], path: Path) -> chunk.Chu
     """Renders the frames of `span` into `path`, which is whole where it exists."""
     # Under a name of its own: an ffmpeg whose driver was killed may write its last moments later than we begin.
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    frames = span[1] - span[0]
+    frames, engine = span[1] - span[0], list(film.engine)
     command = encode.chunk_command(film.job, film.tool, film.picture, str(part))
     try:
         with EncoderProcess(command, lambda size: tell(bytes=size)) as encoder:
             encoder.feed(lambda pipe: send(film, pipe, span, lambda n: tell(frame=n)), frames)
+        if film.engine != engine:
+            raise EngineChanged(f"{'; '.join(engine)} did not last: {'; '.join(film.engine[len(engine) :])}")
         facts = chunk.examine(part, frames)
         chunk.keep(part, path)
     finally:

@@ -62,7 +62,10 @@ class Study:
 
 
 def study(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, int] | None = None) -> Study:
-    """Studies the network with input `name`; `fixed` is the only (width, height) it takes, if so. Never raises."""
+    """Studies the network with input `name`, (1, `channels`, height, width). Never raises.
+
+    `fixed` is the only (width, height) it takes, if so.
+    """
     if fixed:
         return study_fixed(proto, name, channels, fixed)
     for side in SIZES:
@@ -158,7 +161,10 @@ def fold(state: Walk, node: onnx.NodeProto, inputs: list[Trace], outputs: list[T
 
 
 def radius_of(proto: onnx.ModelProto, name: str, channels: int, side: int, multiple: int) -> tuple[int | None, int]:
-    """The radius and the size rule, from walks at growing sizes until a row's view ends inside the picture."""
+    """The radius and the size rule, from walks at growing sizes until a row's view ends inside the picture.
+
+    Begins at `side` x `side` pixels; `multiple` is what sides have to be divisible by for all that is known yet.
+    """
     while side <= LARGEST_SIDE:
         try:
             found = walk(proto, name, (1, channels, side, side))
@@ -172,7 +178,10 @@ def radius_of(proto: onnx.ModelProto, name: str, channels: int, side: int, multi
 
 
 def outlook(found: Walk, output: str, height: int, width: int, multiple: int) -> tuple[int | None, int]:
-    """The radius that one walk shows (None if it cannot) and the step in which the view repeats."""
+    """The radius that one walk shows (None if it cannot) and the step in which the view repeats.
+
+    The walk was over `height` x `width` pixels; the step is a multiple of `multiple`.
+    """
     trace = found.tensors[output]
     if len(trace.shape) != 4 or 0 in trace.shape or trace.shape[2] % height or trace.shape[3] % width:
         return None, multiple
@@ -189,7 +198,10 @@ def outlook(found: Walk, output: str, height: int, width: int, multiple: int) ->
 
 
 def rows_seen(reach: Bounds, axis: int, outputs: int, length: int) -> tuple[npt.NDArray[np.int32], ...]:
-    """First and last input row seen by the output rows that lie over each input row."""
+    """First and last input row seen by the output rows that lie over each input row.
+
+    `outputs` rows over `length`, which lie along `axis` of the output; `reach` is Trace.reach there.
+    """
     joined = reach.min(axis=tuple(a + 1 for a in range(reach.ndim - 1) if a != axis))
     over = np.broadcast_to(joined, (2, outputs)).reshape(2, length, -1).min(axis=-1)
     place = np.arange(length, dtype=np.int32)
@@ -218,7 +230,10 @@ def radius_along(first: npt.NDArray[np.int32], last: npt.NDArray[np.int32], mult
 
 
 def slopes(corners: list[Walk], side: int) -> list[tuple[str, Fraction, int]]:
-    """For every tensor and axis that grows with the picture: its name, pixels per input pixel, and the rest."""
+    """For every tensor and axis that grows with the picture: its name, pixels per input pixel, and the rest.
+
+    `corners` are walks over pictures of `side` and twice that, height before width, the smallest first.
+    """
     base, wider, taller, _ = corners
     found = []
     for name, trace in base.tensors.items():

@@ -35,7 +35,7 @@ class UnknownError(Exception):
 class Trace:
     """One tensor."""
 
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # elements along each axis
     reach: tuple[Bounds, Bounds]  # along the picture's rows and columns; length 1 on axes they do not vary on
     value: npt.NDArray[Any] | None = None  # itself if it is constant and small
     itemsize: int = 4  # bytes of an element

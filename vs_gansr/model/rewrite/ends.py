@@ -121,7 +121,7 @@ class OperatorChain:
     """Operators one behind the other, of one value each beside constants; those that change nothing are left out."""
 
     def __init__(self, view: GraphView, kind: int) -> None:
-        self.view = view
+        self.view = view  # the graph they become part of
         self.given = self.kind = kind  # ONNX's types of the first operator's input, and of the last one's output
         self.steps: list[tuple[str, tuple[str, ...], dict[str, Any]]] = []  # operator, constants, attributes
 

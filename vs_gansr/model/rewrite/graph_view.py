@@ -156,8 +156,8 @@ class GraphView:
     """
 
     def __init__(self, proto: onnx.ModelProto) -> None:
-        self.proto = proto
-        self.graph: onnx.GraphProto = proto.graph
+        self.proto = proto  # the whole file, changed in place
+        self.graph: onnx.GraphProto = proto.graph  # its graph
         self.nodes = list(proto.graph.node)  # as they were in the beginning, held so that they keep their identity
         self.weights = weights(proto.graph)  # constants by name, those added here included
         self.makers = {name: node for node in self.nodes for name in node.output}  # by the value they make

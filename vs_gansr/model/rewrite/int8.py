@@ -13,7 +13,7 @@ depth-to-space.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +32,9 @@ INPUT_STEP, OUTPUT_STEP = 4, 16
 PASSED_THROUGH = {"Add", "Slice", "DepthToSpace", "Pad", "Identity"}
 
 
-def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]]) -> bytes:
+def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]], keep: Collection[str] = ()) -> bytes:
     """The int8 twin of the network in `data`, calibrated on `pictures`, each (1, C, H, W) float32 in the network's own
-    value range. Metadata is kept, `gansr.precision` becomes `int8`.
+    value range; the convolutions named in `keep` stay float32. Metadata is kept, `gansr.precision` becomes `int8`.
 
     Raises ModelError where there is no convolution to quantise, or no picture.
     """
@@ -44,7 +44,7 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]]) -> bytes:
     name = next((value.name for value in inputs(proto.graph)), "input")
     view = GraphView(name_nodes(proto))
     convolutions = [node for node in view.nodes if node.op_type == "Conv"]
-    beside = [node.name for node in convolutions if is_beside(view, node)]
+    beside = [node.name for node in convolutions if node.name in keep or is_beside(view, node)]
     inner = [node.name for node in convolutions if node.name not in beside]
     if not inner:
         raise ModelError("the model has no convolutions between input and output to quantise")
@@ -80,7 +80,7 @@ class Pictures:
     def __init__(self, name: str, pictures: Iterable[npt.NDArray[np.float32]]) -> None:
         self._name = name
         self._rest: Iterator[npt.NDArray[np.float32]] = iter(pictures)
-        self.first = next(self._rest, None)
+        self.first = next(self._rest, None)  # (1, channels, height, width); None if there are no pictures
         self._begun = False
 
     def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:

@@ -1,4 +1,4 @@
-"""The clip that tests of the evaluation are made of, and where the evaluation's code lies."""
+"""The clip that tests of the evaluation are made of."""
 
 from __future__ import annotations
 

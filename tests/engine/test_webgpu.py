@@ -1,0 +1,275 @@
+"""WebGPU as an engine: devices and choices on stand-ins; pictures, tiles and failures on a GPU in software."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import software_gpu
+from paths import ROOT
+
+from vs_gansr.engine import contest, fidelity, memory, providers, webgpu
+from vs_gansr.engine.base import CPU, OPENVINO, WEBGPU
+from vs_gansr.errors import ProviderError
+from vs_gansr.filter import choose
+from vs_gansr.filter.settings import Settings
+
+SUPPORT = ROOT / "tests" / "support"
+FORMS = ("plugin", "built in")
+
+
+# ---- devices and choices, without a GPU -----------------------------------------------------------
+
+
+@dataclass
+class Hardware:
+    vendor: str = "Maker"
+    vendor_id: int = 0x8086
+    device_id: int = 0x56A0
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Device:
+    device: Hardware
+    ep_name: str = WEBGPU
+
+
+CARD, CHIP = (Device(Hardware(metadata=found)) for found in ({"Discrete": "1"}, {}))
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Says which GPUs there are, and how quick and faithful the first is."""
+
+    def has(devices: list[Device], speedup: float = 1.0, decibels: float = 60.0, half: bool = True) -> None:
+        monkeypatch.setattr(webgpu, "installed", lambda: True)
+        monkeypatch.setattr(webgpu, "builtin", lambda: False)
+        monkeypatch.setattr(webgpu, "devices", lambda: devices)
+        monkeypatch.setattr(contest, "half", lambda device_id: half)
+        monkeypatch.setattr(contest, "speedup", lambda gpu, processor: speedup)
+        far = {"fp16": decibels, "fp32": 120.0, "int8": 60.0}
+        monkeypatch.setattr(fidelity, "decibels", lambda m, p, precision, *rest: far[precision])
+        monkeypatch.setattr(providers, "AUTO_ORDER", (CPU,))
+        monkeypatch.setattr(webgpu, "_claimed", {})
+        monkeypatch.setattr(contest.remembered, "path", lambda: tmp_path / "contests.json")
+
+    return has
+
+
+def test_devices_are_told_apart_as_far_as_the_plugin_can(machine: Any) -> None:
+    machine([CHIP])
+    assert webgpu.options(0) == (CHIP, {})
+    with pytest.raises(ProviderError, match="device_id 1 does not exist; there are: 0 GPU Maker 8086:56a0"):
+        webgpu.options(1)
+    machine([CHIP, CARD, CARD])
+    assert webgpu.options(0)[1] == {"powerPreference": "low-power"}
+    assert webgpu.options(1)[1] == {"powerPreference": "high-performance"}
+    with pytest.raises(ProviderError, match=r"device_id 2 .* cannot be told from device 1 .*; use device_id 1"):
+        webgpu.options(2)
+    machine([])
+    with pytest.raises(ProviderError, match="finds no GPU"):
+        webgpu.options(0)
+
+
+def test_one_device_a_process(machine: Any) -> None:
+    machine([CHIP, CARD])
+    webgpu.claim(1)
+    webgpu.claim(1)
+    with pytest.raises(ProviderError, match="this process computes on device 1 already"):
+        webgpu.claim(0)
+
+
+def test_without_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webgpu, "library", lambda: None)
+    webgpu.register.cache_clear()
+    try:
+        assert not webgpu.installed()
+        with pytest.raises(ProviderError, match=r'not installed; pip install "vs-gansr\[webgpu\]"'):
+            webgpu.devices()
+        with pytest.raises(ProviderError, match=r'unknown provider "webgpu"; .*pip install "vs-gansr\[webgpu\]"'):
+            providers.full_name("webgpu")
+    finally:
+        webgpu.register.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("speedup", "decibels", "half", "asked", "found"),
+    [
+        (3.2, 60.0, True, "auto", (WEBGPU, "fp16")),
+        (3.2, 60.0, False, "auto", (WEBGPU, "fp32")),
+        (3.2, 40.0, True, "auto", (WEBGPU, "fp32")),
+        (3.2, 40.0, True, "fp16", (WEBGPU, "fp16")),
+        (3.2, 60.0, True, "fp32", (WEBGPU, "fp32")),
+        (0.8, 60.0, True, "auto", None),
+        (3.2, 60.0, False, "fp16", None),
+        (3.2, 60.0, True, "int8", None),
+    ],
+)
+def test_auto_takes_it_where_it_is_quicker(
+    speedup: float, decibels: float, half: bool, asked: str, found: tuple[str, str] | None, machine: Any
+) -> None:
+    machine([CHIP], speedup, decibels, half)
+    chosen = choose.choose(Settings(model="fast-2x", precision=asked))
+    key = chosen.choice.key
+    if found:
+        assert (key.provider, key.precision) == found
+        assert "on WebGPU (" in chosen.summary and "3.2 times the CPU's speed here" in chosen.summary
+        assert chosen.fallback and chosen.fallback().key.provider == CPU
+    else:
+        assert key.provider in (CPU, OPENVINO)
+        assert ("WebGPU: " in chosen.summary) == (asked != "int8")
+
+
+def test_auto_says_nothing_of_it_where_there_is_no_gpu(machine: Any) -> None:
+    machine([])
+    assert "WebGPU" not in choose.choose(Settings(model="fast-2x")).summary
+
+
+def test_the_trial_is_made_once(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    speedup = contest.speedup
+    machine([CHIP])
+    monkeypatch.setattr(contest, "speedup", speedup)
+    times = {WEBGPU: 0.002, CPU: 0.006, OPENVINO: 0.006}
+    sides: list[int] = []
+    monkeypatch.setattr(contest, "seconds", lambda choice, side: sides.append(side) or times[choice.key.provider])
+    contest._known.clear()
+    gpu = choose.choice_on(WEBGPU, Settings(model="fast-2x"))
+    processor = choose.choice_on(CPU, Settings(model="fast-2x"))
+    for _ in range(2):
+        assert contest.speedup(gpu, processor) == pytest.approx(3)
+        contest._known.clear()
+    assert sides == [64, 64, 256, 256]
+    times[WEBGPU] = 1.0  # a hopeless one is not asked for a second picture
+    contest.remembered.path().unlink()
+    assert contest.speedup(gpu, processor) == pytest.approx(0.006)
+    assert sides[4:] == [64, 64]
+    contest._known.clear()
+
+
+def test_a_tensor_too_large_for_one_buffer_is_a_shortage() -> None:
+    for words in (
+        "Too many storage buffers in shader. Current: 19, Max is 12",
+        "vkAllocateMemory failed with VK_ERROR_OUT_OF_DEVICE_MEMORY",
+        "Buffer size (5308416000) exceeds the max buffer size limit (4294967296).",
+    ):
+        assert memory.is_shortage(RuntimeError(words))
+
+
+# ---- on a GPU in software -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What webgpu_worker.py reports of the plugin, or of an ONNX Runtime that has the provider in itself."""
+    if software_gpu.folder() is None or (request.param == "plugin" and software_gpu.why_not()):
+        pytest.skip(software_gpu.why_not())
+    folder = tmp_path_factory.mktemp("webgpu")
+    environment = software_gpu.environment(folder)
+    words = [sys.executable, str(SUPPORT / "webgpu_worker.py"), str(folder)]
+    if request.param == "plugin":
+        words = software_gpu.with_gpu(words)
+    else:  # its package takes the place of onnxruntime-gpu, in that process alone
+        other = folder / "packages"
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(other)]
+        done = subprocess.run([*pip, "onnxruntime-webgpu"], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"onnxruntime-webgpu cannot be installed: {done.stderr.strip()[-200:]}")
+        environment["PYTHONPATH"] = os.pathsep.join([str(other), *filter(None, [environment.get("PYTHONPATH")])])
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=560)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert found["built in"] == (request.param == "built in")
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_format_is_within_one_code_of_the_cpu(report: dict[str, Any]) -> None:
+    assert "WebGPU" in report["providers"]
+    assert len(report["differences"]) == 32
+    assert {name: off for name, off in report["differences"].items() if off > 1} == {}
+    assert report["tiles"] < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_failures_cost_no_frame(report: dict[str, Any]) -> None:
+    assert report["lost once"]["worst"] < 1e-4
+    assert any("device lost" in line for line in report["lost once"]["said"])
+    assert "device lost" in report["lost for good"]["error"]
+    assert report["short once"]["worst"] < 1e-4
+    assert any("tiles" in line for line in report["short once"]["said"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_the_gpu_cannot_do_is_said_at_once(report: dict[str, Any]) -> None:
+    assert "does not compute in half precision" in report["half"]
+    assert "ONNX Runtime refuses the model: " in report["half file"] and "requires f16" in report["half file"]
+    assert "has no integer convolutions" in report["int8"]
+    assert 'provider "WebGPU" cannot run: device_id 1' in report["device 1"] or "finds no GPU" in report["device 1"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_auto_leaves_a_slow_gpu_alone_and_remembers(report: dict[str, Any]) -> None:
+    for line in report["auto"]["said"]:
+        assert "on CPU (" in line and "times the CPU's speed in fp32" in line
+    assert report["auto"]["again"] < 1.0
+
+
+SCRIPT = """
+import vapoursynth as vs
+clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=32, height=24, length=2, color=[90, 100, 150])
+clip = clip.std.SetFrameProps(_Matrix=1).gansr.Upscale("fast-2x", provider={provider!r}, precision="fp32", reuse=0)
+clip.set_output()
+"""
+
+
+TRACED = "trace=connect,sendto,sendmsg,sendmmsg,openat,mkdir,mkdirat"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_users_script_runs_on_the_plugin(tmp_path: Path) -> None:
+    """A script through vspipe, traced: the CPU's picture within a code, nothing written elsewhere, nobody asked."""
+    if software_gpu.why_not():
+        pytest.skip(software_gpu.why_not())
+    pipe = [str(Path(sys.executable).with_name("vspipe")), "-c", "y4m"]
+    tracer = shutil.which("strace")
+    pictures = []
+    for provider in ("WebGPU", "CPU"):
+        script, result, log = (tmp_path / f"{provider}.{kind}" for kind in ("vpy", "y4m", "strace"))
+        script.write_text(SCRIPT.format(provider=provider))
+        traced = [tracer, "-f", "--seccomp-bpf", "-qq", "-e", TRACED, "-o", str(log)] if tracer else []
+        done = subprocess.run(
+            software_gpu.with_gpu([*traced, *pipe, str(script), str(result)]),
+            env=software_gpu.environment(tmp_path),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        pictures.append(result.read_bytes())
+        left = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
+        assert left <= {"contests.json", "fidelity.json", "probes.json"}, left
+        if tracer:
+            calls = log.read_text(errors="replace")
+            assert ("libvk_swiftshader.so" in calls) == (provider == "WebGPU")
+            assert not re.findall(r".*\b(?:AF_INET6?|sin_port).*", calls)
+            written = re.findall(r'openat\((?:AT_FDCWD, )?"([^"]+)", O_(?:WRONLY|RDWR)\S* ?[^=]*= \d', calls)
+            allowed = (str(tmp_path), "/dev", "/proc")
+            assert not [path for path in written if not path.startswith(allowed) and "__pycache__" not in path]
+    ours, theirs = pictures
+    assert len(ours) == len(theirs) > 2 * 64 * 48 * 1.5
+    assert max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) <= 1
+    if not tracer:
+        pytest.skip("strace is not installed; the picture was looked at, system calls were not")
