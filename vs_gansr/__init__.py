@@ -60,6 +60,7 @@ def upscale(
     overlap: int | Sequence[int] | None = None,
     memory: int | None = None,
     strength: float | None = None,
+    texture: float | None = None,
     reuse: bool | None = None,
     format: int | None = None,
 ) -> vs.VideoNode:

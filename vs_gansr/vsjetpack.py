@@ -44,6 +44,7 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
         overlap: int | Sequence[int] | None = None,
         memory: int | None = None,
         strength: float | None = None,
+        texture: float | None = None,
         reuse: bool | None = None,
         *,
         kernel: KernelLike = Catrom,

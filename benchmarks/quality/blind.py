@@ -27,7 +27,7 @@ from benchmarks.sheets import Box, Tile, crop, rgb, richest, sheet, slopes
 
 CROP = (160, 120)
 """Width and height of a crop in pixels of the reference."""
-COLUMNS = 4
+COLUMNS = 3
 REFERENCE = "reference"
 PAGE = Path(__file__).with_name("blind.html")
 """The page, with PLACE where the crops go."""

@@ -100,7 +100,7 @@ def on_processor(settings: Settings) -> tuple[Choice, Callable[[], Choice] | Non
     name = settings.model if settings.model is not None else library.default_model()
     reasons: list[str] = []
     for rule in rules.matching(settings.precision):
-        if rule.precision == "int8" and settings.precision == "auto" and not library.has_twin(name):
+        if rule.precision == "int8" and settings.precision == "auto" and not library.has_twin(name, settings.texture):
             continue  # nor is OpenVINO looked for
         reason = against(rule, name, settings)
         if reason is None:
@@ -122,10 +122,10 @@ def against(rule: rules.Rule, name: str, settings: Settings) -> str | None:
         return f"OpenVINO: {reason}"
     if asked or rule.precision == "fp32":
         return None
-    plain = probe.describe(library.load(name))
+    plain = probe.describe(library.load(name, texture=settings.texture))
     if rule.provider == OPENVINO and plain.spec.radius is None:  # measured on networks of convolutions only
         return ""
-    model = probe.describe(library.load(name, rule.precision))
+    model = probe.describe(library.load(name, rule.precision, settings.texture))
     try:
         found = fidelity.decibels(model, rule.provider, rule.precision, plain)
     except GansrError as error:
@@ -147,9 +147,9 @@ def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
         raise ProviderError(
             f'precision "bf16" is OpenVINO\'s only, not {providers.short_name(provider)}\'s; use provider="OpenVINO"'
         )
-    if precision == "auto" and twin and processor and rules.fast_int8() and library.has_twin(name):
+    if precision == "auto" and twin and processor and rules.fast_int8() and library.has_twin(name, settings.texture):
         precision = "int8"
-    model = probe.describe(library.load(name, precision))
+    model = probe.describe(library.load(name, precision, settings.texture))
     if precision == "auto":
         half = provider == CUDA or (provider == WEBGPU and contest.half(settings.device_id))
         half = half and model.spec.precision != "int8"

@@ -18,13 +18,15 @@ from ..common.caching import LruCache
 from ..errors import ModelError
 from . import metadata, validate
 from .analysis import study
+from .rewrite.interpolate import between
 from .spec import FileSpec, ModelFile
 from .user_folders import user_models
 
-__all__ = ["default_model", "files", "find", "has_twin", "load", "models_folder", "shipped"]
+__all__ = ["default_model", "faithful", "files", "find", "has_twin", "load", "models_folder", "shipped"]
 
 PREFERRED = ("general-2x", "fast-2x")  # the default is the first of these that is shipped
 INT8_SUFFIX = ".int8"
+FAITHFUL_SUFFIX = "-psnr"  # of the same network without an adversary
 PYTORCH = (".pth", ".pt", ".ckpt", ".safetensors")
 LARGEST_FILE = (1 << 31) - 1  # bytes; protobuf reads no more
 
@@ -51,12 +53,18 @@ def default_model() -> str:
     raise ModelError(f"no default model in {models_folder()}; reinstall vs-gansr or give model=")
 
 
-def load(name: str, precision: str = "fp32") -> ModelFile:
+def load(name: str, precision: str = "fp32", texture: float = 1.0) -> ModelFile:
     """Loads a shipped model by name or a file by its path.
 
-    `precision` "int8" takes the quantised twin `<name>.int8.onnx`. Raises ModelError for an unknown name, an
-    unreadable or invalid file, a missing twin, or a network that does not map one picture to one picture.
+    `precision` "int8" takes the quantised twin `<name>.int8.onnx`; `texture` from 0 to 1 takes weights between those of
+    `<name>-psnr.onnx`, the same network without an adversary, and the model's own. Raises ModelError for an unknown
+    name, an unreadable or invalid file, a missing twin, weights between two int8 files, or a network that does not map
+    one picture to one picture.
     """
+    if texture == 0:
+        return load(str(faithful(name)), precision)
+    if texture != 1:
+        return _between(name, precision, texture)
     path = find(name)
     if precision == "int8" and not path.stem.endswith(INT8_SUFFIX):
         twin = path.with_name(f"{path.stem}{INT8_SUFFIX}.onnx")
@@ -74,9 +82,31 @@ def load(name: str, precision: str = "fp32") -> ModelFile:
     return ModelFile(parse(data, path.name.removesuffix(".onnx")), path, data)
 
 
-def has_twin(name: str) -> bool:
-    """True if `name` has a quantised twin beside it."""
-    return len(files(name)) > 1
+def _between(name: str, precision: str, texture: float) -> ModelFile:
+    if precision == "int8":  # Upscale refuses it before
+        raise ModelError(f'model "{name}" has no int8 weights at texture {texture:g}; use texture 0 or 1, or fp32')
+    start, end = load(str(faithful(name))), load(name)
+    graphs = [onnx.load_model_from_string(each.data) for each in (start, end)]
+    mixed = between(graphs[0], graphs[1], texture, name)
+    metadata.write(mixed, metadata.Metadata(name=f"{end.spec.name} at texture {texture:g}"))
+    data = mixed.SerializeToString(deterministic=True)
+    return ModelFile(parse(data, end.path.name.removesuffix(".onnx")), end.path, data)
+
+
+def faithful(name: str) -> Path:
+    """The file of the model's twin without an adversary. Raises ModelError where there is none."""
+    path = find(name)
+    twin = path.with_name(f"{path.stem}{FAITHFUL_SUFFIX}.onnx")
+    if not twin.is_file():
+        raise ModelError(f'model "{name}" has no twin without an adversary ({twin.name}); use texture=1')
+    return twin
+
+
+def has_twin(name: str, texture: float = 1.0) -> bool:
+    """True if `name` has a quantised twin beside it for that `texture`."""
+    if 0 < texture < 1:
+        return False
+    return len(files(name if texture else str(faithful(name)))) > 1
 
 
 def files(name: str) -> list[Path]:

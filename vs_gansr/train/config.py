@@ -170,6 +170,8 @@ class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
     low_sigma: Amount = 0.0
     """The losses `pixel` and `structure` see luma blurred by a Gaussian of this deviation, in reference pixels, so that
     fine detail need not lie where the reference has it; 0: as it is."""
+    low_where: Literal["everywhere", "texture"] = "everywhere"
+    """Where they see it blurred; "texture": in the reference's texture without a direction, off edges and lettering."""
     levels: Annotated[int, Meta(ge=1, le=3)] = 2
     """Finest Laplacian bands that the sliced losses compare."""
     slices: Positive = 12
@@ -178,6 +180,20 @@ class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Side of the patches compared, in the band's pixels."""
     window: Annotated[int, Meta(ge=8)] = 48
     """Side of the windows within which it does not matter where a patch lies, in the band's pixels."""
+
+
+class AimConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `pixel` and `structure` ask for where the reference's fine detail cannot be known from the small picture."""
+
+    texture: Share = 0.0
+    """In texture without a direction: how much of the sharpened resize of the small picture is in place of the
+    reference."""
+    amount: Amount = 1.2
+    """Of that unsharp mask, by a 3x3 binomial filter."""
+    flat: Share = 0.0
+    """The same where the reference is flat."""
+    flat_amount: Amount = 0.3
+    """Of the mask there."""
 
 
 class AdversaryConfig(Struct, frozen=True, forbid_unknown_fields=True):

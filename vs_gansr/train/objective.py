@@ -6,21 +6,25 @@ import torch
 from torch import Tensor
 
 from . import losses
+from .aim import aimed
 from .bands import halve, laplacian, low_pass
 from .config import BandConfig
 from .recipe import Recipe
-from .regions import KINDS, regions
+from .regions import KINDS, directionless, regions
 from .sliced_wasserstein import directions, sliced_wasserstein
 
 
-def terms(shares: dict[str, float], made: Tensor, real: Tensor, recipe: Recipe, step: int) -> dict[str, Tensor]:
+def terms(
+    shares: dict[str, float], small: Tensor, made: Tensor, real: Tensor, recipe: Recipe, step: int
+) -> dict[str, Tensor]:
     """The losses named in `shares` that ask for no discriminator, by name, each a scalar.
 
-    `made` and `real` are (N, 1, H, W) luma in [0, 1], every `run.clip` of them neighbouring frames of one place.
+    `small` is (N, 1, h, w), `made` and `real` are (N, 1, H, W) luma in [0, 1], every `run.clip` of them neighbouring
+    frames of one place.
     Random choices are a function of the recipe's seed and `step`.
     """
     table: dict[str, Tensor] = {}
-    low, low_real = (low_pass(pictures, recipe.bands.low_sigma) for pictures in (made, real))
+    low, low_real = _lowered(made, aimed(small, real, recipe.aim), real, recipe.bands)
     if "pixel" in shares:
         table["pixel"] = losses.charbonnier(low, low_real)
     if "structure" in shares:
@@ -38,6 +42,15 @@ def terms(shares: dict[str, float], made: Tensor, real: Tensor, recipe: Recipe, 
         found = _sliced(made, real, recipe.bands, random)
         table |= {f"sliced_{kind}": found[KINDS.index(kind)] for kind in wanted}
     return table
+
+
+def _lowered(made: Tensor, aim: Tensor, real: Tensor, config: BandConfig) -> tuple[Tensor, Tensor]:
+    """Picture and aim, blurred where the recipe says that fine detail need not lie where the reference has it."""
+    low, low_real = (low_pass(pictures, config.low_sigma) for pictures in (made, aim))
+    if config.low_where == "everywhere" or config.low_sigma == 0:
+        return low, low_real
+    where = directionless(real)
+    return made.lerp(low, where), aim.lerp(low_real, where)
 
 
 def _sliced(made: Tensor, real: Tensor, config: BandConfig, random: torch.Generator) -> Tensor:

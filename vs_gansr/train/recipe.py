@@ -16,6 +16,7 @@ from msgspec.structs import astuple, fields
 
 from .config import (
     AdversaryConfig,
+    AimConfig,
     BandConfig,
     DataConfig,
     DegradeConfig,
@@ -57,6 +58,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """Losses of the adversarial stage."""
     bands: BandConfig = field(default_factory=BandConfig)
     """How losses tell scales apart."""
+    aim: AimConfig = field(default_factory=AimConfig)
+    """What aligned losses ask for in texture and on flats."""
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     """How the discriminator learns."""
     guard: GuardConfig = field(default_factory=GuardConfig)

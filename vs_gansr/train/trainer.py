@@ -137,7 +137,7 @@ class Trainer:
             ramp = self.schedule.ramp(self.step - self.adversarial_from)
             numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
         shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
-        table = objective.terms(shares, made, real, self.recipe, self.step)
+        table = objective.terms(shares, luma(small[:, :3]), made, real, self.recipe, self.step)
         if "adversarial" in shares or "feature" in shares:
             judged = self.adversary.judge(made, real)
             table |= {name: loss for name, loss in judged.items() if name in shares}

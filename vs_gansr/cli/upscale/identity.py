@@ -83,8 +83,10 @@ def source_content(source: str) -> str:
 
 
 def model_content(film: OpenFilm) -> str:
-    """SHA-256 of the model's file, and of its int8 twin where there is one."""
+    """SHA-256 of the model's file, of its int8 twin where there is one, and of what `texture` mixes in."""
     name = film.job.model or library.default_model()
-    path = library.find(name)
-    twins = [path, *sorted(path.parent.glob(f"{path.stem}*int8*.onnx"))]
+    used = [library.find(name)]
+    if film.job.texture not in (None, 1):
+        used.append(library.faithful(name))
+    twins = [file for path in used for file in (path, *sorted(path.parent.glob(f"{path.stem}*int8*.onnx")))]
     return " ".join(dict.fromkeys(digest(twin) for twin in twins))

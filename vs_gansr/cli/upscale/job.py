@@ -73,6 +73,7 @@ class UpscaleJob:
     overlap: tuple[int, ...] | None = None
     memory: int | None = None
     strength: float | None = None
+    texture: float | None = None
     reuse: int | None = None
 
     def to_json(self) -> str:
