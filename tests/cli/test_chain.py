@@ -167,6 +167,7 @@ def test_a_source_that_is_cut_off_on_the_way(start: Start, tmp_path: Path, slow_
     nothing_left(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path: Path, home: Path, small_model: Path, long_clip: Path) -> None:
     """On a real file system of 200 KB, where this machine lets us make one; RLIMIT_FSIZE below runs anywhere."""
     disk = tmp_path / "disk"
@@ -261,6 +262,7 @@ def test_overwriting_happens_at_the_end_or_not_at_all(gansr: Gansr, tmp_path: Pa
     assert footage.facts(output).picture["frames"] == 3
 
 
+@pytest.mark.slow
 def test_a_name_taken_meanwhile_is_not_overwritten(start: Start, tmp_path: Path, slow_model: Path) -> None:
     source, output = footage.plain(tmp_path / "in.mp4", frames=60, size="192x128"), tmp_path / "out.mkv"
     running = start("upscale", source, output, "--model", slow_model, "-q")

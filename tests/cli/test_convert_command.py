@@ -6,9 +6,11 @@ from pathlib import Path
 
 import families
 import networks
+import pytest
 from gansr_process import Gansr
 
 
+@pytest.mark.slow
 def test_pytorch_file_becomes_an_own_model(gansr: Gansr, home: Path, tmp_path: Path) -> None:
     source = families.save(tmp_path, "Compact")
     done = gansr("convert", str(source), "--licence", "MIT", "--origin", "example.org")
@@ -24,6 +26,7 @@ def test_pytorch_file_becomes_an_own_model(gansr: Gansr, home: Path, tmp_path: P
     assert gansr("convert", str(source), "-y").returncode == 0
 
 
+@pytest.mark.slow
 def test_failures_are_one_line(gansr: Gansr, tmp_path: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(b"nothing")
     for words, message in (

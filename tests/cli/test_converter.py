@@ -27,6 +27,7 @@ def frames(shared: Path) -> tuple[Path, ...]:
     return (shared / "data" / "eval" / "stills",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", families.FAMILIES)
 def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, tmp_path: Path) -> None:
     source = families.save(tmp_path, family)
@@ -142,6 +143,7 @@ def test_onnx_becomes_described_half_and_int8(shared: Path, tmp_path: Path) -> N
     assert (said["gansr.name"], said["gansr.precision"], said["gansr.radius"]) == ("other", "int8", "4")
 
 
+@pytest.mark.slow
 def test_what_is_verified_on(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Crops of a video or of images that are named, of photographs where none are; nothing made up."""
     video = next((shared / "data" / "eval" / "clips").glob("*.mp4"))

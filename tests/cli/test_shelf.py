@@ -76,6 +76,7 @@ def test_one_that_fails_stops_no_other_and_the_same_command_does_the_rest(
     assert facts(tmp_path / "out" / "b.mkv").picture["frames"] == 5
 
 
+@pytest.mark.slow
 def test_dry_run_measures_and_writes_nothing(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=150)
     words = ["upscale", source, "--output-dir", tmp_path / "out", "--model", point_model, "--chunk", "2", *FAST]

@@ -60,6 +60,7 @@ def luma(frame: av.VideoFrame) -> npt.NDArray[np.float32]:
     return data[:, : frame.width].astype(np.float32) / ((1 << bits) - 1)
 
 
+@pytest.mark.slow
 @each_kind
 def test_it_becomes_a_film(gansr: Gansr, drawn: Draw, tmp_path: Path, point_model: Path, name: str) -> None:
     kind, source, output = KINDS[name], drawn(name), tmp_path / "out.mkv"

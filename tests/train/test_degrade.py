@@ -57,6 +57,7 @@ def test_softening_takes_the_chosen_share_and_blurs(sharp: Frames) -> None:
     assert degrade.soften(sharp, np.random.default_rng(0), DegradeConfig())[1] == 0
 
 
+@pytest.mark.slow
 def test_filming_takes_the_chosen_share_and_repeats(sharp: Frames) -> None:
     config = replace(DegradeConfig(), camera_chance=0.5)
     shots = [degrade.film(sharp, np.random.default_rng(seed), config) for seed in range(24)]

@@ -48,6 +48,7 @@ def test_onnx_runtime_agrees_with_pytorch(scale: int, slope: float) -> None:
     assert export.difference(model, generator) > 1e-3, "the comparison would not notice a wrong weight"
 
 
+@pytest.mark.slow
 def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path) -> None:
     trainer(small_recipe).train()
     made = export.export(tmp_path / "run" / CHECKPOINT, tmp_path / "smoke.onnx", "two cores")
