@@ -11,7 +11,7 @@ import footage
 import psutil
 import pytest
 import ray_cluster
-from encodes import frame_hashes
+from encodes import chunks_of, frame_hashes
 from footage import facts
 from gansr_process import Gansr, Running
 
@@ -98,6 +98,44 @@ def test_a_chunk_comes_from_a_node_that_does_not_see_the_folder(
     assert (tmp_path / "chunk-00000.mp4").stat().st_size == done["facts"]["size"]
     assert facts(tmp_path / "chunk-00000.mp4").picture["frames"] == 10
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.slow
+def test_chunks_go_through_storage_and_leave_nothing_there(
+    start: Callable[..., Running], gansr: Gansr, cluster: str, tmp_path: Path, point_model: Path
+) -> None:
+    source, share = footage.plain(tmp_path / "in.mp4", frames=100), tmp_path / "share"
+    words = ["--model", str(point_model), "--chunk", "0.4", "--preset", "ultrafast", "--params", "lossless=1"]
+    more = ["--cluster", cluster, "--workers", "1", "--cluster-storage", f"file://{share}"]
+    running = start("upscale", source, tmp_path / "out.mkv", *words, *more)
+    arrived: list[Path] = []
+
+    def strike(_: Running) -> bool:
+        arrived[:] = share.glob("gansr-*/chunk-*")
+        return bool(arrived) and chunks_of(tmp_path) >= 2
+
+    running.until(strike)
+    running.process.kill()
+    running.process.wait(30)
+    running.end()
+    (arrived[0].parent / "chunk-00099-orphan.mp4").write_bytes(b"of a driver that was killed")
+    done = gansr("upscale", source, tmp_path / "out.mkv", *words, *more)
+    assert done.returncode == 0 and "are there already" in done.stderr, done.stderr
+    assert gansr("upscale", source, tmp_path / "whole.mkv", *words, "--chunk", "0").returncode == 0
+    assert frame_hashes(tmp_path / "out.mkv") == frame_hashes(tmp_path / "whole.mkv")
+    assert share.is_dir() and not list(share.iterdir()) and not list(tmp_path.glob("*.gansr"))
+
+
+@pytest.mark.slow
+def test_storage_that_a_node_does_not_share_is_refused(
+    gansr: Gansr, cluster: str, tmp_path: Path, point_model: Path
+) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=30)
+    words = ["--model", point_model, *WORDS, "--cluster", cluster, "--workers", "1"]
+    done = gansr("upscale", source, tmp_path / "out.mkv", *words, "--cluster-storage", "memory://films")
+    assert done.returncode == 1 and "worker 2 on " in done.stderr, done.stderr
+    assert "does not see what the driver wrote to memory://films/gansr-" in done.stderr
+    assert not (tmp_path / "out.mkv").exists() and not list(tmp_path.glob("*.gansr"))
 
 
 def await_answer(events: Events, wanted: str) -> dict:

@@ -2,7 +2,8 @@
 
 The actor's process holds no VapourSynth: it starts the same worker that runs locally, so a crash of a driver or of
 the worker takes nothing of Ray's with it. Ray decides where an actor runs by the resources it asks for. A finished
-chunk is written straight into the job's folder where the node sees it (shared storage), else streamed to the driver.
+chunk is written straight into the job's folder where the node sees it, else streamed to the driver; or it goes
+through storage that both see (storage.py), where the user names one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
 import queue
 import shutil
 import socket
@@ -20,6 +22,7 @@ from typing import Any
 
 from ...errors import one_line
 from ..common import CommandError
+from . import storage
 from .chain import Event, Events, LocalWorker
 from .chunk import digest, keep
 from .job import UpscaleJob
@@ -35,14 +38,17 @@ class Relay:
 
     def __init__(self, name: str, job: str, seat: dict[str, Any]) -> None:
         self.own = Path(tempfile.mkdtemp(prefix="gansr-"))
-        self.shared = Path(seat["token"]).exists()
+        self.place: str | None = seat.get("storage")
+        self.shared = not self.place and Path(seat["token"]).exists()
+        self.chunk = ""  # name of the one that is being made
         self.events: Events = queue.SimpleQueue()
         self.worker = LocalWorker(name, self.events, UpscaleJob.from_json(job), seat)
 
     def order(self, what: dict[str, Any]) -> None:
         """Passes an order on; a chunk goes into a folder of this node's own where the job's is not to be seen."""
         if not self.shared:
-            what = {**what, "path": str(self.own / Path(what["path"]).name)}
+            self.chunk = Path(what["path"]).name
+            what = {**what, "path": str(self.own / self.chunk)}
         self.worker.order(**what)
 
     def listen(self, seconds: float) -> list[tuple[str, Any]]:
@@ -51,13 +57,36 @@ class Relay:
         with contextlib.suppress(queue.Empty):
             event = self.events.get(timeout=seconds)
             while True:
-                found.append((event.kind, event.value))
+                if self.place and event.kind == "message" and "done" in event.value:
+                    found += self._upload(self.place, event.value)
+                else:
+                    found.append((event.kind, event.value))
                 event = self.events.get_nowait()
         return found
 
     def is_shared(self) -> bool:
         """Whether this node sees the job's folder."""
         return self.shared
+
+    def check_storage(self) -> tuple[str, str]:
+        """This node's name, and why it cannot use the storage, or nothing."""
+        try:
+            if self.place:
+                storage.sees(self.place)
+        except CommandError as error:
+            return platform.node(), str(error)
+        return platform.node(), ""
+
+    def _upload(self, place: str, answer: dict[str, Any]) -> list[tuple[str, Any]]:
+        """Puts a finished chunk into the storage; the answer with its name there, or the worker's last words."""
+        path = self.own / self.chunk
+        try:
+            return [("message", {**answer, "stored": storage.put(place, path)})]
+        except CommandError as error:
+            told = {"error": str(error), "retry": True, "host": platform.node()}
+            return [("message", told), ("ended", "its chunk was lost")]
+        finally:
+            path.unlink(missing_ok=True)
 
     def read(self, name: str, offset: int) -> bytes:
         """A piece of a finished chunk; empty at its end."""
@@ -86,6 +115,7 @@ class RayWorker:
         self.name = name
         self.events = events
         self._target = Path()
+        self._place: str | None = seat.get("storage")
         self._ended = False
         remote = ray.remote(Relay).options(**share, max_concurrency=4, max_restarts=0, max_task_retries=0)
         self.actor = remote.remote(name, job.to_json(), {**seat, "cores": []})
@@ -115,33 +145,53 @@ class RayWorker:
         import ray
 
         try:
+            host, unfit = ray.get(self.actor.check_storage.remote())
+            if unfit:
+                self.events.put(Event("message", {"error": unfit, "retry": False, "host": host}, self))
+                return
             shared = ray.get(self.actor.is_shared.remote())
             while not self._ended:
                 for kind, value in ray.get(self.actor.listen.remote(0.5)):
                     if kind == "message" and "done" in value and not shared:
-                        self._fetch(value["done"]["facts"]["sha256"])
+                        self._fetch(value["done"]["facts"], value.get("stored"))
                     self.events.put(Event(kind, value, self))
                     if kind == "ended":
                         return
+        except CommandError as error:
+            told = {"error": str(error), "retry": True, "host": platform.node()}
+            self.events.put(Event("message", told, self))
+            self.events.put(Event("ended", "its chunk was lost", self))
         except Exception as error:  # of Ray's, and of the disk's
             if not self._ended:
                 self.events.put(Event("ended", one_line(error), self))
 
-    def _fetch(self, sha256: str) -> None:
-        """Brings a finished chunk here. Raises CommandError where it arrives changed."""
+    def _fetch(self, facts: dict[str, Any], stored: str | None) -> None:
+        """Brings a finished chunk here, from the storage or the node. Raises CommandError where it arrives changed."""
+        part = self._target.with_name(f"{self._target.name}.{os.getpid()}-{self.name.replace(' ', '')}.part")
+        try:
+            if self._place and stored:
+                storage.get(self._place, stored, part)
+            else:
+                self._stream(part)
+            if part.stat().st_size != facts["size"] or digest(part) != facts["sha256"]:
+                raise CommandError(f"{self._target.name} arrived other than it was sent")
+            keep(part, self._target)
+        finally:
+            part.unlink(missing_ok=True)
+        if self._place and stored:
+            storage.drop(self._place, stored)
+        else:
+            self.actor.drop.remote(self._target.name)
+
+    def _stream(self, part: Path) -> None:
+        """Writes the node's chunk into a file here, piece by piece."""
         import ray
 
-        part = self._target.with_name(f"{self._target.name}.{os.getpid()}-{self.name.replace(' ', '')}.part")
         offset = 0
         with part.open("wb") as file:
             while data := ray.get(self.actor.read.remote(self._target.name, offset)):
                 file.write(data)
                 offset += len(data)
-        if digest(part) != sha256:
-            part.unlink()
-            raise CommandError(f"{self._target.name} arrived other than it was sent")
-        keep(part, self._target)
-        self.actor.drop.remote(self._target.name)
 
 
 def connect(address: str) -> None:

@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
 def one(args: argparse.Namespace, film: shelf.QueuedFilm, estimates: list[Estimate]) -> None:
     """One film; what a dry run finds goes to `estimates`. Raises CommandError where it fails."""
+    if args.cluster_storage and not args.cluster:
+        raise CommandError("--cluster-storage is what the chunks of a cluster go through; give --cluster, too")
     job = job_of(args, film)
     if not (args.overwrite or args.dry_run or args.stills) and clear_finished(Path(job.output)):
         if not args.quiet:
@@ -82,7 +84,8 @@ def one(args: argparse.Namespace, film: shelf.QueuedFilm, estimates: list[Estima
     from .wish import Wish
 
     begun = time.monotonic()
-    wish = Wish(args.workers, args.cluster, args.overwrite, args.resume, args.restart, args.verbose)
+    ways = (args.workers, args.cluster, args.cluster_storage)
+    wish = Wish(*ways, args.overwrite, args.resume, args.restart, args.verbose)
     outcome = run_job(job, progress, wish)
     spent = time.monotonic() - begun
     chunk_seconds = list(outcome.ledger.seconds.values()) if outcome.ledger else []

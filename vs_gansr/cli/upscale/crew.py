@@ -33,22 +33,27 @@ class Hand:
 
 
 class WorkerPool:
-    """The workers of one job: `size` of them render, on this machine or, with a `cluster` address, on Ray's."""
+    """The workers of one job: `size` of them render, on this machine or, with a `cluster` address, on Ray's,
+    whose chunks come here through `storage`, a URL, if there is one."""
 
-    def __init__(self, events: Events, size: int, cluster: str | None) -> None:
+    def __init__(self, events: Events, size: int, cluster: str | None, storage: str | None = None) -> None:
         self.events = events
         self.size = size
         self.cluster = cluster
+        self.storage = storage
         self.hands: list[Hand] = []
         self._share: dict[str, float] = {}
         self._hired = 0
         self._token: Path | None = None
+        self._place: str | None = None
 
     def connect(self, job: UpscaleJob) -> None:
         """Joins the cluster, if there is to be one. Raises CommandError where that fails."""
         if self.cluster:
-            from . import cluster
+            from . import cluster, storage
 
+            if self.storage:
+                storage.check(self.storage)
             cluster.connect(self.cluster)
             self.size, self._share = cluster.resources(self.size, job.provider)
         self.size = self.size or 1
@@ -59,10 +64,14 @@ class WorkerPool:
         seat: dict[str, Any] = {"first": first, "resuming": resuming, "cores": []}
         self._hired += 1
         if self.cluster and not first:
+            from . import storage
             from .cluster import RayWorker
 
-            self._token = self._token or token(folder_of(Path(job.output)))
-            seat |= {"token": str(self._token), "resuming": True}
+            folder = folder_of(Path(job.output))
+            self._token = self._token or token(folder)
+            if self.storage:
+                self._place = self._place or storage.begin(folder, self.storage)
+            seat |= {"token": str(self._token), "storage": self._place, "resuming": True}
             worker: Worker = RayWorker(f"worker {self._hired}", self.events, job, seat, self._share)
         else:
             seat["cores"] = [] if self.cluster else cores_of(place, self.size)
@@ -93,9 +102,13 @@ class WorkerPool:
         """Ends all."""
         while self.hands:
             self.hands.pop().worker.end()
+        if self._token and self._place:
+            from . import storage
+
+            storage.clear(self._token.parent, self._place)
         if self._token:
             self._token.unlink(missing_ok=True)
-            self._token = None
+            self._token = self._place = None
 
 
 def frame_threads(encoder: str) -> int:

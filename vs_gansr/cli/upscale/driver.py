@@ -48,7 +48,7 @@ class UpscaleRun:
         self.output = Path(job.output)
         self.folder = folder_of(self.output)
         self.events: Events = queue.SimpleQueue()
-        self.crew = WorkerPool(self.events, wish.workers, wish.cluster)
+        self.crew = WorkerPool(self.events, wish.workers, wish.cluster, wish.storage)
         self.ledger: Ledger | None = None
         self.holding = False  # the job's folder is ours
         self.ready: dict[str, Any] = {}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
+from . import storage
 from .chunk import ChunkFacts, digest, keep
 from .plan import Span
 
@@ -161,7 +162,9 @@ class Ledger:
         )
 
     def remove(self) -> None:
-        """Deletes the folder with all it holds; the ledger last, so that whoever is ended here can go on."""
+        """Deletes the folder with all it holds, and what runs on a cluster left in storage; the ledger last, so that
+        whoever is ended here can go on."""
+        storage.clear(self.folder)
         for path in [*self.folder.glob("chunk-*"), *self.folder.glob("joined-*"), self.folder / NAME]:
             path.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
