@@ -106,8 +106,9 @@ def test_a_place_that_is_left_is_deleted_by_the_next_run(tmp_path: Path, chunk: 
     place = storage.begin(tmp_path, "faulty://elsewhere")
     assert not stored(left) and stored(other), "only its own"
     storage.put(place, chunk)
+    storage.put(left, chunk)  # by a node that had not heard of its driver's end
     Ledger(tmp_path, {}, (), 0).remove()  # as where the film is finished, or --restart
-    assert not stored(place) and stored(other) and not tmp_path.exists()
+    assert not stored(left) and not stored(place) and stored(other) and not tmp_path.exists()
 
 
 def test_what_cannot_be_deleted_is_said_and_tried_again(
@@ -142,6 +143,13 @@ def test_what_does_not_arrive_is_no_success(
     faulty.harm = harm
     with pytest.raises(CommandError, match=words):
         storage.put(place, chunk)
+
+
+def test_no_bucket_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    monkeypatch.setattr(Faulty, "makedirs", lambda _, path, exist_ok=False: made.append(path))
+    storage.begin(tmp_path, "faulty://misspelt/films")
+    assert not made
 
 
 def test_another_storage_under_the_same_name_is_noticed(tmp_path: Path) -> None:

@@ -61,12 +61,13 @@ def begin(folder: Path, url: str) -> str:
 
     Raises CommandError where nothing can be written there.
     """
-    clear(folder)
+    clear(folder, forget=False)  # a node whose driver was killed may end an upload later than this
     place = f"{url.rstrip('/')}/gansr-{secrets.token_hex(8)}"
     record_of(folder, place).write_text(place, "utf-8")
     files, path = opened(place)
     try:
-        files.makedirs(path, exist_ok=True)
+        if renames(files):  # object stores have no folders, and might make a bucket of a misspelt name
+            files.makedirs(path, exist_ok=True)
         files.pipe_file(f"{path}/{TOKEN}", place.encode())
     except Exception as error:
         raise CommandError(f"nothing can be written to {url}: {said(error)}") from error
@@ -128,14 +129,17 @@ def drop(place: str, name: str) -> None:
         files.rm_file(f"{folder}/{name}")
 
 
-def clear(folder: Path, place: str | None = None) -> None:
-    """Deletes a place, or all that a job's `folder` has a record of, and the record. Says so where that fails."""
+def clear(folder: Path, place: str | None = None, forget: bool = True) -> None:
+    """Deletes a place, or all that a job's `folder` has a record of, and with `forget` the record.
+
+    Says so where that fails; the record is kept then.
+    """
     for record in [record_of(folder, place)] if place else sorted(folder.glob("storage-*")):
         with contextlib.suppress(FileNotFoundError):
             left = record.read_text("utf-8")
             if failed := in_time(partial(remove, left)):
                 say(f"{left} could not be deleted: {failed}")
-            else:
+            elif forget:
                 record.unlink(missing_ok=True)
 
 
