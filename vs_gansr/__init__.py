@@ -18,13 +18,14 @@ The map of the house, each room importing only those below it; docs/architecture
         recovery    pictures of any size, whatever fails   layout      in which tiles, within which memory
         probe       what a network's file does not say     providers   which really run here, why others do not
         rules       what `auto` knows of processors        fidelity    how far a precision is from float32
+        contest     whether a GPU is quicker               webgpu      GPUs of any make, by ONNX Runtime
         planes      frame planes <-> tensors               tiles       their geometry
         memory      how much there may be                  sessions    how one of ONNX Runtime is made
-        onnxruntime_engine, openvino_engine, cuda_engine   the engines; openvino_*, cuda_*, webgpu belong to them
+        onnxruntime_engine, openvino_engine, cuda_engine   the engines; openvino_*, cuda_* belong to them
     model           what a network's file is; graph -> graph
         library     where models are found, how read       spec        what is known of one: FileSpec, ModelSpec
         metadata    its description of itself              validate    what is refused of a file
-        analysis    how far a network looks                rewrite     float16, int8, samples at the ends, CPU layout
+        analysis    how far a network looks                rewrite     float16, int8, between two, ends, CPU layout
         user_folders  where users keep models
     colour          numbers only
         tags        what frame tags mean, and which conversions follow

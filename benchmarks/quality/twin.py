@@ -29,10 +29,12 @@ from benchmarks.quality.prepare import PREPARATIONS, Case, material, prepare
 from benchmarks.quality.score import say
 from benchmarks.quality.store import Store
 from vs_gansr.engine.base import cpu_threads
+from vs_gansr.errors import ModelError
 from vs_gansr.model import library as models
 from vs_gansr.train import losses, pool, recipe
 from vs_gansr.train.adversary import Adversary, accuracies
-from vs_gansr.train.metrics import LUMA, detail
+from vs_gansr.train.metrics import detail
+from vs_gansr.train.neighbours import Inputs, seen_luma
 
 SIGMA = 0.8
 """Of the mask that sharpens the twin, output pixels: about what a factor of 2 leaves blurred."""
@@ -80,16 +82,21 @@ def compare(case: Case, ours: methods.Method, twin: methods.Method) -> tuple[flo
     return metrics.ssimulacra2(reference, a), metrics.ssimulacra2(reference, b.std.ModifyFrame(b, sharpen)), strength
 
 
-def network(model: Path) -> Callable[[npt.NDArray[np.uint8]], Pictures]:
-    """RGB (n, 3, h, w) uint8 to luma (n, S * h, S * w) float32, not clamped."""
+def network(model: Path) -> Callable[[Inputs], Pictures]:
+    """A pool's small crops, (n, 3 or 5, h, w) code values, to luma (n, S * h, S * w) float32, not clamped.
+
+    Raises ModelError unless the file takes luma, as all that are exported here do.
+    """
+    spec = models.load(str(model)).spec
+    if spec.channels != 1:
+        raise ModelError(f'twin: "{model}" takes pictures of {spec.channels} channels; name a network of luma')
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     runner = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
-    def enlarge(low: npt.NDArray[np.uint8]) -> Pictures:
-        ready = low.astype(np.float32) / 255  # the file takes one picture at a time
-        made = (np.asarray(runner.run(None, {"input": each[None]})[0])[0] for each in ready)
-        return np.stack([np.einsum("chw,c->hw", each, LUMA) for each in made])
+    def enlarge(low: Inputs) -> Pictures:
+        ready = seen_luma(low.transpose(0, 2, 3, 1), spec.frames)  # the file takes one picture at a time
+        return np.stack([np.asarray(runner.run(None, {spec.input: each[None]})[0])[0, 0] for each in ready])
 
     return enlarge
 
@@ -99,9 +106,7 @@ def sharpened(luma: Pictures, strength: float) -> Pictures:
     return np.asarray(np.clip(luma + strength * (luma - blurred(luma)), 0, 1), np.float32)
 
 
-def told_apart(
-    settings: recipe.Recipe, enlarge: Callable[[npt.NDArray[np.uint8]], Pictures], steps: int, seed: int
-) -> float:
+def told_apart(settings: recipe.Recipe, enlarge: Callable[[Inputs], Pictures], steps: int, seed: int) -> float:
     """Share of held-out crops whose pair (real, made) a fresh discriminator puts in the right order."""
     torch.manual_seed(seed)
     training, held_out = (pool.load(pool.folder(settings, part)) for part in (False, True))

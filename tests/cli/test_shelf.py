@@ -18,6 +18,7 @@ from gansr_process import Gansr, one_line
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale import report, shelf
 from vs_gansr.cli.upscale.job import UpscaleJob
+from vs_gansr.cli.upscale.ledger import Ledger, folder_of, stamp_of
 from vs_gansr.cli.upscale.wish import Outcome
 
 FAST = ["--preset", "ultrafast"]
@@ -56,6 +57,20 @@ def test_what_files_folders_and_globs_mean(films: Path, tmp_path: Path) -> None:
     assert pages == [Path(f"{n}.html") for n in (1, 2, 3)]
     with pytest.raises(CommandError, match=r"would both become report\.html; tell them apart by --report"):
         shelf.films([str(films)], films / "done", "{stem}.mkv", "report.html")
+
+
+def test_a_damaged_ledger_of_a_finished_film_stops_nothing_and_a_dry_run_deletes_nothing(tmp_path: Path) -> None:
+    queue = [shelf.QueuedFilm(tmp_path / f"{name}.mp4", tmp_path / f"{name}.mkv") for name in "abc"]
+    for film in queue[:2]:
+        film.output.touch()
+        folder_of(film.output).mkdir()
+    (folder_of(queue[0].output) / "ledger.json").write_text("{")
+    Ledger(folder_of(queue[1].output), {}, ((0, 1),), 1, joined=stamp_of(queue[1].output)).save()
+    begun: list[shelf.QueuedFilm] = []
+    assert shelf.run_all(queue, False, True, begun.append, write=False) == 0
+    assert folder_of(queue[1].output).exists()
+    assert shelf.run_all(queue, False, True, begun.append) == 0
+    assert begun == queue[2:] * 2 and not folder_of(queue[1].output).exists()
 
 
 @pytest.mark.slow

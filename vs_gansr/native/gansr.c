@@ -2,8 +2,9 @@
  *
  * VapourSynth loads native libraries only, so this file hands calls over to the Python package vs_gansr
  * and holds a frame filter that asks a Python callable for each frame. It knows nothing of pixels,
- * colours or networks; what else is native, align.c and match.c, knows pixels only. No link against Python: the few functions it needs
- * are looked up in the process, which a script host has loaded already.
+ * colours or networks; what else is native, align.c, match.c and reduce.c, knows pixels only. No link
+ * against Python: the few functions it needs are looked up in the process, which a script host has
+ * loaded already.
  */
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN

@@ -15,7 +15,6 @@ from PIL import Image
 from ..common import files
 from ..common.decibels import psnr
 from .codec import Frames, rgb_clip
-from .luma import LUMA as LUMA
 from .luma import luma_of
 
 

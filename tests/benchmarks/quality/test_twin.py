@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import twin
+from vs_gansr.errors import ModelError
+from vs_gansr.model import library
 from vs_gansr.train.metrics import detail
 
 
@@ -40,9 +42,16 @@ def test_what_is_sharp_enough_stays(luma: twin.Pictures) -> None:
     assert 0 <= twin.sharpened(luma, 20.0).min() < twin.sharpened(luma, 20.0).max() <= 1
 
 
-def test_networks_of_one_picture_take_many(tmp_path: Path) -> None:
-    model = networks.compact(tmp_path / "one.onnx", 8, 3)
+def test_what_ships_sees_the_luma_of_crops() -> None:
+    enlarge = twin.network(library.find("fast-2x"))
     low = np.random.default_rng(1).integers(0, 256, (3, 3, 12, 16), dtype=np.uint8)
-    made = twin.network(model)(low)
-    assert made.shape == (3, 24, 32)  # their luma
-    assert made[1] == pytest.approx(twin.network(model)(low[1:2])[0])
+    low[2] = np.array([200, 100, 50])[:, None, None]
+    made = enlarge(low)
+    assert made.shape == (3, 24, 32)
+    assert made[1] == pytest.approx(enlarge(low[1:2])[0])
+    assert made[2] * 255 == pytest.approx(200 * 0.2126 + 100 * 0.7152 + 50 * 0.0722, abs=1)
+
+
+def test_networks_of_rgb_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="3 channels; name a network of luma"):
+        twin.network(networks.compact(tmp_path / "one.onnx", 8, 3))

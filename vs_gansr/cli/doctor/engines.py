@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from . import nvidia, trial
 from .finding import FAULT, NOTE, OK, Finding
 
-__all__ = ["providers_tried"]
+__all__ = ["CUDA_EXTRA", "CUDA_PROVIDER", "providers_tried"]
 
 CUDA_EXTRA = 'pip install "vs-gansr[cuda]"'
 CUDA_PROVIDER, WEBGPU_PROVIDER = "CUDAExecutionProvider", "WebGpuExecutionProvider"

@@ -20,7 +20,7 @@ from typing import Any
 from ...errors import one_line
 from .. import ffmpeg
 from . import nvidia, vspipe
-from .engines import providers_tried
+from .engines import CUDA_EXTRA, CUDA_PROVIDER, providers_tried
 from .finding import FAULT, NOTE, OK, Finding
 from .nvidia import Driver
 
@@ -31,12 +31,10 @@ COMPILED = {13: (7, 8, 9, 12)}  # generations that ONNX Runtime's wheels have co
 LEAST_DRIVER = {12: "525", 13: "580"}
 VAPOURSYNTH = 'pip install "vapoursynth>=81"'
 REINSTALL = "pip install --force-reinstall --no-deps vs-gansr"
-CUDA_EXTRA = 'pip install "vs-gansr[cuda]"'
 CLI_EXTRA = 'pip install "vs-gansr[cli]"'
 OLDER_WHEEL = (
     'use provider="CPU", or try the wheels made for CUDA 12: pip install "onnxruntime-gpu[cuda,cudnn]==1.24.*"'
 )
-CUDA_PROVIDER = "CUDAExecutionProvider"
 
 
 def examine() -> Iterator[Finding]:

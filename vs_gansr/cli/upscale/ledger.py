@@ -182,7 +182,10 @@ def clear_finished(output: Path) -> bool:
     folder = folder_of(output)
     if not output.exists() or busy(folder):
         return False
-    ledger = Ledger.load(folder)
+    try:
+        ledger = Ledger.load(folder)
+    except CommandError:  # it says nothing of `output`; whoever goes on with it is told
+        return False
     if not ledger:
         with contextlib.suppress(OSError):  # where it holds more it is not ours
             (folder / LOCK).unlink(missing_ok=True)

@@ -86,13 +86,14 @@ def run_all(
 ) -> int:
     """Runs `one` for every film that has no output yet; one that fails stops no other. Returns the exit code.
 
-    Without `write` no folder is made.
+    Without `write` no folder is made and nothing deleted.
     """
     failed: list[str] = []
     done = skipped = 0
     for n, film in enumerate(queue, 1):
         if film.output.exists() and not overwrite:
-            clear_finished(film.output)
+            if write:
+                clear_finished(film.output)
             skipped += 1
             if not quiet:
                 say(f"{film.output} is there already; skipped")
