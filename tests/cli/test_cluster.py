@@ -14,6 +14,7 @@ import ray_cluster
 from encodes import chunks_of, frame_hashes
 from footage import facts
 from gansr_process import Gansr, Running
+from workers import Named
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chain import Event, Events
@@ -144,19 +145,6 @@ def await_answer(events: Events, wanted: str) -> dict:
         assert event.kind != "ended", event.value
         if event.kind == "message" and wanted in event.value:
             return event.value[wanted]
-
-
-class Named:
-    """A worker that is only a name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def order(self, **what: object) -> None: ...
-
-    def signal(self, name: str) -> None: ...
-
-    def end(self) -> None: ...
 
 
 def test_a_worker_that_would_make_another_picture_is_refused_by_name() -> None:

@@ -17,6 +17,7 @@ import footage
 import pytest
 from footage import facts
 from gansr_process import Gansr, Running, named
+from workers import Named
 
 from vs_gansr.cli import ffmpeg
 from vs_gansr.cli.common import CommandError
@@ -161,19 +162,6 @@ def test_int8_says_how_products_are_summed(monkeypatch: pytest.MonkeyPatch) -> N
 
 def driver_of(workers: int, cluster: str | None = None) -> UpscaleRun:
     return UpscaleRun(UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), Wish(workers=workers, cluster=cluster))
-
-
-class Named:
-    """A worker that is only a name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def order(self, **what: object) -> None: ...
-
-    def signal(self, name: str) -> None: ...
-
-    def end(self) -> None: ...
 
 
 def test_a_node_that_is_lost_takes_several_workers_at_once(tmp_path: Path) -> None:

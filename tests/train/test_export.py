@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from generators import shaken
 
 from vs_gansr.colour.tags import BT709_LUMA
 from vs_gansr.model import library as runtime_model
@@ -24,12 +25,8 @@ from vs_gansr.train.recipe import Recipe
 from vs_gansr.train.trainer import CHECKPOINT, Trainer
 
 
-def shaken(config: GeneratorConfig) -> LumaGenerator:
-    torch.manual_seed(1)
-    generator = LumaGenerator(config)
-    with torch.no_grad():
-        for parameter in generator.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape))
+def trained(config: GeneratorConfig) -> LumaGenerator:
+    generator = shaken(config, 1)
     generator.slope = config.slope
     return generator
 
@@ -37,7 +34,7 @@ def shaken(config: GeneratorConfig) -> LumaGenerator:
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("slope", [0.0, 0.1])
 def test_onnx_runtime_agrees_with_pytorch(scale: int, slope: float) -> None:
-    generator = shaken(GeneratorConfig(scale=scale, width=16, convolutions=4, slope=slope))
+    generator = trained(GeneratorConfig(scale=scale, width=16, convolutions=4, slope=slope))
     model = export.to_onnx(generator.plain(), Metadata())
     assert export.difference(model, generator) < 1e-4
     assert [o.version for o in model.opset_import] == [17]
@@ -79,7 +76,7 @@ def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_r
 @pytest.mark.parametrize("slope", [0.0, 0.1])
 def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float) -> None:
     config = GeneratorConfig(width=16, convolutions=4, slope=slope)
-    made = shaken(config)
+    made = trained(config)
     path = tmp_path / "made.onnx"
     onnx.save(export.to_onnx(made.plain(), Metadata(training="long")), str(path))
     plain, said = export.from_onnx(path)
@@ -106,7 +103,7 @@ def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float) -> 
 def test_a_network_of_rgb_is_trained_on_by_its_luma() -> None:
     """Files of before were the same bodies between RGB planes."""
     config = GeneratorConfig(width=16, convolutions=4)
-    made = shaken(config)
+    made = trained(config)
     plain = made.plain()
     weights = np.array(BT709_LUMA, np.float32).reshape(1, 3, 1, 1)
     (first, bias), *middle, (last, last_bias) = plain.convolutions

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import vapoursynth as vs
+from generators import shaken
 from msgspec.structs import replace
 
 from vs_gansr.engine import probe
@@ -23,15 +24,6 @@ from vs_gansr.train.recipe import RecipeError
 from vs_gansr.train.trainer import CHECKPOINT, Trainer
 
 THREE = GeneratorConfig(width=16, convolutions=3, frames=3, start_slope=0.0)
-
-
-def shaken(config: GeneratorConfig, seed: int = 0) -> LumaGenerator:
-    torch.manual_seed(seed)
-    generator = LumaGenerator(config)
-    with torch.no_grad():
-        for parameter in generator.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape))
-    return generator
 
 
 def panning(length: int = 4) -> np.ndarray:

@@ -7,6 +7,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from generators import shaken
 from PIL import Image
 
 from vs_gansr.train.adversary import Adversary, accuracies
@@ -14,16 +15,6 @@ from vs_gansr.train.config import AdversaryConfig, DiscriminatorConfig, Generato
 from vs_gansr.train.discriminator import Discriminator
 from vs_gansr.train.generator import Branched, LumaGenerator
 from vs_gansr.train.luma import luma
-
-
-def shaken(config: GeneratorConfig, seed: int = 0) -> LumaGenerator:
-    """A generator whose every parameter has moved away from its start."""
-    torch.manual_seed(seed)
-    generator = LumaGenerator(config)
-    with torch.no_grad():
-        for parameter in generator.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape))
-    return generator
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

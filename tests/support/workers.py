@@ -1,0 +1,16 @@
+"""Workers of a film in chunks, as far as a driver has to know them."""
+
+from __future__ import annotations
+
+
+class Named:
+    """A worker that is only a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def order(self, **what: object) -> None: ...
+
+    def signal(self, name: str) -> None: ...
+
+    def end(self) -> None: ...
