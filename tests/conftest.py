@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -29,6 +31,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Those that run alone come last, so that workers wait for each other only at the end."""
     items.sort(key=lambda item: item.get_closest_marker("alone") is not None)
+
+
+def pytest_runtest_setup() -> None:
+    """vstools gives a main module without a file, such as pytest-xdist's, the name of one that is not there, which
+    processes spawned later would run."""
+    main = sys.modules["__main__"]
+    if not Path(getattr(main, "__file__", None) or __file__).exists():
+        del main.__file__
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +82,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def machine(driver: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[fakegpu.StandIn]:
     """A machine with a GPU; whatever is left of it is forgotten afterwards."""
     engines.engines.clear()
+    gc.collect()  # what earlier tests left in cycles would free its memory in the middle of one
     made = fakegpu.StandIn(monkeypatch, driver)
     yield made
     made.lose(0)

@@ -18,8 +18,8 @@ import sys, vapoursynth as vs
 clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=16, height=16, length=1)
 assert clip.gansr.Upscale(sys.argv[1]).get_frame(0).width == 32
 import vs_gansr
-from vs_gansr import model
-print(vs_gansr.__file__, model.models_folder())
+from vs_gansr.model import library
+print(vs_gansr.__file__, library.models_folder())
 """
 
 

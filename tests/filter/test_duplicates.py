@@ -20,14 +20,21 @@ from vs_gansr.filter.render import NetworkFilter
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The numbers of the frames that went through a network, in order."""
+    """The numbers of the frames that went through a network made from now on, in order."""
     numbers: list[int] = []
-    call = NetworkFilter.__call__
+    made: list[NetworkFilter] = []  # clips of earlier tests may have frames under way
+    make, call = NetworkFilter.__init__, NetworkFilter.__call__
+
+    def noted(self: NetworkFilter, *arguments: Any, **named: Any) -> None:
+        made.append(self)
+        make(self, *arguments, **named)
 
     def counted(self: NetworkFilter, n: int, f: Any) -> Any:
-        numbers.append(n)
+        if any(self is one for one in made):
+            numbers.append(n)
         return call(self, n, f)
 
+    monkeypatch.setattr(NetworkFilter, "__init__", noted)
     monkeypatch.setattr(NetworkFilter, "__call__", counted)
     yield numbers
 

@@ -11,7 +11,7 @@ import networks
 import pytest
 from soak import watch
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
