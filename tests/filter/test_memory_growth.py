@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +10,8 @@ from pathlib import Path
 
 import networks
 import pytest
+from paths import ROOT, SUPPORT
 from soak import watch
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,9 @@ EVALUATIONS = ["evaluations", "--evaluations", "200", "--size", "160", "90"]
 @pytest.mark.parametrize("run", [FRAMES, EVALUATIONS], ids=["frames", "evaluations"])
 def test_memory_grows_by_less_than_two_percent(run: list[str], network: Path) -> None:
     command = [sys.executable, "-m", "soak", *run, "--model", str(network)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT / "tests")
+    path = os.pathsep.join(map(str, [ROOT / "tests", SUPPORT, ROOT]))  # as scripts/soak gives it
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2,000 in" in done.stdout or "200 in" in done.stdout
 
