@@ -119,7 +119,8 @@ class RayWorker:
         self._ended = False
         remote = ray.remote(Relay).options(**share, max_concurrency=4, max_restarts=0, max_task_retries=0)
         self.actor = remote.remote(name, job.to_json(), {**seat, "cores": []})
-        threading.Thread(target=self._follow, daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._follower.start()
 
     def order(self, **what: Any) -> None:
         """Tells the actor what to do."""
@@ -139,6 +140,7 @@ class RayWorker:
                 ray.get(self.actor.close.remote(), timeout=PATIENCE)
             with contextlib.suppress(Exception):
                 ray.kill(self.actor)
+            self._follower.join(PATIENCE)  # what asks Ray after it was left would start it again
 
     def _follow(self) -> None:
         """Turns what the actor tells into events of the driver's."""
@@ -214,6 +216,14 @@ def connect(address: str) -> None:
     except Exception as error:
         failed = "Ray does not start here" if address == "local" else f"no Ray cluster answers at {address}"
         raise CommandError(f"{failed}: {one_line(error)}; see: ray status") from error
+
+
+def disconnect() -> None:
+    """Leaves the cluster: its loss, which ends a process that is connected, no longer matters."""
+    import ray
+
+    with contextlib.suppress(Exception):  # whatever state Ray is in
+        ray.shutdown()
 
 
 def resources(workers: int, provider: str | None) -> tuple[int, dict[str, float]]:

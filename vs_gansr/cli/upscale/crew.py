@@ -98,6 +98,15 @@ class WorkerPool:
         self.hands.remove(hand)
         hand.worker.end()
 
+    def leave_cluster(self) -> None:
+        """Ends those that are elsewhere and leaves the cluster, if there is one: all that is to do is here."""
+        for hand in [hand for hand in self.hands if self.is_elsewhere(hand)]:
+            self.dismiss(hand)
+        if self.cluster:
+            from .cluster import disconnect
+
+            disconnect()
+
     def end(self) -> None:
         """Ends all."""
         while self.hands:

@@ -120,6 +120,7 @@ class UpscaleRun:
                     break
                 self.progress.note(f"chunks {damaged} are no longer what was written, and are rendered again")
                 self.ledger.forget(damaged)
+            self.crew.leave_cluster()
             joined = self.folder / f"joined-{secrets.token_hex(4)}{self.output.suffix}"
             try:
                 self._join(self.ledger, joined)
