@@ -82,10 +82,21 @@ def test_devices_are_told_apart_as_far_as_the_plugin_can(machine: Any) -> None:
 
 def test_one_device_a_process(machine: Any) -> None:
     machine([CHIP, CARD])
-    webgpu.claim(1)
-    webgpu.claim(1)
-    with pytest.raises(ProviderError, match="this process computes on device 1 already"):
-        webgpu.claim(0)
+    with pytest.raises(RuntimeError), webgpu.claimed(0):
+        raise RuntimeError("no session")  # so the device is not taken
+    for _ in range(2):
+        with webgpu.claimed(1):
+            pass
+    with pytest.raises(ProviderError, match="this process computes on device 1 already"), webgpu.claimed(0):
+        pass
+
+
+def test_a_session_that_fails_takes_no_device(machine: Any) -> None:
+    """The other GPU can still be had in this process."""
+    machine([CHIP, CARD])
+    for device_id in (0, 1):
+        said = providers.attempt(WEBGPU, device_id, "fp32")  # the stand-ins are no devices to ONNX Runtime
+        assert said and "already" not in said
 
 
 def test_without_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:

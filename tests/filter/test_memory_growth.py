@@ -20,7 +20,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # Frames of a size at which the process has its level within the first tenth; smaller ones take some thousand frames.
-FRAMES = ["frames", "--frames", "2000", "--size", "640", "360"]
+FRAMES = ["frames", "--frames", "2000", "--settle", "0", "--size", "640", "360"]
 EVALUATIONS = ["evaluations", "--evaluations", "200", "--size", "160", "90"]
 
 
@@ -45,14 +45,15 @@ def lines(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 @pytest.mark.alone
 @pytest.mark.slow
-@pytest.mark.parametrize("leak", [0, 40_000])
-def test_a_leak_is_seen(leak: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """A test of the test: a process of some 25 MiB that keeps 40 KB a step is caught, one that keeps none is not."""
-    step = f"kept.append(bytearray({leak})); print(n, flush=True); time.sleep(0.004)"
-    code = f"import time\nkept = []\nfor n in range(400): {step}\ntime.sleep(1)"  # outlives whoever is reading
-    held = watch.run("steps", [sys.executable, "-c", code], lines, watch.Bound(400))
+@pytest.mark.parametrize(("leak", "early"), [(0, 0), (40_000, 0), (0, 40_000)])
+def test_a_leak_is_seen(leak: int, early: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """A test of the test: a process of some 25 MiB that keeps 40 KB a step is caught, one that keeps none is not, nor
+    one that keeps them while it settles."""
+    step = f"kept.append(bytearray({early} if n < 100 else {leak})); print(n, flush=True); time.sleep(0.004)"
+    code = f"import time\nkept = []\nfor n in range(500): {step}\ntime.sleep(1)"  # outlives whoever is reading
+    held = watch.run("steps", [sys.executable, "-c", code], lines, watch.Bound(400, settle=100))
     assert held is (leak == 0)
-    assert "steps: 400 in" in capsys.readouterr().out
+    assert "steps: 400 after 100 to settle in" in capsys.readouterr().out
 
 
 def test_a_run_that_ends_early_fails(tmp_path: Path) -> None:

@@ -44,10 +44,11 @@ class Watch:
 
 @dataclass(frozen=True)
 class Bound:
-    """When a run ends: after `count` steps, or, where given, after `seconds`."""
+    """When a run ends: after `count` steps, or, where given, after `seconds`; it begins after `settle` steps more."""
 
     count: int
     seconds: float | None = None
+    settle: int = 0
 
     def progress(self, done: int, start: float) -> float:
         """How far a run is that began at `start` and has done so many steps."""
@@ -65,7 +66,9 @@ def run(
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         watch = Watch(process.pid)
         start = 0.0
-        for done, _ in enumerate(steps(process), 1):
+        for done, _ in enumerate(steps(process), 1 - bound.settle):
+            if done < 1:
+                continue
             start = start or time.monotonic()
             progress = bound.progress(done, start)
             watch.sample(progress)
@@ -77,9 +80,11 @@ def run(
         sys.exit(f"soak: {name}: {done} of {bound.count}, then {command[0]} ended; its own words are above")
     before, after, growth = watch.growth()
     most = max(rss for _, rss in watch.samples)
+    settled = f" after {bound.settle:,} to settle" if bound.settle else ""
     print(
-        f"{name}: {done:,} in {took:.0f} s ({done / took:.1f}/s); resident: {before / MIB:.1f} MiB after the first "
-        f"tenth, {after / MIB:.1f} MiB in the last, {growth:+.2%} (allowed: under {LIMIT:.0%}), peak {most / MIB:.1f}",
+        f"{name}: {done:,}{settled} in {took:.0f} s ({done / took:.1f}/s); resident: {before / MIB:.1f} MiB after the "
+        f"first tenth, {after / MIB:.1f} MiB in the last, {growth:+.2%} (allowed: under {LIMIT:.0%}), "
+        f"peak {most / MIB:.1f}",
         flush=True,
     )
     return growth < LIMIT

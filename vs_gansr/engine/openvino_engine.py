@@ -24,7 +24,8 @@ from .streams import StreamPool
 __all__ = ["OpenVinoEngine"]
 
 HINTS = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}  # int8: what is not quantised stays float32
-CAPABILITIES = {"f16": "FP16", "bf16": "BF16"}
+CAPABILITIES = {"f32": "FP32", "f16": "FP16", "bf16": "BF16"}
+KINDS = {"f32": "float32", "bf16": "bfloat16"}
 
 
 class OpenVinoStream:
@@ -135,11 +136,18 @@ def properties(name: str, key: EngineKey) -> dict[str, str]:
     """What OpenVINO is told for a key on the device `name`. Raises ProviderError for a precision it has not got."""
     kind = name.partition(".")[0]
     hint = HINTS[key.precision]
-    if hint in CAPABILITIES and not openvino_runtime.has(name, CAPABILITIES[hint]):
-        if hint == "bf16":
-            raise ProviderError(f'precision "bf16": OpenVINO\'s {name} does not compute in bfloat16 here; use "fp32"')
-        hint = "f32"  # half precision's weights, computed in float32, as ONNX Runtime does on CPUs
-    if kind == "NPU":
+    if not openvino_runtime.has(name, CAPABILITIES[hint]):
+        if hint == "f16":
+            hint = (
+                "f32"  # half precision's weights, computed in float32, as ONNX Runtime does on CPUs; choose.py says so
+            )
+        elif key.precision != "int8":
+            instead = "fp32" if openvino_runtime.has(name, "FP32") else "fp16"
+            raise ProviderError(
+                f'precision "{key.precision}": OpenVINO\'s {name} does not compute in {KINDS[hint]} here; '
+                f'use "{instead}"'
+            )
+    if kind == "NPU":  # half precision is all that it has; what else it may be told depends on its driver
         return {}
     told = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": str(key.streams)}
     if kind == "CPU":

@@ -6,10 +6,12 @@ run on it and `get_providers()` names it.
 
 from __future__ import annotations
 
+import platform
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import onnx
@@ -35,6 +37,7 @@ __all__ = [
     "short_name",
     "trouble",
     "usable",
+    "widens_half",
 ]
 
 SUFFIX = "ExecutionProvider"
@@ -130,6 +133,14 @@ def half_trouble(provider: str, device_id: int) -> str | None:
     return attempt(provider, device_id, "fp16") if provider == WEBGPU else trouble(provider, device_id)
 
 
+def widens_half(provider: str, device_id: int) -> bool:
+    """True if half floats are computed in float32 there: the network's weights are halved, its arithmetic is not."""
+    if provider == OPENVINO:
+        return not openvino_runtime.has(openvino_runtime.device(device_id), "FP16")
+    # ONNX Runtime has half precision's convolutions for Arm alone.
+    return provider == CPU and platform.machine().lower() not in ("aarch64", "arm64")
+
+
 def attempt(provider: str, device_id: int, precision: str) -> str | None:
     """Why a tiny network does not run in this precision, `fp32` or `fp16`; None if it does."""
     with passage(provider):
@@ -170,13 +181,13 @@ def create(
     given = dict(options(provider, device_id) if chosen is None else chosen)
     ort.set_default_logger_severity(FATAL)  # what keeps a provider from loading is in the error, too
     try:
-        if provider == WEBGPU:
-            device, more = webgpu.options(device_id)
-            webgpu.claim(device_id)
+        named: dict[str, Any] = {"providers": [(provider, given)]}
+        with webgpu.claimed(device_id) if provider == WEBGPU else nullcontext():
+            device, more = webgpu.options(device_id) if provider == WEBGPU else (None, {})
             if device is not None:
                 settings.add_provider_for_devices([device], more)
-                return ort.InferenceSession(data, settings, enable_fallback=0)
-        return ort.InferenceSession(data, settings, providers=[(provider, given)], enable_fallback=0)
+                named = {}
+            return ort.InferenceSession(data, settings, enable_fallback=0, **named)
     finally:
         ort.set_default_logger_severity(WARNING)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -22,7 +24,7 @@ from .base import WEBGPU
 __all__ = [
     "INSTALL",
     "builtin",
-    "claim",
+    "claimed",
     "devices",
     "identity",
     "installed",
@@ -137,13 +139,20 @@ def options(device_id: int) -> tuple[Any | None, dict[str, str]]:
     return found[device_id], {"powerPreference": DISCRETE if kinds[device_id] else INTEGRATED}
 
 
-def claim(device_id: int) -> None:
-    """Notes that this process computes on the device. Raises ProviderError where it does so on another one."""
-    taken = _claimed.setdefault("device", device_id)
-    if taken != device_id:
-        raise ProviderError(
-            f"this process computes on device {taken} already, and WebGPU has one a process; use device_id {taken}"
-        )
+@contextmanager
+def claimed(device_id: int) -> Iterator[None]:
+    """For making a session: this process computes on the device from then on, unless that fails.
+
+    Raises ProviderError where it computes on another one.
+    """
+    with lock:
+        taken = _claimed.get("device", device_id)
+        if taken != device_id:
+            raise ProviderError(
+                f"this process computes on device {taken} already, and WebGPU has one a process; use device_id {taken}"
+            )
+        yield
+        _claimed["device"] = device_id
 
 
 def plain(error: BaseException) -> str:

@@ -45,6 +45,8 @@ def choose(settings: Settings) -> Chosen:
         choice, fallback = choice_on(provider, settings), None
         if auto:
             fallback = partial(choice_on, CPU, replace(settings, device_id=0))
+    if choice.key.precision == "fp16" and providers.widens_half(choice.key.provider, choice.key.device_id):
+        passed = [*passed, "half floats are computed in float32 there"]
     why = f" ({'; '.join(passed)})" if passed else ""
     where = providers.short_name(choice.key.provider)
     return Chosen(
@@ -142,7 +144,8 @@ def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
     """
     name = settings.model if settings.model is not None else library.default_model()
     precision = settings.precision
-    processor = provider == CPU or (provider == OPENVINO and openvino_runtime.device(settings.device_id) == "CPU")
+    device = openvino_runtime.device(settings.device_id) if provider == OPENVINO else ""
+    processor = provider == CPU or device == "CPU"
     if precision == "bf16" and provider != OPENVINO:
         raise ProviderError(
             f'precision "bf16" is OpenVINO\'s only, not {providers.short_name(provider)}\'s; use provider="OpenVINO"'
@@ -152,6 +155,7 @@ def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
     model = probe.describe(library.load(name, precision, settings.texture))
     if precision == "auto":
         half = provider == CUDA or (provider == WEBGPU and contest.half(settings.device_id))
+        half = half or (provider == OPENVINO and not openvino_runtime.has(device, "FP32"))  # NPUs
         half = half and model.spec.precision != "int8"
         precision = "fp16" if half else model.spec.precision
     if provider == WEBGPU and "fp16" in (precision, model.spec.precision) and not contest.half(settings.device_id):
