@@ -202,7 +202,7 @@ def format_table(rows: list[dict[str, Any]]) -> str:
                 "its own" if (job["contestant"], job["precision"]) == ("ov", "fp32") else job["precision"],
                 f"{entry['fps']:.2f}",
                 f"{entry['ns_per_pixel']:.0f}",
-                f"{entry['cpu_ms']:.0f}",
+                f"{entry['cpu_ms']:.0f}" if entry["cpu_ms"] else "-",  # an encoder's is not known
                 f"{entry['first_ms']:.0f} ms",
                 f"{entry['again_ms']:.0f} ms",
                 f"{entry['peak_mib']:.0f}",
