@@ -27,8 +27,11 @@ FRAMES = 3
 
 def apart(name: str, case: Case) -> float:
     """PSNR in dB (peak 255, all samples of all planes and frames alike) between both files' results."""
-    clip = case.load_source()[:: max(1, case.frames // FRAMES)]
-    plain, twin = (vs_gansr.upscale(clip, model=name, precision=p, provider="CPU") for p in ("fp32", "int8"))
+    clip = case.load_source()
+    plain, twin = (
+        vs_gansr.upscale(clip, model=name, precision=p, provider="CPU")[:: max(1, case.frames // FRAMES)]
+        for p in ("fp32", "int8")
+    )
     errors = [np.mean((planes(a) - planes(b)) ** 2) for a, b in zip(plain.frames(), twin.frames(), strict=True)]
     return psnr(float(np.mean(errors)), 255, CAP)
 
