@@ -106,8 +106,8 @@ def key_of(folder: Path) -> Path:
 def crops_of(place: Place, methods: Sequence[Method]) -> list[tuple[Image.Image, Image.Image]]:
     """Each method's crop and the reference's, as it is and enlarged."""
     middle = place.case.frames // 2
-    low, reference = place.case.load_source()[middle], place.case.load_reference()[middle]
-    frames = [rgb(method.upscale(low, place.case.factor), 0) for method in methods]
+    source, reference = place.case.load_source(), place.case.load_reference()[middle]
+    frames = [rgb(method.upscale(source, place.case.factor), middle) for method in methods]
     frames.append(rgb(reference, 0))
     return [(frame.crop(place.box), crop(frame, place.box, reference.width)) for frame in frames]
 

@@ -49,16 +49,16 @@ class Loss:
 def loss(name: str, case: Case, provider: str) -> Loss:
     """Of the model's twin on `provider`."""
     every = max(1, case.frames // FRAMES)
-    low, high = case.load_source()[::every], case.load_reference()[::every]
-    plain, twin = (computed_once(low, name, *how) for how in (("fp32", "CPU"), ("int8", provider)))
+    low, high = case.load_source(), case.load_reference()[::every]
+    plain, twin = (computed_once(low, every, name, *how) for how in (("fp32", "CPU"), ("int8", provider)))
     errors = [np.mean((planes(a) - planes(b)) ** 2) for a, b in zip(plain.frames(), twin.frames(), strict=True)]
     return Loss(psnr(float(np.mean(errors)), 255, CAP), ssimulacra2(high, plain) - ssimulacra2(high, twin))
 
 
-def computed_once(clip: vs.VideoNode, name: str, precision: str, provider: str) -> vs.VideoNode:
-    """The clip upscaled, its few frames kept."""
-    large = vs_gansr.upscale(clip, model=name, precision=precision, provider=provider)
-    large.std.SetVideoCache(mode=1, fixedsize=1, maxsize=clip.num_frames)
+def computed_once(clip: vs.VideoNode, every: int, name: str, precision: str, provider: str) -> vs.VideoNode:
+    """One frame of `every` so many of the clip upscaled; they are kept."""
+    large = vs_gansr.upscale(clip, model=name, precision=precision, provider=provider)[::every]
+    large.std.SetVideoCache(mode=1, fixedsize=1, maxsize=large.num_frames)
     return large
 
 
@@ -72,9 +72,8 @@ def report(name: str, provider: str, cases: Sequence[Case]) -> tuple[str, bool]:
         f"| {case.clip} | {case.preparation} {case.condition} | {found.decibels:.1f} | {found.points:.2f} |"
         for case, found in zip(cases, losses, strict=True)
     ]
-    return "\n".join(
-        [*lines, f"\nLeast: {least:.1f} dB; most lost: {most:.2f} points."]
-    ), least >= LEAST and most <= MOST
+    lines += [f"\nLeast: {least:.1f} dB; most lost: {most:.2f} points."]
+    return "\n".join(lines), least >= LEAST and most <= MOST
 
 
 def main(argv: Sequence[str] | None = None) -> int:

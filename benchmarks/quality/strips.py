@@ -19,10 +19,12 @@ def write(folder: Path, case: Case, methods: Sequence[Method]) -> Path:
     The detail is the window of the reference with the largest mean gradient.
     """
     middle = case.frames // 2
-    low, reference = case.load_source()[middle], case.load_reference()[middle]
+    source, reference = case.load_source(), case.load_reference()[middle]
     box = richest(slopes(luma(reference)[0]), CROP)
     assert box is not None  # nothing is taken
-    clips = {"input": low, **{method.name: method.upscale(low, case.factor) for method in methods}}
+    # Of the whole clip, so that networks of several frames see the neighbours.
+    clips = {method.name: method.upscale(source, case.factor)[middle] for method in methods}
+    clips = {"input": source[middle], **clips}
     clips["reference"] = reference
     tiles = [Tile(name, crop(rgb(clip, 0), box, reference.width)) for name, clip in clips.items()]
     folder.mkdir(parents=True, exist_ok=True)

@@ -208,6 +208,7 @@ def test_every_format_is_within_one_code_of_the_cpu(report: dict[str, Any]) -> N
     assert "WebGPU" in report["providers"]
     assert len(report["differences"]) == 32
     assert {name: off for name, off in report["differences"].items() if off > 1} == {}
+    assert len(report["neighbours"]) == 2 and max(report["neighbours"].values()) <= 1
     assert report["tiles"] < 1e-4
 
 

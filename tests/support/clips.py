@@ -33,6 +33,23 @@ def noise(
     return clip.std.SetFrameProps(**props) if props else clip
 
 
+def panning(fmt: int, length: int, width: int = 80, height: int = 60) -> vs.VideoNode:
+    """A camera that moves 3 pixels right and 1 down a frame over blurred noise, the scene changing every 9 frames."""
+    core = vs.core.core
+    scenes = []
+    for seed in range(-(-length // 9)):
+        still = noise(vs.YUV444P8, width + 40, height + 20, 1, seed=seed).std.BoxBlur(hradius=2, vradius=2)
+        still = still.std.Expr("x 128 - 4 * 128 +").std.Loop(9)
+
+        def move(n: int, still: vs.VideoNode = still) -> vs.VideoNode:
+            return still.std.CropAbs(width, height, 3 * n, n)
+
+        blank = core.std.BlankClip(still, width=width, height=height)
+        scenes.append(blank.std.FrameEval(move))
+    clip = core.std.Splice(scenes)[:length].std.SetFrameProps(_Matrix=1, _Range=0)
+    return clip if fmt == vs.YUV444P8 else clip.resize.Bicubic(format=fmt)
+
+
 def planes(frame: vs.VideoFrame) -> list[np.ndarray]:
     """Copies of a frame's planes, as float64."""
     return [np.asarray(frame[i]).astype(np.float64) for i in range(frame.format.num_planes)]

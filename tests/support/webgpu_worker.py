@@ -50,6 +50,18 @@ def differences(models: dict[str, Path]) -> dict[str, float]:
     return found
 
 
+def neighbours(model: Path) -> dict[str, float]:
+    """By format, how far WebGPU is from the CPU with a network of three frames, where those are not alike."""
+    found = {}
+    for fmt in (vs.YUV420P8, vs.GRAYS):
+        clip = clips.panning(fmt, 3, 32, 24)
+        unit = 255 if fmt == vs.GRAYS else 1
+        found[clip.format.name] = unit * clips.largest_difference(
+            upscaled(clip, model), upscaled(clip, model, "CPU"), 1
+        )
+    return found
+
+
 def tiles(model: Path) -> float:
     clip = clip_in(vs.RGBS, 40, 32)
     return clips.largest_difference(upscaled(clip, model), upscaled(clip, model, tilesize=[24, 20]))
@@ -121,6 +133,7 @@ def main(folder: Path) -> None:
         "providers": vs.core.gansr.Version()["providers"],
         "built in": webgpu.builtin(),
         "differences": differences({"rgb": rgb, "luma": luma}),
+        "neighbours": neighbours(networks.aligned_mix(folder / "three.onnx", (0.25, 0.5, 0.25))),
         "tiles": tiles(rgb),
         "lost once": failing(lambda n: "WebGPU device lost (2): gone" if n == 1 else None, rgb),
         "lost for good": failing(lambda n: "WebGPU device lost (2): gone", rgb),

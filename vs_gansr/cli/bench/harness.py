@@ -176,7 +176,8 @@ def script(job: BenchRun) -> Callable[[], Any]:
 def through_peer(source: Any, model: str, evaluate: Callable[[Any], Any], half: bool = False) -> Any:
     """`source` upscaled as users of vs-mlrt do it: `evaluate` takes and gives RGB, or luma where the network does.
 
-    In floats, `half` ones if so; chroma beside a network of luma is resized.
+    In floats, `half` ones if so; chroma beside a network of luma is resized. It takes a list of the three frames where
+    the network wants them aligned.
     """
     import vapoursynth as vs
 
@@ -185,13 +186,15 @@ def through_peer(source: Any, model: str, evaluate: Callable[[Any], Any], half: 
     core, fmt = vs.core, source.format
     is_rgb = fmt.color_family == vs.RGB
     kernel = {"filter_param_a": 0, "filter_param_b": 0.5}
-    if library.load(model).spec.channels == 3:
+    spec = library.load(model).spec
+    if spec.channels == 3:
         large = evaluate(source.resize.Bicubic(format=vs.RGBH if half else vs.RGBS, **kernel))
         return large.resize.Bicubic(format=fmt.id, matrix=0 if is_rgb else 1, **kernel)
     whole = source.resize.Bicubic(format=vs.YUV444PS, matrix=1, **kernel) if is_rgb else source
     luma = whole.std.ShufflePlanes(0, vs.GRAY).resize.Point(format=vs.GRAYH if half else vs.GRAYS)
     stored = core.query_video_format(vs.GRAY, whole.format.sample_type, whole.format.bits_per_sample)
-    large = evaluate(luma).resize.Point(format=stored.id)
+    seen = core.std.SplitPlanes(luma.gansr.Align()) if spec.aligned else luma
+    large = evaluate(seen).resize.Point(format=stored.id)
     if fmt.color_family == vs.GRAY:
         return large
     chroma = [whole.std.ShufflePlanes(plane, vs.GRAY) for plane in (1, 2)]

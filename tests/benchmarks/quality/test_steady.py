@@ -1,0 +1,61 @@
+"""scripts/steady: a verdict that follows the numbers, and pictures of a column over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import sheets
+from benchmarks.quality import methods, prepare, slices, steady
+from benchmarks.quality.metrics import Values
+
+
+def measured(temporal: float | None, ssimulacra2: float, vmaf_neg: float) -> Values:
+    return {"temporal": temporal, "ssimulacra2": ssimulacra2, "vmaf_neg": vmaf_neg}
+
+
+def test_the_verdict_follows_the_numbers(case: prepare.Case) -> None:
+    lanczos = measured(1.75, 50, 70)
+    cases = [
+        (case, {"Lanczos": lanczos, "one": measured(2.0, 60, 80), "three": measured(three, *more)})
+        for three, more in ((1.5, (60.5, 80)), (1.8, (59, 81)))
+    ]
+    text = steady.report(cases)
+    assert "| temporal delta | | Lanczos | one | three |" in text and f"| {case.clip} | A {case.condition} |" in text
+    assert "temporal delta 17.5 % less in the mean (10.0 to 25.0), at least 12 % on 1, below Lanczos' on 1;" in text
+    assert "SSIMULACRA2 -0.25 in the mean (-1.00 to +0.50), not below on 1." in text
+    assert "VMAF-NEG +0.50 in the mean (+0.00 to +1.00), not below on 2." in text
+    with pytest.raises(ValueError, match="temporal is undefined"):
+        steady.judge(lanczos, measured(None, 1, 1), lanczos)
+
+
+def test_clips_are_the_filmed_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, names in (("clips", ("ski.mp4", "credits.mp4")), ("filmed", ("ducks.mp4",))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    monkeypatch.setattr(steady, "CLIPS", tmp_path / "clips")
+    monkeypatch.setattr(steady, "FILMED", tmp_path / "filmed")
+    assert [(each.path.stem, each.halved) for each in steady.filmed()] == [("ski", False), ("ducks", True)]
+    assert [each.path.stem for each in steady.filmed(["ducks"])] == ["ducks"]
+    with pytest.raises(ValueError, match="credits is no filmed clip; use some of ski, ducks"):
+        steady.filmed(["credits"])
+
+
+def test_a_column_over_time(case: prepare.Case, tmp_path: Path) -> None:
+    lanczos = methods.resizers()[1]
+    picture = np.asarray(Image.open(slices.write(tmp_path, case, [lanczos])))
+    x, top, right, bottom = slices.column(case)
+    assert right == x + 1 and bottom - top == slices.HEIGHT
+    wide, high = slices.ZOOM
+    height, width = (bottom - top) * high, case.frames * wide
+    for place, clip in enumerate((case.load_reference(), lanczos.upscale(case.load_source(), 2))):
+        left, upper = sheets.GAP + place * (width + sheets.GAP), sheets.GAP + sheets.LABEL
+        shown = picture[upper : upper + height, left : left + width]
+        for n in range(case.frames):
+            want = np.asarray(sheets.rgb(clip, n))[top:bottom, x]
+            assert np.array_equal(shown[::high, n * wide], want), (place, n)
+        assert np.array_equal(shown, shown[::high, ::wide].repeat(high, 0).repeat(wide, 1))
