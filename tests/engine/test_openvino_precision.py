@@ -1,0 +1,88 @@
+"""OpenVINO computes in the precision asked for, or says what it does instead."""
+
+from __future__ import annotations
+
+import clips
+import pytest
+import vapoursynth as vs
+
+from vs_gansr.engine import fidelity, openvino_engine, openvino_library, openvino_runtime, probe, providers
+from vs_gansr.engine.base import CPU, OPENVINO, EngineKey
+from vs_gansr.engine.openvino_library import OpenVinoError
+from vs_gansr.errors import ProviderError
+from vs_gansr.filter import choose
+from vs_gansr.filter.settings import Settings
+from vs_gansr.model import library
+
+pytestmark = pytest.mark.skipif(not openvino_library.installed(), reason="openvino has no wheel for this machine")
+
+
+def key_in(precision: str) -> EngineKey:
+    return EngineKey("", OPENVINO, 0, precision, 8, 8, 1, 1)
+
+
+def test_shipped_int8_is_close_to_float32() -> None:
+    for name in library.shipped():
+        if library.has_twin(name):
+            plain = probe.describe(library.load(name))
+            twin = probe.describe(library.load(name, "int8"))
+            assert fidelity.decibels(twin, OPENVINO, "int8", plain) > 48
+            assert fidelity.decibels(plain, OPENVINO, "fp32", plain) > 100
+
+
+def test_fp32_is_float32_and_bf16_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = probe.describe(library.load("fast-2x"))
+    if openvino_runtime.has("CPU", "BF16"):
+        assert 50 < fidelity.decibels(plain, OPENVINO, "bf16", plain) < 80
+    clip = clips.noise(vs.RGBS, 64, 48)
+    with pytest.raises(vs.Error, match="precision \"bf16\" is OpenVINO's only, not CPU's"):
+        clip.gansr.Upscale("fast-2x", provider="CPU", precision="bf16")
+    monkeypatch.setattr(openvino_runtime, "has", lambda name, capability: capability == "FP32")
+    with pytest.raises(ProviderError, match='does not compute in bfloat16 here; use "fp32"'):
+        openvino_engine.properties("CPU", key_in("bf16"))
+
+
+@pytest.mark.parametrize("provider", ["CPU", "OpenVINO"])
+def test_half_precision_on_processors_says_what_it_is(provider: str) -> None:
+    """Weights in half precision, arithmetic in float32: near float32, and the log does not claim more."""
+    name = CPU if provider == "CPU" else OPENVINO
+    if not providers.widens_half(name, 0):
+        pytest.skip("this processor computes in half precision")
+    chosen = choose.choose(Settings(model="fast-2x", provider=provider, precision="fp16"))
+    assert chosen.summary == f"fast-2x in fp16 on {provider} (half floats are computed in float32 there)"
+    assert "half floats" not in choose.choose(Settings(model="fast-2x", provider=provider, precision="fp32")).summary
+    plain = probe.describe(library.load("fast-2x"))
+    assert 70 < fidelity.decibels(plain, name, "fp16", plain) < 90
+    if provider == "OpenVINO":
+        assert openvino_engine.properties("CPU", key_in("fp16"))["INFERENCE_PRECISION_HINT"] == "f32"
+
+
+def test_what_other_devices_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OpenVINO's plugins describe them: a GPU has all but bfloat16, an NPU half precision and integers."""
+    have = {"GPU": {"FP32", "FP16", "INT8"}, "NPU": {"FP16", "INT8"}}
+    monkeypatch.setattr(openvino_runtime, "has", lambda name, capability: capability in have[name])
+    hints = {"fp32": "f32", "fp16": "f16", "int8": "f32"}
+    for precision, hint in hints.items():
+        assert openvino_engine.properties("GPU", key_in(precision)) == {
+            "INFERENCE_PRECISION_HINT": hint,
+            "NUM_STREAMS": "1",
+        }
+    for precision in ("fp16", "int8"):
+        assert openvino_engine.properties("NPU", key_in(precision)) == {}
+    for precision, kind in (("fp32", "float32"), ("bf16", "bfloat16")):
+        with pytest.raises(ProviderError, match=f'OpenVINO\'s NPU does not compute in {kind} here; use "fp16"'):
+            openvino_engine.properties("NPU", key_in(precision))
+    monkeypatch.setattr(openvino_runtime, "device", lambda device_id: ("CPU", "GPU", "NPU")[device_id])
+    for device_id, precision in ((1, "fp32"), (2, "fp16")):
+        choice = choose.choice_on(OPENVINO, Settings(model="fast-2x", device_id=device_id))
+        assert choice.key.precision == precision
+
+
+def test_an_npu_is_what_it_is_taken_for() -> None:
+    """The plugin in OpenVINO's wheel tells without the hardware."""
+    try:
+        found = openvino_runtime.capabilities("NPU")
+    except OpenVinoError as error:
+        pytest.skip(f"this wheel has no NPU: {error}")
+    assert {"FP16", "INT8"} <= found
+    assert "FP32" not in found
