@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from vs_gansr.engine import probe
+from vs_gansr.engine import openvino_library, probe
+
+
+@pytest.fixture(params=["CPU", "OpenVINO"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """A provider that keeps the contract of the conversions; WebGPU keeps it in tests/engine/test_webgpu.py."""
+    if request.param == "OpenVINO" and not openvino_library.installed():
+        pytest.skip("openvino has no wheel for this machine")
+    return str(request.param)
 
 
 @pytest.fixture

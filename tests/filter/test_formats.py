@@ -39,8 +39,10 @@ def reference(clip: vs.VideoNode, matrix: int, full: int, location: int | None =
     return large.resize.Bicubic(**back)
 
 
-def check(clip: vs.VideoNode, model: Path, matrix: int = 1, full: int = 0, location: int | None = None) -> vs.VideoNode:
-    out = clip.gansr.Upscale(str(model), provider="CPU")
+def check(
+    clip: vs.VideoNode, model: Path, engine: str, matrix: int = 1, full: int = 0, location: int | None = None
+) -> vs.VideoNode:
+    out = clip.gansr.Upscale(str(model), provider=engine)
     assert (out.width, out.height, out.num_frames) == (2 * clip.width, 2 * clip.height, clip.num_frames)
     assert (out.format.id, out.fps) == (clip.format.id, clip.fps)
     difference = clips.largest_difference(out, reference(clip, matrix, full, location), clip.num_frames - 1)
@@ -49,25 +51,25 @@ def check(clip: vs.VideoNode, model: Path, matrix: int = 1, full: int = 0, locat
 
 
 @pytest.mark.parametrize("fmt", YUV + GRAY + RGB, ids=lambda f: vs.core.get_video_format(f).name)
-def test_every_format(fmt: int, point_model: Path) -> None:
+def test_every_format(fmt: int, point_model: Path, engine: str) -> None:
     full = int(vs.core.get_video_format(fmt).color_family == vs.RGB)
-    check(clips.noise(fmt, 48, 32, props={"_Matrix": 0 if full else 1}), point_model, full=full)
+    check(clips.noise(fmt, 48, 32, props={"_Matrix": 0 if full else 1}), point_model, engine, full=full)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 3), (7, 5), (33, 17), (255, 3), (5, 129)], ids=str)
 @pytest.mark.parametrize("fmt", [vs.GRAY8, vs.YUV444P8, vs.YUV444PS, vs.RGB24], ids=str)
-def test_odd_and_tiny_sizes(size: tuple[int, int], fmt: int, point_model: Path) -> None:
+def test_odd_and_tiny_sizes(size: tuple[int, int], fmt: int, point_model: Path, engine: str) -> None:
     full = int(fmt == vs.RGB24)
-    check(clips.noise(fmt, *size, props={"_Matrix": 0 if full else 6}), point_model, matrix=6, full=full)
+    check(clips.noise(fmt, *size, props={"_Matrix": 0 if full else 6}), point_model, engine, 6, full)
 
 
 @pytest.mark.parametrize("size", [(2, 2), (6, 2), (2, 10), (34, 18), (126, 66)], ids=str)
-def test_odd_chroma_sizes(size: tuple[int, int], point_model: Path) -> None:
-    check(clips.noise(vs.YUV420P8, *size, props={"_Matrix": 1}), point_model)
+def test_odd_chroma_sizes(size: tuple[int, int], point_model: Path, engine: str) -> None:
+    check(clips.noise(vs.YUV420P8, *size, props={"_Matrix": 1}), point_model, engine)
 
 
 @pytest.mark.parametrize("fmt", [vs.YUV420P8, vs.YUV422P10, vs.YUV444P16, vs.YUV420PS], ids=str)
-def test_matrices_ranges_and_sitings(fmt: int, core: vs.Core, point_model: Path) -> None:
+def test_matrices_ranges_and_sitings(fmt: int, core: vs.Core, point_model: Path, engine: str) -> None:
     """One clip whose frames carry every combination of tags, against clips that carry one each."""
     subsampled = core.get_video_format(fmt).subsampling_w > 0
     sitings = range(6) if subsampled else [None]
@@ -76,18 +78,18 @@ def test_matrices_ranges_and_sitings(fmt: int, core: vs.Core, point_model: Path)
     for seed, (matrix, full, siting) in enumerate(tags):
         props = {"_Matrix": matrix, "_Range": full} | ({} if siting is None else {"_ChromaLocation": siting})
         parts.append(clips.noise(fmt, 32, 16, length=1, seed=seed, props=props))
-    out = core.std.Splice(parts).gansr.Upscale(str(point_model), provider="CPU")
+    out = core.std.Splice(parts).gansr.Upscale(str(point_model), provider=engine)
     for n, (part, combination) in enumerate(zip(parts, tags, strict=True)):
         wanted = reference(part, *combination)
         assert clips.largest_difference(out[n], wanted) <= TOLERANCE[part.format.sample_type], combination
         assert dict(out.get_frame(n).props) == dict(part.get_frame(0).props)
 
 
-def test_constant_luminance_and_ictcp(point_model: Path) -> None:
+def test_constant_luminance_and_ictcp(point_model: Path, engine: str) -> None:
     for matrix, transfer in ((10, 14), (14, 16)):
         props = {"_Matrix": matrix, "_Transfer": transfer, "_Primaries": 9}
         clip = clips.noise(vs.YUV444P16, 16, 16, length=1, props=props)
-        check(clip, point_model, matrix)
+        check(clip, point_model, engine, matrix)
 
 
 def test_gray_taken_out_of_rgb_keeps_its_tag(point_model: Path) -> None:
@@ -112,7 +114,9 @@ def test_deprecated_range_tag_is_honoured(point_model: Path) -> None:
 
 @pytest.mark.parametrize("fmt", FEW, ids=str)
 @pytest.mark.parametrize("shade", [0.1, 0.5, 0.8])
-def test_flat_colour_keeps_colour_and_tags_exactly(fmt: int, shade: float, core: vs.Core, point_model: Path) -> None:
+def test_flat_colour_keeps_colour_and_tags_exactly(
+    fmt: int, shade: float, core: vs.Core, point_model: Path, engine: str
+) -> None:
     info = core.get_video_format(fmt)
     top = 1.0 if info.sample_type == vs.FLOAT else (1 << info.bits_per_sample) - 1
     middle = 0.0 if info.sample_type == vs.FLOAT else (top + 1) / 2
@@ -125,7 +129,7 @@ def test_flat_colour_keeps_colour_and_tags_exactly(fmt: int, shade: float, core:
         "_AbsoluteTime": 1.25, "_Matrix": 0 if info.color_family == vs.RGB else 9,
     }  # fmt: skip
     clip = core.std.BlankClip(format=fmt, width=32, height=16, length=2, color=value).std.SetFrameProps(**props)
-    before, after = clip.get_frame(1), clip.gansr.Upscale(str(point_model)).get_frame(1)
+    before, after = clip.get_frame(1), clip.gansr.Upscale(str(point_model), provider=engine).get_frame(1)
     assert dict(after.props) == dict(before.props)
     for a, b in zip(clips.planes(before), clips.planes(after), strict=True):
         if info.sample_type == vs.INTEGER:
@@ -136,11 +140,11 @@ def test_flat_colour_keeps_colour_and_tags_exactly(fmt: int, shade: float, core:
 
 @pytest.mark.parametrize("name", library.shipped())
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_shipped_models_keep_flat_colours(name: str, precision: str, core: vs.Core) -> None:
+def test_shipped_models_keep_flat_colours(name: str, precision: str, core: vs.Core, engine: str) -> None:
     """To half an 8-bit code; at the picture's edge, where a network sees nothing beyond, to two."""
     shades = [(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (1, 0, 0), (0, 1, 0), (0, 0, 1), (0.2, 0.7, 0.4), (0.1, 0.1, 0)]
     flat = core.std.Splice([core.std.BlankClip(None, 48, 40, vs.RGBS, 1, color=list(shade)) for shade in shades])
-    large = flat.gansr.Upscale(name, provider="CPU", precision=precision)
+    large = flat.gansr.Upscale(name, provider=engine, precision=precision)
     for shade, frame in zip(shades, large.frames(), strict=True):
         scale = frame.width // flat.width
         for value, plane in zip(shade, clips.planes(frame), strict=True):
@@ -152,10 +156,10 @@ def test_shipped_models_keep_flat_colours(name: str, precision: str, core: vs.Co
 
 @pytest.mark.parametrize("name", library.shipped())
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_shipped_models_change_luma_alone(name: str, precision: str, core: vs.Core) -> None:
+def test_shipped_models_change_luma_alone(name: str, precision: str, core: vs.Core, engine: str) -> None:
     """Colour differences are those of a Catmull-Rom resize, away from the edge, which each continues its own way."""
     clip = clips.noise(vs.RGBS, 48, 40, length=1)
-    large = clip.gansr.Upscale(name, provider="CPU", precision=precision)
+    large = clip.gansr.Upscale(name, provider=engine, precision=precision)
     resized = clip.resize.Bicubic(large.width, large.height, **CATMULL_ROM)
     inside = (slice(12, -12),) * 2
     with large.get_frame(0) as a, resized.get_frame(0) as b:
@@ -264,7 +268,7 @@ def test_later_interlaced_frame_passes_and_is_logged_once(core: vs.Core, point_m
     ],
     ids=str,
 )  # fmt: skip
-def test_other_output_format(source: int, target: int, core: vs.Core, point_model: Path) -> None:
+def test_other_output_format(source: int, target: int, core: vs.Core, point_model: Path, engine: str) -> None:
     """The shades survive the change of family and depth, and the tags say what the frame now is."""
     props = {"_Range": 0, "_Matrix": 9} if core.get_video_format(source).color_family != vs.RGB else {"_Matrix": 0}
     info = core.get_video_format(source)
@@ -272,7 +276,7 @@ def test_other_output_format(source: int, target: int, core: vs.Core, point_mode
     color = [shade << (info.bits_per_sample - 8) for shade in shades]
     clip = core.std.BlankClip(format=source, width=32, height=32, length=1, color=color)
     clip = clip.std.SetFrameProps(**props, Custom=7)
-    out = clip.gansr.Upscale(str(point_model), format=target).get_frame(0)
+    out = clip.gansr.Upscale(str(point_model), format=target, provider=engine).get_frame(0)
     assert out.format.id == target
     assert out.props["Custom"] == 7
     family = out.format.color_family
