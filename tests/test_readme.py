@@ -136,6 +136,7 @@ def test_links_lead_somewhere() -> None:
         assert (ROOT / name).exists(), name
 
 
+@pytest.mark.slow
 def test_networks_of_any_scale_up_to_the_one_named(tmp_path: Path) -> None:
     (largest,) = re.findall(r"1x to (\d+)x", TEXT)
     clip = vs.core.std.BlankClip(format=vs.YUV420P8, width=16, height=16, length=1)

@@ -56,6 +56,7 @@ def test_vsstubs_describes_the_plugin(tmp_path: Path) -> None:
         assert re.search(rf'script.py:{number}: error: .*"{word}"', bad.stdout), bad.stdout
 
 
+@pytest.mark.slow
 def test_the_typed_function_is_checked_with_nothing_but_the_package(tmp_path: Path) -> None:
     code = "import vapoursynth as vs, vs_gansr\nvs_gansr.upscale(vs.core.std.BlankClip(), {})\n"
     good = mypy(tmp_path, code.format("model='fast-2x', tilesize=(64, 48)"), "--ignore-missing-imports")

@@ -129,6 +129,7 @@ def test_what_counts_over_the_whole_film_is_refused(
     assert not list(tmp_path.glob("*.gansr")) and not named(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_short_clip_makes_no_folder(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=10)
     shutil.copy(source, tmp_path / "other.mp4")

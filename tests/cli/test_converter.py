@@ -118,6 +118,7 @@ def test_files_people_have(suffix: str, wrap: str, tmp_path: Path) -> None:
     assert report.licence == licence == families.metadata(tmp_path / "made.onnx")["gansr.licence"]
 
 
+@pytest.mark.slow
 def test_half_and_int8(shared: Path, tmp_path: Path) -> None:
     source = families.save(tmp_path, "Compact")
     job = converter.Conversion(source, tmp_path / "made.onnx", precision="fp16", int8=True, frames=frames(shared))
@@ -221,6 +222,7 @@ def test_networks_of_several_frames_are_described_and_halved(tmp_path: Path) -> 
     assert (spec.channels, spec.frames, spec.scale) == (3, 3, 2)
 
 
+@pytest.mark.slow
 def test_conversion_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     told: list[str] = []
     converter.convert(converter.Conversion(families.save(tmp_path, "SAFMN"), tmp_path / "made.onnx"), told.append)

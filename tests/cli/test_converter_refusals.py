@@ -133,6 +133,7 @@ def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp
         assert not list(tmp_path.glob("*made*"))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
     """The process may write no more than 4 KiB into a file, less than the network takes."""

@@ -58,3 +58,14 @@ def test_two_writers_at_once_do_not_share_a_name(tmp_path: Path) -> None:
         first.write_text("first")
         second.write_text("second")
     assert path.read_text() == "first" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a[1].pt"
+    files.write(path, b"whole")
+    others = [tmp_path / name for name in ("a[1].other.part.pt", ".a1.0123abcd.part.pt", ".a[1].0123abcd.part.onnx")]
+    for other in others:
+        other.write_bytes(b"another's")
+    (tmp_path / ".a[1].0123abcd.part.pt").write_bytes(b"half")
+    files.sweep(path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])

@@ -48,7 +48,7 @@ def test_a_storm_of_requests() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_reloads_with_requests_abandoned() -> None:
-    assert reload.main(evaluations=45)
+    assert reload.main(evaluations=45, limit=0.1)  # 1 MiB kept of every evaluation is more
 
 
 # ---- Requests

@@ -1,7 +1,7 @@
 """A script evaluated again and again with three models in turn, its requests abandoned in the middle of a frame.
 
-Each evaluation has a core of its own, as an editor's preview gives it. Memory must return to what it was after every
-model had been used once.
+Each evaluation has a core of its own, as an editor's preview gives it. Memory must stay at its level: the median of the
+last third of the run is held against that of the first, since allocators settle by a few MiB up or down at any time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from soak.clips import windows
 
 EVALUATIONS = 300
 LIMIT = 0.05
+"""Growth that is still allowed, as a part of what was held before."""
 AT_ONCE = 6
 SIZE = (320, 180)
 
@@ -75,7 +76,9 @@ class Host(vs.EnvironmentPolicy):  # type: ignore[misc]
             self.api.destroy_environment(environment)
 
 
-def reload(models: list[str], evaluations: int, seconds: float | None, provider: str = "CPU") -> bool:
+def reload(
+    models: list[str], evaluations: int, seconds: float | None, provider: str = "CPU", limit: float = LIMIT
+) -> bool:
     """Evaluates with each of `models` in turn; False if memory, files or threads did not come back."""
     host = Host()
     vs.register_policy(host)
@@ -89,23 +92,26 @@ def reload(models: list[str], evaluations: int, seconds: float | None, provider:
             gc.collect()
             levels.sample(min(progress, 1))
     took = time.monotonic() - begin
-    (_, before), *rest = levels.memory.samples
-    after = statistics.median(rss for progress, rss in rest if progress >= 0.9)
+    samples = levels.memory.samples
+    before = statistics.median(rss for progress, rss in samples if progress <= 1 / 3)
+    after = statistics.median(rss for progress, rss in samples if progress >= 2 / 3)
     files, threads = ([sample[i] for sample in levels.others] for i in (1, 2))
     print(
         f"reload: {done:,} evaluations with {len(models)} models in turn, {AT_ONCE - 1} frames abandoned in each, in "
-        f"{took:.0f} s; resident {before / worker.MIB:.1f} MiB after the first {len(models)}, "
-        f"{after / worker.MIB:.1f} in the last tenth ({after / before - 1:+.2%}, allowed: under {LIMIT:.0%}), at most "
-        f"{max(rss for _, rss in rest) / worker.MIB:.1f}; open files {files[0]} -> {files[-1]}, "
+        f"{took:.0f} s; resident {before / worker.MIB:.1f} MiB in the first third, {after / worker.MIB:.1f} in the "
+        f"last ({after / before - 1:+.2%}, allowed: under {limit:.0%}), at most "
+        f"{max(rss for _, rss in samples) / worker.MIB:.1f}; open files {files[0]} -> {files[-1]}, "
         f"threads {threads[0]} -> {threads[-1]}",
         flush=True,
     )
-    return after / before - 1 < LIMIT and files[-1] <= files[0] and threads[-1] <= threads[0]
+    return after / before - 1 < limit and files[-1] <= files[0] and threads[-1] <= threads[0]
 
 
-def main(minutes: float | None = None, evaluations: int = EVALUATIONS, provider: str = "CPU") -> bool:
+def main(
+    minutes: float | None = None, evaluations: int = EVALUATIONS, provider: str = "CPU", limit: float = LIMIT
+) -> bool:
     seconds = ["--seconds", 60 * minutes] if minutes else []
-    return worker.run("reload", "--evaluations", evaluations, "--provider", provider, *seconds)
+    return worker.run("reload", "--evaluations", evaluations, "--provider", provider, "--limit", limit, *seconds)
 
 
 if __name__ == "__main__":
@@ -115,10 +121,11 @@ if __name__ == "__main__":
     parser.add_argument("--evaluations", type=int, default=EVALUATIONS)
     parser.add_argument("--seconds", type=float)
     parser.add_argument("--provider", default="CPU")
+    parser.add_argument("--limit", type=float, default=LIMIT)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         made = [
             str(networks.compact(Path(name) / f"m{i}.onnx", features=width, convs=4, seed=i))
             for i, width in enumerate((8, 16, 24))
         ]
-        sys.exit(not reload(made, given.evaluations, given.seconds, given.provider))
+        sys.exit(not reload(made, given.evaluations, given.seconds, given.provider, given.limit))

@@ -105,7 +105,9 @@ def test_sigkill_at_random_moments(material: Path, tmp_path: Path) -> None:
         last = step
         logged = len(read(folder / LOG))
         assert logged <= step + INTERVAL + 1, f"{logged} steps were logged, only {step} saved"
-    assert sorted(p.name for p in folder.iterdir() if p.suffix == ".pt") == [CHECKPOINT]
+    Trainer(recipe, folder, *(pool.load(pool.folder(recipe, part, material / "pool")) for part in (False, True)))
+    left = sorted(p.name for p in folder.iterdir() if p.suffix == ".pt")
+    assert left == [CHECKPOINT], "going on did not remove what killed writers left"
 
 
 def _step(folder: Path) -> int:

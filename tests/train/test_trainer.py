@@ -57,6 +57,7 @@ def test_a_log_without_a_checkpoint_is_kept(trainer: Make, small_recipe: Recipe,
     assert [row["step"] for row in smoke.losses_logged(tmp_path / "run")] == [0, 1]
 
 
+@pytest.mark.slow
 def test_measurements_survive_a_resume_once_each(trainer: Make, small_recipe: Recipe, tmp_path: Path) -> None:
     trainer(small_recipe, sample_every=2).train(stop_at=4)
     assert trainer(small_recipe, sample_every=2).train()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replaced", "write", "write_through"]
+__all__ = ["replaced", "sweep", "write", "write_through"]
 
 
 @contextmanager
@@ -22,6 +23,12 @@ def replaced(path: Path) -> Iterator[Path]:
         yield part
         part.replace(path)
     finally:
+        part.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Removes what writers of `path` that were killed left beside it; for places where nobody else is writing it."""
+    for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
         part.unlink(missing_ok=True)
 
 

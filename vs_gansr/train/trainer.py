@@ -16,6 +16,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
+from ..common import files
 from . import balance, checkpoint, export, metrics, objective
 from .adversary import Adversary
 from .enlarge import enlarge
@@ -105,6 +106,8 @@ class Trainer:
         self.step, self.elapsed, self.adversarial_from = 0, 0.0, -1
         self.stopping = False
         folder.mkdir(parents=True, exist_ok=True)
+        for name in (CHECKPOINT, PIXEL):
+            files.sweep(folder / name)
         if (folder / CHECKPOINT).is_file():
             self._restore(checkpoint.load(folder / CHECKPOINT, self.device))
         else:
