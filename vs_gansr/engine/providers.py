@@ -182,8 +182,8 @@ def create(
     ort.set_default_logger_severity(FATAL)  # what keeps a provider from loading is in the error, too
     try:
         named: dict[str, Any] = {"providers": [(provider, given)]}
+        device, more = webgpu.options(device_id) if provider == WEBGPU else (None, {})
         with webgpu.claimed(device_id) if provider == WEBGPU else nullcontext():
-            device, more = webgpu.options(device_id) if provider == WEBGPU else (None, {})
             if device is not None:
                 settings.add_provider_for_devices([device], more)
                 named = {}
