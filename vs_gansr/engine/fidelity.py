@@ -19,7 +19,7 @@ MOST = 1000  # networks remembered
 SIDE = 192  # pixels of the picture, in both directions, unless the network wants others
 IDENTICAL = 200.0  # decibels of what does not differ at all
 
-remembered = Remembered("fidelity", 2, MOST)
+remembered = Remembered("fidelity", 3, MOST)
 _known: LruCache[str, float] = LruCache(MOST)
 
 

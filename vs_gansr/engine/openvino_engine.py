@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 
 from ..errors import ModelError, NotFiniteError, ProviderError, RenderError, ShortageError, one_line
+from ..model.rewrite.int8 import with_float_end
 from ..model.spec import Model, ModelSpec
 from . import memory, openvino_runtime, planes, sessions
 from .base import EngineKey, cpu_threads
@@ -90,7 +91,10 @@ class OpenVinoEngine:
         """The network's."""
         self.key = key
         """What it was made for."""
-        network = with_ends(sessions.fix(onnx.load_model_from_string(model.data), model.spec, key), model.spec, key)
+        proto = sessions.fix(onnx.load_model_from_string(model.data), model.spec, key)
+        with sessions.rewriting():
+            proto = with_float_end(proto)
+        network = with_ends(proto, model.spec, key)
         data = network.proto.SerializeToString()
         compiled = compile_for(data, model.spec, key)
         streams = [OpenVinoStream(compiled, model.spec, key, network) for _ in range(key.streams)]

@@ -26,9 +26,10 @@ from .. import metadata
 from ..metadata import Metadata
 from .graph_view import GraphView, attribute, inputs, name_nodes
 
-__all__ = ["align_channels", "quantise"]
+__all__ = ["align_channels", "quantise", "with_float_end"]
 
 INPUT_STEP, OUTPUT_STEP = 4, 16
+MOVED = {"Add", "Slice", "DepthToSpace", "Identity"}  # what comes between the last convolution and the picture
 PASSED_THROUGH = {"Add", "Slice", "DepthToSpace", "Pad", "Identity"}
 
 
@@ -72,6 +73,36 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]], keep: Col
     metadata.write(made, Metadata(precision="int8"))
     result: bytes = made.SerializeToString()
     return result
+
+
+def with_float_end(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """`proto`, changed in place, without the rounding to integers of what only the picture is made of.
+
+    For runtimes whose integer convolutions can give floats, where it costs nothing; others need the rounding to know
+    an integer convolution.
+    """
+    view = GraphView(proto)
+    waiting = [value.name for value in proto.graph.output]
+    ends: set[int] = set()  # nodes that only move or add up what becomes the picture
+    while waiting:
+        node = view.makers.get(waiting.pop())
+        if node is not None and node.op_type in MOVED and id(node) not in ends:
+            ends.add(id(node))
+            waiting += node.input
+    for node in [node for node in view.nodes if id(node) in ends]:
+        for i, name in enumerate(node.input):
+            back = view.makers.get(name)
+            rounding = (
+                view.makers.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
+            )
+            if rounding is not None and rounding.op_type == "QuantizeLinear":
+                node.input[i] = rounding.input[0]
+                if all(id(reader) in ends for reader in view.readers[name]):
+                    view.replace(back)
+                    if view.readers[rounding.output[0]] == [back]:
+                        view.replace(rounding)
+    view.finish()
+    return proto
 
 
 class Pictures:
