@@ -3,9 +3,11 @@
     scripts/steady general-2x-psnr general-2x-psnr-t3
     scripts/steady general-2x-psnr runs/x.onnx --slices FOLDER
     scripts/steady general-2x-psnr runs/x.onnx --repair model,classic --clips ducks,selfie
+    scripts/steady general-2x-psnr --repair mean
 
 Preparations A and B, each clip and condition by itself: Lanczos, the model of one frame, with --repair the same
-repaired afterwards by vs_temporalfix (pip install vs-temporalfix "vapoursynth-mvutensils<10"), and the model of three.
+repaired afterwards by vs_temporalfix (pip install vs-temporalfix "vapoursynth-mvutensils<10") or by a mean over time,
+and the model of three. The last of them is held against the first model.
 Prints a table, and on how many cases what is asked for holds. What was measured is kept, as by scripts/evaluate.
 """
 
@@ -29,11 +31,13 @@ from benchmarks.quality.prepare import KINDS, PREPARATIONS, Case, Footage, mater
 from benchmarks.quality.score import score
 from benchmarks.quality.store import Store
 from benchmarks.quality.suites import FIDELITY
+from benchmarks.quality.temporal_mean import FADE, PART, RADIUS, TRUST, temporal_mean
 
 ENOUGH_CALM = 12.0
 """Per cent that the temporal delta falls by, at least."""
-REPAIRS = ("model", "classic")
-"""vs_temporalfix's functions, both at their defaults: its network, on PyTorch's CPU, and motion compensation."""
+REPAIRS = ("model", "classic", "mean")
+"""vs_temporalfix's functions, both at their defaults: its network, on PyTorch's CPU, and motion compensation; and the
+mean over time of `temporal_mean`."""
 COLUMNS = {"temporal": "temporal delta", "ssimulacra2": "SSIMULACRA2", "vmaf_neg": "VMAF-NEG"}
 
 
@@ -76,6 +80,10 @@ def filmed(names: Sequence[str] = ()) -> list[Footage]:
 
 def repaired(method: Method, way: str) -> Method:
     """`method` and one of REPAIRS after it, in the format that it wants. Raises ImportError without vs_temporalfix."""
+    name = f"{method.name}, repaired ({way})"
+    if way == "mean":
+        identity = ("mean", RADIUS, PART, FADE, TRUST, *method.identity)
+        return Method(name, identity, lambda clip, factor: temporal_mean(method.upscale(clip, factor)))
     vs_temporalfix = import_module("vs_temporalfix")
 
     def upscale(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
@@ -87,13 +95,13 @@ def repaired(method: Method, way: str) -> Method:
         return media.tagged(yuv)
 
     versions = [metadata.version(name) for name in ("vs-temporalfix", "vapoursynth-mvutensils")]
-    return Method(f"{method.name}, repaired ({way})", ("repaired", way, *versions, *method.identity), upscale)
+    return Method(name, ("repaired", way, *versions, *method.identity), upscale)
 
 
 def report(measured: Sequence[tuple[Case, dict[str, Values]]]) -> str:
     """Markdown: for each measure a row for each case and a column for each method; then what holds on how many.
 
-    The first method is Lanczos, the second the model of one frame, the last that of three.
+    The first method is Lanczos, the second the model of one frame, the last what is held against it.
     """
     names = list(measured[0][1])
     lines = []
@@ -126,18 +134,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="scripts/steady", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("one", help="model of one frame: a name in models/ or an .onnx file")
-    parser.add_argument("three", help="model of three frames")
+    parser.add_argument("three", nargs="?", help="model of three frames; may be left out with --repair")
     parser.add_argument("--preparations", default="A,B", metavar="LIST", help="of A, B, C (%(default)s)")
     parser.add_argument("--clips", default="", metavar="LIST", help="some of the filmed clips; default: all")
     parser.add_argument(
-        "--repair", default="", metavar="LIST", help="of model, classic: vs_temporalfix after the first"
+        "--repair", default="", metavar="LIST", help="of model, classic (vs_temporalfix) and mean, after the first"
     )
     parser.add_argument("--slices", type=Path, metavar="FOLDER", help="write a column of each clip over time as a PNG")
     args = parser.parse_args(argv)
     lanczos = next(method for method in methods.resizers() if method.name == LANCZOS)
-    one, three = chosen([args.one, args.three], 2)
+    one, *three = chosen([name for name in (args.one, args.three) if name], 2)
     between = [repaired(one, way) for way in REPAIRS if way in args.repair.split(",")]
-    field, store = [lanczos, one, *between, three], Store(CACHE)
+    if not between and not three:
+        parser.error(f"{args.one} has nothing beside it; name a model of three frames or give --repair")
+    field, store = [lanczos, one, *between, *three], Store(CACHE)
     footage = filmed([name for name in args.clips.split(",") if name])
     measured = []
     for name in args.preparations.split(","):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import vapoursynth as vs
 from PIL import Image
 
 from benchmarks import sheets
-from benchmarks.quality import methods, prepare, slices, steady
+from benchmarks.quality import media, methods, metrics, prepare, slices, steady
 from benchmarks.quality.metrics import Values
+from benchmarks.quality.temporal_mean import temporal_mean
 
 
 def measured(temporal: float | None, ssimulacra2: float, vmaf_neg: float) -> Values:
@@ -59,3 +61,32 @@ def test_a_column_over_time(case: prepare.Case, tmp_path: Path) -> None:
             want = np.asarray(sheets.rgb(clip, n))[top:bottom, x]
             assert np.array_equal(shown[::high, n * wide], want), (place, n)
         assert np.array_equal(shown, shown[::high, ::wide].repeat(high, 0).repeat(wide, 1))
+
+
+def test_the_mean_over_time_calms_grain_and_leaves_cuts_alone() -> None:
+    """Grain that is new in every frame loses half of its spread; frames that have nothing in common stay."""
+    chance = np.random.default_rng(1)
+    y, x = np.mgrid[:96, :128]
+    still = 120 + 50 * np.sin(x / 9) * np.cos(y / 7)
+    grainy = [np.clip(still + chance.normal(0, 3, still.shape), 16, 235) for _ in range(9)]
+    cut = [np.full(still.shape, 40.0 if n % 2 else 200.0) for n in range(9)]
+    calm = metrics.luma(temporal_mean(_clip(grainy)))[2:-2] - still
+    assert 0.4 < calm.std() / 3 < 0.65 and abs(calm.mean()) < 0.3
+    assert np.abs(metrics.luma(temporal_mean(_clip(cut))) - np.stack(cut)).max() <= 1
+
+
+def _clip(pictures: list[np.ndarray]) -> vs.VideoNode:
+    blank = vs.core.std.BlankClip(format=vs.YUV420P8, width=128, height=96, length=len(pictures), color=[0, 90, 150])
+
+    def fill(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        out = f.copy()
+        np.asarray(out[0])[:] = np.rint(pictures[n])
+        return out
+
+    return media.tagged(blank.std.ModifyFrame(blank, fill))
+
+
+def test_a_model_alone_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        steady.main(["general-2x-psnr"])
+    assert "general-2x-psnr has nothing beside it" in capsys.readouterr().err
