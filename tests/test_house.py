@@ -57,6 +57,12 @@ def test_no_more_rooms_than_one_can_see() -> None:
     assert len(entries) <= 14, sorted(entry.name for entry in entries)
 
 
+def test_tests_have_names_of_their_own() -> None:
+    """Without packages pytest takes two files of one name for the same module and runs neither."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 SOURCES = [
     path for room in ("vs_gansr", "benchmarks", "scripts", "tests") for path in sorted((ROOT / room).rglob("*.py"))
 ]

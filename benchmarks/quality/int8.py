@@ -72,8 +72,12 @@ def report(name: str, provider: str, cases: Sequence[Case]) -> tuple[str, bool]:
         f"| {case.clip} | {case.preparation} {case.condition} | {found.decibels:.1f} | {found.points:.2f} |"
         for case, found in zip(cases, losses, strict=True)
     ]
-    lines += [f"\nLeast: {least:.1f} dB; most lost: {most:.2f} points."]
-    return "\n".join(lines), least >= LEAST and most <= MOST
+    held = least >= LEAST and most <= MOST
+    lines += [
+        f"\nLeast: {least:.1f} dB (bound: {LEAST:g}); most lost: {most:.2f} points (bound: {MOST:g}): "
+        f"{'within bounds' if held else 'too far'}."
+    ]
+    return "\n".join(lines), held
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """How much neighbouring frames tell of the reference that a network's picture of the frame alone does not.
 
-    python -m benchmarks.quality.neighbours MODEL
+    python -m benchmarks.quality.neighbours MODEL --videos FILE FILE ...
 
 The cheap test before a network of several frames is trained. What MODEL lacks, reference minus output, is regressed on
 3x3 samples of each neighbour minus the frame, one set of weights for each of the factor x factor places of a sample,
@@ -167,6 +167,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--videos", type=Path, nargs="+", required=True, help="at least two, halved before they count")
     parser.add_argument("--factor", type=int, default=2)
     args = parser.parse_args(argv)
+    if len(args.videos) < 2:
+        parser.error(f"--videos {args.videos[0]}: weights are learned on one half and tried on the other; name two")
     footage = [Footage(path, halved=True) for path in args.videos]
     print("| condition | " + " | ".join(f"{way}: picture | change" for way in WAYS) + " |")
     print("|---|" + "---:|" * 2 * len(WAYS))

@@ -1,6 +1,5 @@
 """Whether a model of three frames is steadier than that of one, and nowhere worse, on the evaluation's filmed clips.
 
-    scripts/steady general-2x-psnr general-2x-psnr-t3
     scripts/steady general-2x-psnr runs/x.onnx --slices FOLDER
     scripts/steady general-2x-psnr runs/x.onnx --repair model,classic --clips ducks,selfie
     scripts/steady general-2x-psnr --repair mean
@@ -23,21 +22,20 @@ from pathlib import Path
 import vapoursynth as vs
 
 from benchmarks.paths import CACHE, CLIPS, FILMED
-from benchmarks.quality import media, methods, slices
+from benchmarks.quality import media, methods, slices, temporal_mean
 from benchmarks.quality.evaluate import chosen
 from benchmarks.quality.methods import LANCZOS, Method
 from benchmarks.quality.metrics import Values
 from benchmarks.quality.prepare import KINDS, PREPARATIONS, Case, Footage, material, prepare
 from benchmarks.quality.score import score
-from benchmarks.quality.store import Store
+from benchmarks.quality.store import Store, source
 from benchmarks.quality.suites import FIDELITY
-from benchmarks.quality.temporal_mean import FADE, PART, RADIUS, TRUST, temporal_mean
 
 ENOUGH_CALM = 12.0
 """Per cent that the temporal delta falls by, at least."""
 REPAIRS = ("model", "classic", "mean")
 """vs_temporalfix's functions, both at their defaults: its network, on PyTorch's CPU, and motion compensation; and the
-mean over time of `temporal_mean`."""
+mean over time of temporal_mean.py."""
 COLUMNS = {"temporal": "temporal delta", "ssimulacra2": "SSIMULACRA2", "vmaf_neg": "VMAF-NEG"}
 
 
@@ -82,8 +80,8 @@ def repaired(method: Method, way: str) -> Method:
     """`method` and one of REPAIRS after it, in the format that it wants. Raises ImportError without vs_temporalfix."""
     name = f"{method.name}, repaired ({way})"
     if way == "mean":
-        identity = ("mean", RADIUS, PART, FADE, TRUST, *method.identity)
-        return Method(name, identity, lambda clip, factor: temporal_mean(method.upscale(clip, factor)))
+        identity = ("mean", source(temporal_mean), *method.identity)
+        return Method(name, identity, lambda clip, factor: temporal_mean.steadied(method.upscale(clip, factor)))
     vs_temporalfix = import_module("vs_temporalfix")
 
     def upscale(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
@@ -144,13 +142,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     lanczos = next(method for method in methods.resizers() if method.name == LANCZOS)
     one, *three = chosen([name for name in (args.one, args.three) if name], 2)
-    between = [repaired(one, way) for way in REPAIRS if way in args.repair.split(",")]
+    wanted = [way for way in args.repair.split(",") if way]
+    if unknown := [way for way in wanted if way not in REPAIRS]:
+        parser.error(f"--repair {','.join(unknown)} is unknown; use some of {','.join(REPAIRS)}")
+    between = [repaired(one, way) for way in REPAIRS if way in wanted]
     if not between and not three:
         parser.error(f"{args.one} has nothing beside it; name a model of three frames or give --repair")
     field, store = [lanczos, one, *between, *three], Store(CACHE)
     footage = filmed([name for name in args.clips.split(",") if name])
     measured = []
-    for name in args.preparations.split(","):
+    preparations = args.preparations.split(",")
+    if unknown := [name for name in preparations if name not in PREPARATIONS]:
+        parser.error(f"--preparations {','.join(unknown)} is unknown; use some of {','.join(PREPARATIONS)}")
+    for name in preparations:
         for case in prepare(store, footage, PREPARATIONS[name], 2):
             rows = {method.name: score(store, case, method, (FIDELITY,)).values for method in field}
             measured.append((case, rows))

@@ -17,8 +17,13 @@ TRUST = 8.0
 """Root mean square of a neighbour's difference in 3x3 samples at which its weight is 1/e of that, 8-bit code values."""
 
 
-def temporal_mean(clip: vs.VideoNode) -> vs.VideoNode:
-    """Luma of a YUV clip of whole numbers as the weighted mean of itself and its neighbours; chroma as it was."""
+def steadied(clip: vs.VideoNode) -> vs.VideoNode:
+    """Luma of a YUV clip of whole numbers as the weighted mean of itself and its neighbours; chroma as it was.
+
+    Raises ValueError for a clip of fewer than RADIUS frames.
+    """
+    if clip.num_frames < RADIUS:
+        raise ValueError(f"steadied: {clip.num_frames} frame; give a clip of {RADIUS} or more")
     gray = clip.std.ShufflePlanes(0, vs.GRAY)
     frame = gray.resize.Point(format=vs.GRAYS)
     scale = (TRUST / 219) ** 2

@@ -64,6 +64,7 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
     path = tmp_path / "a[1].pt"
     files.write(path, b"whole")
     others = [tmp_path / name for name in ("a[1].other.part.pt", ".a1.0123abcd.part.pt", ".a[1].0123abcd.part.onnx")]
+    others.append(tmp_path / ".a[1].b.0123abcd.part.pt")
     for other in others:
         other.write_bytes(b"another's")
     (tmp_path / ".a[1].0123abcd.part.pt").write_bytes(b"half")

@@ -63,6 +63,21 @@ def test_the_end_is_not_rounded(skip: bool, tmp_path: Path) -> None:
     assert with_float_end(onnx.load_model_from_string(plain)) == onnx.load_model_from_string(plain)
 
 
+def test_an_end_that_clips_is_left_alone(tmp_path: Path) -> None:
+    """A ReLU before depth-to-space is folded into the rounding, without which there would be none."""
+    proto = onnx.load(str(networks.compact(tmp_path / "a.onnx", 16, 4)))
+    end = next(node for node in proto.graph.node if node.op_type == "DepthToSpace")
+    place = list(proto.graph.node).index(end)
+    proto.graph.node.insert(place, onnx.helper.make_node("Relu", [end.input[0]], ["clipped"]))
+    end.input[0] = "clipped"
+    twin = quantise(proto.SerializeToString(), pictures())
+    assert "Relu" not in [node.op_type for node in onnx.load_model_from_string(twin).graph.node]
+    kept = with_float_end(onnx.load_model_from_string(twin)).SerializeToString()
+    picture = pictures(6)[-1]
+    assert run(kept, picture).min() >= 0
+    np.testing.assert_array_equal(run(kept, picture), run(twin, picture))
+
+
 @pytest.mark.parametrize("skip", [False, True])
 def test_aligning_channels_changes_nothing(skip: bool, tmp_path: Path) -> None:
     path = networks.compact(tmp_path / "a.onnx", 8, 4, skip=skip)

@@ -28,7 +28,8 @@ def replaced(path: Path) -> Iterator[Path]:
 
 def sweep(path: Path) -> None:
     """Removes what writers of `path` that were killed left beside it; for places where nobody else is writing it."""
-    for part in path.parent.glob(f".{glob.escape(path.stem)}.*.part{glob.escape(path.suffix)}"):
+    token = "[0-9a-f]" * 8
+    for part in path.parent.glob(f".{glob.escape(path.stem)}.{token}.part{glob.escape(path.suffix)}"):
         part.unlink(missing_ok=True)
 
 

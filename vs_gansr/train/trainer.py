@@ -106,13 +106,13 @@ class Trainer:
         self.step, self.elapsed, self.adversarial_from = 0, 0.0, -1
         self.stopping = False
         folder.mkdir(parents=True, exist_ok=True)
-        for name in (CHECKPOINT, PIXEL):
-            files.sweep(folder / name)
         if (folder / CHECKPOINT).is_file():
             self._restore(checkpoint.load(folder / CHECKPOINT, self.device))
         else:
             self.origin = self._start_from(Path(recipe.run.init)) if recipe.run.init else ""
             self.mean = copy.deepcopy(self.generator)
+        for name in (CHECKPOINT, PIXEL):
+            files.sweep(folder / name)
 
     def progress(self) -> float:
         """How much of the run is done, 0 to 1."""

@@ -12,7 +12,7 @@ from PIL import Image
 from benchmarks import sheets
 from benchmarks.quality import media, methods, metrics, prepare, slices, steady
 from benchmarks.quality.metrics import Values
-from benchmarks.quality.temporal_mean import temporal_mean
+from benchmarks.quality.temporal_mean import steadied
 
 
 def measured(temporal: float | None, ssimulacra2: float, vmaf_neg: float) -> Values:
@@ -70,9 +70,9 @@ def test_the_mean_over_time_calms_grain_and_leaves_cuts_alone() -> None:
     still = 120 + 50 * np.sin(x / 9) * np.cos(y / 7)
     grainy = [np.clip(still + chance.normal(0, 3, still.shape), 16, 235) for _ in range(9)]
     cut = [np.full(still.shape, 40.0 if n % 2 else 200.0) for n in range(9)]
-    calm = metrics.luma(temporal_mean(_clip(grainy)))[2:-2] - still
+    calm = metrics.luma(steadied(_clip(grainy)))[2:-2] - still
     assert 0.4 < calm.std() / 3 < 0.65 and abs(calm.mean()) < 0.3
-    assert np.abs(metrics.luma(temporal_mean(_clip(cut))) - np.stack(cut)).max() <= 1
+    assert np.abs(metrics.luma(steadied(_clip(cut))) - np.stack(cut)).max() <= 1
 
 
 def _clip(pictures: list[np.ndarray]) -> vs.VideoNode:
@@ -86,7 +86,17 @@ def _clip(pictures: list[np.ndarray]) -> vs.VideoNode:
     return media.tagged(blank.std.ModifyFrame(blank, fill))
 
 
-def test_a_model_alone_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "general-2x-psnr has nothing beside it"),
+        (["--repair", "clasic"], "--repair clasic is unknown; use some of model,classic,mean"),
+        (["--repair", "mean", "--preparations", "A,D"], "--preparations D is unknown; use some of A,B,C"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        steady.main(["general-2x-psnr"])
-    assert "general-2x-psnr has nothing beside it" in capsys.readouterr().err
+        steady.main(["general-2x-psnr", *arguments])
+    assert said in capsys.readouterr().err

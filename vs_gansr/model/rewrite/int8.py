@@ -79,7 +79,7 @@ def with_float_end(proto: onnx.ModelProto) -> onnx.ModelProto:
     """`proto`, changed in place, without the rounding to integers of what only the picture is made of.
 
     For runtimes whose integer convolutions can give floats, where it costs nothing; others need the rounding to know
-    an integer convolution.
+    an integer convolution. Where the integers begin with zero the rounding may stand for a ReLU too, and stays.
     """
     view = GraphView(proto)
     waiting = [value.name for value in proto.graph.output]
@@ -95,7 +95,7 @@ def with_float_end(proto: onnx.ModelProto) -> onnx.ModelProto:
             rounding = (
                 view.makers.get(back.input[0]) if back is not None and back.op_type == "DequantizeLinear" else None
             )
-            if rounding is not None and rounding.op_type == "QuantizeLinear":
+            if rounding is not None and rounding.op_type == "QuantizeLinear" and not _clips(view, rounding):
                 node.input[i] = rounding.input[0]
                 if all(id(reader) in ends for reader in view.readers[name]):
                     view.replace(back)
@@ -103,6 +103,15 @@ def with_float_end(proto: onnx.ModelProto) -> onnx.ModelProto:
                         view.replace(rounding)
     view.finish()
     return proto
+
+
+def _clips(view: GraphView, rounding: onnx.NodeProto) -> bool:
+    """True if nothing below zero comes out of a QuantizeLinear, or if that cannot be told."""
+    zero = view.weights.get(rounding.input[2]) if len(rounding.input) > 2 else None
+    if zero is None:
+        return True
+    integers = numpy_helper.to_array(zero)
+    return bool((integers == np.iinfo(integers.dtype).min).any())
 
 
 class Pictures:

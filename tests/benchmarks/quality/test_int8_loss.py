@@ -32,4 +32,6 @@ def test_the_bounds(
     monkeypatch.setattr(int8, "loss", lambda *arguments: next(worst))
     table, well = int8.report("fast-2x", "OpenVINO", [case, case])
     assert well is held
-    assert "int8 on OpenVINO" in table and f"Least: {decibels:.1f} dB; most lost: {points:.2f} points." in table
+    assert "int8 on OpenVINO" in table
+    assert f"Least: {decibels:.1f} dB (bound: 48); most lost: {points:.2f} points (bound: 0.3): " in table
+    assert table.endswith("within bounds." if held else "too far.")
