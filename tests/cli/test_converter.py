@@ -67,6 +67,7 @@ def source_of(module: torch.nn.Module) -> torch_file.TorchNetwork:
     return torch_file.TorchNetwork(type(module).__name__, 3, 1, 1, 1, 0, "", module.eval(), run)
 
 
+@pytest.mark.slow
 def test_what_exporters_cannot_do_is_named(tmp_path: Path) -> None:
     """ATD sorts. If this fails, they have learnt it: move ATD to the families and change docs/migration.md."""
 

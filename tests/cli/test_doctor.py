@@ -117,6 +117,7 @@ def test_vapoursynth_never_configured(gansr: Gansr, tmp_path: Path, monkeypatch:
     assert fault(findings, "vspipe cannot start a script")["fix"].endswith("-m vapoursynth config")
 
 
+@pytest.mark.slow
 def test_the_screen_shows_the_remedy(gansr: Gansr, home: Path) -> None:
     own = home / "data" / "gansr" / "models"
     own.mkdir(parents=True)

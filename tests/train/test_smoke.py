@@ -21,6 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     return folder, lines
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_smoke_run_trains_resumes_and_exports(made: tuple[Path, list[str]]) -> None:
     folder, lines = made
@@ -31,6 +32,7 @@ def test_smoke_run_trains_resumes_and_exports(made: tuple[Path, list[str]]) -> N
     assert any("held-out crops psnr_y" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_smoke_model_upscales_in_the_plugin(made: tuple[Path, list[str]]) -> None:
     folder, _ = made
     clip = vs.core.std.BlankClip(width=64, height=48, format=vs.YUV420P8, length=2, color=[120, 100, 140])
@@ -41,6 +43,7 @@ def test_smoke_model_upscales_in_the_plugin(made: tuple[Path, list[str]]) -> Non
     assert abs(float(np.asarray(frame[0]).mean()) - 120) < 20
 
 
+@pytest.mark.slow
 def test_export_and_report_commands(made: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     folder, _ = made
     target = folder / "again.onnx"
@@ -64,6 +67,7 @@ def test_train_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.Capture
         command.main([])
 
 
+@pytest.mark.slow
 def test_sheet_of_pairs(made: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, _ = made
     monkeypatch.chdir(folder)

@@ -135,6 +135,7 @@ def bench(folder: Path, *words: str) -> tuple[bench_cuda.Bench, dict[str, Any], 
     return made, json.loads((folder / "bench_cuda.json").read_text()), (folder / "bench_cuda.md").read_text()
 
 
+@pytest.mark.slow
 def test_on_a_gpu_that_the_processor_stands_in_for(
     machine: fakegpu.StandIn, luma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
