@@ -27,6 +27,7 @@ from benchmarks.paths import CACHE
 from benchmarks.quality import metrics
 from benchmarks.quality.prepare import PREPARATIONS, Case, Footage, prepare
 from benchmarks.quality.store import Store
+from benchmarks.quality.temporal_mean import aligned
 
 Plane = NDArray[np.float32]
 """(height, width), 8-bit code values."""
@@ -48,15 +49,9 @@ MATCHES = (4.0, 25.0, 200.0)
 
 def moved(clip: vs.VideoNode, distance: int) -> list[tuple[Plane, Plane]]:
     """Of every frame the ones `distance` before and after, luma, moved onto it by gansr.Align."""
-    apart = [clip[phase::distance] for phase in range(distance)]
-    aligned = vs.core.std.Interleave([_float(part).gansr.Align() for part in apart])
-    frames = aligned.frames(close=True)
-    return [(255 * np.asarray(f[0]).copy(), 255 * np.asarray(f[2]).copy()) for f in frames]
-
-
-def _float(clip: vs.VideoNode) -> vs.VideoNode:
     gray = clip.std.ShufflePlanes(0, vs.GRAY).std.SetFrameProps(_Matrix=1, _Range=1)
-    return gray.resize.Point(format=vs.GRAYS)
+    frames = aligned(gray.resize.Point(format=vs.GRAYS), distance).frames(close=True)
+    return [(255 * np.asarray(f[0]).copy(), 255 * np.asarray(f[2]).copy()) for f in frames]
 
 
 def shown(way: str, frame: Plane, here: Planes, there: Planes) -> Matrix:
@@ -102,7 +97,7 @@ def lacking(case: Case, model: Path) -> Iterator[tuple[Matrix, Plane, Planes, Pl
     source, factor = case.load_source(), case.factor
     if case.frames <= 2 * REACH:
         raise ValueError(f"lacking: {case.clip} has {case.frames} frames; give a video of {2 * REACH + 1} or more")
-    small = metrics.luma(_gray8(source))
+    small = metrics.luma(source)
     both = {distance: moved(source, distance) for distance in (1, 2)}
     clips = case.load_reference(), vs_gansr.upscale(source, model=str(model), precision="fp32")
     wanted, made = (metrics.luma(clip[REACH:-REACH][:COUNT]) for clip in clips)
@@ -110,13 +105,9 @@ def lacking(case: Case, model: Path) -> Iterator[tuple[Matrix, Plane, Planes, Pl
         n = REACH + place
         height, width = small[n].shape
         folded = error.reshape(height, factor, width, factor).transpose(0, 2, 1, 3).reshape(height, width, -1)
-        missing = folded[EDGE:-EDGE, EDGE:-EDGE].reshape(-1, factor * factor)[::STEP].astype(np.float64)
+        missing = _inner(folded).reshape(-1, factor * factor)[::STEP].astype(np.float64)
         there = {sign * far: both[far][n][sign > 0] for far in (1, 2) for sign in (-1, 1)}
         yield missing, small[n], {far: small[n + far] for far in there}, there
-
-
-def _gray8(clip: vs.VideoNode) -> vs.VideoNode:
-    return clip.std.ShufflePlanes(0, vs.GRAY)
 
 
 class Regression:

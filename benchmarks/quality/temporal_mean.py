@@ -17,6 +17,11 @@ TRUST = 8.0
 """Root mean square of a neighbour's difference in 3x3 samples at which its weight is 1/e of that, 8-bit code values."""
 
 
+def aligned(clip: vs.VideoNode, distance: int) -> vs.VideoNode:
+    """Of a gray float clip, as three planes: the frame `distance` before, moved by gansr.Align, itself, that after."""
+    return vs.core.std.Interleave([clip[phase::distance].gansr.Align() for phase in range(distance)])
+
+
 def steadied(clip: vs.VideoNode) -> vs.VideoNode:
     """Luma of a YUV clip of whole numbers as the weighted mean of itself and its neighbours; chroma as it was.
 
@@ -29,10 +34,9 @@ def steadied(clip: vs.VideoNode) -> vs.VideoNode:
     scale = (TRUST / 219) ** 2
     total, weights = frame, frame.std.BlankClip(color=1, keep=True)
     for distance in range(1, RADIUS + 1):
-        parts = [frame[phase::distance].gansr.Align() for phase in range(distance)]
-        aligned = vs.core.std.Interleave(parts) if distance > 1 else parts[0]
+        around = aligned(frame, distance)
         for plane in (0, 2):
-            neighbour = aligned.std.ShufflePlanes(plane, vs.GRAY)
+            neighbour = around.std.ShufflePlanes(plane, vs.GRAY)
             squares = vs.core.std.Expr([neighbour, frame], "x y - dup *").std.BoxBlur(hradius=1, vradius=1)
             weight = squares.std.Expr(f"x -{1 / scale} * exp {PART * FADE ** (distance - 1)} *")
             total = vs.core.std.Expr([total, neighbour, weight], "x y z * +")

@@ -46,6 +46,7 @@ def test_fp32_is_float32_and_bf16_is_not(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_half_precision_on_processors_says_what_it_is(provider: str) -> None:
     """Weights in half precision, arithmetic in float32: near float32, and the log does not claim more."""
     name = CPU if provider == "CPU" else OPENVINO
+    # Where half precision's arithmetic is real there is nothing to admit; most x86-64 processors have none.
     if not providers.widens_half(name, 0):
         pytest.skip("this processor computes in half precision")
     chosen = choose.choose(Settings(model="fast-2x", provider=provider, precision="fp16"))
@@ -82,7 +83,7 @@ def test_an_npu_is_what_it_is_taken_for() -> None:
     """The plugin in OpenVINO's wheel tells without the hardware."""
     try:
         found = openvino_runtime.capabilities("NPU")
-    except OpenVinoError as error:
+    except OpenVinoError as error:  # wheels differ in the plugins that they bring
         pytest.skip(f"this wheel has no NPU: {error}")
     assert {"FP16", "INT8"} <= found
     assert "FP32" not in found

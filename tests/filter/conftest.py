@@ -12,6 +12,7 @@ from vs_gansr.engine import openvino_library, probe
 @pytest.fixture(params=["CPU", "OpenVINO"])
 def engine(request: pytest.FixtureRequest) -> str:
     """A provider that keeps the contract of the conversions; WebGPU keeps it in tests/engine/test_webgpu.py."""
+    # A dependency where pyproject.toml says so; without it there is nothing that could keep the contract.
     if request.param == "OpenVINO" and not openvino_library.installed():
         pytest.skip("openvino has no wheel for this machine")
     return str(request.param)

@@ -142,9 +142,8 @@ def properties(name: str, key: EngineKey) -> dict[str, str]:
     hint = HINTS[key.precision]
     if not openvino_runtime.has(name, CAPABILITIES[hint]):
         if hint == "f16":
-            hint = (
-                "f32"  # half precision's weights, computed in float32, as ONNX Runtime does on CPUs; choose.py says so
-            )
+            # Half precision's weights, computed in float32, as ONNX Runtime does on CPUs; choose.py says so.
+            hint = "f32"
         elif key.precision != "int8":
             instead = "fp32" if openvino_runtime.has(name, "FP32") else "fp16"
             raise ProviderError(
