@@ -44,27 +44,33 @@ class Place:
     box: Box
 
 
-def places(case: Case) -> list[Place]:
+def places(case: Case, taken: Sequence[Box] = ()) -> list[Place]:
     """The windows of the middle frame's reference with most texture, most edges, and most that is smooth but not
-    empty; fewer where the picture has no room for three."""
+    empty, none of which overlaps one of `taken`; fewer where the picture has no room for three."""
     plane = luma(case.load_reference()[case.frames // 2])[0]
     found = texture.regions(plane)
     smooth = found.flat & (texture.fine(plane) ** 2 > 0.01)
     weights = {"texture": found.texture.astype(np.float32), "edges": found.edge * slopes(plane), "flats": smooth * 1.0}
     chosen: list[Place] = []
     for shows, weight in weights.items():
-        box = richest(weight, CROP, [place.box for place in chosen])
+        box = richest(weight, CROP, [*taken, *(place.box for place in chosen)])
         if box is not None:
             chosen.append(Place(case, shows, box))
     return chosen
 
 
-def write(folder: Path, cases: Sequence[Case], methods: Sequence[Method], seed: int | None = None) -> Path:
+def write(
+    folder: Path,
+    cases: Sequence[Case],
+    methods: Sequence[Method],
+    seed: int | None = None,
+    shown: Sequence[Path] = (),
+) -> Path:
     """Write `folder`/index.html, a PNG for each sheet and, beside the folder, its key; the page's path.
 
-    Sheets and the methods on them are in random order, another each time unless `seed` is given. Raises ValueError for
-    fewer than two methods or more than there are letters, and FileExistsError where the key is there already: people
-    may have its sheets.
+    Sheets and the methods on them are in random order, another each time unless `seed` is given. Crops
+    in the keys `shown` are not shown again. Raises ValueError for fewer than two methods, more than there are letters
+    or a file that is no key, and FileExistsError where the key is there already: people may have its sheets.
     """
     if not 2 <= len(methods) <= len(string.ascii_uppercase):
         raise ValueError(f"blind: {len(methods)} methods cannot be ranked; name 2 to {len(string.ascii_uppercase)}")
@@ -73,14 +79,20 @@ def write(folder: Path, cases: Sequence[Case], methods: Sequence[Method], seed: 
         raise FileExistsError(f"blind: {key} is there already; name another folder or remove it")
     order = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    shown = [place for case in cases for place in places(case)]
-    order.shuffle(shown)
+    taken = boxes(shown)
+    found = [(place, frames) for case in cases for frames in [frames_of(case, methods)]
+             for place in places(case, taken.get(case.clip, []))]  # fmt: skip
+    order.shuffle(found)
     keys: dict[str, Any] = {}
     sheets = []
-    for number, place in enumerate(shown, 1):
+    for number, (place, frames) in enumerate(found, 1):
         shuffled = order.sample(list(methods), len(methods))
         letters = dict(zip(string.ascii_uppercase, shuffled, strict=False))
-        crops = crops_of(place, shuffled)
+        wide = frames[REFERENCE].width
+        crops = [
+            (frame.crop(place.box), crop(frame, place.box, wide))
+            for frame in (frames[name] for name in [*(method.name for method in shuffled), REFERENCE])
+        ]
         name = f"{number:02}"
         labels = [*letters, REFERENCE]
         tiles = [Tile(label, enlarged) for label, (_, enlarged) in zip(labels, crops, strict=True)]
@@ -103,13 +115,24 @@ def key_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}-key.json")
 
 
-def crops_of(place: Place, methods: Sequence[Method]) -> list[tuple[Image.Image, Image.Image]]:
-    """Each method's crop and the reference's, as it is and enlarged."""
-    middle = place.case.frames // 2
-    source, reference = place.case.load_source(), place.case.load_reference()[middle]
-    frames = [rgb(method.upscale(source, place.case.factor), middle) for method in methods]
-    frames.append(rgb(reference, 0))
-    return [(frame.crop(place.box), crop(frame, place.box, reference.width)) for frame in frames]
+def boxes(keys: Sequence[Path]) -> dict[str, list[Box]]:
+    """What the sheets of `keys` show, by clip. Raises ValueError for a file that is none."""
+    found: dict[str, list[Box]] = {}
+    for key in keys:
+        try:
+            for entry in json.loads(key.read_text())["sheets"].values():
+                left, top, right, bottom = (int(side) for side in entry["box"])
+                found.setdefault(entry["clip"], []).append((left, top, right, bottom))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"blind: {key} is no key of sheets") from error
+    return found
+
+
+def frames_of(case: Case, methods: Sequence[Method]) -> dict[str, Image.Image]:
+    """The middle frame of every method, by name, and of the reference."""
+    middle, source = case.frames // 2, case.load_source()
+    frames = {method.name: rgb(method.upscale(source, case.factor), middle) for method in methods}
+    return {**frames, REFERENCE: rgb(case.load_reference(), middle)}
 
 
 def _url(picture: Image.Image) -> str:

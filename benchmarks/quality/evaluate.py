@@ -42,7 +42,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL", help="name in models/ or .onnx file; default: models/*.onnx")
-    add("--preparations", default="A,B,C", metavar="LIST", help="of A, B, C; default: all")
+    add("--preparations", default="A,B,C", metavar="LIST", help="of A, B, C, S; default: %(default)s")
     add("--scale", type=int, choices=(2, 4), default=2, help="how much smaller the input is made")
     add("--material", default="clips,filmed", metavar="LIST",
         help="of clips, filmed, stills (in ../shared/data/eval) and folders of videos and pictures; default: "
@@ -56,6 +56,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--fresh", action="store_true", help="measure the named models again, whatever is kept")
     add("--strips", type=Path, metavar="FOLDER", help="write a PNG of 300 %% crops per clip and condition")
     add("--blind", type=Path, metavar="FOLDER", help="write sheets and a page to rank methods unseen, and stop")
+    add(
+        "--unlike",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="KEY",
+        help="keys of sheets whose crops --blind leaves out",
+    )
     add("--tally", type=Path, nargs="+", metavar="FILE", help="the key of --blind and rankings: count them, and stop")
     add("--json", type=Path, metavar="FILE", help="default: .cache/evaluate/latest.json")
     add("--cache", type=Path, default=CACHE, metavar="FOLDER", help="where results are kept")
@@ -119,7 +127,7 @@ def show(options: argparse.Namespace, preparations: Sequence[Preparation], mine:
     store, others = Store(options.cache), anchors(options.anchors, not options.no_anchors)
     cases = [case for preparation in preparations for case in prepared(store, options, preparation)]
     sharpened = [methods.sharpened_lanczos(best_unsharp(store, cases)), *methods.masks()]
-    page = blind.write(options.blind, cases, [methods.resizers()[1], *sharpened, *others, *mine])
+    page = blind.write(options.blind, cases, [methods.resizers()[1], *sharpened, *others, *mine], shown=options.unlike)
     say(f"wrote {page} and, for nobody who ranks, {blind.key_of(options.blind)}")
 
 

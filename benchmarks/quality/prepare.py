@@ -167,6 +167,8 @@ PREPARATIONS = {
         # Neither this filter nor grain nor this codec is among what training draws from.
         Preparation("C", "Mitchell-Netravali, grain of standard deviation 2.5, MPEG-4 ASP at quantiser 4",
                     shrink_mitchell_grainy, (("mpeg4", _MPEG4),)),
+        # For sheets: what people look at.
+        Preparation("S", "Catmull-Rom, x264 medium CRF 22", shrink_catmull_rom, (("crf22", _x264(22)),)),
     )
 }  # fmt: skip
 

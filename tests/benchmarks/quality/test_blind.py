@@ -84,6 +84,20 @@ def test_another_time_another_order_and_no_key_is_lost(large: prepare.Case, tmp_
         blind.write(tmp_path / "e", [large], FIELD[:1])
 
 
+def test_what_was_shown_is_not_shown_again(large: prepare.Case, tmp_path: Path) -> None:
+    keys = [tmp_path / "a-key.json", tmp_path / "b-key.json"]
+    blind.write(tmp_path / "a", [large], FIELD)
+    blind.write(tmp_path / "b", [large], FIELD, shown=keys[:1])
+    first, second = (blind.boxes([key])["thirds"] for key in keys)
+    overlaps = [
+        (a, b) for a in first for b in second if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+    ]  # fmt: skip
+    assert len(first) == 3 and second and not overlaps
+    (tmp_path / "none.json").write_text('{"sheets": {"01": {}}}')
+    with pytest.raises(ValueError, match=r"none\.json is no key"):
+        blind.write(tmp_path / "c", [large], FIELD, shown=[tmp_path / "none.json"])
+
+
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
     path = tmp_path / "key.json"

@@ -34,9 +34,8 @@ def test_strips(case: prepare.Case, before: methods.Method, tmp_path: Path) -> N
 
 
 def test_sheets_to_rank(case: prepare.Case, before: methods.Method) -> None:
-    place = blind.Place(case, "edges", (16, 16, 112, 112))
-    shown = np.asarray(blind.crops_of(place, [before])[0][0])
-    want = sheets.rgb(before.upscale(case.load_source(), 2), case.frames // 2).crop(place.box)
+    shown = np.asarray(blind.frames_of(case, [before])["before"])
+    want = sheets.rgb(before.upscale(case.load_source(), 2), case.frames // 2)
     assert np.array_equal(shown, np.asarray(want))
 
 
