@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vs_gansr.train import objective
 from vs_gansr.train.aim import aimed, sharpened_resize
-from vs_gansr.train.config import AimConfig, BandConfig
+from vs_gansr.train.config import AdversaryConfig, AimConfig, BandConfig
 from vs_gansr.train.recipe import Recipe
 from vs_gansr.train.regions import directionless, flat
 
@@ -80,3 +80,14 @@ def test_losses_let_go_of_texture_alone(small_recipe: Recipe, aim: AimConfig, ba
     texture, bar = (slice(16, 72), slice(136, 152))
     assert loss(texture, recipe) - still < 0.6 * loss(texture, small_recipe)
     assert loss(bar, recipe) - still == pytest.approx(loss(bar, small_recipe), rel=0.05)
+
+
+def test_the_adversary_is_heard_in_texture_alone() -> None:
+    real = scene()
+    made = real.clone().requires_grad_()
+    heard = objective.heard(made, real, AdversaryConfig(where="texture"))
+    assert torch.allclose(heard, made)
+    heard.sum().backward()
+    assert made.grad is not None
+    assert torch.allclose(made.grad, directionless(real))
+    assert objective.heard(made, real, AdversaryConfig()) is made

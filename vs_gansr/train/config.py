@@ -209,6 +209,8 @@ class AdversaryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Steps from one penalty to the next; it weighs so much more."""
     noise: Annotated[float, Meta(gt=0)] = 0.02
     """Deviation of the small noise, where white is 1."""
+    where: Literal["everywhere", "texture"] = "everywhere"
+    """Where the generator hears the discriminator; "texture": in the reference's texture without a direction alone."""
 
 
 class GuardConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ from torch import Tensor
 from . import losses
 from .aim import aimed
 from .bands import halve, laplacian, low_pass
-from .config import BandConfig
+from .config import AdversaryConfig, BandConfig
 from .recipe import Recipe
 from .regions import KINDS, directionless, regions
 from .sliced_wasserstein import directions, sliced_wasserstein
@@ -42,6 +42,17 @@ def terms(
         found = _sliced(made, real, recipe.bands, random)
         table |= {f"sliced_{kind}": found[KINDS.index(kind)] for kind in wanted}
     return table
+
+
+def heard(made: Tensor, real: Tensor, config: AdversaryConfig) -> Tensor:
+    """`made` as the discriminator judges it for the generator: the same picture, which carries the judgement back only
+    where the recipe says. Both are (N, 1, H, W) luma in [0, 1].
+
+    Edges and lettering can be known from the small picture, so that there an adversary only adds to the error.
+    """
+    if config.where == "everywhere":
+        return made
+    return made.detach().lerp(made, directionless(real).to(made.dtype))
 
 
 def _lowered(made: Tensor, aim: Tensor, real: Tensor, config: BandConfig) -> tuple[Tensor, Tensor]:

@@ -142,7 +142,7 @@ class Trainer:
         shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
         table = objective.terms(shares, luma(small[:, :3]), made, real, self.recipe, self.step)
         if "adversarial" in shares or "feature" in shares:
-            judged = self.adversary.judge(made, real)
+            judged = self.adversary.judge(objective.heard(made, real, self.recipe.adversary), real)
             table |= {name: loss for name, loss in judged.items() if name in shares}
         logging = self.step % run.log_every == 0
         if logging or self.step % 8 == 0 or set(table) - set(self.balancer.norms):
