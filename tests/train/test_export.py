@@ -73,6 +73,33 @@ def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_r
     assert "drawn-2.png" not in text, "a held-out picture is listed as training material"
 
 
+def test_weights_between_a_twin_and_the_run_ship(
+    trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
+) -> None:
+    run = trainer(small_recipe)
+    run.generator.slope = 0.0
+    run.save()
+    checkpoint_file = tmp_path / "run" / CHECKPOINT
+    whole = onnx.load(str(export.export(checkpoint_file, tmp_path / "whole.onnx", "a test").path))
+    twin = tmp_path / "twin.onnx"
+    other = export.to_onnx(trained(run.generator.config).plain(), Metadata())
+    onnx.save(other, str(twin))
+    state = torch.load(checkpoint_file, weights_only=False)
+    state["recipe"]["ship"] = {"twin": str(twin), "part": 0.25}
+    torch.save(state, checkpoint_file)
+    mixed = onnx.load(str(export.export(checkpoint_file, tmp_path / "mixed.onnx", "a test").path))
+    for each, a, b in zip(mixed.graph.initializer, other.graph.initializer, whole.graph.initializer, strict=True):
+        a, b, made = (onnx.numpy_helper.to_array(tensor) for tensor in (a, b, each))
+        assert np.allclose(made, 0.75 * a + 0.25 * b, atol=1e-6)
+    assert (
+        "0.25 of these weights and 0.75 of twin.onnx's"
+        in {p.key: p.value for p in mixed.metadata_props}["gansr.training"]
+    )
+    twin.unlink()
+    with pytest.raises(ExportError, match="is not there"):
+        export.export(checkpoint_file, tmp_path / "mixed.onnx", "a test")
+
+
 @pytest.mark.parametrize("slope", [0.0, 0.1])
 def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float) -> None:
     config = GeneratorConfig(width=16, convolutions=4, slope=slope)

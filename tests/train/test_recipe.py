@@ -55,6 +55,7 @@ def test_there_are_recipes() -> None:
             r"bands\.levels 2 with bands\.patch 7 and run\.crop 8: the crop must be .* at least 14",
         ),
         ("", "give steps or minutes"),
+        ("[run]\nsteps = 1\npixel_part = 1\n[ship]\npart = 0.5", "ship.part 0.5 with ship.twin ''"),
         ("[run]\nsteps = 1\nminutes = 1", "give steps or minutes, not steps=1"),
         ("[run]\nsteps = 1\n[generator]\nwidth = 20", r"generator\.width: .*multiple of 16, got 20"),
         ("[run]\nsteps = 1\n[generator]\nscale = 4", r"degrade\.scale 2 and generator\.scale 4"),

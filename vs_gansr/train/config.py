@@ -261,3 +261,12 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Steps from one measurement on held-out crops to the next; 0: at the end alone."""
     init: str = ""
     """Checkpoint or exported network to begin with; a smaller one is grown. Empty: begin from nothing."""
+
+
+class ShipConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What of the trained weights is exported."""
+
+    twin: str = ""
+    """Exported network of the same shape, without an adversary, that the run goes back to; empty: to none."""
+    part: Share = 1.0
+    """How far from the twin's weights (0) towards the trained ones (1) the exported ones lie."""

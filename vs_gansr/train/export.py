@@ -17,7 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from ..common import files
 from ..model import metadata
 from ..model.metadata import Metadata
+from ..model.rewrite.interpolate import between
 from . import checkpoint, data, recipe
+from .config import ShipConfig
 from .generator import FoldedGenerator, LumaGenerator, of_luma
 from .grain import FoldedGrain
 
@@ -180,16 +182,28 @@ def training_line(settings: recipe.Recipe, state: dict[str, Any], hardware: str)
         f"recipe {settings.name} {settings.digest()}, {state['step']} steps ({adversarial} adversarial), "
         f"{float(state['elapsed']) / 60:.0f} minutes on {hardware}, {date}"
         + (f"; started from {state['origin']}" if state.get("origin") else "")
+        + _mixture(settings.ship)
     )
+
+
+def _mixture(ship: ShipConfig) -> str:
+    if not ship.twin:
+        return ""
+    twin = Path(ship.twin)
+    digest = hashlib.sha256(twin.read_bytes()).hexdigest()
+    return f"; {ship.part:g} of these weights and {1 - ship.part:g} of {twin.name}'s, file SHA-256 {digest}"
 
 
 def export(source: Path, target: Path, hardware: str) -> ExportedModel:
     """Write `target` (.onnx) from the checkpoint `source`, after comparing both; `hardware` in words goes on record.
 
+    Where the recipe names a twin (`ship`), the file has weights between the twin's and the trained ones.
+
     Raises:
         CheckpointError: no such checkpoint.
-        ExportError: ONNX Runtime differs from PyTorch by more than 1e-4, or the activation is still on its way to
-            its end value.
+        ExportError: ONNX Runtime differs from PyTorch by more than 1e-4, the activation is still on its way to its end
+            value, or the twin cannot be read.
+        ModelError: the twin is of another shape.
     """
     generator, settings, state = load_generator(source)
     if generator.slope != settings.generator.slope:
@@ -197,6 +211,8 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
             f"export: {source} has slope {generator.slope:.3f} on its way to {settings.generator.slope}; "
             "train on to the end of the pixel-loss stage"
         )
+    if settings.ship.twin and not Path(settings.ship.twin).is_file():
+        raise ExportError(f"export: ship.twin {settings.ship.twin} is not there; name a file of scripts/export")
     plain = generator.plain()
     model = to_onnx(
         plain,
@@ -218,6 +234,8 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
     worst = difference(model, generator)
     if worst > TOLERANCE:
         raise ExportError(f"export: ONNX Runtime and PyTorch differ by {worst:.2e}, more than {TOLERANCE:.0e}")
+    if settings.ship.twin:
+        model = between(onnx.load(settings.ship.twin), model, settings.ship.part, settings.name)
     files.write(target, model.SerializeToString())
     return ExportedModel(target, plain, settings, state, worst)
 

@@ -28,6 +28,7 @@ from .config import (
     Range,
     RunConfig,
     Share,
+    ShipConfig,
 )
 
 
@@ -66,6 +67,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """When the run is given up."""
     run: RunConfig = field(default_factory=RunConfig)
     """Length and pace."""
+    ship: ShipConfig = field(default_factory=ShipConfig)
+    """What of the trained weights is exported."""
 
     def builtins(self) -> dict[str, Any]:
         """As tables, lists, strings and numbers, as `from_dict` reads them."""
@@ -100,6 +103,10 @@ def check(recipe: Recipe) -> Recipe:
         )
     if run.pixel_part < 1 and not recipe.adversarial.adversarial:
         raise RecipeError("adversarial.adversarial is 0: set run.pixel_part = 1 for a run without an adversary")
+    if (recipe.ship.part < 1) != bool(recipe.ship.twin):
+        raise RecipeError(
+            f"ship.part {recipe.ship.part:g} with ship.twin {recipe.ship.twin!r}: give both, a part below 1, or neither"
+        )
     _check_bands(recipe)
     _check_ranges(recipe)
     return recipe

@@ -291,7 +291,7 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         mine, theirs = self.recipe.builtins(), from_dict(state["recipe"]).builtins()
         changed = sorted(
-            room for room in mine if room not in ("run", "guard", "summary") and mine[room] != theirs[room]
+            room for room in mine if room not in ("run", "guard", "summary", "ship") and mine[room] != theirs[room]
         )
         if changed:
             raise RecipeError(
