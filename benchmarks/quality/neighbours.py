@@ -3,16 +3,17 @@
     python -m benchmarks.quality.neighbours MODEL --videos FILE FILE ...
 
 The cheap test before a network of several frames is trained. What MODEL lacks, reference minus output, is regressed on
-3x3 samples of each neighbour minus the frame, one set of weights for each of the factor x factor places of a sample,
-learned on one half of the videos and applied to the other. A trained network may find more, but hardly where this finds
-nothing: three frames trained for 12,000 steps gained 0.013 dB where this said 0.02.
+3x3 samples of each neighbour minus the frame, one set of weights for each of the factor x factor places of one; or,
+for a network or filter after MODEL, on 3x3 samples of its outputs for the neighbours, moved onto the frame at the large
+size. What is learned on one half of the videos is applied to the other. A trained network may find more, but hardly
+where this finds nothing: three frames trained for 12,000 steps gained 0.013 dB where this said 0.02.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ STEP = 7
 """Of this many samples one is looked at."""
 WAYS = ("2 moved", "2 where they are", "2 moved, trusted by their match", "2 moved, with sub-pixel motion", "4 moved")
 """What is shown of how many neighbours."""
+AFTER = ("2 outputs, trusted by their match", "4 outputs, trusted by their match")
+"""The same of the network's outputs."""
 MATCHES = (4.0, 25.0, 200.0)
 """Mean squares of difference, in code values, within which a neighbour is trusted."""
 
@@ -63,12 +66,17 @@ def shown(way: str, frame: Plane, here: Planes, there: Planes) -> Matrix:
         difference = _window(plane - frame)
         columns.append(difference)
         if way == WAYS[2]:
-            square = (difference**2).mean(1, keepdims=True)
-            columns += [difference * np.exp(-square / match) for match in MATCHES]
+            columns += trusted(difference)
         if way == WAYS[3]:
             x, y = (_inner(part).reshape(-1, 1)[::STEP] for part in _motion(frame, plane))
             columns += [difference * factor for factor in (x, y, x * x, y * y, x * y)]
     return np.concatenate(columns, 1)
+
+
+def trusted(difference: Matrix) -> list[Matrix]:
+    """The windows `difference`, (samples, 9), each as loud as it matches, once for each of MATCHES."""
+    square = (difference**2).mean(1, keepdims=True)
+    return [difference * np.exp(-square / match) for match in MATCHES]
 
 
 def _inner(plane: Plane) -> Plane:
@@ -110,6 +118,21 @@ def lacking(case: Case, model: Path) -> Iterator[tuple[Matrix, Plane, Planes, Pl
         yield missing, small[n], {far: small[n + far] for far in there}, there
 
 
+def after(case: Case, model: Path) -> Iterator[tuple[Matrix, dict[str, Matrix]]]:
+    """Of each frame that `lacking` looks at: reference minus output, (samples, 1), and what is seen of the outputs for
+    its neighbours, by way."""
+    large = vs_gansr.upscale(case.load_source(), model=str(model), precision="fp32")
+    wanted, made = (metrics.luma(clip[: COUNT + 2 * REACH]) for clip in (case.load_reference(), large))
+    both = {distance: moved(large[: COUNT + 2 * REACH], distance) for distance in (1, 2)}
+    for n in range(REACH, len(made) - REACH):
+        seen: dict[int, list[Matrix]] = {}
+        for far, frames in both.items():
+            windows = [_window(plane - made[n])[::STEP] for plane in frames[n]]
+            seen[far] = [column for window in windows for column in (window, *trusted(window))]
+        missing = _inner(wanted[n] - made[n]).reshape(-1, 1)[::STEP][::STEP].astype(np.float64)
+        yield missing, {AFTER[0]: np.concatenate(seen[1], 1), AFTER[1]: np.concatenate(seen[1] + seen[2], 1)}
+
+
 class Regression:
     """Least squares on two halves of the videos, each applied to the other."""
 
@@ -134,18 +157,31 @@ class Regression:
         return float(np.mean(found))
 
 
+Gains = dict[str, tuple[Regression, Regression]]
+"""By way, regressions of the picture and of its change from frame to frame."""
+
+
+def count(gains: Gains, half: int, frames: Iterable[tuple[Matrix, dict[str, Matrix]]]) -> None:
+    """Counts neighbouring frames, of each what is lacking and what is seen by way, to a half."""
+    before: tuple[Matrix, dict[str, Matrix]] | None = None
+    for missing, seen in frames:
+        for way, columns in seen.items():
+            picture, change = gains[way]
+            picture.add(half, columns, missing)
+            if before is not None:
+                change.add(half, columns - before[1][way], missing - before[0])
+        before = missing, seen
+
+
 def measure(cases: Sequence[Case], model: Path) -> dict[str, tuple[float, float]]:
     """By way, dB of luma and of luma's change from frame to frame (the temporal delta's own error) that can be had."""
-    found = {way: (Regression(), Regression()) for way in WAYS}
+    found: Gains = {way: (Regression(), Regression()) for way in (*WAYS, *AFTER)}
     for number, case in enumerate(cases):
-        before: tuple[Matrix, dict[str, Matrix]] | None = None
-        for missing, frame, here, there in lacking(case, model):
-            seen = {way: shown(way, frame, here, there) for way in WAYS}
-            for way, (picture, change) in found.items():
-                picture.add(number % 2, seen[way], missing)
-                if before is not None:
-                    change.add(number % 2, seen[way] - before[1][way], missing - before[0])
-            before = missing, seen
+        count(found, number % 2, (
+            (missing, {way: shown(way, frame, here, there) for way in WAYS})
+            for missing, frame, here, there in lacking(case, model)
+        ))  # fmt: skip
+        count(found, number % 2, after(case, model))
     return {way: (picture.gain(), change.gain()) for way, (picture, change) in found.items()}
 
 
@@ -161,8 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(args.videos) < 2:
         parser.error(f"--videos {args.videos[0]}: weights are learned on one half and tried on the other; name two")
     footage = [Footage(path, halved=True) for path in args.videos]
-    print("| condition | " + " | ".join(f"{way}: picture | change" for way in WAYS) + " |")
-    print("|---|" + "---:|" * 2 * len(WAYS))
+    print("| condition | " + " | ".join(f"{way}: picture | change" for way in (*WAYS, *AFTER)) + " |")
+    print("|---|" + "---:|" * 2 * len((*WAYS, *AFTER)))
     for name in ("A", "B"):
         cases = prepare(Store(CACHE), footage, PREPARATIONS[name], args.factor)
         for condition in sorted({case.condition for case in cases}):

@@ -10,7 +10,7 @@ import pytest
 import rings
 
 from benchmarks.quality import media, neighbours, prepare
-from benchmarks.quality.neighbours import WAYS, Regression
+from benchmarks.quality.neighbours import AFTER, WAYS, Regression
 from benchmarks.quality.store import Store
 
 
@@ -29,8 +29,14 @@ def test_every_way_is_measured_on_pictures(store: Store, tmp_path: Path) -> None
     case = prepare.prepare(store, [prepare.Footage(tmp_path / "seven.mkv")], prepare.PREPARATIONS["A"], 2)[1]
     file = networks.point(tmp_path / "one.onnx", channels=1)
     gains = neighbours.measure([case, case], file)
-    assert list(gains) == list(WAYS)
+    assert list(gains) == [*WAYS, *AFTER]
     assert all(np.isfinite(each).all() for each in gains.values())
+
+
+def test_what_does_not_match_is_not_trusted() -> None:
+    near, far = np.full((1, 9), 0.1), np.full((1, 9), 100.0)
+    assert all(np.allclose(heard, near, rtol=0.01) for heard in neighbours.trusted(near))
+    assert all((abs(heard) < 1e-9).all() for heard in neighbours.trusted(far))
 
 
 def test_the_motion_that_is_left_is_found() -> None:
