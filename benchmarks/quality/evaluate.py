@@ -53,6 +53,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--cvvdp", action="store_true", help="also ColorVideoVDP, some minutes a clip; needs the extra [cvvdp]")
     add("--quick", action="store_true",
         help=f"{QUICK_FRAMES} frames of {' and '.join(QUICK_CLIPS)} (of the first two files elsewhere)")  # fmt: skip
+    add("--frames", type=int, metavar="N", help="only the first so many of a clip's 24")
     add("--fresh", action="store_true", help="measure the named models again, whatever is kept")
     add("--strips", type=Path, metavar="FOLDER", help="write a PNG of 300 %% crops per clip and condition")
     add("--blind", type=Path, metavar="FOLDER", help="write sheets and a page to rank methods unseen, and stop")
@@ -134,13 +135,16 @@ def show(options: argparse.Namespace, preparations: Sequence[Preparation], mine:
 def prepared(store: Store, options: argparse.Namespace, preparation: Preparation) -> list[Case]:
     """The cases that the options ask for."""
     sources = footage(options.material, options.quick)
-    return prepare(store, sources, preparation, options.scale, QUICK_FRAMES if options.quick else None)
+    frames = QUICK_FRAMES if options.quick else options.frames
+    return prepare(store, sources, preparation, options.scale, frames)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `scripts/evaluate`; 0 when all was measured, 2 with one line on stderr for what cannot be."""
     options = arguments(argv)
     try:
+        if options.frames is not None and options.frames < 2:
+            raise ValueError(f"--frames {options.frames}: the temporal delta needs 2 or more")
         if options.tally:
             print(ranking.tally(options.tally[0], options.tally[1:]))
             return 0

@@ -54,6 +54,11 @@ def test_command_measures_models_and_anchors(
     assert again.out == shown.out and again.err == ""  # nothing was measured twice
 
 
+def test_clips_may_be_cut_short(folder: Path, store: Store) -> None:
+    options = evaluate.arguments(["--material", str(folder), "--frames", "3"])
+    assert {case.frames for case in evaluate.prepared(store, options, prepare.PREPARATIONS["A"])} <= {1, 3}
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_command_evaluates_at_scale_four(
@@ -72,6 +77,8 @@ def test_command_refuses_what_it_does_not_know(
     assert 'unknown model "no-such-model"' in capsys.readouterr().err
     assert command("--preparations", "A,Z", "--no-anchors") == 2
     assert "'Z' is unknown; use some of A,B,C" in capsys.readouterr().err
+    assert command("--frames", "1") == 2
+    assert "--frames 1: the temporal delta needs 2 or more" in capsys.readouterr().err
     assert evaluate.main(["--material", str(tmp_path)]) == 2
     assert "name a folder" in capsys.readouterr().err
 
