@@ -50,6 +50,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--anchors", type=Path, default=SHARED / "anchors", metavar="FOLDER", help="networks to compare with")
     add("--chroma", action="store_true", help="also the models' luma with the chroma of Lanczos")
     add("--no-anchors", action="store_true", help="leave them out")
+    add("--bare", action="store_true", help="of all filters Lanczos alone, and no masks")
     add("--cvvdp", action="store_true", help="also ColorVideoVDP, some minutes a clip; needs the extra [cvvdp]")
     add("--quick", action="store_true",
         help=f"{QUICK_FRAMES} frames of {' and '.join(QUICK_CLIPS)} (of the first two files elsewhere)")  # fmt: skip
@@ -110,12 +111,15 @@ def measure(options: argparse.Namespace, preparations: Sequence[Preparation], mi
     results = []
     for preparation in preparations:
         cases = prepared(store, options, preparation)
-        unsharp = best_unsharp(store, cases)
-        field = [*methods.resizers(), methods.sharpened_lanczos(unsharp), *methods.masks(), *others, *mine]
+        filters, unsharp = methods.resizers()[1:2], "not looked for"
+        if not options.bare:
+            best = best_unsharp(store, cases)
+            filters, unsharp = [*methods.resizers(), methods.sharpened_lanczos(best), *methods.masks()], str(best)
+        field = [*filters, *others, *mine]
         rows = [
             score(store, case, method, suites, options.fresh and method in mine) for method in field for case in cases
         ]
-        results.append(table.Result(preparation, options.scale, str(unsharp), tuple(rows), suites))
+        results.append(table.Result(preparation, options.scale, unsharp, tuple(rows), suites))
         if options.strips:
             for case in cases:
                 say(f"wrote {strips.write(options.strips, case, field)}")

@@ -68,6 +68,9 @@ def test_command_evaluates_at_scale_four(
     assert command(str(mine), "--preparations", "A", "--scale", "4", "--no-anchors", "--quick", "--chroma") == 0
     shown = capsys.readouterr().out
     assert "## Preparation A, quartered" in shown and "four, Lanczos' chroma" in shown
+    assert command(str(mine), "--preparations", "A", "--scale", "4", "--no-anchors", "--quick", "--bare") == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert list(report[0]["means"]["all"]) == ["Lanczos", "four"]
 
 
 def test_command_refuses_what_it_does_not_know(
