@@ -54,7 +54,7 @@ def places(case: Case, taken: Sequence[Box] = ()) -> list[Place]:
     chosen: list[Place] = []
     for shows, weight in weights.items():
         box = richest(weight, CROP, [*taken, *(place.box for place in chosen)])
-        if box is not None:
+        if box is not None and weight[box[1] : box[3], box[0] : box[2]].any():
             chosen.append(Place(case, shows, box))
     return chosen
 
@@ -68,31 +68,29 @@ def write(
 ) -> Path:
     """Write `folder`/index.html, a PNG for each sheet and, beside the folder, its key; the page's path.
 
-    Sheets and the methods on them are in random order, another each time unless `seed` is given. Crops
-    in the keys `shown` are not shown again. Raises ValueError for fewer than two methods, more than there are letters
-    or a file that is no key, and FileExistsError where the key is there already: people may have its sheets.
+    Sheets and the methods on them are in random order, another each time unless `seed` is given. Crops in the keys
+    `shown` are not shown again. Raises ValueError for fewer than two methods, more than there are letters, two of one
+    name or a file that is no key, and FileExistsError where the key is there already: people may have its sheets.
     """
+    names = [method.name for method in methods]
     if not 2 <= len(methods) <= len(string.ascii_uppercase):
         raise ValueError(f"blind: {len(methods)} methods cannot be ranked; name 2 to {len(string.ascii_uppercase)}")
+    if len({*names, REFERENCE}) <= len(names):
+        raise ValueError(f"blind: methods named {', '.join(names)}; give each a name of its own, none {REFERENCE!r}")
     key = key_of(folder)
     if key.exists():
         raise FileExistsError(f"blind: {key} is there already; name another folder or remove it")
+    taken = boxes(shown)
     order = random.Random(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    taken = boxes(shown)
-    found = [(place, frames) for case in cases for frames in [frames_of(case, methods)]
-             for place in places(case, taken.get(case.clip, []))]  # fmt: skip
+    found = [pair for case in cases for pair in crops_of(case, places(case, taken.get(case.clip, [])), methods)]
     order.shuffle(found)
     keys: dict[str, Any] = {}
     sheets = []
-    for number, (place, frames) in enumerate(found, 1):
+    for number, (place, named) in enumerate(found, 1):
         shuffled = order.sample(list(methods), len(methods))
         letters = dict(zip(string.ascii_uppercase, shuffled, strict=False))
-        wide = frames[REFERENCE].width
-        crops = [
-            (frame.crop(place.box), crop(frame, place.box, wide))
-            for frame in (frames[name] for name in [*(method.name for method in shuffled), REFERENCE])
-        ]
+        crops = [named[name] for name in [*(method.name for method in shuffled), REFERENCE]]
         name = f"{number:02}"
         labels = [*letters, REFERENCE]
         tiles = [Tile(label, enlarged) for label, (_, enlarged) in zip(labels, crops, strict=True)]
@@ -124,15 +122,29 @@ def boxes(keys: Sequence[Path]) -> dict[str, list[Box]]:
                 left, top, right, bottom = (int(side) for side in entry["box"])
                 found.setdefault(entry["clip"], []).append((left, top, right, bottom))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"blind: {key} is no key of sheets") from error
+            raise ValueError(f"blind: {key} is no key of sheets; name the -key.json beside their folder") from error
     return found
 
 
-def frames_of(case: Case, methods: Sequence[Method]) -> dict[str, Image.Image]:
-    """The middle frame of every method, by name, and of the reference."""
-    middle, source = case.frames // 2, case.load_source()
-    frames = {method.name: rgb(method.upscale(source, case.factor), middle) for method in methods}
-    return {**frames, REFERENCE: rgb(case.load_reference(), middle)}
+Crop = tuple[Image.Image, Image.Image]
+"""As it is and enlarged."""
+
+
+def crops_of(case: Case, shown: Sequence[Place], methods: Sequence[Method]) -> list[tuple[Place, dict[str, Crop]]]:
+    """Each of the places `shown` of a case with the crops of every method's middle frame, by name, and of the
+    reference's; each frame is made once."""
+    if not shown:
+        return []
+    middle, source, reference = case.frames // 2, case.load_source(), case.load_reference()
+    found: list[tuple[Place, dict[str, Crop]]] = [(place, {}) for place in shown]
+    for name, clip in [
+        *((method.name, method.upscale(source, case.factor)) for method in methods),
+        (REFERENCE, reference),
+    ]:
+        frame = rgb(clip, middle)
+        for place, crops in found:
+            crops[name] = frame.crop(place.box), crop(frame, place.box, reference.width)
+    return found
 
 
 def _url(picture: Image.Image) -> str:

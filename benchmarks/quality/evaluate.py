@@ -128,10 +128,10 @@ def measure(options: argparse.Namespace, preparations: Sequence[Preparation], mi
 
 
 def show(options: argparse.Namespace, preparations: Sequence[Preparation], mine: list[Method]) -> None:
-    """Write what people are to rank: always with Lanczos, the masks and the other networks."""
+    """Write what people are to rank: with Lanczos and, where no option says otherwise, masks and other networks."""
     store, others = Store(options.cache), anchors(options.anchors, not options.no_anchors)
     cases = [case for preparation in preparations for case in prepared(store, options, preparation)]
-    sharpened = [methods.sharpened_lanczos(best_unsharp(store, cases)), *methods.masks()]
+    sharpened = [] if options.bare else [methods.sharpened_lanczos(best_unsharp(store, cases)), *methods.masks()]
     page = blind.write(options.blind, cases, [methods.resizers()[1], *sharpened, *others, *mine], shown=options.unlike)
     say(f"wrote {page} and, for nobody who ranks, {blind.key_of(options.blind)}")
 
@@ -149,6 +149,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.frames is not None and options.frames < 2:
             raise ValueError(f"--frames {options.frames}: the temporal delta needs 2 or more")
+        if options.quick and options.frames is not None:
+            raise ValueError(f"--frames {options.frames} and --quick, which is {QUICK_FRAMES} frames: give one of them")
+        if options.unlike and not options.blind:
+            raise ValueError(f"--unlike {options.unlike[0]} is for --blind; name a folder there")
         if options.tally:
             print(ranking.tally(options.tally[0], options.tally[1:]))
             return 0

@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help="of models in models/ that have a twin")
     add("--provider", default="CPU", help="that runs the twin, as in Upscale (%(default)s, ONNX Runtime)")
-    add("--preparations", default="A,B,C", metavar="LIST", help="of A, B, C; default: all")
+    add("--preparations", default="A,B,C", metavar="LIST", help="of A, B, C, S (%(default)s)")
     add("--material", default="clips,filmed", metavar="LIST", help="as in scripts/evaluate (%(default)s)")
     options = parser.parse_args(argv)
     well = True

@@ -39,9 +39,9 @@ Planes = dict[int, Plane]
 REACH, COUNT = 2, 8
 """How far a neighbour may be, and how many frames of a case are looked at, from the first that has all of them."""
 EDGE = 8
-"""Samples of the small picture left out at each side."""
+"""Samples left out at each side."""
 STEP = 7
-"""Of this many samples one is looked at."""
+"""Of this many samples one is looked at; after the network, where there are more, of this many squared."""
 WAYS = ("2 moved", "2 where they are", "2 moved, trusted by their match", "2 moved, with sub-pixel motion", "4 moved")
 """What is shown of how many neighbours."""
 AFTER = ("2 outputs, trusted by their match", "4 outputs, trusted by their match")

@@ -133,7 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("one", help="model of one frame: a name in models/ or an .onnx file")
     parser.add_argument("three", nargs="?", help="model of three frames; may be left out with --repair")
-    parser.add_argument("--preparations", default="A,B", metavar="LIST", help="of A, B, C (%(default)s)")
+    parser.add_argument("--preparations", default="A,B", metavar="LIST", help="of A, B, C, S (%(default)s)")
     parser.add_argument("--clips", default="", metavar="LIST", help="some of the filmed clips; default: all")
     parser.add_argument(
         "--repair", default="", metavar="LIST", help="of model, classic (vs_temporalfix) and mean, after the first"

@@ -94,8 +94,17 @@ def test_what_was_shown_is_not_shown_again(large: prepare.Case, tmp_path: Path) 
     ]  # fmt: skip
     assert len(first) == 3 and second and not overlaps
     (tmp_path / "none.json").write_text('{"sheets": {"01": {}}}')
-    with pytest.raises(ValueError, match=r"none\.json is no key"):
+    with pytest.raises(ValueError, match=r"none\.json is no key of sheets; name the -key\.json"):
         blind.write(tmp_path / "c", [large], FIELD, shown=[tmp_path / "none.json"])
+    with pytest.raises(ValueError, match="a name of its own"):
+        blind.write(tmp_path / "c", [large], [*FIELD, FIELD[0]])
+    assert not (tmp_path / "c").exists()
+
+
+def test_nothing_is_shown_as_what_it_is_not(store: Store, tmp_path: Path) -> None:
+    Image.new("RGB", (320, 240), (90, 90, 90)).save(tmp_path / "even.png")
+    case = prepare.prepare(store, [prepare.Footage(tmp_path / "even.png")], prepare.PREPARATIONS["S"], 2)[0]
+    assert blind.places(case) == []
 
 
 @pytest.fixture

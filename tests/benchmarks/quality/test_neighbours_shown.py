@@ -34,8 +34,10 @@ def test_strips(case: prepare.Case, before: methods.Method, tmp_path: Path) -> N
 
 
 def test_sheets_to_rank(case: prepare.Case, before: methods.Method) -> None:
-    shown = np.asarray(blind.frames_of(case, [before])["before"])
-    want = sheets.rgb(before.upscale(case.load_source(), 2), case.frames // 2)
+    place = blind.Place(case, "edges", (16, 16, 112, 112))
+    [(_, crops)] = blind.crops_of(case, [place], [before])
+    shown = np.asarray(crops["before"][0])
+    want = sheets.rgb(before.upscale(case.load_source(), 2), case.frames // 2).crop(place.box)
     assert np.array_equal(shown, np.asarray(want))
 
 
