@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import torch
 from generators import shaken
+from msgspec.structs import replace
 
 from vs_gansr.colour.tags import BT709_LUMA
 from vs_gansr.model import library as runtime_model
@@ -87,7 +88,8 @@ def test_weights_between_a_twin_and_the_run_ship(
     state = torch.load(checkpoint_file, weights_only=False)
     state["recipe"]["ship"] = {"twin": str(twin), "part": 0.25}
     torch.save(state, checkpoint_file)
-    mixed = onnx.load(str(export.export(checkpoint_file, tmp_path / "mixed.onnx", "a test").path))
+    made = export.export(checkpoint_file, tmp_path / "mixed.onnx", "a test")
+    mixed = onnx.load(str(made.path))
     for each, a, b in zip(mixed.graph.initializer, other.graph.initializer, whole.graph.initializer, strict=True):
         a, b, made = (onnx.numpy_helper.to_array(tensor) for tensor in (a, b, each))
         assert np.allclose(made, 0.75 * a + 0.25 * b, atol=1e-6)
@@ -95,9 +97,15 @@ def test_weights_between_a_twin_and_the_run_ship(
         "0.25 of these weights and 0.75 of twin.onnx's"
         in {p.key: p.value for p in mixed.metadata_props}["gansr.training"]
     )
-    twin.unlink()
-    with pytest.raises(ExportError, match="is not there"):
-        export.export(checkpoint_file, tmp_path / "mixed.onnx", "a test")
+    narrower = trained(replace(run.generator.config, convolutions=4))
+    for bad, words in (
+        (export.to_onnx(narrower.plain(), Metadata()).SerializeToString(), r"of another shape \(4 convolutions of 16"),
+        (b"no network", "is not a float32 network of scripts/export"),
+    ):
+        twin.write_bytes(bad)
+        with pytest.raises(ExportError, match=words):
+            export.export(checkpoint_file, tmp_path / "bad.onnx", "a test")
+    assert not (tmp_path / "bad.onnx").exists()
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.1])

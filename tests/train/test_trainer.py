@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from vs_gansr.train import export, smoke
 from vs_gansr.train.balance import BalanceError
 from vs_gansr.train.checkpoint import load
-from vs_gansr.train.config import AdversaryConfig, GuardConfig
+from vs_gansr.train.config import AdversaryConfig, GuardConfig, ShipConfig
 from vs_gansr.train.generator import Branched
 from vs_gansr.train.recipe import Recipe, RecipeError
 from vs_gansr.train.run_log import LOG, read
@@ -86,6 +87,26 @@ def test_logged_shares_are_the_recipes(trainer: Make, small_recipe: Recipe, tmp_
     assert row["share_temporal"] == pytest.approx(0.1)
     for key in ("accuracy", "accuracy_real", "accuracy_made", "gradient_adversarial", "gradient_pixel", "penalty"):
         assert key in row or key == "penalty"
+
+
+@pytest.mark.parametrize("where", ["everywhere", "texture"])
+def test_the_adversary_is_heard_where_the_recipe_says(
+    trainer: Make, small_recipe: Recipe, where: Literal["everywhere", "texture"]
+) -> None:
+    """On an even picture with one edge there is no texture, so that nothing is heard there alone."""
+    run = trainer(replace(small_recipe, adversary=AdversaryConfig(where=where)), warmup=1)
+    low, high = run.fetch(0)
+    for pictures in (low, high):
+        pictures[:] = 60
+        pictures[..., : pictures.shape[-1] // 2] = 180
+    run.adversarial_from, run.step = 0, 8
+    run.train_step(low, high)
+    assert (run.balancer.norms["adversarial"] > 0) == (where == "everywhere")
+
+
+def test_what_ships_may_be_said_later(trainer: Make, small_recipe: Recipe) -> None:
+    trainer(small_recipe).train(stop_at=2)
+    assert trainer(replace(small_recipe, ship=ShipConfig(twin="twin.onnx", part=0.5))).step == 2
 
 
 def test_another_recipe_in_the_same_folder_is_refused(trainer: Make, small_recipe: Recipe) -> None:

@@ -210,7 +210,8 @@ class AdversaryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     noise: Annotated[float, Meta(gt=0)] = 0.02
     """Deviation of the small noise, where white is 1."""
     where: Literal["everywhere", "texture"] = "everywhere"
-    """Where the generator hears the discriminator; "texture": in the reference's texture without a direction alone."""
+    """Where the generator hears the discriminator; "texture": in the reference's texture without a direction alone,
+    where its whole share then falls."""
 
 
 class GuardConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -267,6 +268,7 @@ class ShipConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What of the trained weights is exported."""
 
     twin: str = ""
-    """Exported network of the same shape, without an adversary, that the run goes back to; empty: to none."""
+    """Exported network that the run began with, near or far, of the same shape and trained without an adversary; empty:
+    none is mixed in."""
     part: Share = 1.0
     """How far from the twin's weights (0) towards the trained ones (1) the exported ones lie."""

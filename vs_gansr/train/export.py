@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, numpy_helper
 from ..common import files
 from ..model import metadata
 from ..model.metadata import Metadata
-from ..model.rewrite.interpolate import between
 from . import checkpoint, data, recipe
 from .config import ShipConfig
 from .generator import FoldedGenerator, LumaGenerator, of_luma
@@ -139,6 +138,28 @@ def from_onnx(path: Path) -> tuple[FoldedGenerator, Metadata]:
     return of_luma(plain), said
 
 
+def between(twin: FoldedGenerator, trained: FoldedGenerator, ship: ShipConfig) -> FoldedGenerator:
+    """The network whose weights lie `ship.part` of the way from those of `twin` to those of `trained`.
+
+    Of use for networks that come from the same weights: X. Wang et al., ESRGAN, arXiv 1809.00219, section 3.4.
+
+    Raises:
+        ExportError: the two are of different shapes.
+    """
+    pairs = [(twin.resize, trained.resize)]
+    for ours, theirs in zip(twin.convolutions, trained.convolutions, strict=False):
+        pairs += zip(ours, theirs, strict=True)
+    depths = len(twin.convolutions), len(trained.convolutions)
+    if depths[0] != depths[1] or twin.grain or trained.grain or any(a.shape != b.shape for a, b in pairs):
+        raise ExportError(
+            f"export: ship.twin {ship.twin} is of another shape ({depths[0]} convolutions of "
+            f"{len(twin.convolutions[0][0])} features, trained were {depths[1]} of {len(trained.convolutions[0][0])}); "
+            "name a file of the same, without grain"
+        )
+    resize, *rest = ((1 - ship.part) * a + ship.part * b for a, b in pairs)
+    return replace(trained, resize=resize, convolutions=tuple(zip(rest[::2], rest[1::2], strict=True)))
+
+
 def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     """Largest absolute difference between `model` in ONNX Runtime and `generator` in PyTorch.
 
@@ -202,8 +223,7 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
     Raises:
         CheckpointError: no such checkpoint.
         ExportError: ONNX Runtime differs from PyTorch by more than 1e-4, the activation is still on its way to its end
-            value, or the twin cannot be read.
-        ModelError: the twin is of another shape.
+            value, or the twin cannot be read or is of another shape.
     """
     generator, settings, state = load_generator(source)
     if generator.slope != settings.generator.slope:
@@ -211,9 +231,10 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
             f"export: {source} has slope {generator.slope:.3f} on its way to {settings.generator.slope}; "
             "train on to the end of the pixel-loss stage"
         )
-    if settings.ship.twin and not Path(settings.ship.twin).is_file():
-        raise ExportError(f"export: ship.twin {settings.ship.twin} is not there; name a file of scripts/export")
     plain = generator.plain()
+    if settings.ship.twin:
+        plain = between(from_onnx(Path(settings.ship.twin))[0], plain, settings.ship)
+        generator.adopt(plain)
     model = to_onnx(
         plain,
         Metadata(
@@ -234,8 +255,6 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
     worst = difference(model, generator)
     if worst > TOLERANCE:
         raise ExportError(f"export: ONNX Runtime and PyTorch differ by {worst:.2e}, more than {TOLERANCE:.0e}")
-    if settings.ship.twin:
-        model = between(onnx.load(settings.ship.twin), model, settings.ship.part, settings.name)
     files.write(target, model.SerializeToString())
     return ExportedModel(target, plain, settings, state, worst)
 
