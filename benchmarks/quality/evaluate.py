@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.paths import CACHE, CLIPS, FILMED, SHARED, STILLS
 from benchmarks.quality import blind, methods, ranking, strips, table
 from benchmarks.quality.methods import Method
-from benchmarks.quality.prepare import PREPARATIONS, Case, Footage, Preparation, material, prepare
+from benchmarks.quality.prepare import Case, Footage, Preparation, material, preparations, prepare
 from benchmarks.quality.score import best_unsharp, say, score
 from benchmarks.quality.store import Store
 from benchmarks.quality.suites import COLORVIDEOVDP, FIDELITY, TEXTURE
@@ -104,12 +104,12 @@ def footage(what: str, quick: bool) -> list[Footage]:
     return ([piece for piece in found if piece.path.stem in QUICK_CLIPS] or found)[:2] if quick else found
 
 
-def measure(options: argparse.Namespace, preparations: Sequence[Preparation], mine: list[Method]) -> None:
+def measure(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[Method]) -> None:
     """Measure, print the tables, write strips and the JSON file."""
     store, others = Store(options.cache), anchors(options.anchors, not options.no_anchors)
     suites = (FIDELITY, TEXTURE, *([COLORVIDEOVDP] if options.cvvdp else []))
     results = []
-    for preparation in preparations:
+    for preparation in wanted:
         cases = prepared(store, options, preparation)
         filters, unsharp = methods.resizers()[1:2], "not looked for"
         if not options.bare:
@@ -127,10 +127,10 @@ def measure(options: argparse.Namespace, preparations: Sequence[Preparation], mi
     table.write_json(options.json or options.cache / "latest.json", results)
 
 
-def show(options: argparse.Namespace, preparations: Sequence[Preparation], mine: list[Method]) -> None:
+def show(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[Method]) -> None:
     """Write what people are to rank: with Lanczos and, where no option says otherwise, masks and other networks."""
     store, others = Store(options.cache), anchors(options.anchors, not options.no_anchors)
-    cases = [case for preparation in preparations for case in prepared(store, options, preparation)]
+    cases = [case for preparation in wanted for case in prepared(store, options, preparation)]
     sharpened = [] if options.bare else [methods.sharpened_lanczos(best_unsharp(store, cases)), *methods.masks()]
     page = blind.write(options.blind, cases, [methods.resizers()[1], *sharpened, *others, *mine], shown=options.unlike)
     say(f"wrote {page} and, for nobody who ranks, {blind.key_of(options.blind)}")
@@ -156,14 +156,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.tally:
             print(ranking.tally(options.tally[0], options.tally[1:]))
             return 0
-        preparations = [PREPARATIONS[name] for name in options.preparations.split(",")]
+        wanted = preparations(options.preparations)
         mine = chosen(options.models, options.scale, bool(options.blind))
         if options.chroma:
             mine += [methods.colourless(method) for method in mine]
-        (show if options.blind else measure)(options, preparations, mine)
-    except KeyError as error:
-        say(f"evaluate: preparation {error} is unknown; use some of {','.join(PREPARATIONS)}")
-        return 2
+        (show if options.blind else measure)(options, wanted, mine)
     except (ModelError, OSError, ValueError) as error:
         say(f"evaluate: {error}")
         return 2

@@ -21,7 +21,7 @@ import vs_gansr
 from benchmarks.paths import CACHE
 from benchmarks.quality import evaluate
 from benchmarks.quality.metrics import CAP, planes, ssimulacra2
-from benchmarks.quality.prepare import PREPARATIONS, Case, prepare
+from benchmarks.quality.prepare import Case, preparations, prepare
 from benchmarks.quality.store import Store
 from vs_gansr.common.decibels import psnr
 from vs_gansr.model import library
@@ -91,15 +91,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--preparations", default="A,B,C", metavar="LIST", help="of A, B, C, S (%(default)s)")
     add("--material", default="clips,filmed", metavar="LIST", help="as in scripts/evaluate (%(default)s)")
     options = parser.parse_args(argv)
+    try:
+        listed = preparations(options.preparations)
+    except ValueError as error:
+        parser.error(str(error))
     well = True
     for name in options.names:
         scale = library.load(name).spec.scale or 1
         footage = evaluate.footage(options.material, False)
-        cases = [
-            case
-            for each in options.preparations.split(",")
-            for case in prepare(Store(CACHE), footage, PREPARATIONS[each], scale)
-        ]
+        cases = [case for each in listed for case in prepare(Store(CACHE), footage, each, scale)]
         table, held = report(name, options.provider, cases)
         print(table, flush=True)
         well = well and held

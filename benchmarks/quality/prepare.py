@@ -173,6 +173,14 @@ PREPARATIONS = {
 }  # fmt: skip
 
 
+def preparations(names: str) -> list[Preparation]:
+    """Those of a list such as "A,B". Raises ValueError for one that there is not."""
+    listed = names.split(",")
+    if unknown := [name for name in listed if name not in PREPARATIONS]:
+        raise ValueError(f"--preparations {','.join(unknown)} is unknown; use some of {','.join(PREPARATIONS)}")
+    return [PREPARATIONS[name] for name in listed]
+
+
 def material(folder: Path, halved: bool = False) -> list[Footage]:
     """The videos and pictures of `folder` by name. Raises FileNotFoundError when there are none."""
     known = media.PICTURES | {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m2ts", ".ts", ".y4m"}

@@ -26,7 +26,7 @@ from benchmarks.quality import media, methods, slices, temporal_mean
 from benchmarks.quality.evaluate import chosen
 from benchmarks.quality.methods import LANCZOS, Method
 from benchmarks.quality.metrics import Values
-from benchmarks.quality.prepare import KINDS, PREPARATIONS, Case, Footage, material, prepare
+from benchmarks.quality.prepare import KINDS, Case, Footage, material, preparations, prepare
 from benchmarks.quality.score import score
 from benchmarks.quality.store import Store, source
 from benchmarks.quality.suites import FIDELITY
@@ -151,11 +151,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     field, store = [lanczos, one, *between, *three], Store(CACHE)
     footage = filmed([name for name in args.clips.split(",") if name])
     measured = []
-    preparations = args.preparations.split(",")
-    if unknown := [name for name in preparations if name not in PREPARATIONS]:
-        parser.error(f"--preparations {','.join(unknown)} is unknown; use some of {','.join(PREPARATIONS)}")
-    for name in preparations:
-        for case in prepare(store, footage, PREPARATIONS[name], 2):
+    try:
+        listed = preparations(args.preparations)
+    except ValueError as error:
+        parser.error(str(error))
+    for preparation in listed:
+        for case in prepare(store, footage, preparation, 2):
             rows = {method.name: score(store, case, method, (FIDELITY,)).values for method in field}
             measured.append((case, rows))
             if args.slices:

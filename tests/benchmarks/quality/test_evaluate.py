@@ -79,7 +79,7 @@ def test_command_refuses_what_it_does_not_know(
     assert command("no-such-model") == 2
     assert 'unknown model "no-such-model"' in capsys.readouterr().err
     assert command("--preparations", "A,Z", "--no-anchors") == 2
-    assert "'Z' is unknown; use some of A,B,C" in capsys.readouterr().err
+    assert "--preparations Z is unknown; use some of A,B,C,S" in capsys.readouterr().err
     assert command("--frames", "1") == 2
     assert "--frames 1: the temporal delta needs 2 or more" in capsys.readouterr().err
     assert command("--frames", "2", "--quick") == 2 and command("--unlike", "key.json") == 2

@@ -35,3 +35,9 @@ def test_the_bounds(
     assert "int8 on OpenVINO" in table
     assert f"Least: {decibels:.1f} dB (bound: 48); most lost: {points:.2f} points (bound: 0.3): " in table
     assert table.endswith("within bounds." if held else "too far.")
+
+
+def test_an_unknown_preparation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        int8.main(["fast-2x", "--preparations", "A,Z"])
+    assert "--preparations Z is unknown; use some of A,B,C,S" in capsys.readouterr().err
