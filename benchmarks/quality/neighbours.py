@@ -46,6 +46,8 @@ WAYS = ("2 moved", "2 where they are", "2 moved, trusted by their match", "2 mov
 """What is shown of how many neighbours."""
 AFTER = ("2 outputs, trusted by their match", "4 outputs, trusted by their match")
 """The same of the network's outputs."""
+ALL = (*WAYS, *AFTER)
+"""Columns of the table."""
 MATCHES = (4.0, 25.0, 200.0)
 """Mean squares of difference, in code values, within which a neighbour is trusted."""
 
@@ -99,16 +101,15 @@ def _motion(frame: Plane, plane: Plane, window: int = 11, least: float = 4.0) ->
     return np.clip((xy * yt - yy * xt) / whole, -1, 1), np.clip((xy * xt - xx * yt) / whole, -1, 1)
 
 
-def lacking(case: Case, model: Path) -> Iterator[tuple[Matrix, Plane, Planes, Planes]]:
-    """Of each frame looked at: reference minus output, (samples, factor^2), the frame, its neighbours as they are and
-    moved. Raises ValueError for a case without a frame that has all its neighbours."""
+def lacking(case: Case, large: vs.VideoNode) -> Iterator[tuple[Matrix, Plane, Planes, Planes]]:
+    """Of each frame looked at: reference minus output (`large`), (samples, factor^2), the frame, its neighbours as they
+    are and moved. Raises ValueError for a case without a frame that has all its neighbours."""
     source, factor = case.load_source(), case.factor
     if case.frames <= 2 * REACH:
         raise ValueError(f"lacking: {case.clip} has {case.frames} frames; give a video of {2 * REACH + 1} or more")
     small = metrics.luma(source)
     both = {distance: moved(source, distance) for distance in (1, 2)}
-    clips = case.load_reference(), vs_gansr.upscale(source, model=str(model), precision="fp32")
-    wanted, made = (metrics.luma(clip[REACH:-REACH][:COUNT]) for clip in clips)
+    wanted, made = (metrics.luma(clip[REACH:-REACH][:COUNT]) for clip in (case.load_reference(), large))
     for place, error in enumerate(wanted - made):
         n = REACH + place
         height, width = small[n].shape
@@ -118,12 +119,12 @@ def lacking(case: Case, model: Path) -> Iterator[tuple[Matrix, Plane, Planes, Pl
         yield missing, small[n], {far: small[n + far] for far in there}, there
 
 
-def after(case: Case, model: Path) -> Iterator[tuple[Matrix, dict[str, Matrix]]]:
+def after(case: Case, large: vs.VideoNode) -> Iterator[tuple[Matrix, dict[str, Matrix]]]:
     """Of each frame that `lacking` looks at: reference minus output, (samples, 1), and what is seen of the outputs for
     its neighbours, by way."""
-    large = vs_gansr.upscale(case.load_source(), model=str(model), precision="fp32")
-    wanted, made = (metrics.luma(clip[: COUNT + 2 * REACH]) for clip in (case.load_reference(), large))
-    both = {distance: moved(large[: COUNT + 2 * REACH], distance) for distance in (1, 2)}
+    large = large[: COUNT + 2 * REACH]
+    wanted, made = (metrics.luma(clip[: large.num_frames]) for clip in (case.load_reference(), large))
+    both = {distance: moved(large, distance) for distance in (1, 2)}
     for n in range(REACH, len(made) - REACH):
         seen: dict[int, list[Matrix]] = {}
         for far, frames in both.items():
@@ -175,13 +176,14 @@ def count(gains: Gains, half: int, frames: Iterable[tuple[Matrix, dict[str, Matr
 
 def measure(cases: Sequence[Case], model: Path) -> dict[str, tuple[float, float]]:
     """By way, dB of luma and of luma's change from frame to frame (the temporal delta's own error) that can be had."""
-    found: Gains = {way: (Regression(), Regression()) for way in (*WAYS, *AFTER)}
+    found: Gains = {way: (Regression(), Regression()) for way in ALL}
     for number, case in enumerate(cases):
+        large = vs_gansr.upscale(case.load_source(), model=str(model), precision="fp32")
         count(found, number % 2, (
             (missing, {way: shown(way, frame, here, there) for way in WAYS})
-            for missing, frame, here, there in lacking(case, model)
+            for missing, frame, here, there in lacking(case, large)
         ))  # fmt: skip
-        count(found, number % 2, after(case, model))
+        count(found, number % 2, after(case, large))
     return {way: (picture.gain(), change.gain()) for way, (picture, change) in found.items()}
 
 
@@ -197,8 +199,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(args.videos) < 2:
         parser.error(f"--videos {args.videos[0]}: weights are learned on one half and tried on the other; name two")
     footage = [Footage(path, halved=True) for path in args.videos]
-    print("| condition | " + " | ".join(f"{way}: picture | change" for way in (*WAYS, *AFTER)) + " |")
-    print("|---|" + "---:|" * 2 * len((*WAYS, *AFTER)))
+    print("| condition | " + " | ".join(f"{way}: picture | change" for way in ALL) + " |")
+    print("|---|" + "---:|" * 2 * len(ALL))
     for name in ("A", "B"):
         cases = prepare(Store(CACHE), footage, PREPARATIONS[name], args.factor)
         for condition in sorted({case.condition for case in cases}):

@@ -34,9 +34,7 @@ def test_every_way_is_measured_on_pictures(store: Store, tmp_path: Path) -> None
     assert all(np.isfinite(each).all() for each in gains.values())
 
 
-def test_outputs_whose_neighbours_hold_what_is_missing(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outputs_whose_neighbours_hold_what_is_missing(store: Store, tmp_path: Path) -> None:
     """Each output is the reference with noise of its own: the mean of three has a third of its energy, 4.8 dB less."""
     media.encode(rings.moving(length=1) * 9, tmp_path / "still.mkv")
     case = prepare.prepare(store, [prepare.Footage(tmp_path / "still.mkv")], prepare.PREPARATIONS["A"], 2)[0]
@@ -48,10 +46,10 @@ def test_outputs_whose_neighbours_hold_what_is_missing(
         plane[:] = np.clip(plane + np.random.default_rng(n).normal(0, 3, plane.shape), 0, 255)
         return frame
 
-    monkeypatch.setattr(neighbours.vs_gansr, "upscale", lambda *_, **__: reference.std.ModifyFrame(reference, noisy))
+    large = reference.std.ModifyFrame(reference, noisy)
     gains: neighbours.Gains = {way: (Regression(), Regression()) for way in AFTER}
     for half in (0, 1):
-        neighbours.count(gains, half, neighbours.after(case, tmp_path))
+        neighbours.count(gains, half, neighbours.after(case, large))
     two, four = (gains[way][0].gain() for way in AFTER)
     assert 3.5 < two < 5.2 and 5 < four < 7.3
 
