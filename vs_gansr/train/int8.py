@@ -1,6 +1,6 @@
 """Owns the int8 twin of a model trained here: calibrated on the frames it was trained on, measured on held-out ones.
 
-    scripts/quantise NAME [--recipe scripts/recipes/NAME.toml] [--pictures 128] [--keep conv0]
+    scripts/quantise NAME [--recipe scripts/recipes/NAME.toml] [--pictures 128] [--keep conv0 conv9]
 
 Reads models/NAME.onnx, writes models/NAME.int8.onnx and prints how far both are apart.
 """
