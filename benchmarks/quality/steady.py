@@ -148,13 +148,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     between = [repaired(one, way) for way in REPAIRS if way in wanted]
     if not between and not three:
         parser.error(f"{args.one} has nothing beside it; name a model of three frames or give --repair")
-    field, store = [lanczos, one, *between, *three], Store(CACHE)
-    footage = filmed([name for name in args.clips.split(",") if name])
-    measured = []
     try:
         listed = preparations(args.preparations)
     except ValueError as error:
         parser.error(str(error))
+    field, store = [lanczos, one, *between, *three], Store(CACHE)
+    footage = filmed([name for name in args.clips.split(",") if name])
+    measured = []
     for preparation in listed:
         for case in prepare(store, footage, preparation, 2):
             rows = {method.name: score(store, case, method, (FIDELITY,)).values for method in field}
