@@ -13,6 +13,7 @@ import onnxruntime as ort
 import pytest
 import vapoursynth as vs
 from graphs import Graph
+from shipped import SHIPPED
 
 from vs_gansr.engine import probe, tiles
 from vs_gansr.model import library
@@ -101,7 +102,7 @@ def five_tiles(radius: int) -> list[tuple[int, int]]:
     return [(least, least + 3), (least + 8, least), (least + 3, 47), (2 * least, least + 5), (least + 1, 2 * least)]
 
 
-@pytest.mark.parametrize("name", library.shipped() or [pytest.param("", marks=pytest.mark.skip("no model is shipped"))])
+@pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize(
     "fmt", [vs.YUV420P8, *(pytest.param(fmt, marks=pytest.mark.slow) for fmt in (vs.RGBS, vs.RGB48))], ids=str

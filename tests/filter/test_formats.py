@@ -8,8 +8,7 @@ from pathlib import Path
 import clips
 import pytest
 import vapoursynth as vs
-
-from vs_gansr.model import library
+from shipped import SHIPPED
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 TOLERANCE = {vs.INTEGER: 1.0, vs.FLOAT: 1e-3}
@@ -138,7 +137,7 @@ def test_flat_colour_keeps_colour_and_tags_exactly(
             assert abs(b - a[0, 0]).max() < 1e-6
 
 
-@pytest.mark.parametrize("name", library.shipped())
+@pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_shipped_models_keep_flat_colours(name: str, precision: str, core: vs.Core, engine: str) -> None:
     """To half an 8-bit code; at the picture's edge, where a network sees nothing beyond, to two."""
@@ -154,7 +153,7 @@ def test_shipped_models_keep_flat_colours(name: str, precision: str, core: vs.Co
             assert error.max() <= 2, shade
 
 
-@pytest.mark.parametrize("name", library.shipped())
+@pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_shipped_models_change_luma_alone(name: str, precision: str, core: vs.Core, engine: str) -> None:
     """Colour differences are those of a Catmull-Rom resize, away from the edge, which each continues its own way."""

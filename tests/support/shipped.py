@@ -1,0 +1,11 @@
+"""The shipped models as parameters of a test; the large ones, three times the work, in the slow tests alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from vs_gansr.model import library
+
+SHIPPED = [
+    pytest.param(name, marks=pytest.mark.slow) if name.startswith("large-") else name for name in library.shipped()
+]
