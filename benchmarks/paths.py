@@ -14,6 +14,9 @@ CLIPS = SHARED / "data" / "eval" / "clips"
 FILMED = SHARED / "data" / "eval" / "filmed"
 """More of them, all filmed; lossy files, to be halved before use."""
 
+HELD_OUT = tuple(SHARED / "data" / "train" / file for file in ("video-more/facade_hlg10.mp4", "video/coffee.mp4"))
+"""Videos beside the training material that every recipe holds out of training; lossy files, to be halved before use."""
+
 STILLS = SHARED / "data" / "eval" / "stills"
 """Evaluation stills, lossless."""
 

@@ -17,10 +17,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.paths import CACHE, CLIPS, FILMED, SHARED, STILLS
+from benchmarks.paths import CACHE, CLIPS, FILMED, HELD_OUT, SHARED, STILLS
 from benchmarks.quality import blind, methods, ranking, strips, table
 from benchmarks.quality.methods import Method
-from benchmarks.quality.prepare import Case, Footage, Preparation, material, preparations, prepare
+from benchmarks.quality.prepare import PREPARATIONS, Case, Footage, Preparation, material, preparations, prepare
 from benchmarks.quality.score import best_unsharp, say, score
 from benchmarks.quality.store import Store
 from benchmarks.quality.suites import COLORVIDEOVDP, FIDELITY, TEXTURE
@@ -29,8 +29,13 @@ from vs_gansr.model import library as models
 
 QUICK_CLIPS = ("blocks", "juggle")
 QUICK_FRAMES = 8
-MATERIAL = {"clips": (CLIPS, False), "filmed": (FILMED, True), "stills": (STILLS, False)}
-"""Folders by name, and whether their files are lossy and halved before use."""
+MATERIAL = {
+    "clips": ((CLIPS,), False),
+    "filmed": ((FILMED,), True),
+    "held-out": (HELD_OUT, True),
+    "stills": ((STILLS,), False),
+}
+"""Folders and files by name, and whether the files are lossy and halved before use."""
 PSNR_TWIN = "-psnr"
 """What the name of a model's twin without an adversary ends with."""
 
@@ -42,11 +47,17 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL", help="name in models/ or .onnx file; default: models/*.onnx")
-    add("--preparations", default="A,B,C", metavar="LIST", help="of A, B, C, S; default: %(default)s")
+    add("--preparations", default="A,B,C", metavar="LIST", help=f"of {', '.join(PREPARATIONS)}; default: %(default)s")
     add("--scale", type=int, choices=(2, 4), default=2, help="how much smaller the input is made")
-    add("--material", default="clips,filmed", metavar="LIST",
-        help="of clips, filmed, stills (in ../shared/data/eval) and folders of videos and pictures; default: "
-             "%(default)s; docs/models.md has the figures of clips")  # fmt: skip
+    add(
+        "--material",
+        default="clips,filmed",
+        metavar="LIST",
+        help="of clips, filmed, stills (in ../shared/data/eval), held-out (videos kept out of training) and paths "
+        "of videos, pictures and folders of them; default: %(default)s; docs/models.md has the figures of clips",
+    )
+    add("--halved", action="store_true", help="halve the files of --material's paths before use, for they are lossy")
+    add("--clips", metavar="LIST", help="of the material only these, by file names without their endings")
     add("--anchors", type=Path, default=SHARED / "anchors", metavar="FOLDER", help="networks to compare with")
     add("--chroma", action="store_true", help="also the models' luma with the chroma of Lanczos")
     add("--no-anchors", action="store_true", help="leave them out")
@@ -98,9 +109,19 @@ def anchors(folder: Path, wanted: bool) -> list[Method]:
     return [methods.anchor(file) for file in files]
 
 
-def footage(what: str, quick: bool) -> list[Footage]:
-    """The files of a list as in --material. Raises FileNotFoundError for a folder without any."""
-    found = [piece for name in what.split(",") for piece in material(*MATERIAL.get(name, (Path(name), False)))]
+def footage(what: str, quick: bool = False, halved: bool = False, clips: str | None = None) -> list[Footage]:
+    """The files of a list as in --material, all or those that `clips` lists by stem; `halved` is said of paths.
+
+    Raises FileNotFoundError for a place without any, and ValueError for a clip that is not among them.
+    """
+    listed = [MATERIAL.get(name, ((Path(name),), halved)) for name in what.split(",")]
+    found = [piece for places, lossy in listed for place in places for piece in material(place, lossy)]
+    if clips is not None:
+        names = clips.split(",")
+        stems = [piece.path.stem for piece in found]
+        if unknown := [name for name in names if name not in stems]:
+            raise ValueError(f"--clips {','.join(unknown)} is not in {what}; use some of {','.join(stems)}")
+        found = [piece for piece in found if piece.path.stem in names]
     return ([piece for piece in found if piece.path.stem in QUICK_CLIPS] or found)[:2] if quick else found
 
 
@@ -138,7 +159,7 @@ def show(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[
 
 def prepared(store: Store, options: argparse.Namespace, preparation: Preparation) -> list[Case]:
     """The cases that the options ask for."""
-    sources = footage(options.material, options.quick)
+    sources = footage(options.material, options.quick, options.halved, options.clips)
     frames = QUICK_FRAMES if options.quick else options.frames
     return prepare(store, sources, preparation, options.scale, frames)
 

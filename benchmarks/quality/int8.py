@@ -21,7 +21,7 @@ import vs_gansr
 from benchmarks.paths import CACHE
 from benchmarks.quality import evaluate
 from benchmarks.quality.metrics import CAP, planes, ssimulacra2
-from benchmarks.quality.prepare import Case, preparations, prepare
+from benchmarks.quality.prepare import PREPARATIONS, Case, preparations, prepare
 from benchmarks.quality.store import Store
 from vs_gansr.common.decibels import psnr
 from vs_gansr.model import library
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help="of models in models/ that have a twin")
     add("--provider", default="CPU", help="that runs the twin, as in Upscale (%(default)s, ONNX Runtime)")
-    add("--preparations", default="A,B,C", metavar="LIST", help="of A, B, C, S (%(default)s)")
+    add("--preparations", default="A,B,C", metavar="LIST", help=f"of {', '.join(PREPARATIONS)} (%(default)s)")
     add("--material", default="clips,filmed", metavar="LIST", help="as in scripts/evaluate (%(default)s)")
     options = parser.parse_args(argv)
     try:
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     well = True
     for name in options.names:
         scale = library.load(name).spec.scale or 1
-        footage = evaluate.footage(options.material, False)
+        footage = evaluate.footage(options.material)
         cases = [case for each in listed for case in prepare(Store(CACHE), footage, each, scale)]
         table, held = report(name, options.provider, cases)
         print(table, flush=True)

@@ -25,10 +25,12 @@ NAMES = {
     "vmaf": "VMAF",
     "vmaf_neg": "VMAF-NEG",
     "psnr_y": "PSNR-Y",
+    "psnr_u": "PSNR-U",
+    "psnr_v": "PSNR-V",
     "temporal": "temporal delta",
 }
 Luma = npt.NDArray[np.float32]
-"""Luma planes of a clip, (frames, height, width), 8-bit code values."""
+"""One plane of every frame of a clip, most often luma, (frames, height, width), 8-bit code values."""
 Values = dict[str, float | None]
 """What was measured by name; None where it is undefined."""
 
@@ -50,7 +52,12 @@ def xpsnr(reference: vs.VideoNode, output: vs.VideoNode) -> float:
 
 def luma(clip: vs.VideoNode) -> Luma:
     """All luma planes, (frames, height, width), 8-bit code values."""
-    return np.stack([np.asarray(frame[0]).astype(np.float32) for frame in clip.frames(close=True)])
+    return plane_of(clip, 0)
+
+
+def plane_of(clip: vs.VideoNode, plane: int) -> Luma:
+    """Plane 0, 1 or 2 of every frame, (frames, height, width), 8-bit code values."""
+    return np.stack([np.asarray(frame[plane]).astype(np.float32) for frame in clip.frames(close=True)])
 
 
 def psnr(reference: npt.NDArray[np.float32], output: npt.NDArray[np.float32]) -> float:
@@ -99,6 +106,7 @@ def measure(reference: Path, output: Path, frames: int) -> Values:
         raise ValueError(f"measure: {output} is {ours.width}x{ours.height}x{ours.num_frames}, "
                          f"its reference {theirs.width}x{theirs.height}x{theirs.num_frames}")  # fmt: skip
     ours_luma, theirs_luma = luma(ours), luma(theirs)
+    psnr_u, psnr_v = (psnr(plane_of(theirs, plane), plane_of(ours, plane)) for plane in (1, 2))
     plain, neg = vmaf(reference, output, frames)
     return {
         "ssimulacra2": ssimulacra2(theirs, ours),
@@ -106,6 +114,8 @@ def measure(reference: Path, output: Path, frames: int) -> Values:
         "vmaf": plain,
         "vmaf_neg": neg,
         "psnr_y": psnr(theirs_luma, ours_luma),
+        "psnr_u": psnr_u,
+        "psnr_v": psnr_v,
         "temporal": temporal_delta(theirs_luma, ours_luma),
     }
 

@@ -7,12 +7,13 @@ to multiples of 8; the input is the reference shrunk, encoded and decoded. Both 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import vapoursynth as vs
 
-from benchmarks.quality import media
+from benchmarks.quality import media, worn
 from benchmarks.quality.store import Store, content, source
 
 core = vs.core
@@ -27,7 +28,8 @@ GRAIN = (2.5, 1.5, 1.5)
 KINDS = {
     "credits": "lettering",
     **dict.fromkeys(("bbb_meadow", "pan_bluefin"), "drawn"),
-    **dict.fromkeys(("blocks", "juggle", "ski", "ducks", "red_tree_street", "selfie"), "filmed"),
+    **dict.fromkeys(("blocks", "juggle", "ski"), "filmed"),
+    **dict.fromkeys(("ducks", "red_tree_street", "selfie", "facade_hlg10", "coffee"), "filmed"),
 }
 """What the evaluation clips show; anything else is "other"."""
 
@@ -39,7 +41,7 @@ class Preparation:
     """One way a low-resolution file comes to be."""
 
     name: str
-    """A letter."""
+    """A letter or a word."""
     summary: str
     """What it does, for headings."""
     shrink: Shrink
@@ -112,6 +114,11 @@ def shrink_catmull_rom(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
     return clip.resize.Bicubic(clip.width // factor, clip.height // factor, **media.CATMULL_ROM)
 
 
+def shrink_and_wear(wear: Callable[[vs.VideoNode], vs.VideoNode], clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    """Catmull-Rom, then one of `worn`."""
+    return wear(shrink_catmull_rom(clip, factor))
+
+
 def shrink_area(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
     """The mean of factor x factor pixels, taken at full chroma size so that chroma stays where it belongs."""
     clip = clip.resize.Bicubic(format=vs.YUV444PS, **media.CATMULL_ROM)
@@ -156,6 +163,7 @@ _X265 = (
     "-x265-params",
     "pools=2:frame-threads=1:log-level=error",
 )
+_MPEG2 = ("-c:v", "mpeg2video", "-q:v", "6", "-g", "15", "-bf", "2", "-threads", "1")
 _MPEG4 = ("-c:v", "mpeg4", "-q:v", "4", "-g", "250", "-bf", "2", "-threads", "1")
 
 PREPARATIONS = {
@@ -167,6 +175,17 @@ PREPARATIONS = {
         # Neither this filter nor grain nor this codec is among what training draws from.
         Preparation("C", "Mitchell-Netravali, grain of standard deviation 2.5, MPEG-4 ASP at quantiser 4",
                     shrink_mitchell_grainy, (("mpeg4", _MPEG4),)),
+        # Real footage: softer than its grid, sharpened, deinterlaced badly; the reference stays crisp.
+        Preparation("soft", "Catmull-Rom, reduced to 0.75 of that and enlarged again, x264 medium CRF 20",
+                    partial(shrink_and_wear, worn.soft), (("crf20", _x264(20)),)),
+        Preparation("halo", "Catmull-Rom, squeezed to 0.8 of the width, sharpened by [-0.3, 1.6, -0.3] along both "
+                    "axes, widened again, x264 medium CRF 23", partial(shrink_and_wear, worn.halo),
+                    (("crf23", _x264(23)),)),
+        Preparation("dvd", "Catmull-Rom, squeezed to 0.85 of the width, sharpened by [-0.15, 1.3, -0.15] along both "
+                    "axes, widened again, MPEG-2 at quantiser 6", partial(shrink_and_wear, worn.dvd),
+                    (("mpeg2", _MPEG2),)),
+        Preparation("bob", "Catmull-Rom, every other line made of its neighbours, x264 medium CRF 20",
+                    partial(shrink_and_wear, worn.bob), (("crf20", _x264(20)),)),
         # For sheets: what people look at.
         Preparation("S", "Catmull-Rom, x264 medium CRF 22", shrink_catmull_rom, (("crf22", _x264(22)),)),
     )
@@ -181,12 +200,12 @@ def preparations(names: str) -> list[Preparation]:
     return [PREPARATIONS[name] for name in listed]
 
 
-def material(folder: Path, halved: bool = False) -> list[Footage]:
-    """The videos and pictures of `folder` by name. Raises FileNotFoundError when there are none."""
-    known = media.PICTURES | {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m2ts", ".ts", ".y4m"}
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in known)
+def material(place: Path, halved: bool = False) -> list[Footage]:
+    """The videos and pictures of a folder by name, or a single file. Raises FileNotFoundError when there are none."""
+    known = media.PICTURES | {".mp4", ".mkv", ".mov", ".webm", ".avi", ".m2ts", ".ts", ".y4m", ".264"}
+    found = [place] if place.is_file() else sorted(path for path in place.glob("*") if path.suffix.lower() in known)
     if not found:
-        raise FileNotFoundError(f"material: no video or picture in {folder}; name a folder that has some")
+        raise FileNotFoundError(f"material: no video or picture in {place}; name a folder that has some, or a file")
     return [Footage(path, halved) for path in found]
 
 
@@ -197,7 +216,7 @@ def prepare(
 
     `frames` limits the cases to the first so many; the files are the same either way.
     """
-    code = source(sys.modules[__name__], media)
+    code = source(sys.modules[__name__], media, worn)
     cases = []
     for piece in footage:
         file = piece.path

@@ -59,6 +59,18 @@ def test_clips_may_be_cut_short(folder: Path, store: Store) -> None:
     assert {case.frames for case in evaluate.prepared(store, options, prepare.PREPARATIONS["A"])} == {1, 3}
 
 
+def test_material_is_chosen_by_place_and_by_name(folder: Path, shared: Path) -> None:
+    rings, still = folder / "rings.mkv", folder / "still.png"
+    assert evaluate.footage(f"{still},{rings}") == [prepare.Footage(still), prepare.Footage(rings)]
+    assert evaluate.footage(str(folder), halved=True, clips="still") == [prepare.Footage(still, halved=True)]
+    held_out = evaluate.footage("held-out,clips", clips="coffee,blocks,facade_hlg10")
+    assert [(piece.path.stem, piece.halved) for piece in held_out] == [
+        ("facade_hlg10", True), ("coffee", True), ("blocks", False),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"--clips rings,ski is not in .*; use some of still"):
+        evaluate.footage(str(still), clips="rings,still,ski")
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.slow
 def test_command_evaluates_at_scale_four(
@@ -79,7 +91,7 @@ def test_command_refuses_what_it_does_not_know(
     assert command("no-such-model") == 2
     assert 'unknown model "no-such-model"' in capsys.readouterr().err
     assert command("--preparations", "A,Z", "--no-anchors") == 2
-    assert "--preparations Z is unknown; use some of A,B,C,S" in capsys.readouterr().err
+    assert "--preparations Z is unknown; use some of A,B,C,soft,halo,dvd,bob,S" in capsys.readouterr().err
     assert command("--frames", "1") == 2
     assert "--frames 1: the temporal delta needs 2 or more" in capsys.readouterr().err
     assert command("--frames", "2", "--quick") == 2 and command("--unlike", "key.json") == 2

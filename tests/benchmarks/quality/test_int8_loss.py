@@ -40,4 +40,4 @@ def test_the_bounds(
 def test_an_unknown_preparation_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         int8.main(["fast-2x", "--preparations", "A,Z"])
-    assert "--preparations Z is unknown; use some of A,B,C,S" in capsys.readouterr().err
+    assert "--preparations Z is unknown; use some of A,B,C,soft,halo,dvd,bob,S" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rings
+import vapoursynth as vs
 
 from benchmarks.quality import media, methods, metrics, prepare, score, table
 from benchmarks.quality.store import Store
@@ -15,7 +16,7 @@ from benchmarks.quality.store import Store
 def test_identical_clips_score_the_best_there_is(case: prepare.Case) -> None:
     values = metrics.measure(case.reference, case.reference, case.frames)
     assert values["ssimulacra2"] == pytest.approx(100, abs=0.1)
-    assert values["psnr_y"] == values["xpsnr"] == metrics.CAP
+    assert values["psnr_y"] == values["psnr_u"] == values["psnr_v"] == values["xpsnr"] == metrics.CAP
     assert values["temporal"] == 0
     assert values["vmaf"] is not None and values["vmaf"] > 95
 
@@ -38,6 +39,15 @@ def test_neg_sees_through_sharpening(store: Store, case: prepare.Case) -> None:
     gain, gain_neg = table.difference(sharp, plain)["vmaf"], table.difference(sharp, plain)["vmaf_neg"]
     assert gain is not None and gain_neg is not None
     assert gain > gain_neg
+
+
+def test_each_plane_has_its_own_psnr(tmp_path: Path) -> None:
+    clip = rings.moving(64, 48, 2)
+    media.encode(clip, tmp_path / "reference.mkv")
+    media.encode(vs.core.std.Expr(clip, ["", "x 1 +", "x 4 +"]), tmp_path / "output.mkv")
+    values = metrics.measure(tmp_path / "reference.mkv", tmp_path / "output.mkv", 2)
+    wanted = [metrics.CAP, *(pytest.approx(20 * np.log10(255 / step), abs=0.01) for step in (1, 4))]
+    assert [values[name] for name in ("psnr_y", "psnr_u", "psnr_v")] == wanted
 
 
 def test_psnr_and_temporal_delta_by_hand() -> None:

@@ -119,6 +119,12 @@ def test_every_preparation_gives_cases_of_the_right_size(store: Store, folder: P
                 assert close > 12, made  # the same picture, not another frame or range
 
 
+def test_material_may_be_a_single_file(folder: Path) -> None:
+    assert prepare.material(folder / "still.png", halved=True) == [prepare.Footage(folder / "still.png", halved=True)]
+    with pytest.raises(FileNotFoundError, match=r"none\.png; name a folder that has some, or a file"):
+        prepare.material(folder / "none.png")
+
+
 def test_prepared_files_are_made_once(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = prepare.prepare(store, prepare.material(folder), prepare.PREPARATIONS["A"], 2)
     monkeypatch.setattr(media, "encode", None)
