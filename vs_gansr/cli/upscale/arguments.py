@@ -114,6 +114,8 @@ def source_arguments(group: argparse._ArgumentGroup) -> None:
     add("--field", choices=FIELDS, default="", help="what to make of interlaced frames")
     add("--fps", type=reads(ratio), help="the rate of what has no times, images and bare streams: 25, 24000/1001")
     add("--tracks", metavar="FILE", help="where sound and the rest come from beside a script or images")
+    add("--arg", action="append", default=[], metavar="NAME=VALUE",
+        help="a variable for a script, as text; may be repeated")  # fmt: skip
     add("--as-is", action="store_true", help="no network: only what is before and after it")
     add("--drop", action="append", choices=DROPPABLE, default=[], help="leave these tracks out; may be repeated")
     add("--accept-damage", action="store_true", help="go on although frames are missing from the source")

@@ -149,5 +149,7 @@ def check_source(job: UpscaleJob) -> None:
         raise CommandError(f"{source.name} lies on a network, to which gansr opens no connection; download it first")
     elif not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
+    if job.arg and not source.name.lower().endswith((".vpy", ".py")):
+        raise CommandError(f"--arg sets variables of scripts, {source} is none; leave it out")
     if job.tracks and not Path(job.tracks).is_file():
         raise CommandError(f"--tracks {job.tracks} is not a file")

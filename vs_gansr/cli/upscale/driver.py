@@ -239,6 +239,8 @@ class UpscaleRun:
             if not message["retry"] or self.ledger is None:
                 where = f"{hand.worker.name} on {message['host']}: " if self.crew.is_elsewhere(hand) else ""
                 raise CommandError(f"{where}{hand.error}")
+        if "printed" in message and (hand.ready or not self.ready):  # a script says the same to each that opens it
+            self.progress.printed(message["printed"])
         if not self.ready:  # the first one speaks for all
             if "stage" in message:
                 self.progress.stage(f"{message['stage']} …")

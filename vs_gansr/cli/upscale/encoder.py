@@ -119,8 +119,7 @@ class EncoderProcess:
             text = line.decode("utf-8", "replace").rstrip()
             if text:
                 self.complaints.append(text)
-                sys.stderr.write(f"{text}\n")
-                sys.stderr.flush()
+                print(text, file=sys.__stderr__, flush=True)  # sys.stderr may be a script's
 
 
 def how(code: int) -> str:

@@ -102,6 +102,8 @@ def answer(events: Events, wanted: str, progress: Progress) -> dict[str, Any]:
                 raise CommandError(message["error"])
             if "stage" in message:
                 progress.stage(f"{message['stage']} …")
+            if "printed" in message:
+                progress.printed(message["printed"])
             if wanted in message:
                 result: dict[str, Any] = message[wanted]
                 return result

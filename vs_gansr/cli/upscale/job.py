@@ -24,10 +24,10 @@ class UpscaleJob:
     for ffmpeg as they are · `chunk` seconds that are rendered at a time, 0 for all at once · `frame_threads` of
     x264 or x265 in chunks, 0 to leave them to the encoder · `start`, `end` and `test` seconds, `frames` a number of
     the source's · `compare` wipes between source and result · `tracks` the file that sound and the rest come from
-    where `source` is a script or images, and `fps` their rate · `as_is` leaves the network out · `matrix`,
-    `primaries`, `transfer` (H.273) and `range` (0 limited, 1 full) replace the source's, None keeps them; `sar`
-    too, "16/11" · `field`, `denoise`, `deband`, `grain` as filters.py has them. The rest are arguments of
-    core.gansr.Upscale; None leaves them to the plugin.
+    where `source` is a script or images, `fps` their rate · `arg` variables for a script, "NAME=VALUE" each · `as_is`
+    leaves the network out · `matrix`, `primaries`, `transfer` (H.273) and `range` (0 limited, 1 full) replace the
+    source's, None keeps them; `sar` too, "16/11" · `field`, `denoise`, `deband`, `grain` as filters.py has them. The
+    rest are arguments of core.gansr.Upscale; None leaves them to the plugin.
     """
 
     source: str
@@ -54,6 +54,7 @@ class UpscaleJob:
     compare: bool = False
     tracks: str | None = None
     fps: str | None = None
+    arg: tuple[str, ...] = ()
     as_is: bool = False
     matrix: int | None = None
     primaries: int | None = None

@@ -144,6 +144,12 @@ class Progress:
             self.clear()
             say(f"note: {text}")
 
+    def printed(self, text: str) -> None:
+        """A line that the source, a script, prints."""
+        if not self.quiet:
+            self.clear()
+            say(text)
+
     def clear(self) -> None:
         """Takes the screen away."""
         if self._drawn:
@@ -178,6 +184,9 @@ class JsonProgress(Progress):
         if text not in self._said:
             self._said.add(text)
             self._tell("note", text=text)
+
+    def printed(self, text: str) -> None:
+        say(text)
 
     def show(self, state: State) -> None:
         super().show(state)

@@ -52,8 +52,10 @@ class OpenFilm:
 
 def tell(**message: Any) -> None:
     """Sends one message to the parent, whole even where several threads do."""
-    sys.stderr.write(f"{RECORD}{json.dumps(message)}\n")
-    sys.stderr.flush()
+    answers = sys.__stderr__  # sys.stderr may be a script's
+    assert answers
+    answers.write(f"{RECORD}{json.dumps(message)}\n")
+    answers.flush()
 
 
 def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -25,6 +24,7 @@ from . import media
 from .colour_names import NUMBERED
 from .job import UpscaleJob
 from .media import Source, Track
+from .vpy import run_script
 
 __all__ = [
     "NO_TIME",
@@ -92,7 +92,7 @@ def open_clip(job: UpscaleJob, track: int) -> Opened:
     """Opens the source. Raises CommandError where that gives no clip of one size and format."""
     arguments: tuple[tuple[str, Any], ...] = ()
     if is_script(job.source):
-        opened: dict[str, Any] = {"clip": run_script(job.source)}
+        opened: dict[str, Any] = {"clip": run_script(job.source, job.arg).clip}
         function = ""
     else:
         function, arguments, opened = open_file(job, track)
@@ -170,30 +170,6 @@ def numbers_of(path: Path) -> list[int]:
     names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     found = (like.fullmatch(name) for name in names)
     return sorted(int(match[1]) for match in found if match and path.name % int(match[1]) == match[0])
-
-
-def run_script(path: str) -> vs.VideoNode:
-    """Output 0 of the script at `path`, which runs in its own folder, as vspipe runs it."""
-    vs.clear_outputs()
-    here = Path.cwd()
-    try:
-        os.chdir(Path(path).parent)
-        runpy.run_path(path, run_name="__vapoursynth__")
-        output = vs.get_outputs().get(0)
-    except SyntaxError as error:
-        raise CommandError(f"{path}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
-        last = error.__traceback__
-        line = 0
-        while last:  # the last line of the script's own
-            line = last.tb_lineno if last.tb_frame.f_code.co_filename == path else line
-            last = last.tb_next
-        raise CommandError(f"{path}, line {line}: {type(error).__name__}: {one_line(error, 1000)}") from error
-    finally:
-        os.chdir(here)
-    if not isinstance(output, vs.VideoOutputTuple):
-        raise CommandError(f"{path} sets no video output 0; end it with: clip.set_output()")
-    return output.clip
 
 
 def tags(job: UpscaleJob) -> dict[str, int]:

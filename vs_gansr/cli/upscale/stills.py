@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ def write_stills(job: UpscaleJob, count: int) -> list[Path]:
     Raises CommandError for what the source is refused for, or where a file cannot be written.
     """
     listen(note_log)
+    sys.stdout = sys.stderr  # a script's frames may print
     try:
         graph = script.build(job, sources.open_media(job))
         plain = rgb(script.enlarged_plainly(graph.plain, graph.clip))

@@ -19,16 +19,17 @@ import threading
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ...errors import GansrError, one_line
 from ..common import CommandError
-from . import chunk, chunkable, encode, identity
+from . import chunk, chunkable, encode, identity, sources
 from .encoder import EncoderKilled, EncoderProcess
 from .encoder_options import divide
 from .job import UpscaleJob
 from .join import Part, join
 from .render import OpenFilm, open_film, send, tell, write_covers
+from .vpy import printer
 
 __all__ = ["main"]
 
@@ -40,10 +41,12 @@ class EngineChanged(CommandError):
 def main() -> int:
     """Serves until stdin closes; returns the exit code where something fails before that."""
     os.dup2(2, 1)  # whatever prints must not look like an answer
-    lines = sys.stdin.buffer
+    lines = orders_only()
     job, seat = UpscaleJob.from_json(lines.readline().decode()), json.loads(lines.readline())
     orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=listen, args=(orders,), daemon=True).start()
+    threading.Thread(target=listen, args=(lines, orders), daemon=True).start()
+    if sources.is_script(job.source):
+        sys.stdout = sys.stderr = printer(lambda line: tell(printed=line))
     if seat["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, seat["cores"])
     try:
@@ -58,9 +61,21 @@ def main() -> int:
         return 1
 
 
-def listen(orders: queue.SimpleQueue[dict[str, Any]]) -> None:
+def orders_only() -> BinaryIO:
+    """What the driver writes to this process, taken away from stdin: a script may read or close that.
+
+    Without a buffer, whose lock the listening thread would still hold while Python ends.
+    """
+    lines = os.fdopen(os.dup(0), "rb", buffering=0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    sys.stdin = os.fdopen(nothing)
+    return lines
+
+
+def listen(lines: BinaryIO, orders: queue.SimpleQueue[dict[str, Any]]) -> None:
     """Queues what the driver orders; ends this process when the driver is gone."""
-    for line in sys.stdin.buffer:
+    for line in lines:
         orders.put(json.loads(line))
     os._exit(1)
 
