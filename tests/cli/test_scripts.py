@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import footage
 import pytest
 from footage import facts
 from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
+from vs_gansr.cli.upscale.durations import frame_times
 from vs_gansr.cli.upscale.vpy import variables
+from vs_gansr.cli.upscale.watch import Watch
 
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264"]
 HEAD = "import sys\nimport vapoursynth as vs\ncore = vs.core\n"
@@ -57,7 +61,7 @@ def test_what_a_script_prints_is_on_stderr_once(gansr: Gansr, tmp_path: Path) ->
         "clip = clip.std.ModifyFrame(clip, frame)\n" + OUTPUT,
     )
     for words in ([], ["--chunk", "0.2", "--workers", "2"]):
-        done = gansr("upscale", script, tmp_path / "out.mkv", "-y", *AS_IS, *words)
+        done = gansr("upscale", script, tmp_path / "out.mkv", "-y", "--fps", "24", *AS_IS, *words)
         lines = done.stderr.splitlines()
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
         assert [lines.count(line) for line in ("on stdout", "on stderr", "frame seven")] == [1, 1, 1], done.stderr
@@ -78,3 +82,93 @@ def test_variables_of_a_script(gansr: Gansr, tmp_path: Path) -> None:
     for word in ("count", "=5", "2=3", "a b=3"):
         with pytest.raises(CommandError, match="sets no variable"):
             variables([word])
+
+
+def read(folder: Path, source: Path, more: str = "") -> Path:
+    """A script that reads `source`, as people's do."""
+    text = f"clip = core.bs.VideoSource({str(source)!r}, cachemode=0)\n"
+    return written(folder, text + more + OUTPUT)
+
+
+def matches(times: list[Fraction], wanted: list[Fraction]) -> bool:
+    """Whether two lists of times are the same but for Matroska's rounding."""
+    pairs = zip(times, wanted, strict=True)
+    return all(abs((a - times[0]) - (b - wanted[0])) <= Fraction(1, 1000) for a, b in pairs)
+
+
+@pytest.mark.parametrize("words", [[], ["--chunk", "1"], ["--start", "1"]])
+def test_frames_of_a_script_keep_their_own_times(gansr: Gansr, tmp_path: Path, words: list[str]) -> None:
+    film = footage.variable(tmp_path / "film.mp4")
+    script = read(tmp_path, film)
+    done = gansr("upscale", script, tmp_path / "out.mkv", "--tracks", film, *AS_IS, *words)
+    assert done.returncode == 0, done.stderr
+    assert "note: frames last from 1/30 to 1/10 s, and each keeps its own time" in done.stderr
+    times = [time for time in facts(film).times[0] if time >= 1 or not words or words[0] != "--start"]
+    after = facts(tmp_path / "out.mkv")
+    assert matches(after.times[0], times)
+    if not words:
+        assert abs(after.ends[0] - facts(film).ends[0]) < Fraction(1, 100), "the last frame's duration"
+
+
+def test_a_rate_that_is_given_counts_for_a_script(gansr: Gansr, tmp_path: Path) -> None:
+    script = read(tmp_path, footage.variable(tmp_path / "film.mp4"))
+    assert gansr("upscale", script, tmp_path / "out.mkv", "--fps", "25", *AS_IS).returncode == 0
+    after = facts(tmp_path / "out.mkv").times[0]
+    assert matches(after, [Fraction(n, 25) for n in range(len(after))])
+
+
+def test_times_follow_from_durations() -> None:
+    third, tenth = Fraction(1, 30), Fraction(1, 10)
+    pause = frame_times([third, Fraction(20), third], Fraction(30))
+    assert pause and (pause.timestamps, pause.time_base) == ((0, 1, 601), third) and pause.end == Fraction(602, 30)
+    rounded = frame_times([Fraction(n, 1000) for n in (33, 34, 33) * 30], Fraction(30))
+    assert rounded and rounded.constant and rounded.time_base == third
+    unknown = frame_times([tenth, None, third, None], Fraction(0))
+    assert unknown and unknown.timestamps == (0, 3, 6, 7) and not unknown.constant
+    other = frame_times([tenth] * 3, Fraction(25))
+    assert other and other.constant and other.time_base == Fraction(1, 25) and "the rate counts" in other.note
+    assert frame_times([None, None], Fraction(0)) is None
+
+
+def test_the_shape_of_a_scripts_pixels_is_kept(gansr: Gansr, tmp_path: Path) -> None:
+    script = written(tmp_path, "clip = clip.std.SetFrameProps(_SARNum=16, _SARDen=11)\n" + OUTPUT)
+    sound = footage.plain(tmp_path / "sound.mp4", frames=12)
+    for words, shape in (([], (16, 11)), (["--tracks", sound], (16, 11)), (["--sar", "4:3"], (4, 3))):
+        assert gansr("upscale", script, tmp_path / "out.mkv", "-y", *AS_IS, *words).returncode == 0
+        assert facts(tmp_path / "out.mkv").picture["sar"] == Fraction(*shape), words
+
+
+def test_the_shape_of_images_pixels_is_kept(gansr: Gansr, tmp_path: Path) -> None:
+    footage.ffmpeg(*footage.picture(frames=2), "-vf", "setsar=2/1", tmp_path / "im%03d.png")
+    words = ["--fps", "24", "--chroma", "420", *AS_IS]
+    assert gansr("upscale", tmp_path / "im%03d.png", tmp_path / "out.mkv", *words).returncode == 0
+    assert facts(tmp_path / "out.mkv").picture["sar"] == 2
+
+
+def test_tags_that_change_midway_are_noted_once(gansr: Gansr, tmp_path: Path) -> None:
+    script = written(
+        tmp_path,
+        "clip = clip.std.SetFrameProps(_SARNum=16, _SARDen=11, _Matrix=1)\n"
+        "clip = clip[:6] + clip[6:].std.SetFrameProps(_SARNum=1, _SARDen=1, _Matrix=6)\n" + OUTPUT,
+    )
+    for words in ([], ["--chunk", "0.1", "--workers", "2"]):
+        said = gansr("upscale", script, tmp_path / "out.mkv", "-y", *AS_IS, *words).stderr
+        assert said.count("the sample aspect ratio changes on the way, from 16:11 to 1:1 at frame ") == 1, said
+        assert said.count("the matrix changes on the way, from 1 to 6 at frame ") == 1, said
+    said = gansr("upscale", script, tmp_path / "out.mkv", "-y", "--sar", "1:1", "--matrix", "709", *AS_IS).stderr
+    assert "changes on the way" not in said
+
+
+def test_a_change_is_told_once_and_what_is_given_is_not_watched() -> None:
+    watch = Watch({"_Matrix": 1, "_FieldBased": 0}, frozenset({"_Range"}))
+    assert not watch.changes(1, {"_Matrix": 1, "_FieldBased": 0, "_Range": 1})
+    assert list(watch.changes(2, {"_Matrix": 6, "_FieldBased": 2})) == ["matrix", "field order"]
+    assert not watch.changes(3, {"_Matrix": 5, "_FieldBased": 0})
+
+
+def test_what_else_a_script_puts_out_is_noted(gansr: Gansr, tmp_path: Path) -> None:
+    alpha = "clip.set_output(alpha=core.std.BlankClip(clip, format=vs.GRAY8))\n"
+    sound = "core.std.BlankAudio(length=24000).set_output(1)\n"
+    said = gansr("upscale", written(tmp_path, alpha + sound), tmp_path / "out.mkv", *AS_IS).stderr
+    assert "note: the script's alpha output (transparency) is not carried" in said
+    assert "note: the script's sound, output 1, is not carried" in said

@@ -247,7 +247,7 @@ class UpscaleRun:
             if "indexing" in message:
                 self.progress.stage(f"indexing {message['indexing']}")
         if "note" in message:
-            self.progress.note(message["note"])
+            self.progress.note(message["note"], message.get("about"))
         if "ready" in message:
             self._welcome(hand, message["ready"])
         if "frame" in message:

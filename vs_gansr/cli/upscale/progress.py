@@ -137,10 +137,9 @@ class Progress:
     def done(self, **facts: Any) -> None:
         """The film is finished."""
 
-    def note(self, text: str) -> None:
-        """One line that stays, above the bar; once, however many workers say it."""
-        if not self.quiet and text not in self._said:
-            self._said.add(text)
+    def note(self, text: str, about: str | None = None) -> None:
+        """One line that stays, above the bar; once, however many workers say it, or say something `about` the same."""
+        if not self.quiet and self._is_new(about or text):
             self.clear()
             say(f"note: {text}")
 
@@ -149,6 +148,11 @@ class Progress:
         if not self.quiet:
             self.clear()
             say(text)
+
+    def _is_new(self, key: str) -> bool:
+        new = key not in self._said
+        self._said.add(key)
+        return new
 
     def clear(self) -> None:
         """Takes the screen away."""
@@ -180,9 +184,8 @@ class JsonProgress(Progress):
     def stage(self, text: str) -> None:
         self._tell("stage", text=text)
 
-    def note(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+    def note(self, text: str, about: str | None = None) -> None:
+        if self._is_new(about or text):
             self._tell("note", text=text)
 
     def printed(self, text: str) -> None:

@@ -26,10 +26,12 @@ from .media import Source, Track
 from .plan import Span, pace, scene_changes, spans
 from .printed import is_noise, listen
 from .script import NO_TIME, Graph, build, steady, timed
+from .watch import Watch
 
 __all__ = ["OpenFilm", "open_film", "picture_of", "send", "tell", "write_covers"]
 
 REPORT_SECONDS = 0.2
+SCRIPT_STAGE = "reading how long each frame of the script is shown (--fps saves that)"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class OpenFilm:
     """A job with its source open, its graph built and its container tried.
 
     `plan` which tracks are carried · `spans` the chunks it is rendered in, or one · `engine` what Upscale's log says
-    of model, precision and provider, which grows when a provider fails on the way and another one goes on
+    of model, precision and provider, which grows when a provider fails on the way and another one goes on · `watch`
+    notices what frames say of themselves other than the first
     """
 
     job: UpscaleJob
@@ -48,6 +51,7 @@ class OpenFilm:
     picture: Picture
     spans: tuple[Span, ...]
     engine: list[str]
+    watch: Watch
 
 
 def tell(**message: Any) -> None:
@@ -73,15 +77,17 @@ def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:
     if trial:
         encoder_options.try_encoder(job, tool)
         try_container(job, tool, source, plan)
-    tell(stage="indexing")
+    tell(stage=SCRIPT_STAGE if sources.is_script(job.source) else "indexing")
     graph, harm = whole(job, source, build(job, source))
     source, graph = cut(job, source, graph)
     with graph.clip.get_frame(0) as first:
         props = dict(first.props)
+    source = sources.shaped(job, source, props)
     picture = picture_of(source, graph, props)
     for text in [
         *filters.named(step.function for step in graph.steps),
         *plan.notes,
+        *graph.notes,
         *remarks(source, graph, props),
         *([harm] if harm else []),
     ]:
@@ -89,7 +95,7 @@ def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:
     length = round(job.chunk * pace(graph.timestamps, graph.time_base))
     cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
     made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
-    return OpenFilm(job, tool, source, plan, graph, picture, made, engine)
+    return OpenFilm(job, tool, source, plan, graph, picture, made, engine, Watch(props, sources.given_props(job)))
 
 
 def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | None]:
@@ -230,6 +236,8 @@ def send(film: OpenFilm, pipe: Any, span: Span | None = None, report: Callable[[
         stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, picture.pixel_format
         stream.time_base = stream.codec_context.time_base = base
         for n, frame in enumerate(clip.frames(close=True)):
+            for about, text in film.watch.changes(n + (span[0] if span else 0), frame.props).items():
+                tell(note=text, about=about)
             packet = av.Packet(b"".join(frame.readchunks()))
             packet.stream = stream
             packet.time_base = base  # the muxer may choose a finer one for the stream

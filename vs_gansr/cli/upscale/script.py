@@ -60,7 +60,7 @@ class Graph:
     `plain` the clip as the network gets it · `source_size` is the decoded width and height · `timestamps` are the
     whole source's own at first, NO_TIME where it has none; `timed` makes them those of the clip's frames, which are
     made of the source's frames `span`, up to the second number · `end` when the last frame is over, in seconds, None
-    where the source says it.
+    where the source says it · `notes` of the source that are worth telling.
     """
 
     clip: vs.VideoNode
@@ -71,6 +71,7 @@ class Graph:
     time_base: Fraction
     span: tuple[int, int] = (0, 0)
     end: Fraction | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Assembly:
@@ -92,15 +93,15 @@ class Assembly:
         self.steps.append(Step(function, tuple(arguments.items())))
 
 
-def build(job: UpscaleJob, source: Source) -> Graph:
-    """Opens the source and puts the job's steps on it.
+def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
+    """Opens the source and puts the job's steps on it. `whole` says whether the time of every frame matters.
 
     Raises CommandError for what the source or the job rules out, vapoursynth.Error for what VapourSynth does.
     """
     core = vs.core.core
     if not hasattr(core, "gansr"):
         raise CommandError("VapourSynth did not load core.gansr; `gansr doctor` says why")
-    opened = sources.open_clip(job, source.video.index)
+    opened = sources.open_clip(job, source.video.index, whole and not samples.partial(job))
     size = (opened.clip.width, opened.clip.height)
     made = Assembly(core, opened.clip, [Step(opened.function, opened.arguments)])
     if not opened.timed:
@@ -119,7 +120,8 @@ def build(job: UpscaleJob, source: Source) -> Graph:
     enlarge(job, made, target)
     if job.compare:
         made.clip = samples.wipe(enlarged_plainly(plain, made.clip), made.clip)
-    return Graph(made.clip, plain, tuple(made.steps), size, opened.timestamps, opened.time_base, span)
+    times = (opened.timestamps, opened.time_base, span, opened.end, opened.notes)
+    return Graph(made.clip, plain, tuple(made.steps), size, *times)
 
 
 def enlarged_plainly(clip: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:
@@ -191,7 +193,7 @@ def timed(job: UpscaleJob, graph: Graph) -> Graph:
     base = graph.time_base / divisor
     if len(times) != graph.clip.num_frames:
         raise CommandError(f"{graph.clip.num_frames} frames come out of the filters where {len(times)} should")
-    end = None
+    end = graph.end
     if last < len(stamps):
         end = stamps[last] * graph.time_base
     elif job.field in ("bob", "ivtc") and len(stamps) > 1:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -22,19 +23,23 @@ from ...model.user_folders import cache_folder
 from ..common import CommandError
 from . import media
 from .colour_names import NUMBERED
+from .durations import frame_durations, frame_times
 from .job import UpscaleJob
 from .media import Source, Track
 from .vpy import run_script
+from .watch import sample_aspect
 
 __all__ = [
     "NO_TIME",
     "Opened",
+    "given_props",
     "has_times",
     "images",
     "is_script",
     "numbered",
     "open_clip",
     "open_media",
+    "shaped",
     "tags",
 ]
 
@@ -45,7 +50,10 @@ PICTURE = Track(0, "video", "", "", False, (), ())
 @dataclass(frozen=True)
 class Opened:
     """A clip, the call that made it ("" for a script's output) with its arguments, when each frame is shown in units
-    of `time_base` seconds, and whether those times are the source's own (`timed`) or follow from a rate."""
+    of `time_base` seconds, and whether those times are the source's own (`timed`) or follow from a rate.
+
+    `end` when the last frame is over, in seconds, None where the file says it · `notes` are worth telling.
+    """
 
     clip: vs.VideoNode
     function: str
@@ -53,6 +61,8 @@ class Opened:
     timestamps: tuple[int, ...]
     time_base: Fraction
     timed: bool
+    end: Fraction | None = None
+    notes: tuple[str, ...] = ()
 
 
 def is_script(path: str) -> bool:
@@ -88,17 +98,15 @@ def open_media(job: UpscaleJob) -> Source:
     return source
 
 
-def open_clip(job: UpscaleJob, track: int) -> Opened:
-    """Opens the source. Raises CommandError where that gives no clip of one size and format."""
-    arguments: tuple[tuple[str, Any], ...] = ()
+def open_clip(job: UpscaleJob, track: int, whole: bool = True) -> Opened:
+    """Opens the source; `whole` says whether the time of every frame matters.
+
+    Raises CommandError where that gives no clip of one size and format.
+    """
     if is_script(job.source):
-        opened: dict[str, Any] = {"clip": run_script(job.source, job.arg).clip}
-        function = ""
-    else:
-        function, arguments, opened = open_file(job, track)
-    clip: vs.VideoNode = opened["clip"]
-    if clip.format is None or not clip.width:
-        raise CommandError(f"{job.source} changes its size or format on the way; cut it into parts of one format first")
+        return open_script(job, whole)
+    function, arguments, opened = open_file(job, track)
+    clip = of_one_format(opened["clip"], job.source)
     if has_times(job.source):
         stamps = opened["timestamps"]
         times = (stamps,) if isinstance(stamps, int) else tuple(stamps)
@@ -108,10 +116,36 @@ def open_clip(job: UpscaleJob, track: int) -> Opened:
         if known or not job.fps:
             base = Fraction(opened["timebasenum"], opened["timebaseden"])
             return Opened(clip, function, arguments, times, base, timed=True)
-    fps = Fraction(job.fps) if job.fps else Fraction(clip.fps) if is_script(job.source) else Fraction(0)
-    if not fps:
+    if not job.fps:
         raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
-    return Opened(clip, function, arguments, tuple(range(clip.num_frames)), 1 / fps, timed=False)
+    return Opened(clip, function, arguments, tuple(range(clip.num_frames)), 1 / Fraction(job.fps), timed=False)
+
+
+def open_script(job: UpscaleJob, whole: bool) -> Opened:
+    """The script's output, at the rate given, or when its frames say they are shown."""
+    output = run_script(job.source, job.arg)
+    clip = of_one_format(output.clip, job.source)
+    notes = ["the script's alpha output (transparency) is not carried"] if output.alpha is not None else []
+    sounds = [number for number, other in vs.get_outputs().items() if isinstance(other, vs.AudioNode)]
+    if sounds:
+        which = ", ".join(map(str, sounds))
+        notes.append(f"the script's sound, output {which}, is not carried; write it to a file and give --tracks")
+    if job.fps:
+        stamps = tuple(range(clip.num_frames))
+        return Opened(clip, "", (), stamps, 1 / Fraction(job.fps), timed=False, notes=tuple(notes))
+    times = frame_times(frame_durations(clip, whole), Fraction(clip.fps))
+    if times is None:
+        raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
+    notes += [times.note] if times.note else []
+    timed = not times.constant
+    return Opened(clip, "", (), times.timestamps, times.time_base, timed, times.end, tuple(notes))
+
+
+def of_one_format(clip: vs.VideoNode, path: str) -> vs.VideoNode:
+    """The clip. Raises CommandError where its size or format varies."""
+    if clip.format is None or not clip.width:
+        raise CommandError(f"{path} changes its size or format on the way; cut it into parts of one format first")
+    return clip
 
 
 def open_file(job: UpscaleJob, track: int) -> tuple[str, tuple[tuple[str, Any], ...], dict[str, Any]]:
@@ -170,6 +204,19 @@ def numbers_of(path: Path) -> list[int]:
     names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     found = (like.fullmatch(name) for name in names)
     return sorted(int(match[1]) for match in found if match and path.name % int(match[1]) == match[0])
+
+
+def shaped(job: UpscaleJob, source: Source, props: Mapping[str, Any]) -> Source:
+    """The source with its pixels' shape: as the user says, else as the file says, or as the first frame of a script or
+    image says in its properties `props`."""
+    if job.sar or has_times(job.source):
+        return source
+    return replace(source, sar=sample_aspect(props) or source.sar)
+
+
+def given_props(job: UpscaleJob) -> frozenset[str]:
+    """The frame properties that the user sets for the whole film."""
+    return frozenset([*tags(job), *(("_SARNum", "_SARDen") if job.sar else ())])
 
 
 def tags(job: UpscaleJob) -> dict[str, int]:

@@ -30,7 +30,7 @@ def write_stills(job: UpscaleJob, count: int) -> list[Path]:
     listen(note_log)
     sys.stdout = sys.stderr  # a script's frames may print
     try:
-        graph = script.build(job, sources.open_media(job))
+        graph = script.build(job, sources.open_media(job), whole=False)
         plain = rgb(script.enlarged_plainly(graph.plain, graph.clip))
         result = rgb(graph.clip)
         files = []
