@@ -64,6 +64,7 @@ def upscale(
     texture: float | None = None,
     reuse: bool | None = None,
     format: int | None = None,
+    clamp: bool | None = None,
 ) -> vs.VideoNode:
     """`core.gansr.Upscale` with type hints: `clip` at `scale` times its width and height, same length.
 

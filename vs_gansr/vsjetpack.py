@@ -46,6 +46,7 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
         strength: float | None = None,
         texture: float | None = None,
         reuse: bool | None = None,
+        clamp: bool | None = None,
         *,
         kernel: KernelLike = Catrom,
         scaler: ScalerLike | None = None,

@@ -27,9 +27,11 @@ from vs_gansr.errors import ProviderError, RenderError
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import ends, float16
 from vs_gansr.model.rewrite.ends import Samples
+from vs_gansr.model.spec import ValueRange
 
 pytestmark = pytest.mark.skipif(fakegpu.missing() is not None, reason=str(fakegpu.missing()))
 
+UNIT, BYTE = ValueRange(), ValueRange(0, 255)
 SAMPLES = {
     "float": Samples.float32(),
     "half": Samples(np.dtype(np.float16)),
@@ -129,17 +131,17 @@ def test_every_node_is_the_gpus(libraries: list[Path], tmp_path: Path) -> None:
     """Also what CUDA graphs need: a session with them is refused where one node is the CPU's."""
     plain = onnx.load(networks.compact(tmp_path / "m.onnx", features=16, convs=3, slope=0.1))
     networks_tried = {
-        "fp32": (plain, 1.0),
-        "fp16": (float16.convert(plain), 1.0),
-        "peak 255": (float16.convert(plain, 255.0), 255.0),
-        "point": (onnx.load(networks.point(tmp_path / "p.onnx")), 1.0),
+        "fp32": (plain, UNIT),
+        "fp16": (float16.convert(plain), UNIT),
+        "peak 255": (float16.convert(plain, BYTE), BYTE),
+        "point": (onnx.load(networks.point(tmp_path / "p.onnx")), UNIT),
     }
     calls: list[tuple[str, list[Any]]] = []
     names = []
-    for name, (network, peak) in networks_tried.items():
+    for name, (network, takes) in networks_tried.items():
         for title, samples in SAMPLES.items():
             path = tmp_path / f"{name}-{title}.onnx"
-            onnx.save(ends.wrap(network, samples, samples, (1, 3, 20, 36), peak, watch=True), str(path))
+            onnx.save(ends.wrap(network, samples, samples, (1, 3, 20, 36), takes, takes, watch=True), str(path))
             for options in (CudaOptions(), CudaOptions(nhwc=False, tf32=True, search="EXHAUSTIVE")):
                 calls.append(("placed", [str(path), options.provider_options(0, "fp16", 4096, 1 << 30)]))
                 names.append((name, title, options.nhwc))

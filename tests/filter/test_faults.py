@@ -189,7 +189,7 @@ def loud_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return g.save(
         tmp_path_factory.mktemp("loud") / "loud.onnx",
         g.conv(g.op("Mul", squared, g.const(1 / 90000, np.float32)), 3),
-        {"scale": "1"},
+        {"scale": "1", "clamp": "0"},
     )
 
 

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library, user_folders
-from vs_gansr.model.spec import ModelFile
+from vs_gansr.model.spec import ModelFile, ValueRange
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 
@@ -43,7 +43,7 @@ def test_scales(scale: int, tmp_path: Path) -> None:
 def test_shapes_and_precision_of_the_input(shape: list, kind: int, tmp_path: Path) -> None:
     path = repeat(tmp_path / "m.onnx", shape, kind=kind, names=("image:0", "12"))
     clip = clips.noise(vs.YUV420P8, 50, 38, length=1, props={"_Matrix": 1})
-    rgb = clip.resize.Bicubic(format=vs.RGBS, **CATMULL_ROM).resize.Point(100, 76)
+    rgb = clip.resize.Bicubic(format=vs.RGBS, **CATMULL_ROM).std.Expr("x 0 max 1 min").resize.Point(100, 76)
     want = rgb.resize.Bicubic(format=vs.YUV420P8, matrix=1, **CATMULL_ROM)
     for precision in ("fp32", "fp16"):
         assert clips.largest_difference(clip.gansr.Upscale(str(path), overlap=0, precision=precision), want) <= 1
@@ -117,14 +117,14 @@ def ranged_net(path: Path, peak: float, gain: float = 1.0, metadata: bool = Fals
 @pytest.mark.parametrize("peak", [1.0, 255.0])
 def test_range(peak: float, metadata: bool, tmp_path: Path) -> None:
     path = ranged_net(tmp_path / "m.onnx", peak, metadata=metadata)
-    assert spec_of(path).peak == peak
+    assert spec_of(path).takes == spec_of(path).gives == ValueRange(0, peak)
     clip = clips.noise(vs.RGB24, 40, 30, length=1)
     low = clip.std.Expr("x 6 max")  # what lies below the net's own black
     assert clips.largest_difference(low.gansr.Upscale(str(path)), low.resize.Point(80, 60)) <= 1
 
 
 def test_range_of_a_network_that_shows_nothing_like_its_input_is_one(tmp_path: Path) -> None:
-    assert spec_of(networks.compact(tmp_path / "m.onnx", 8, 3)).peak == 1.0
+    assert spec_of(networks.compact(tmp_path / "m.onnx", 8, 3)).takes == ValueRange()
 
 
 def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +134,7 @@ def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(probe, "run", lambda *_: pytest.fail("it was run again"))
     (tmp_path / "renamed.onnx").write_bytes(path.read_bytes())
     again = spec_of(tmp_path / "renamed.onnx")
-    assert (again.scale, again.size_rule.multiple, again.peak, again.digest) == (3, 1, 1.0, first.digest)
+    assert (again.scale, again.size_rule.multiple, again.takes, again.digest) == (3, 1, ValueRange(), first.digest)
 
 
 def test_a_network_that_is_being_tried_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,15 @@ def test_cache_that_lies_or_cannot_be_written_is_done_without(tmp_path: Path, mo
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
     digest = library.load(str(path)).spec.digest
     probe.remembered.path().parent.mkdir(parents=True)
-    lie = {"scale": -2, "multiple": 1, "minimum": 1, "peak": 1}
+    lie = {
+        "scale": -2,
+        "multiple": 1,
+        "minimum": 1,
+        "takes_black": 0,
+        "takes_white": 1,
+        "gives_black": 0,
+        "gives_white": 1,
+    }
     probe.remembered.path().write_text(json.dumps({"version": 1, "probes": {digest: lie}}))
     assert spec_of(path).scale == 3
     (tmp_path / "file").write_text("")

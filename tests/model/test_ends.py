@@ -12,6 +12,7 @@ from vs_gansr.errors import ModelError
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import depth_to_space, float16
 from vs_gansr.model.rewrite.ends import Samples, wrap
+from vs_gansr.model.spec import ValueRange
 
 KERNEL = np.array([[0.02, -0.03, 0.01], [0.05, 0.9, -0.04], [0.0, 0.06, 0.03]], np.float32)
 STORED = {
@@ -72,7 +73,7 @@ def test_any_samples_to_any(source: str, target: str, peak: float, channels: int
     """The convolution is linear, so that a white of 255 inside changes nothing outside."""
     before, after = STORED[source], STORED[target]
     picture = codes(before, channels)
-    proto = wrap(network(channels=channels), before, after, picture.shape, peak)
+    proto = wrap(network(channels=channels), before, after, picture.shape, ValueRange(0, peak), ValueRange(0, peak))
     [got] = run(proto, picture)
     assert got.dtype == after.dtype and got.shape == picture.shape
     want = expected(picture, before, after)
@@ -112,7 +113,9 @@ def test_nothing_is_added_where_nothing_changes() -> None:
     proto = wrap(network(), plain, plain, (1, 1, *SIZE))
     assert [node.op_type for node in proto.graph.node] == ["Conv"]
     assert (proto.graph.input[0].name, proto.graph.output[0].name) == ("x", "y")
-    proto = wrap(network(), Samples.float32(255.0), Samples.float32(255.0), (1, 1, *SIZE), 255.0)
+    proto = wrap(
+        network(), Samples.float32(255.0), Samples.float32(255.0), (1, 1, *SIZE), ValueRange(0, 255), ValueRange(0, 255)
+    )
     assert [node.op_type for node in proto.graph.node] == ["Conv"]
     full = Samples.integer(8, True)
     kinds = [node.op_type for node in wrap(network(), full, full, (1, 1, *SIZE)).graph.node]
@@ -142,8 +145,10 @@ def test_weights_among_the_inputs_are_none() -> None:
 
 
 def test_old_operators_are_refused() -> None:
-    with pytest.raises(ModelError, match="opset 12, 13 or later"):
-        wrap(network(opset=12), Samples.float32(), Samples.float32(), (1, 1, *SIZE))
+    with pytest.raises(ModelError, match="opset 6, 7 or later"):
+        wrap(network(opset=6), Samples.float32(), Samples.float32(), (1, 1, *SIZE))
+    with pytest.raises(ModelError, match="opset 10, 11 or later"):
+        wrap(network(opset=10), Samples.float32(), Samples.integer(8, True), (1, 1, *SIZE))
 
 
 def test_unknown_types_are_refused() -> None:

@@ -17,6 +17,7 @@ from vs_gansr.engine.base import CPU, EngineKey
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import float16
 from vs_gansr.model.rewrite.graph_view import name_nodes
+from vs_gansr.model.spec import ValueRange
 
 
 def run(proto: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
@@ -91,7 +92,7 @@ def test_weights_that_overflow_stay_in_float(tmp_path: Path) -> None:
 def test_range_of_the_network_counts(tmp_path: Path) -> None:
     proto = name_nodes(loud(tmp_path, 2000.0))
     assert not float16.overflowing(proto)
-    assert float16.overflowing(proto, peak=255.0)
+    assert float16.overflowing(proto, ValueRange(0, 255))
 
 
 @pytest.mark.parametrize("name", ["realesr-animevideov3-x4", "realcugan-se-2x-conservative"])

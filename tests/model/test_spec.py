@@ -8,7 +8,7 @@ from onnx import helper
 
 from vs_gansr.model import metadata
 from vs_gansr.model.metadata import Metadata
-from vs_gansr.model.spec import FileSpec, NetworkSpec, SizeRule, round_up
+from vs_gansr.model.spec import FileSpec, NetworkSpec, SizeRule, ValueRange, round_up
 
 
 @pytest.mark.parametrize(("length", "multiple", "want"), [(1, 1, 1), (7, 4, 8), (8, 4, 8), (9, 4, 12), (0, 4, 0)])
@@ -43,8 +43,8 @@ def test_least_is_the_shortest_side_really_taken() -> None:
 
 def test_resolving_keeps_what_the_file_says() -> None:
     said = FileSpec(name="n", digest="d", input="in", output="out", channels=3, frames=3, radius=7, licence="MIT")
-    spec = said.resolved(4, SizeRule(multiple=2), 255.0)
-    assert (spec.scale, spec.size_rule, spec.peak, spec.inputs) == (4, SizeRule(multiple=2), 255.0, 9)
+    spec = said.resolved(4, SizeRule(multiple=2), ValueRange(0, 255), ValueRange())
+    assert (spec.scale, spec.size_rule, spec.takes, spec.inputs) == (4, SizeRule(multiple=2), ValueRange(0, 255), 9)
     for name in NetworkSpec.__dataclass_fields__:
         assert getattr(spec, name) == getattr(said, name)
 

@@ -52,14 +52,18 @@ def luma_net(path: Path, scale: int = 2) -> Path:
 
 
 def mixing_net(path: Path, weights: tuple[float, ...], scale: int = 1) -> Path:
-    """A network of several frames with a known answer: their weighted sum, repeated."""
+    """A network of several frames with a known answer for all values: their weighted sum, repeated."""
     kernel = np.zeros((3, 3 * len(weights), 1, 1), np.float32)
     for frame, weight in enumerate(weights):
         for channel in range(3):
             kernel[channel, 3 * frame + channel] = weight
     node, sizes = enlarge("sum", "y", scale)
     nodes = [helper.make_node("Conv", ["x", "kernel"], ["sum"]), node]
-    return build(path, nodes, {"kernel": kernel, "sizes": sizes}, [1, 3 * len(weights), "h", "w"])
+    build(path, nodes, {"kernel": kernel, "sizes": sizes}, [1, 3 * len(weights), "h", "w"])
+    proto = onnx.load(str(path))
+    proto.metadata_props.add(key="gansr.clamp", value="0")
+    onnx.save(proto, str(path))
+    return path
 
 
 def spec_of(path: Path) -> ModelSpec:

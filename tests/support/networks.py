@@ -30,7 +30,7 @@ def save(
 
 
 def point(path: Path, scale: int = 2, channels: int = 3, metadata: dict[str, str] | None = None) -> Path:
-    """A generator that only repeats pixels."""
+    """A generator that only repeats pixels, of any value: what is tested with it are conversions."""
     sizes = numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "sizes")
     node = helper.make_node(
         "Resize",
@@ -40,7 +40,7 @@ def point(path: Path, scale: int = 2, channels: int = 3, metadata: dict[str, str
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     )
-    return save(path, [node], [sizes], channels, metadata)
+    return save(path, [node], [sizes], channels, {"clamp": "0", **(metadata or {})})
 
 
 def compact(

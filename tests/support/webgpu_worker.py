@@ -127,7 +127,7 @@ def main(folder: Path) -> None:
     rgb = networks.compact(folder / "rgb.onnx", features=8, convs=3)
     luma = networks.point(folder / "luma.onnx", channels=1)
     half = folder / "half.onnx"
-    onnx.save(float16.convert(onnx.load(str(rgb)), 1.0), str(half))
+    onnx.save(float16.convert(onnx.load(str(rgb))), str(half))
     clip = clip_in(vs.RGBS)
     found = {
         "providers": vs.core.gansr.Version()["providers"],

@@ -16,7 +16,7 @@ def lines(name: str) -> list[str]:
     spec = probe.describe(said).spec
     twin = "beside it" if library.has_twin(name) else "none"
     found, ranges = (
-        "found by trying" if number is None else "said by the file" for number in (said.spec.scale, said.spec.peak)
+        "found by trying" if number is None else "said by the file" for number in (said.spec.scale, said.spec.range)
     )
     rule = spec.size_rule
     sizes = "any"
@@ -31,7 +31,7 @@ def lines(name: str) -> list[str]:
         "size": f"{Path(said.path).stat().st_size / 1e6:.2f} MB, sha256 {spec.digest}",
         "scale": f"{spec.scale}x ({found})",
         "channels": channels(spec.channels, spec.frames),
-        "range": f"0 to {spec.peak:g} ({ranges})",
+        "range": f"{spec.takes}{'' if spec.gives == spec.takes else f' in, {spec.gives} out'} ({ranges})",
         "sizes": sizes,
         "looks": "unknown or the whole picture" if spec.radius is None else f"{spec.radius} pixels far",
         "precision": spec.precision + (", float16 input" if spec.half_input else ""),

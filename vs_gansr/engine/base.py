@@ -47,6 +47,8 @@ class EngineKey:
     """How the input planes store their samples."""
     target: Samples = FLOAT32
     """How the output planes store theirs."""
+    clamp: bool = False
+    """Whether values below black and above white are kept from the network."""
     cuda: CudaOptions = field(default_factory=CudaOptions)
     """Choices of sessions on CUDA; without meaning elsewhere."""
 

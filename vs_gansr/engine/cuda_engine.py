@@ -20,7 +20,7 @@ import onnx
 import onnxruntime as ort
 
 from ..errors import DeviceLostError, GansrError, ModelError, NotFiniteError, RenderError, one_line
-from ..model.rewrite import cpu_layout, ends, float16
+from ..model.rewrite import cpu_layout, float16
 from ..model.spec import Model
 from . import cuda_options, memory, sessions
 from .base import CUDA, EngineKey, cpu_threads
@@ -28,6 +28,7 @@ from .cuda_driver import Device, Host, device
 from .cuda_options import GRAPHS_SINCE, CudaOptions
 from .cuda_stream import CudaStream, Slot, Transfers
 from .planes import Plane
+from .stored_ends import with_ends
 
 __all__ = ["CudaEngine", "place_of", "session_maker"]
 
@@ -235,10 +236,8 @@ def session_maker(model: Model, key: EngineKey) -> MakeSession:
     proto = cpu_layout.modern(onnx.load_model_from_string(model.data))
     if key.precision == "fp16" and not model.spec.half_input and not float16.is_half(proto):
         with sessions.rewriting():
-            proto = float16.convert(proto, model.spec.peak)
-    shape = (1, model.spec.inputs, key.height, key.width)
-    with sessions.rewriting():
-        wrapped = ends.wrap(proto, key.source, key.target, shape, model.spec.peak, watch=True)
+            proto = float16.convert(proto, model.spec.takes)
+    wrapped = with_ends(proto, model.spec, key, watch=True).proto
     of_each = replace(key, threads=max(1, cpu_threads() // key.streams))
 
     def session(options: CudaOptions, stream: int) -> ort.InferenceSession:

@@ -106,11 +106,11 @@ class OnnxRuntimeEngine:
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         spec = self.spec
         with self.stream() as stream:
-            planes.load(inputs, stream.input, self._network.peak)
+            planes.load(inputs, stream.input)
             stream.run()
             if not stream.finite():
                 raise NotFiniteError("the network gives values that are not finite for this picture")
-            planes.store(stream.output, outputs, offset, spec.scale, self._network.peak, self.shuffle)
+            planes.store(stream.output, outputs, offset, spec.scale, self.shuffle)
 
     def size(self) -> int:
         return memory.need(self.spec, self.key)

@@ -36,8 +36,6 @@ class OpenVinoStream:
         scale = spec.scale
         self.spec = spec
         """The network's."""
-        self.peak = network.peak
-        """The value that stands for white in both buffers."""
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
         """What the network reads where a frame's own plane cannot be bound."""
         self.output: Tensor = np.zeros((1, spec.channels, key.height * scale, key.width * scale), network.gives)
@@ -57,7 +55,7 @@ class OpenVinoStream:
         whole = offset == (0, 0)
         bound = {side: place[0][np.newaxis, np.newaxis] for side, place, own, fits in
                  (("input", inputs, self.input, True), ("output", outputs, self.output, whole))
-                 if fits and self.peak == 1.0 and bindable(place, own)}  # fmt: skip
+                 if fits and bindable(place, own)}  # fmt: skip
         result = bound.get("output", self.output)
         try:
             self._infer(inputs, bound)
@@ -68,13 +66,13 @@ class OpenVinoStream:
         if not np.isfinite(seen.sum(dtype=np.float32)):  # one such value is enough to spoil a sum
             raise NotFiniteError("the network gives values that are not finite for this picture")
         if "output" not in bound:
-            planes.store(self.output, outputs, offset, self.spec.scale, self.peak)
+            planes.store(self.output, outputs, offset, self.spec.scale)
 
     def _infer(self, inputs: Sequence[Plane], bound: Mapping[str, Tensor]) -> None:
         """Computes, with the arrays of `bound` in place of buffers. Raises OpenVinoError."""
         try:
             if "input" not in bound:
-                planes.load(inputs, self.input, self.peak)
+                planes.load(inputs, self.input)
             for side, array in bound.items():
                 self._request.bind(side, self._request.tensor(side, array))
             self._request.infer()

@@ -217,18 +217,26 @@ class Request:
     def __init__(self, compiled: Compiled, handle: Handle) -> None:
         self._handle = handle
         self._compiled = compiled  # outlives its requests
-        self._kinds: dict[tuple[str, int], c_int] = {}
+        self._kinds: dict[tuple[str, int], tuple[c_int, int]] = {}
 
-    def _kind(self, side: str, index: int) -> c_int:
-        """OpenVINO's number for the type of an input's or output's samples: it varies with the release."""
+    def _kind(self, side: str, index: int) -> tuple[c_int, int]:
+        """OpenVINO's number for the type of an input's or output's samples, which varies with the release, and the
+        bytes of all of them."""
         tensor = made("tensor", f"infer_request_get_{side}_tensor_by_index", self._handle.pointer, c_size_t(index))
         kind = c_int()
         call("tensor_get_element_type", tensor.pointer, byref(kind))
-        return kind
+        size = c_size_t()
+        call("tensor_get_byte_size", tensor.pointer, byref(size))
+        return kind, size.value
 
     def tensor(self, side: str, array: npt.NDArray[Any], index: int = 0) -> Handle:
-        """A contiguous array as a tensor for `side`, "input" or "output"; it does not hold the array."""
-        kind = self._kinds.get((side, index)) or self._kinds.setdefault((side, index), self._kind(side, index))
+        """A contiguous array as a tensor for `side`, "input" or "output"; it does not hold the array.
+
+        Raises OpenVinoError where the network's own tensor has another size in bytes.
+        """
+        kind, size = self._kinds.get((side, index)) or self._kinds.setdefault((side, index), self._kind(side, index))
+        if size != array.nbytes:
+            raise OpenVinoError(f"the network's {side} {index} has {size} bytes, the array {array.nbytes}")
         dims = (c_int64 * array.ndim)(*array.shape)
         shape = Shape(array.ndim, dims)
         return made("tensor", "tensor_create_from_host_ptr", kind, shape, array.ctypes.data)

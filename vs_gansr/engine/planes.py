@@ -44,12 +44,10 @@ def views(frame: Any) -> list[Plane]:
     return [np.asarray(frame[i]) for i in range(frame.format.num_planes)]
 
 
-def load(inputs: Sequence[Plane], out: Tensor, peak: float = 1.0) -> None:
-    """Copies planes, (H, W) each, into `out`, shape (1, planes, H, W); white, 1.0 in the planes, becomes `peak`."""
+def load(inputs: Sequence[Plane], out: Tensor) -> None:
+    """Copies planes, (H, W) each, into `out`, shape (1, planes, H, W)."""
     for target, plane in zip(out[0], inputs, strict=True):
         put(target, plane)
-    if peak != 1.0:
-        out *= peak
 
 
 def put(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
@@ -80,13 +78,11 @@ def store(
     outputs: Sequence[Plane],
     offset: tuple[int, int],
     scale: int,
-    peak: float = 1.0,
     shuffle: Shuffle | None = None,
 ) -> None:
     """Copies the part of a result that begins at `offset`, (x, y) in input pixels, into `outputs`.
 
-    `tensor` has the shape (1, planes, scale * H, scale * W), or that before a `shuffle` by `scale`; `peak` becomes
-    1.0 in the planes.
+    `tensor` has the shape (1, planes, scale * H, scale * W), or that before a `shuffle` by `scale`.
     """
     left, top = offset
     for i, place in enumerate(outputs):
@@ -96,8 +92,6 @@ def store(
         else:
             part = tensor[0, i, scale * top : scale * top + height, scale * left : scale * left + width]
             np.copyto(place, part, casting="same_kind")
-        if peak != 1.0:
-            place /= peak
 
 
 def quantise(values: Plane, place: Plane, samples: Samples) -> None:

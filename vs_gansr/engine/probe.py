@@ -6,7 +6,7 @@ Findings are kept in the user's cache folder; a cache that is lost or damaged co
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from ..common.caching import LruCache
 from ..errors import ModelError, ShortageError, one_line
 from ..model.metadata import LARGEST_SCALE
 from ..model.rewrite.graph_view import fixed_size
-from ..model.spec import Model, ModelFile, SizeRule, round_up
+from ..model.spec import Model, ModelFile, SizeRule, ValueRange, round_up
 from . import memory, pictures, sessions
 from .base import CPU, EngineKey
 from .remembered import Remembered
@@ -29,9 +29,15 @@ STEPS = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 48, 64)  # size rules tried where 
 LEAST = (8, 16, 24, 32, 48, 64, 96, 128, 192)  # shortest sides tried, rounded up to the size rule
 PATIENCE = 10.0  # seconds of failing runs; a network that resists a size mostly does so at once
 LARGEST = 1 << 26  # pixels of a network of fixed size
-WHITES = (1.0, 255.0)
+UNIT, BYTE, SIGNED = ValueRange(), ValueRange(0.0, 255.0), ValueRange(-1.0, 1.0)
+# Ranges of input and output, tried in this order. The rare ones have to fit better: a network that only changes the
+# contrast looks like one of them. The last list is for graphs that end in values from -1 to 1.
+RANGES = ((UNIT, UNIT), (BYTE, BYTE))
+RARE_RANGES = ((SIGNED, SIGNED), (UNIT, BYTE), (BYTE, UNIT), (SIGNED, UNIT), (UNIT, SIGNED))
+SIGNED_RANGES = ((SIGNED, SIGNED), (UNIT, SIGNED), (BYTE, SIGNED))
 FAITHFUL = 0.1  # of white: the mean difference up to which a network is said to give its picture back
-VERSION = 2  # of the findings' meaning; older ones are found anew
+VERY_FAITHFUL = 0.02  # the same for RARE_RANGES
+VERSION = 3  # of the findings' meaning; older ones are found anew
 MOST = 1000  # models remembered
 
 
@@ -42,7 +48,14 @@ class Findings:
     scale: int  # output over input size
     multiple: int  # pixels that sides are divisible by
     minimum: int  # pixels of the shortest side
-    peak: float  # the value that stands for white
+    takes: ValueRange  # of the input
+    gives: ValueRange  # of the output
+
+    def fact(self) -> dict[str, float]:
+        """The findings as numbers by name."""
+        ends = {"takes": self.takes, "gives": self.gives}
+        known = {f"{end}_{name}": getattr(value, name) for end, value in ends.items() for name in ("black", "white")}
+        return {"scale": self.scale, "multiple": self.multiple, "minimum": self.minimum, **known}
 
 
 def describe(file: ModelFile) -> Model:
@@ -51,14 +64,14 @@ def describe(file: ModelFile) -> Model:
     Raises ModelError where a run fails or gives no picture, ShortageError where memory does not suffice for one.
     """
     spec = file.spec
-    if spec.scale is not None and spec.multiple is not None:  # it describes itself, and 1 is the usual white
-        known = Findings(spec.scale, spec.multiple, spec.minimum, 1.0)
+    # A file that describes itself has the usual range, unless its end shows another one.
+    if spec.scale is not None and spec.multiple is not None and (spec.range is not None or not spec.signed_output):
+        known = Findings(spec.scale, spec.multiple, spec.minimum, UNIT, UNIT)
     else:
         known = findings(file)
     rule = SizeRule(known.minimum, known.multiple, spec.fixed)
-    peak = known.peak if spec.peak is None else spec.peak
     scale = known.scale if spec.scale is None else spec.scale
-    return Model(spec.resolved(scale, rule, peak), file.path, file.data)
+    return Model(spec.resolved(scale, rule, spec.range or known.takes, spec.range or known.gives), file.path, file.data)
 
 
 def findings(file: ModelFile) -> Findings:
@@ -69,7 +82,7 @@ def findings(file: ModelFile) -> Findings:
         known = recall(digest)
         if known is None:
             known = find(file)
-            remembered.put(digest, asdict(known))
+            remembered.put(digest, known.fact())
         return known
 
     return cache.get(digest, make)
@@ -86,13 +99,13 @@ def find(file: ModelFile) -> Findings:
         width, height = spec.fixed
         if width * height > LARGEST:
             raise ModelError(f'model "{spec.name}" takes {width}x{height} pictures only, too large to run')
-        return Findings(scale_of(file, width, height), spec.multiple or 1, 1, white(file, width, height))
+        return Findings(scale_of(file, width, height), spec.multiple or 1, 1, *ranges(file, width, height))
     side, multiple, scale = rule(file)
     minimum = spec.minimum if multiple == spec.multiple else side
     if multiple != spec.multiple:
         tried = sorted({round_up(least, multiple) for least in LEAST if least < side})
         minimum = next((least for least in tried if accepts(file, least, least, scale)), side)
-    return Findings(scale, multiple, minimum, white(file, side, side))
+    return Findings(scale, multiple, minimum, *ranges(file, side, side))
 
 
 def rule(file: ModelFile) -> tuple[int, int, int]:
@@ -147,24 +160,44 @@ def accepts(file: ModelFile, width: int, height: int, scale: int) -> bool:
         return False
 
 
-def white(file: ModelFile, width: int, height: int) -> float:
-    """The value that stands for white: that at which the network gives its picture back, but for its size.
+def ranges(file: ModelFile, width: int, height: int) -> tuple[ValueRange, ValueRange]:
+    """The ranges of input and output: those between which the network gives its picture back, but for its size.
 
-    Tried on one of `width` x `height` pixels, a size that it takes; 1 where it is so at no value.
+    Tried on one picture of `width` x `height` pixels, a size that it takes. Where the graph's end shows that the output
+    lies between -1 and 1 the pair that fits best, else the first that fits, or 0 to 1 where none does.
     """
+    spec = file.spec
     [picture] = pictures.made_up(width, height, 1)
-    if file.spec.channels == 1:
+    if spec.channels == 1:
         picture = pictures.luma(picture)
-    for peak in WHITES:
+    results: dict[ValueRange, npt.NDArray[np.float32] | None] = {}
+
+    def result(takes: ValueRange) -> npt.NDArray[np.float32] | None:
+        """The mean of each cell of what the network gives, of the picture's size; None where it fails."""
+        values = takes.black + np.tile(picture, (spec.frames, 1, 1))[np.newaxis] * np.float32(takes.white - takes.black)
         try:
-            large = run(file, np.tile(picture, (file.spec.frames, 1, 1))[np.newaxis] * np.float32(peak))
+            large = run(file, values)
         except ModelError:
-            continue
+            return None
         scale = large.shape[2] // height
-        cells = large[0].reshape(file.spec.channels, height, scale, width, scale)
-        if np.abs(cells.mean((2, 4)) / peak - picture).mean() < FAITHFUL:
-            return peak
-    return 1.0
+        means: npt.NDArray[np.float32] = large[0].reshape(spec.channels, height, scale, width, scale).mean((2, 4))
+        return means
+
+    def distance(takes: ValueRange, gives: ValueRange) -> float:
+        if takes not in results:
+            results[takes] = result(takes)
+        got = results[takes]
+        if got is None:
+            return np.inf
+        return float(np.abs((got - gives.black) / (gives.white - gives.black) - picture).mean())
+
+    if spec.signed_output:
+        return min(SIGNED_RANGES, key=lambda pair: distance(*pair))
+    for pairs, most in ((RANGES, FAITHFUL), (RARE_RANGES, VERY_FAITHFUL)):
+        for pair in pairs:
+            if distance(*pair) < most:
+                return pair
+    return UNIT, UNIT
 
 
 def run(file: ModelFile, picture: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -189,8 +222,10 @@ def recall(digest: str) -> Findings | None:
     """What was found of a network before, None if nothing usable."""
     said = remembered.get(digest)
     try:
-        known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), float(said["peak"]))
+        takes, gives = (ValueRange(said[f"{end}_black"], said[f"{end}_white"]) for end in ("takes", "gives"))
+        known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), takes, gives)
     except (KeyError, TypeError, ValueError):
         return None
-    sound = 1 <= known.scale <= LARGEST_SCALE and known.multiple >= 1 and known.minimum >= 1 and known.peak > 0
+    sound = 1 <= known.scale <= LARGEST_SCALE and known.multiple >= 1 and known.minimum >= 1
+    sound = sound and known.takes.white > known.takes.black and known.gives.white > known.gives.black
     return known if sound else None

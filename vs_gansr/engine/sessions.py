@@ -72,7 +72,7 @@ def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelPr
         raise ModelError(f'model "{spec.name}" takes {w}x{h} pictures only, not {key.width}x{key.height}')
     if key.precision == "fp16" and not spec.half_input and not float16.is_half(proto):
         with rewriting():
-            proto = float16.convert(proto, spec.peak)  # before the size is fixed: it tries small pictures
+            proto = float16.convert(proto, spec.takes)  # before the size is fixed: it tries small pictures
     return fixed_size(proto, spec.input, (1, spec.inputs, key.height, key.width))
 
 

@@ -27,25 +27,26 @@ class Prepared:
     """What its input holds."""
     gives: np.dtype[Any]
     """What its output holds."""
-    peak: float
-    """The value that stands for white in both, where the graph does not see to it."""
     shuffle: Shuffle | None = None
     """The depth-to-space that was taken out of its end."""
     cells: int = 0
     """Channels before that; 0 where nothing was taken out."""
 
 
-def with_ends(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> Prepared:
-    """The network between samples as the key stores them; as it is where they are plain floats."""
+def with_ends(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey, watch: bool = False) -> Prepared:
+    """The network between samples as the key stores them, black at 0 and white at 1 where they are floats.
+
+    It has a second output, the watch, with `watch` or where integers come out.
+    """
     if key.provider == WEBGPU:  # a GPU without half floats fails over casting them; copying casts them, too
         key = replace(key, source=widened(key.source), target=widened(key.target))
-    if key.source == key.target == FLOAT32:
-        kind: np.dtype[Any] = np.dtype(np.float16 if spec.half_input else np.float32)
-        return Prepared(proto, kind, kind, spec.peak)
     shape = (1, spec.inputs, key.height, key.width)
+    watch = watch or key.target.is_integer
     with sessions.rewriting():
-        wrapped = ends.wrap(cpu_layout.modern(proto), key.source, key.target, shape, spec.peak, watch=True)
-    return Prepared(wrapped, key.source.dtype, key.target.dtype, 1.0)
+        if watch or key.source != FLOAT32:  # plain floats need no operators that old networks have not got
+            proto = cpu_layout.modern(proto)
+        wrapped = ends.wrap(proto, key.source, key.target, shape, spec.takes, spec.gives, key.clamp, watch)
+    return Prepared(wrapped, key.source.dtype, key.target.dtype)
 
 
 def widened(samples: ends.Samples) -> ends.Samples:

@@ -12,6 +12,7 @@ from ..engine.layout import Limits
 from ..engine.recovery import Choice
 from ..errors import ArgumentError, GansrError, ProviderError, one_line
 from ..model import library
+from ..model.spec import ModelSpec
 from .settings import Settings
 
 __all__ = ["Chosen", "choose"]
@@ -178,5 +179,14 @@ def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
         threads=-(-processors // streams),
         alone=processors if paired else 0,
         limit=(settings.memory or 0) * memory.MIB // streams if provider == CUDA else 0,
+        clamp=clamped(model.spec, settings.clamp),
     )
     return Choice(model, key)
+
+
+def clamped(spec: ModelSpec, asked: int | None) -> bool:
+    """Whether values below black and above white are kept from the network: as asked for, as its file says, else from
+    RGB networks alone. Conversions from YUV give such values in every film, luma has them where its codes do."""
+    if asked is not None:
+        return bool(asked)
+    return spec.channels == 3 if spec.clamp is None else spec.clamp

@@ -43,6 +43,9 @@ class Settings:
     texture: float = argument(1.0, "float", "from 0, the model's twin without an adversary, to 1, the model as shipped")
     reuse: int = argument(1, "int", "1: a frame equal to its neighbour is not computed again; 0: every frame is")
     format: int | None = argument(None, "int", "the output's format, as one of VapourSynth's presets")
+    clamp: int | None = argument(
+        None, "int", "1: values below black and above white do not enter the network; 0: they do, as HDR networks need"
+    )
 
 
 ARGUMENTS = fields(Settings)
@@ -75,8 +78,9 @@ def check(settings: Settings) -> None:
             f'texture {settings.texture:g} does not go with precision "int8": int8 weights have none between; '
             "use texture 0 or 1, or precision fp32 or fp16"
         )
-    if settings.reuse not in (0, 1):
-        raise ArgumentError(f"reuse {settings.reuse} must be 0 or 1")
+    for name in ("reuse", "clamp"):
+        if getattr(settings, name) not in (0, 1, None):
+            raise ArgumentError(f"{name} {getattr(settings, name)} must be 0 or 1")
 
 
 def check_tiles(settings: Settings) -> None:

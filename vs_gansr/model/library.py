@@ -17,9 +17,9 @@ import onnx
 from ..common.caching import LruCache
 from ..errors import ModelError
 from . import metadata, validate
-from .analysis import study
+from .analysis import signed_output, study
 from .rewrite.interpolate import between
-from .spec import FileSpec, ModelFile
+from .spec import FileSpec, ModelFile, ValueRange
 from .user_folders import user_models
 
 __all__ = ["default_model", "faithful", "files", "find", "has_twin", "load", "models_folder", "shipped"]
@@ -204,6 +204,8 @@ def _parse(data: bytes, name: str, digest: str) -> FileSpec:
         aligned=entry.aligned,
         radius=said.radius if found.radius is None else found.radius,
         half_input=entry.half,
+        signed_output=signed_output(proto),
+        clamp=None if said.clamp is None else bool(said.clamp),
         study=found,
         weights=sum(len(t.raw_data) + 4 * len(t.float_data) for t in proto.graph.initializer),
         precision=said.precision or "fp32",
@@ -211,7 +213,7 @@ def _parse(data: bytes, name: str, digest: str) -> FileSpec:
         summary=said.summary or "",
         source=said.source or "",
         scale=said.scale,
-        peak=said.range,
+        range=None if said.range is None else ValueRange(white=said.range),
         multiple=math.lcm(*multiples) if multiples else None,
         minimum=max(found.minimum, said.minimum or 1),
         fixed=entry.fixed,

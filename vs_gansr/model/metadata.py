@@ -30,7 +30,8 @@ class Metadata:
     colour: str | None = None  # of a picture: "rgb" or "luma"
     frames: int | None = None  # pictures that its input holds, in order of time
     aligned: int | None = None  # 1: the frames around the middle one have to be moved onto it
-    range: float | None = None  # the value that stands for white
+    range: float | None = None  # the value that stands for white, where that for black is 0
+    clamp: int | None = None  # 1: values below black and above white are no input for it; 0: they are, as of HDR
     radius: int | None = None  # pixels an output pixel looks to any side
     multiple: int | None = None  # pixels that both sides are divisible by
     minimum: int | None = None  # pixels of the shortest side
@@ -65,6 +66,7 @@ NUMBERS: dict[str, Callable[[str, str], int | float]] = {
     "frames": whole(1, MOST_FRAMES),
     "aligned": whole(0, 1),
     "range": peak,
+    "clamp": whole(0, 1),
     "radius": whole(0, LARGEST_RULE),
     "multiple": whole(1, LARGEST_RULE),
     "minimum": whole(1, LARGEST_RULE),

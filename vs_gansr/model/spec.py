@@ -3,7 +3,7 @@
     ModelFile (FileSpec) -- engine/probe.py fills in what the file leaves open --> Model (ModelSpec)
 
 Whatever computes takes a Model. Its networks take one picture, or a few stacked along the channels, as a tensor
-(1, C, H, W) of float32 or float16, and give one picture, (1, C, scale * H, scale * W), of the same type.
+(1, C, H, W) of float32 or float16, and give one picture, (1, C, scale * H, scale * W), of any float type.
 """
 
 from __future__ import annotations
@@ -13,12 +13,23 @@ from pathlib import Path
 
 from .analysis import Study
 
-__all__ = ["FileSpec", "Model", "ModelFile", "ModelSpec", "NetworkSpec", "SizeRule", "round_up"]
+__all__ = ["FileSpec", "Model", "ModelFile", "ModelSpec", "NetworkSpec", "SizeRule", "ValueRange", "round_up"]
 
 
 def round_up(length: int, multiple: int) -> int:
     """The least multiple of `multiple` that is not less than `length`."""
     return -(-length // multiple) * multiple
+
+
+@dataclass(frozen=True)
+class ValueRange:
+    """The values of a network's input or output between which a picture lies."""
+
+    black: float = 0.0  # the value that stands for black
+    white: float = 1.0  # the value that stands for white
+
+    def __str__(self) -> str:
+        return f"{self.black:g} to {self.white:g}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,9 @@ class NetworkSpec:
     frames: int = 1  # pictures stacked as the input, in order of time; the middle one is upscaled
     aligned: bool = False  # True: of luma, the two frames around the middle one moved onto it
     radius: int | None = None  # pixels an output pixel looks to any side; None: the whole picture, or unknown
-    half_input: bool = False  # True: input and output are float16
+    half_input: bool = False  # True: the input is float16
+    signed_output: bool = False  # True: the output lies between -1 and 1, by a Tanh or Clip at the graph's end
+    clamp: bool | None = None  # whether the input is clamped from black to white; None: the file does not say
     study: Study = field(default_factory=Study)  # what the graph says of itself
     weights: int = 0  # bytes that its weights take
     precision: str = "fp32"  # of the weights: "fp32", "fp16" or "int8"
@@ -84,15 +97,15 @@ class FileSpec(NetworkSpec):
     """A network as its file describes it. None stands for what neither its metadata nor its graph says."""
 
     scale: int | None = None  # output over input size
-    peak: float | None = None  # the value that stands for white
+    range: ValueRange | None = None  # of input and output
     multiple: int | None = None  # pixels that sides and positions of tiles are divisible by
     minimum: int = 1  # pixels of the shortest side, as far as the file says
     fixed: tuple[int, int] | None = None  # (width, height) in pixels where the file allows no other
 
-    def resolved(self, scale: int, size_rule: SizeRule, peak: float) -> ModelSpec:
+    def resolved(self, scale: int, size_rule: SizeRule, takes: ValueRange, gives: ValueRange) -> ModelSpec:
         """The same with nothing left open."""
         shared = {f.name: getattr(self, f.name) for f in fields(NetworkSpec)}
-        return ModelSpec(**shared, scale=scale, size_rule=size_rule, peak=peak)
+        return ModelSpec(**shared, scale=scale, size_rule=size_rule, takes=takes, gives=gives)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +114,8 @@ class ModelSpec(NetworkSpec):
 
     scale: int  # output over input size
     size_rule: SizeRule = field(default_factory=SizeRule)  # sizes it takes
-    peak: float = 1.0  # the value that stands for white, in and out
+    takes: ValueRange = field(default_factory=ValueRange)  # of the input
+    gives: ValueRange = field(default_factory=ValueRange)  # of the output
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,12 @@ __all__ = ["NetworkInput", "check_graph", "entry"]
 
 MOST_MARGINS = 16
 LARGEST_MARGIN = 1 << 20  # pixels that Pad may add or take; shape inference aborts the process over some beyond
+FLOATS = (  # types of an output; UNDEFINED where the file does not say
+    onnx.TensorProto.UNDEFINED,
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.FLOAT16,
+    onnx.TensorProto.DOUBLE,
+)
 ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
 
 
@@ -52,6 +58,12 @@ def entry(proto: onnx.ModelProto, name: str, said: Metadata) -> NetworkInput:
     width, height = dims[3] or dims[2], dims[2] or dims[3]
     fixed = (width, height) if width and height else None
     half = tensor.elem_type == onnx.TensorProto.FLOAT16
+    if graph.output[0].type.tensor_type.elem_type not in FLOATS:
+        kind = onnx.TensorProto.DataType.Name(graph.output[0].type.tensor_type.elem_type).lower()
+        raise ModelError(
+            f'model "{name}" gives {kind} numbers; float16, float32 or float64 are needed: '
+            "export it without its last Cast"
+        )
     return NetworkInput(entries[0].name, channels, frames, bool(said.aligned), fixed, half)
 
 

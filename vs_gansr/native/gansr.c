@@ -310,7 +310,8 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
     api->registerFunction("Upscale",
                           "clip:vnode;model:data:opt;provider:data:opt;device_id:int:opt;precision:data:opt;"
                           "num_streams:int:opt;tilesize:int[]:opt;overlap:int[]:opt;memory:int:opt;"
-                          "strength:float:opt;texture:float:opt;reuse:int:opt;format:int:opt;",
+                          "strength:float:opt;texture:float:opt;reuse:int:opt;format:int:opt;"
+                          "clamp:int:opt;",
                           "clip:vnode;", handOver, (void *)"Upscale", plugin);
     api->registerFunction("Models", "", "name:data[];scale:int[];licence:data[];summary:data[];", handOver,
                           (void *)"Models", plugin);

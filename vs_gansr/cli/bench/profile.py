@@ -42,9 +42,9 @@ def inside(job: BenchRun) -> dict[str, float]:
         inputs, outputs = planes.views(frame) * spec.frames, planes.views(large)
         with engine.stream() as stream:
             steps: dict[str, Callable[[], object]] = {
-                "copy in": lambda: planes.load(inputs, stream.input, spec.peak),
+                "copy in": lambda: planes.load(inputs, stream.input),
                 "run": stream.run,
-                "copy out": lambda: planes.store(stream.output, outputs, (0, 0), scale, spec.peak, engine.shuffle),
+                "copy out": lambda: planes.store(stream.output, outputs, (0, 0), scale, engine.shuffle),
             }
             return {name: 1000 / timed(short(job), step) for name, step in steps.items()}
 

@@ -27,7 +27,7 @@ from ...model import metadata
 from ...model.metadata import Metadata
 from ...model.rewrite import cpu_layout, float16
 from ...model.rewrite.int8 import quantise
-from ...model.spec import SizeRule
+from ...model.spec import SizeRule, ValueRange
 from . import crops
 from .silence import silenced
 
@@ -37,6 +37,7 @@ type Picture = npt.NDArray[np.float32]
 type Run = Callable[[Picture], Picture]
 
 PRECISIONS = ("fp32", "fp16")
+UNIT = ValueRange()
 CHECKS = 3  # pictures the result is verified on
 CALIBRATION = 16  # pictures int8 is calibrated on
 SIDE = 96  # pixels a side of those pictures, more where the network asks for it
@@ -94,8 +95,14 @@ class Original:
     scale: int  # output over input size
     size_rule: SizeRule  # sizes it takes
     licence: str  # "" if it says none
-    peak: float = 1.0  # the value that stands for white
+    takes: ValueRange = UNIT  # of the input
+    gives: ValueRange = UNIT  # of the output
     frames: int = 1  # pictures it sees at once
+
+    def picture(self, values: Picture) -> Picture:
+        """Values from 0 to 1 as the network takes them."""
+        scaled: Picture = np.float32(self.takes.black) + values * np.float32(self.takes.white - self.takes.black)
+        return scaled
 
 
 def convert(job: Conversion, say: Callable[[str], None] = lambda line: None) -> Report:
@@ -119,10 +126,12 @@ def convert(job: Conversion, say: Callable[[str], None] = lambda line: None) -> 
             files.write_through(part, with_metadata(data, replace(said, precision=precision)))
             written.append(verify(part, target, precision, network, tests))
 
-        keep(job.target, halved(network.data, network.peak) if job.precision == "fp16" else network.data, job.precision)
+        keep(
+            job.target, halved(network.data, network.takes) if job.precision == "fp16" else network.data, job.precision
+        )
         if job.int8:
             say(f"quantising on {CALIBRATION} pictures")
-            calibration = [c * np.float32(network.peak) for c in sample(job, network, CALIBRATION + CHECKS)[CHECKS:]]
+            calibration = [network.picture(c) for c in sample(job, network, CALIBRATION + CHECKS)[CHECKS:]]
             keep(twin_of(job.target), quantised(network.data, calibration, job.source.name), "int8")
         if not job.int8:
             twin_of(job.target).unlink(missing_ok=True)  # that of the network replaced
@@ -208,12 +217,12 @@ def open_onnx(job: Conversion) -> Original:
     licence = "" if spec.licence == "unknown" else spec.licence
     data = cpu_layout.modern(onnx.load_model_from_string(found.data)).SerializeToString()
     return Original(
-        "ONNX", data, run, spec.channels, spec.scale, spec.size_rule, licence, spec.peak, spec.frames
+        "ONNX", data, run, spec.channels, spec.scale, spec.size_rule, licence, spec.takes, spec.gives, spec.frames
     )  # fmt: skip
 
 
 def sample(job: Conversion, network: Original, count: int) -> list[Picture]:
-    """Pictures of a size that the network takes, as it takes them but for its peak: (1, C, H, W) in [0, 1]."""
+    """Pictures of a size that the network takes, as it takes them but for its range: (1, C, H, W) in [0, 1]."""
     rule = network.size_rule
     width, height = rule.fixed or (rule.side(SIDE) + rule.multiple, rule.side(SIDE))
     made = crops.crops(job.frames or crops.photographs(), width, height, count)
@@ -233,7 +242,7 @@ def describe(job: Conversion, network: Original) -> Metadata:
         summary=job.summary or f"{network.architecture}, converted from {job.source.name}",
         scale=network.scale,
         colour="luma" if network.channels == 1 else "rgb",
-        range=network.peak,
+        range=network.takes.white if network.takes == network.gives and not network.takes.black else None,
         multiple=rule.multiple,
         minimum=rule.least if rule.least > rule.multiple else None,
         licence=job.licence or network.licence or "unknown",
@@ -241,9 +250,9 @@ def describe(job: Conversion, network: Original) -> Metadata:
     )
 
 
-def halved(data: bytes, peak: float) -> bytes:
+def halved(data: bytes, takes: ValueRange) -> bytes:
     """The network with weights in half precision, but for those it needs in float32; input and output float32."""
-    return bytes(float16.convert(onnx.load_model_from_string(data), peak).SerializeToString())
+    return bytes(float16.convert(onnx.load_model_from_string(data), takes).SerializeToString())
 
 
 def quantised(data: bytes, calibration: list[Picture], name: str) -> bytes:
@@ -282,12 +291,13 @@ def verify(part: Path, target: Path, precision: str, network: Original, tests: l
         kind = np.float16  # type: ignore[assignment]
     worst, ratios = 0.0, []
     for picture in tests:
-        wanted = network.run(picture * np.float32(network.peak))
-        got: Any = session.run(None, {source.name: (picture * network.peak).astype(kind)})[0].astype(np.float32)
+        wanted = network.run(network.picture(picture))
+        got: Any = session.run(None, {source.name: network.picture(picture).astype(kind)})[0].astype(np.float32)
         if got.shape != wanted.shape or not np.isfinite(got).all():
             raise ModelError(f"{target.name} gives {list(got.shape)} or no numbers where {list(wanted.shape)} is right")
-        worst = max(worst, float(np.abs(got - wanted).max() / max(network.peak, float(np.abs(wanted).max()))))
-        ratios.append(psnr(got, wanted, network.peak))
+        span = network.gives.white - network.gives.black
+        worst = max(worst, float(np.abs(got - wanted).max() / max(span, float(np.abs(wanted).max()))))
+        ratios.append(psnr(got, wanted, span))
     checked = Checked(target, precision, worst, float(np.mean(ratios)))
     if precision == "fp32" and worst > 2e-4:
         raise ModelError(f"{target.name} differs from the original by {worst:.2g}, at most 2e-4 is right")

@@ -76,6 +76,7 @@ class UpscaleJob:
     strength: float | None = None
     texture: float | None = None
     reuse: int | None = None
+    clamp: int | None = None
 
     def to_json(self) -> str:
         """One line."""

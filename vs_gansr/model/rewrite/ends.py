@@ -1,7 +1,7 @@
 """Owns how samples as frames store them get into a network and out of it, inside its graph; knows no formats.
 
-    stored samples -- Cast -- Mul -- Add -- network -- Cast -- Mul -- Add -- Clip -- Round -- Cast -- stored samples
-                                               +------ ReduceSum -- watch
+    stored samples -- Cast -- Mul -- Add -- Clip -- network -- Cast -- Mul -- Add -- Clip -- Round -- Cast -- samples
+                                                       +------ ReduceSum -- watch
 
 Both ends compute in float32 whatever the network computes in, and hold only the nodes that change something.
 """
@@ -17,11 +17,25 @@ import onnx
 from onnx import TensorProto, helper
 
 from ...errors import ModelError
-from .graph_view import GraphView, copied, fixed_size, inputs, opset, put_nodes, without_weight_inputs
+from ..spec import ValueRange
+from .graph_view import (
+    GraphView,
+    clip_bounds,
+    copied,
+    fixed_size,
+    inputs,
+    opset,
+    output_type,
+    put_nodes,
+    without_weight_inputs,
+)
 
 __all__ = ["Samples", "wrap"]
 
-OLDEST_OPSET = 13  # the operators at the ends mean the same from here on
+OLDEST_OPSET = 7  # Mul and Add of a tensor and a number
+OLDEST_CLIP = 11  # Clip with its bounds as inputs
+OLDEST_ROUND = 11  # Round, which integers need
+UNIT = ValueRange()
 TYPES = {
     np.dtype(np.uint8): TensorProto.UINT8,
     np.dtype(np.uint16): TensorProto.UINT16,
@@ -57,6 +71,11 @@ class Samples:
         return cls(dtype, float(219 << (bits - 8)), float(16 << (bits - 8)), peak)
 
     @property
+    def exceeds_white(self) -> bool:
+        """True where codes can be below black or above white."""
+        return not self.is_integer or self.offset > 0 or self.peak > self.scale
+
+    @property
     def is_integer(self) -> bool:
         """True where codes are whole numbers, clipped to 0 ... peak and rounded half to even."""
         return self.dtype.kind == "u"
@@ -67,19 +86,23 @@ def wrap(
     source: Samples,
     target: Samples,
     shape: Sequence[int],
-    network_peak: float = 1.0,
+    takes: ValueRange = UNIT,
+    gives: ValueRange = UNIT,
+    clamp: bool = False,
     watch: bool = False,
 ) -> onnx.ModelProto:
     """A copy of the network that takes samples as `source` stores them and gives them as `target` does.
 
-    `shape` is the static one of its input, (1, C, H, W); `network_peak` the value that stands for white in the
-    network itself. The first output is the network's, of whatever shape it has. With `watch` there is a second one,
-    float32 of shape (1,): the sum of all that the network gave, finite exactly if every sample is (but for sums
-    beyond float32). Names are those in the result's graph. Raises ModelError for operators older than opset 13.
+    `shape` is the static one of its input, (1, C, H, W); `takes` and `gives` are the ranges of the network's own input
+    and output. With `clamp` no value outside of `takes` enters the network. The first output is the network's, of
+    whatever shape it has. With `watch` there is a second one, float32 of shape (1,): the sum of all that the network
+    gave, finite exactly if every sample is (but for sums beyond float32). Names are those in the result's graph.
+    Raises ModelError for operators too old for the ends: of opset 6 and earlier, for integers of opset 10 and earlier.
     """
-    if opset(proto) < OLDEST_OPSET:
+    oldest = OLDEST_ROUND if target.is_integer else OLDEST_OPSET
+    if opset(proto) < oldest:
         raise ModelError(
-            f"stored samples cannot go into a network of opset {opset(proto)}, {OLDEST_OPSET} or later is needed"
+            f"stored samples cannot go into a network of opset {opset(proto)}, {oldest} or later is needed"
         )
     proto = without_weight_inputs(copied(proto))
     [entry] = inputs(proto.graph)
@@ -88,13 +111,16 @@ def wrap(
     kind = entry.type.tensor_type.elem_type
     made = proto.graph.output[0]
     before = OperatorChain(view, TYPES[source.dtype])
-    before.linear(network_peak / source.scale, -source.offset * network_peak / source.scale)
+    span = takes.white - takes.black
+    before.linear(span / source.scale, takes.black - source.offset * span / source.scale)
+    if clamp and source.exceeds_white and not _clamps(view, entry.name, takes):
+        before.clip(takes.black, takes.white)
     before.cast(kind)
-    after = OperatorChain(view, made.type.tensor_type.elem_type or kind)
-    after.linear(target.scale / network_peak, target.offset)
+    after = OperatorChain(view, output_type(proto))
+    factor = target.scale / (gives.white - gives.black)
+    after.linear(factor, target.offset - gives.black * factor)
     if target.is_integer:
-        after.cast(TensorProto.FLOAT)
-        after.op("Clip", view.constant(0.0), view.constant(target.peak))
+        after.clip(0.0, target.peak)
         after.op("Round")
     after.cast(TYPES[target.dtype])
 
@@ -117,6 +143,13 @@ def wrap(
     return proto
 
 
+def _clamps(view: GraphView, name: str, takes: ValueRange) -> bool:
+    """True if all that reads the network's input are Clip nodes that let nothing outside of `takes` through."""
+    readers = view.readers.get(name, [])
+    bounds = [clip_bounds(view, node) if node.op_type == "Clip" else None for node in readers]
+    return bool(bounds) and all(b is not None and takes.black <= b[0] and b[1] <= takes.white for b in bounds)
+
+
 class OperatorChain:
     """Operators one behind the other, of one value each beside constants; those that change nothing are left out."""
 
@@ -134,6 +167,14 @@ class OperatorChain:
         if kind != self.kind:
             self.op("Cast", to=kind)
             self.kind = kind
+
+    def clip(self, least: float, most: float) -> None:
+        """The value from `least` to `most`, in float32."""
+        self.cast(TensorProto.FLOAT)
+        if opset(self.view.proto) < OLDEST_CLIP:
+            self.op("Clip", min=least, max=most)
+        else:
+            self.op("Clip", self.view.constant(least), self.view.constant(most))
 
     def linear(self, factor: float, shift: float) -> None:
         """factor * value + shift, in float32."""

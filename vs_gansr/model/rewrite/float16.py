@@ -16,29 +16,31 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from ...errors import ModelError, one_line
+from ..spec import ValueRange
 from .graph_view import attribute, copied, inputs, name_nodes, sort_nodes, weights
 
 __all__ = ["convert", "is_half", "overflowing"]
 
 log = logging.getLogger("vs_gansr")
 
+UNIT = ValueRange()
 LARGEST = 65504.0  # of float16
 HEADROOM = 4.0  # real pictures may excite more than the probes do
 LARGEST_PROBE = 1 << 24  # samples of a picture that looks for overflow
 PROBE = 48  # pixels a side of the pictures that look for overflow
 
 
-def convert(proto: onnx.ModelProto, peak: float = 1.0, keep: frozenset[str] | None = None) -> onnx.ModelProto:
-    """A copy in float16 whose inputs and outputs are still float32; nodes named in `keep` stay float32, too.
+def convert(proto: onnx.ModelProto, takes: ValueRange = UNIT, keep: frozenset[str] | None = None) -> onnx.ModelProto:
+    """A copy in float16 whose inputs and outputs are as they were; nodes named in `keep` stay float32, too.
 
-    `peak` is the value that stands for white; `keep` is what `overflowing` finds unless
-    it is given. Raises ModelError where the network resists.
+    `takes` is the range of the input; `keep` is what `overflowing` finds unless it is given. Raises ModelError where
+    the network resists.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     copy = name_nodes(copied(proto))
     if keep is None:
-        keep = overflowing(copy, peak)
+        keep = overflowing(copy, takes)
     try:
         halved: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=sorted(keep))
     except Exception as error:
@@ -55,15 +57,15 @@ def is_half(proto: onnx.ModelProto) -> bool:
     return any(tensor.data_type == TensorProto.FLOAT16 and len(tensor.dims) == 4 for tensor in proto.graph.initializer)
 
 
-def overflowing(proto: onnx.ModelProto, peak: float = 1.0) -> frozenset[str]:
+def overflowing(proto: onnx.ModelProto, takes: ValueRange = UNIT) -> frozenset[str]:
     """Names of the nodes that float16 cannot hold: by a weight, or by an activation in a run on small pictures.
 
-    `peak` is the value that stands for white. A network that does not run on such pictures is judged by its
+    `takes` is the range of the input. A network that does not run on such pictures is judged by its
     weights alone.
     """
     limit = LARGEST / HEADROOM
     heavy = {t.name for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT and largest(t) > LARGEST}
-    hot = {name for name, value in activations(proto, peak).items() if not value <= limit}
+    hot = {name for name, value in activations(proto, takes).items() if not value <= limit}
     return frozenset(
         node.name for node in proto.graph.node if heavy & set(node.input) or hot & {*node.input, *node.output}
     )
@@ -74,7 +76,7 @@ def largest(tensor: onnx.TensorProto) -> float:
     return float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0))
 
 
-def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
+def activations(proto: onnx.ModelProto, takes: ValueRange) -> dict[str, float]:
     """The largest absolute value of every float activation over two pictures: noise, and black and white dots."""
     probe = copied(proto)
     graph = probe.graph
@@ -102,7 +104,8 @@ def activations(proto: onnx.ModelProto, peak: float) -> dict[str, float]:
         session = ort.InferenceSession(probe.SerializeToString(), options, providers=["CPUExecutionProvider"])
         names = [value.name for value in session.get_outputs()]
         for picture in (noise, np.round(noise)):
-            for name, result in zip(names, session.run(None, {entry.name: peak * picture}), strict=True):
+            values = np.float32(takes.black) + np.float32(takes.white - takes.black) * picture
+            for name, result in zip(names, session.run(None, {entry.name: values}), strict=True):
                 value = np.abs(result).max(initial=0.0)  # NaN counts as the largest
                 found[name] = max(found.get(name, 0.0), float(value)) if value == value else np.inf
     except Exception as error:  # a size rule, say: the watch on the output still tells

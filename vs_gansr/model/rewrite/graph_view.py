@@ -19,6 +19,7 @@ from onnx import helper, numpy_helper
 __all__ = [
     "GraphView",
     "attribute",
+    "clip_bounds",
     "constant_value",
     "copied",
     "fixed_size",
@@ -27,6 +28,7 @@ __all__ = [
     "inputs",
     "name_nodes",
     "opset",
+    "output_type",
     "put_nodes",
     "sort_nodes",
     "weights",
@@ -48,6 +50,12 @@ def copied(proto: onnx.ModelProto) -> onnx.ModelProto:
 def opset(proto: onnx.ModelProto) -> int:
     """The version of ONNX's own operators that the network is written in; 1 where it says none."""
     return max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=1)
+
+
+def output_type(proto: onnx.ModelProto) -> int:
+    """ONNX's type of the network's only output, inferred where the file does not say it; 0 if that fails."""
+    kind = int(proto.graph.output[0].type.tensor_type.elem_type)
+    return kind or int(onnx.shape_inference.infer_shapes(proto).graph.output[0].type.tensor_type.elem_type)
 
 
 def weights(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
@@ -209,3 +217,18 @@ class GraphView:
         del self.graph.initializer[:]
         self.graph.initializer.extend(left)
         del self.graph.value_info[:]
+
+
+def clip_bounds(view: GraphView, node: onnx.NodeProto) -> tuple[float, float] | None:
+    """The smallest and largest value that a Clip node lets through; None where they are not constant."""
+    if len(node.input) < 2:  # before opset 11 they are attributes
+        return float(attribute(node, "min", -np.inf)), float(attribute(node, "max", np.inf))
+    bounds = []
+    for name, open_end in zip((*node.input[1:], "")[:2], (-np.inf, np.inf), strict=True):
+        value = view.array(name)
+        if value is None and name in view.makers and view.makers[name].op_type == "Constant":
+            value = constant_value(view.makers[name])
+        if name and (value is None or value.size != 1):
+            return None
+        bounds.append(float(value.reshape(-1)[0]) if value is not None else open_end)
+    return bounds[0], bounds[1]

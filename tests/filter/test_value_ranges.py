@@ -1,0 +1,269 @@
+"""Float types and value ranges of foreign networks: mixed types, colours beyond black and white, tanh at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import clips
+import fakegpu
+import numpy as np
+import onnx
+import pytest
+import vapoursynth as vs
+from foreign import enlarge, spec_of
+from onnx import TensorProto, helper, numpy_helper
+
+from vs_gansr.errors import ModelError
+from vs_gansr.model.rewrite import ends
+from vs_gansr.model.spec import ValueRange
+
+pytestmark = pytest.mark.usefixtures("fresh_cache")
+
+FLOAT, HALF, DOUBLE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE
+MIXED = [(FLOAT, HALF), (HALF, FLOAT), (FLOAT, DOUBLE), (HALF, DOUBLE)]
+NAMES = {FLOAT: "float32", HALF: "float16", DOUBLE: "float64"}
+
+
+def network(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, np.ndarray] | None = None,
+    channels: int = 3,
+    kinds: tuple[int, int] = (FLOAT, FLOAT),
+    opset: int = 17,
+    said: dict[str, str] | None = None,
+) -> Path:
+    """The nodes between `x` and `z`, then every pixel four times as `y`; types of `x` and `y` as `kinds`."""
+    node, sizes = enlarge("z", "large", 2)
+    everything = [*nodes, node, helper.make_node("Cast", ["large"], ["y"], to=kinds[1])]
+    x = helper.make_tensor_value_info("x", kinds[0], [1, channels, "h", "w"])
+    y = helper.make_tensor_value_info("y", kinds[1], None)
+    tensors = [numpy_helper.from_array(value, name) for name, value in {**(weights or {}), "sizes": sizes}.items()]
+    graph = helper.make_graph(everything, "g", [x], [y], tensors)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    for key, value in (said or {}).items():
+        proto.metadata_props.add(key=f"gansr.{key}", value=value)
+    onnx.save(proto, str(path))
+    return path
+
+
+def repeating(path: Path, kinds: tuple[int, int], channels: int = 3) -> Path:
+    return network(path, [helper.make_node("Cast", ["x"], ["z"], to=FLOAT)], channels=channels, kinds=kinds)
+
+
+@pytest.mark.parametrize("kinds", MIXED, ids=lambda kinds: f"{NAMES[kinds[0]]} to {NAMES[kinds[1]]}")
+def test_input_and_output_of_different_float_types(kinds: tuple[int, int], tmp_path: Path, engine: str) -> None:
+    path = repeating(tmp_path / "m.onnx", kinds)
+    clip = vs.core.std.BlankClip(format=vs.RGB24, width=24, height=16, color=[200, 100, 50], length=1)
+    for arguments in ({}, {"precision": "fp16"}, {"tilesize": 16}, {"tilesize": 16, "overlap": 2}):
+        with clip.gansr.Upscale(str(path), provider=engine, **arguments).get_frame(0) as frame:
+            assert [np.unique(plane).tolist() for plane in clips.planes(frame)] == [[200], [100], [50]]
+
+
+@pytest.mark.parametrize("kinds", MIXED, ids=lambda kinds: f"{NAMES[kinds[0]]} to {NAMES[kinds[1]]}")
+@pytest.mark.parametrize("fmt", [vs.GRAY8, vs.GRAY16, vs.GRAYH, vs.GRAYS], ids=str)
+def test_mixed_types_between_stored_samples(kinds: tuple[int, int], fmt: int, tmp_path: Path, engine: str) -> None:
+    path = repeating(tmp_path / "m.onnx", kinds, channels=1)
+    clip = clips.noise(fmt, 24, 16, 1)
+    got, want = clip.gansr.Upscale(str(path), provider=engine), clip.resize.Point(48, 32)
+    half = HALF in kinds and fmt in (vs.GRAY16, vs.GRAYS)
+    assert clips.largest_difference(got, want) <= (1e-3 if fmt in (vs.GRAYH, vs.GRAYS) else 40 if half else 0)
+
+
+@pytest.mark.parametrize("kinds", MIXED, ids=lambda kinds: f"{NAMES[kinds[0]]} to {NAMES[kinds[1]]}")
+def test_mixed_types_on_a_gpu(kinds: tuple[int, int], tmp_path: Path, machine: fakegpu.StandIn) -> None:
+    path = repeating(tmp_path / "m.onnx", kinds)
+    clip = vs.core.std.BlankClip(format=vs.RGB24, width=24, height=16, color=[200, 100, 50], length=1)
+    with clip.gansr.Upscale(str(path), provider="CUDA").get_frame(0) as frame:
+        assert [np.unique(plane).tolist() for plane in clips.planes(frame)] == [[200], [100], [50]]
+
+
+@pytest.mark.parametrize("kind", ["UINT8", "BFLOAT16"])
+def test_outputs_of_other_types_are_refused(kind: str, tmp_path: Path) -> None:
+    path = repeating(tmp_path / "m.onnx", (FLOAT, TensorProto.DataType.Value(kind)))
+    with pytest.raises(ModelError, match=f"gives {kind.lower()} numbers; float16, float32 or float64 are needed"):
+        spec_of(path)
+
+
+def shy(path: Path, channels: int = 3, opset: int = 17, said: dict[str, str] | None = None) -> Path:
+    """Repeats pixels from 0 to 1 and answers -9 to all others, as networks do that never saw such."""
+    nodes = [
+        helper.make_node("Clip", ["x", "zero", "one"] if opset > 10 else ["x"], ["c"],
+                         **({} if opset > 10 else {"min": 0.0, "max": 1.0})),
+        helper.make_node("Sub", ["x", "c"], ["beyond"]),
+        helper.make_node("Abs", ["beyond"], ["far"]),
+        helper.make_node("Mul", ["far", "much"], ["spoilt"]),
+        helper.make_node("Sub", ["x", "spoilt"], ["z"]),
+    ]  # fmt: skip
+    weights = {"zero": np.float32(0), "one": np.float32(1), "much": np.float32(20)}
+    return network(path, nodes, weights, channels, opset=opset, said=said)
+
+
+def strong(fmt: int = vs.YUV420P8) -> vs.VideoNode:
+    """Colours that no RGB has: gray of strong chroma."""
+    color = [60, 220, 40] if vs.core.get_video_format(fmt).sample_type == vs.INTEGER else [0.1, 0.45, -0.45]
+    clip = vs.core.std.BlankClip(format=fmt, width=32, height=24, color=color, length=1)
+    return clip.std.SetFrameProps(_Matrix=1, _Range=0)
+
+
+def clamped(clip: vs.VideoNode) -> vs.VideoNode:
+    """What a network that repeats pixels should make of the clip."""
+    rgb = clip.resize.Bicubic(format=vs.RGBS).std.Expr("x 0 max 1 min")
+    return rgb.resize.Point(2 * clip.width, 2 * clip.height).resize.Bicubic(format=clip.format.id, matrix=1)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"tilesize": 16}, {"tilesize": 16, "overlap": 4}, {"precision": "fp16"}])
+@pytest.mark.parametrize("fmt", [vs.YUV420P8, vs.YUV444P10, vs.YUV444PS, vs.YUV444PH], ids=str)
+def test_rgb_networks_see_black_to_white(fmt: int, arguments: dict, tmp_path: Path, engine: str) -> None:
+    clip = strong(fmt)
+    out = clip.gansr.Upscale(str(shy(tmp_path / "m.onnx")), provider=engine, **arguments)
+    unit = 1 / 255 if clip.format.sample_type == vs.FLOAT else 1 << clip.format.bits_per_sample - 8
+    assert clips.largest_difference(out, clamped(clip)) <= unit * (2 if "precision" in arguments else 1)
+
+
+def test_rgb_networks_on_a_gpu_see_black_to_white(tmp_path: Path, machine: fakegpu.StandIn) -> None:
+    out = strong().gansr.Upscale(str(shy(tmp_path / "m.onnx")), provider="CUDA", precision="fp32")
+    assert clips.largest_difference(out, clamped(strong())) <= 1
+
+
+@pytest.mark.parametrize("value", [-0.5, 1.5, 12.0])
+def test_float_clips_too(value: float, tmp_path: Path, engine: str) -> None:
+    path = shy(tmp_path / "m.onnx")
+    clip = vs.core.std.BlankClip(format=vs.RGBS, width=24, height=16, color=[value, 0.5, 0.25], length=1)
+    with clip.gansr.Upscale(str(path), provider=engine).get_frame(0) as frame:
+        assert [float(plane.max()) for plane in clips.planes(frame)] == [min(max(value, 0), 1), 0.5, 0.25]
+
+
+@pytest.mark.parametrize("opset", [9, 11])
+def test_networks_of_old_operators_are_clamped(opset: int, tmp_path: Path, engine: str) -> None:
+    """Opset 9 writes Clip's bounds as attributes."""
+    nodes = [helper.make_node("Mul", ["x", "one"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, FLOAT, [1, 3, "h", "w"]) for name in "xy")
+    one = numpy_helper.from_array(np.float32(1), "one")
+    proto = helper.make_model(helper.make_graph(nodes, "g", [x], [y], [one]), ir_version=4,
+                              opset_imports=[helper.make_opsetid("", opset)])  # fmt: skip
+    onnx.save(proto, str(tmp_path / "m.onnx"))
+    clip = vs.core.std.BlankClip(format=vs.RGBS, width=24, height=16, color=[-1, 0.5, 2], length=1)
+    with clip.gansr.Upscale(str(tmp_path / "m.onnx"), provider=engine).get_frame(0) as frame:
+        assert [float(plane.max()) for plane in clips.planes(frame)] == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize("how", ["argument", "file"])
+def test_networks_of_hdr_see_all(how: str, tmp_path: Path, engine: str) -> None:
+    path = network(
+        tmp_path / "m.onnx",
+        [helper.make_node("Identity", ["x"], ["z"])],
+        said={"clamp": "0"} if how == "file" else {},
+    )
+    clip = vs.core.std.BlankClip(format=vs.RGBS, width=24, height=16, color=[-0.5, 0.5, 12], length=1)
+    asked = {"clamp": 0} if how == "argument" else {}
+    with clip.gansr.Upscale(str(path), provider=engine, **asked).get_frame(0) as frame:
+        assert [float(plane.max()) for plane in clips.planes(frame)] == [-0.5, 0.5, 12]
+    with clip.gansr.Upscale(str(path), provider=engine, clamp=1).get_frame(0) as frame:
+        assert [float(plane.max()) for plane in clips.planes(frame)] == [0, 0.5, 1]
+
+
+def test_luma_keeps_what_its_codes_hold_unless_asked(tmp_path: Path, engine: str) -> None:
+    path = network(tmp_path / "m.onnx", [helper.make_node("Identity", ["x"], ["z"])], channels=1)
+    clip = vs.core.std.BlankClip(format=vs.GRAY8, width=24, height=16, color=[250], length=1)
+    assert clip.gansr.Upscale(str(path), provider=engine).get_frame(0)[0][0, 0] == 250
+    assert clip.gansr.Upscale(str(path), provider=engine, clamp=1).get_frame(0)[0][0, 0] == 235
+    with pytest.raises(vs.Error, match=r"^Upscale: clamp 2 must be 0 or 1"):
+        clip.gansr.Upscale(str(path), clamp=2)
+
+
+def test_networks_that_clip_by_themselves_are_left_as_they_are(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Clip", ["x", "zero", "one"], ["z"])]
+    path = network(tmp_path / "m.onnx", nodes, {"zero": np.float32(0), "one": np.float32(1)})
+    plain = ends.Samples.float32()
+    made = ends.wrap(onnx.load(str(path)), plain, plain, (1, 3, 8, 8), clamp=True)
+    assert [node.op_type for node in made.graph.node] == ["Clip", "Resize", "Cast"]
+    wider = ends.wrap(onnx.load(str(path)), plain, plain, (1, 3, 8, 8), takes=ValueRange(0.25, 0.5), clamp=True)
+    assert [node.op_type for node in wider.graph.node][2:4] == ["Clip", "Clip"]
+
+
+def tanh_net(path: Path, takes: ValueRange, end: str = "Tanh", kinds: tuple[int, int] = (FLOAT, FLOAT)) -> Path:
+    """Repeats pixels and gives them from -1 to 1; the inverse of the last operator comes before it."""
+    span = np.float32(takes.white - takes.black)
+    nodes = [
+        helper.make_node("Cast", ["x"], ["wide"], to=FLOAT),
+        helper.make_node("Mul", ["wide", "factor"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "shift"], ["signed"]),
+    ]
+    if end == "Tanh":  # artanh(v) = log((1 + v) / (1 - v)) / 2
+        nodes += [
+            helper.make_node("Clip", ["signed", "least", "most"], ["safe"]),
+            helper.make_node("Add", ["one", "safe"], ["above"]),
+            helper.make_node("Sub", ["one", "safe"], ["below"]),
+            helper.make_node("Div", ["above", "below"], ["ratio"]),
+            helper.make_node("Log", ["ratio"], ["log"]),
+            helper.make_node("Mul", ["log", "half"], ["inverse"]),
+            helper.make_node("Tanh", ["inverse"], ["z"]),
+        ]
+    else:
+        nodes.append(helper.make_node("Clip", ["signed", "minus", "one"], ["z"]))
+    weights = {
+        "factor": np.float32(2 / span), "shift": np.float32(-1 - 2 * takes.black / span), "one": np.float32(1),
+        "minus": np.float32(-1), "least": np.float32(-0.9999), "most": np.float32(0.9999), "half": np.float32(0.5),
+    }  # fmt: skip
+    used = {name for node in nodes for name in node.input}
+    path = network(path, nodes, {name: value for name, value in weights.items() if name in used}, kinds=kinds)
+    proto = onnx.load(str(path))
+    [moved] = [n for n in proto.graph.node if n.op_type == "Resize"]
+    assert moved.output[0] == "large"
+    if end == "Tanh":  # the last operator, as in networks that people train: Tanh behind the enlargement
+        tanh = next(n for n in proto.graph.node if n.op_type == "Tanh")
+        source = tanh.input[0]
+        proto.graph.node.remove(tanh)
+        moved.input[0], moved.output[0] = source, "before"
+        last = helper.make_node("Tanh", ["before"], ["large"])
+        proto.graph.node.insert(len(proto.graph.node) - 1, last)
+        onnx.save(proto, str(path))
+    return path
+
+
+@pytest.mark.parametrize("end", ["Tanh", "Clip"])
+@pytest.mark.parametrize("takes", [ValueRange(-1, 1), ValueRange(0, 1), ValueRange(0, 255)], ids=str)
+def test_networks_that_give_minus_one_to_one(takes: ValueRange, end: str, tmp_path: Path, engine: str) -> None:
+    path = tanh_net(tmp_path / "m.onnx", takes, end)
+    if end == "Tanh":
+        assert (spec_of(path).takes, spec_of(path).gives) == (takes, ValueRange(-1, 1))
+    clip = vs.core.std.BlankClip(format=vs.RGB24, width=24, height=16, color=[200, 100, 50], length=1)
+    for arguments in ({}, {"precision": "fp16"}, {"tilesize": 16}):
+        with clip.gansr.Upscale(str(path), provider=engine, **arguments).get_frame(0) as frame:
+            got = [
+                float(np.abs(plane - want).max())
+                for plane, want in zip(clips.planes(frame), (200, 100, 50), strict=True)
+            ]
+        assert max(got) <= 1, got
+
+
+def test_tanh_with_a_description_that_says_no_range(tmp_path: Path) -> None:
+    """The file says its scale; its range is found all the same."""
+    path = tanh_net(tmp_path / "m.onnx", ValueRange(-1, 1))
+    proto = onnx.load(str(path))
+    for key, value in {"scale": "2", "multiple": "1", "radius": "1"}.items():
+        proto.metadata_props.add(key=f"gansr.{key}", value=value)
+    onnx.save(proto, str(path))
+    assert spec_of(path).gives == ValueRange(-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("takes", "gives"), [((-1, 1), (0, 1)), ((0, 255), (0, 1)), ((0, 1), (0, 255))], ids=["signed", "bytes", "large"]
+)
+def test_other_pairs_of_ranges(takes: tuple, gives: tuple, tmp_path: Path) -> None:
+    """Networks whose input and output differ, and that give a constant where the input is none of theirs."""
+    span, out = takes[1] - takes[0], gives[1] - gives[0]
+    nodes = [
+        helper.make_node("Clip", ["x", "low", "high"], ["c"]),
+        helper.make_node("Mul", ["c", "factor"], ["m"]),
+        helper.make_node("Add", ["m", "shift"], ["z"]),
+    ]
+    weights = {
+        "low": np.float32(takes[0]), "high": np.float32(takes[1]), "factor": np.float32(out / span),
+        "shift": np.float32(gives[0] - takes[0] * out / span),
+    }  # fmt: skip
+    path = network(tmp_path / "m.onnx", nodes, weights)
+    clip = vs.core.std.BlankClip(format=vs.RGB24, width=24, height=16, color=[200, 100, 50], length=1)
+    with clip.gansr.Upscale(str(path), provider="CPU").get_frame(0) as frame:
+        assert [np.unique(plane).tolist() for plane in clips.planes(frame)] == [[200], [100], [50]]
