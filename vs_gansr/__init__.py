@@ -14,22 +14,19 @@ The map of the house, each room importing only those below it; docs/architecture
         render      frames <-> planes of an engine         temporal    which neighbours a network may see
         duplicates  frames that repeat their neighbour     log         how the plugin speaks
     engine          planes in, planes out
-        base        what every engine is: Engine, its key  engines     which one runs a key; their one cache
-        recovery    pictures of any size, whatever fails   layout      in which tiles, within which memory
-        probe       what a network's file does not say     providers   which really run here, why others do not
-        rules       what `auto` knows of processors        fidelity    how far a precision is from float32
-        contest     whether a GPU is quicker               webgpu      GPUs of any make, by ONNX Runtime
-        planes      frame planes <-> tensors               tiles       their geometry
-        memory      how much there may be                  sessions    how one of ONNX Runtime is made
-        onnxruntime_engine, openvino_engine, cuda_engine   the engines; openvino_*, cuda_* belong to them
+        base        Engine and its key                     planes      frame planes <-> tensors
+        engines     the cache of all engines               probe       what a network's file does not say
+        memory      how much there may be                  streams     which stream a picture goes through
+        tiled       pictures of any size, whatever fails   auto        which provider and precision
+        cache       engines, compiled networks, findings   onnxruntime, openvino, cuda, plugins   the engines
     model           what a network's file is; graph -> graph
         library     where models are found, how read       spec        what is known of one: FileSpec, ModelSpec
         metadata    its description of itself              validate    what is refused of a file
         analysis    how far a network looks                rewrite     float16, int8, between two, ends, CPU layout
         user_folders  where users keep models
     colour          numbers only
-        tags        what frame tags mean, and which conversions follow
-    common          for every room: caching, files, decibels
+        tags        what frame tags mean, and which conversions follow; pictures: made-up ones
+    common          for every room: caching, files, decibels, malloc_trim
     errors          the error tree
 """
 

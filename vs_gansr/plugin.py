@@ -91,7 +91,7 @@ def version_info() -> Answer:
     """Versions of the plugin, VapourSynth and ONNX Runtime, and the providers that really run here."""
     import onnxruntime
 
-    from .engine import providers
+    from .engine.auto import providers
 
     return {
         "gansr": version("vs-gansr"),

@@ -20,8 +20,8 @@ from benchmarks.speed.report import NOISE
 from vs_gansr.cli.bench import harness
 from vs_gansr.common.decibels import psnr
 from vs_gansr.engine.base import CPU
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.onnxruntime_engine import OnnxRuntimeEngine
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.onnxruntime.engine import OnnxRuntimeEngine
 from vs_gansr.engine.planes import Tensor
 from vs_gansr.model.rewrite.ends import Samples
 

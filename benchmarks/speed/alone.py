@@ -21,12 +21,14 @@ import numpy as np
 
 from benchmarks.speed.contestants import MIB, STREAMS, rate, used, watched
 from benchmarks.speed.job import Measured, SpeedJob
-from vs_gansr.engine import cuda_engine, probe, providers
+from vs_gansr.engine import probe
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import EngineKey, cpu_threads
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.cuda_gate import gate
-from vs_gansr.engine.cuda_options import CudaOptions
-from vs_gansr.engine.cuda_stream import CudaStream, Slot, Transfers
+from vs_gansr.engine.cuda import engine as cuda_engine
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.cuda.gate import gate
+from vs_gansr.engine.cuda.options import CudaOptions
+from vs_gansr.engine.cuda.stream import CudaStream, Slot, Transfers
 from vs_gansr.engine.planes import Plane
 from vs_gansr.model import library
 from vs_gansr.model.spec import Model

@@ -28,9 +28,9 @@ from benchmarks.paths import CLIPS, ROOT
 from benchmarks.speed import report
 from benchmarks.speed.contestants import STREAMS
 from benchmarks.speed.job import Measured, SpeedJob, measure
-from vs_gansr.engine import cuda_libraries
 from vs_gansr.engine.base import cpu_threads
-from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.engine.cuda import libraries as cuda_libraries
+from vs_gansr.engine.cuda.options import CudaOptions
 from vs_gansr.errors import one_line
 from vs_gansr.model import library
 

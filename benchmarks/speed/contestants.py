@@ -18,7 +18,8 @@ from typing import Any
 
 from benchmarks.speed.job import Measured, SpeedJob
 from vs_gansr.cli.bench import harness
-from vs_gansr.engine import cuda_driver, cuda_libraries
+from vs_gansr.engine.cuda import driver as cuda_driver
+from vs_gansr.engine.cuda import libraries as cuda_libraries
 
 __all__ = ["CONTESTANTS", "MIB", "rate", "used", "watched"]
 

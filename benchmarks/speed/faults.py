@@ -18,9 +18,10 @@ from benchmarks.speed.alone import chosen, noise
 from benchmarks.speed.contestants import MIB, used
 from benchmarks.speed.job import Measured, SpeedJob
 from vs_gansr.cli.doctor import nvidia
-from vs_gansr.engine import cuda_driver, providers
-from vs_gansr.engine.cuda_engine import CudaEngine, MakeSession
-from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.engine.auto import providers
+from vs_gansr.engine.cuda import driver as cuda_driver
+from vs_gansr.engine.cuda.engine import CudaEngine, MakeSession
+from vs_gansr.engine.cuda.options import CudaOptions
 from vs_gansr.errors import ShortageError, one_line
 
 __all__ = ["FAULTS"]

@@ -15,7 +15,8 @@ import onnxruntime as ort
 
 from benchmarks.speed.alone import chosen
 from benchmarks.speed.job import Measured, SpeedJob
-from vs_gansr.engine import providers, sessions
+from vs_gansr.engine.auto import providers
+from vs_gansr.engine.onnxruntime import sessions
 
 __all__ = ["NODES", "summed"]
 

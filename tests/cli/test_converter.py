@@ -16,7 +16,8 @@ import vapoursynth as vs
 
 from vs_gansr.cli.convert import converter, crops, torch_file
 from vs_gansr.cli.convert.silence import silenced
-from vs_gansr.engine import pictures, probe
+from vs_gansr.colour import pictures
+from vs_gansr.engine import probe
 from vs_gansr.errors import ArgumentError, ModelError
 from vs_gansr.model import library
 

@@ -15,7 +15,7 @@ import pytest
 import vapoursynth
 from gansr_process import Gansr
 
-from vs_gansr.engine import providers
+from vs_gansr.engine.auto import providers
 
 STUB = r"""
 /* A driver for a GPU that is not there: as much of libcuda as is asked before anything is computed. */

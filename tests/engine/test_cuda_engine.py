@@ -18,13 +18,17 @@ import onnxruntime as ort
 import pytest
 from cuda_cases import blank, check, check_engine, expected, in_time, picture
 
-from vs_gansr.engine import cuda_driver, cuda_engine, cuda_stream, probe, providers
+from vs_gansr.engine import probe
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import CPU, EngineKey
-from vs_gansr.engine.cuda_driver import Host
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.cuda_gate import Gate
-from vs_gansr.engine.cuda_options import CudaOptions
-from vs_gansr.engine.cuda_stream import Transfers
+from vs_gansr.engine.cuda import driver as cuda_driver
+from vs_gansr.engine.cuda import engine as cuda_engine
+from vs_gansr.engine.cuda import stream as cuda_stream
+from vs_gansr.engine.cuda.driver import Host
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.cuda.gate import Gate
+from vs_gansr.engine.cuda.options import CudaOptions
+from vs_gansr.engine.cuda.stream import Transfers
 from vs_gansr.errors import GansrError, ModelError, NotFiniteError, ProviderError, RenderError, ShortageError
 from vs_gansr.model import library
 from vs_gansr.model.spec import Model

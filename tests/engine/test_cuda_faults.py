@@ -13,12 +13,12 @@ import onnxruntime as ort
 import pytest
 from cuda_cases import broken, check_engine, in_time, key_of
 
-from vs_gansr.engine import providers
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import CPU, CUDA
-from vs_gansr.engine.cuda_driver import Cuda
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.cuda_options import CudaOptions
-from vs_gansr.engine.cuda_stream import CudaStream
+from vs_gansr.engine.cuda.driver import Cuda
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.cuda.options import CudaOptions
+from vs_gansr.engine.cuda.stream import CudaStream
 from vs_gansr.errors import ArgumentError, GansrError, RenderError, ShortageError
 from vs_gansr.model.spec import Model
 

@@ -19,10 +19,13 @@ import pytest
 import vapoursynth as vs
 from paths import ROOT, SUPPORT
 
-from vs_gansr.engine import cuda_driver, cuda_engine, probe, providers
+from vs_gansr.engine import probe
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import EngineKey
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.engine.cuda import driver as cuda_driver
+from vs_gansr.engine.cuda import engine as cuda_engine
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.cuda.options import CudaOptions
 from vs_gansr.errors import ProviderError, RenderError
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import ends, float16
@@ -48,10 +51,13 @@ import fakegpu
 job = json.load(sys.stdin)
 fakegpu.load([Path(library) for library in job["libraries"]])
 import numpy as np, onnxruntime as ort
-from vs_gansr.engine import cuda_libraries, layout, probe, providers
+from vs_gansr.engine import probe
+from vs_gansr.engine.auto import providers
+from vs_gansr.engine.cuda import libraries as cuda_libraries
+from vs_gansr.engine.tiled import tile_planner as layout
 from vs_gansr.engine.base import CUDA, EngineKey
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.cuda_options import CudaOptions
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.cuda.options import CudaOptions
 from vs_gansr.model import library
 cuda_libraries.preload = lambda: None
 if not job["cudnn"]:
@@ -251,7 +257,7 @@ def test_libraries_of_another_folder_on_the_path_are_found(tmp_path: Path) -> No
     code = tmp_path / "mark.c"
     code.write_text("int fakeMark(void) { return 42; }")
     fakegpu.compiled(code, folder / "libcurand.so.10")
-    program = "import ctypes; from vs_gansr.engine import cuda_libraries; cuda_libraries.preload(); "
+    program = "import ctypes; from vs_gansr.engine.cuda import libraries as cuda_libraries; cuda_libraries.preload(); "
     program += "print(ctypes.CDLL('libcurand.so.10').fakeMark())"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)

@@ -14,12 +14,14 @@ import fakegpu
 import pytest
 from cuda_cases import HEIGHT, WIDTH, blank, broken, in_background, in_time, key_of, picture, recovering
 
-from vs_gansr.engine import engines, providers, recovery
+from vs_gansr.engine import engines
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import CPU, CUDA
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.cuda_gate import gate
-from vs_gansr.engine.cuda_stream import CudaStream
-from vs_gansr.engine.onnxruntime_engine import OnnxRuntimeEngine
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.cuda.gate import gate
+from vs_gansr.engine.cuda.stream import CudaStream
+from vs_gansr.engine.onnxruntime.engine import OnnxRuntimeEngine
+from vs_gansr.engine.tiled import recovery
 from vs_gansr.errors import DeviceLostError, RenderError
 from vs_gansr.model.spec import Model
 

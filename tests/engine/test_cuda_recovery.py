@@ -13,10 +13,11 @@ import pytest
 import vapoursynth as vs
 from cuda_cases import HEIGHT, WIDTH, blank, broken, check, expected, key_of, picture, recovering
 
-from vs_gansr.engine import engines, memory, providers
+from vs_gansr.engine import engines, memory
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import CPU, CUDA
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.layout import Limits, TilePlanner
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
 from vs_gansr.errors import DeviceLostError, RenderError, ShortageError
 from vs_gansr.model.spec import Model
 

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from cuda_cases import HEIGHT, WIDTH, blank, check, expected, in_background, in_time, key_of, picture, recovering
 
-from vs_gansr.engine import engines, recovery
+from vs_gansr.engine import engines
 from vs_gansr.engine.base import CPU, EngineKey
-from vs_gansr.engine.cuda_engine import CudaEngine
-from vs_gansr.engine.recovery import Choice
+from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.tiled import recovery
+from vs_gansr.engine.tiled.recovery import Choice
 from vs_gansr.errors import NotFiniteError, RenderError, ShortageError
 from vs_gansr.model.spec import Model
 

@@ -14,11 +14,12 @@ import vapoursynth as vs
 from graphs import Graph
 from paths import SUPPORT
 
-from vs_gansr.engine import memory, probe, providers
+from vs_gansr.engine import memory, probe
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import CPU, EngineKey
 from vs_gansr.engine.engines import engines
-from vs_gansr.engine.layout import Limits, TilePlanner
-from vs_gansr.engine.recovery import Choice, Recovery
+from vs_gansr.engine.tiled.recovery import Choice, Recovery
+from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
 from vs_gansr.model import library
 
 MIB = 1 << 20

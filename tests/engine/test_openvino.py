@@ -14,19 +14,21 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
-from vs_gansr.engine import (
-    compiled_models,
-    engines,
-    fidelity,
-    openvino_engine,
-    openvino_library,
-    openvino_runtime,
-    probe,
-    providers,
-    rules,
-)
+from vs_gansr.engine import engines, probe
+from vs_gansr.engine.auto import cpu_rules as rules
+from vs_gansr.engine.auto import fidelity, providers
 from vs_gansr.engine.base import CPU, OPENVINO, Engine, EngineKey
-from vs_gansr.engine.openvino_library import OpenVinoError, Request
+from vs_gansr.engine.cache import compiled_models
+from vs_gansr.engine.openvino import (
+    engine as openvino_engine,
+)
+from vs_gansr.engine.openvino import (
+    library as openvino_library,
+)
+from vs_gansr.engine.openvino import (
+    runtime as openvino_runtime,
+)
+from vs_gansr.engine.openvino.library import OpenVinoError, Request
 from vs_gansr.errors import ModelError, NotFiniteError, ProviderError, RenderError, ShortageError
 from vs_gansr.filter import choose, log
 from vs_gansr.filter.settings import Settings

@@ -6,9 +6,19 @@ import clips
 import pytest
 import vapoursynth as vs
 
-from vs_gansr.engine import fidelity, openvino_engine, openvino_library, openvino_runtime, probe, providers
+from vs_gansr.engine import probe
+from vs_gansr.engine.auto import fidelity, providers
 from vs_gansr.engine.base import CPU, OPENVINO, EngineKey
-from vs_gansr.engine.openvino_library import OpenVinoError
+from vs_gansr.engine.openvino import (
+    engine as openvino_engine,
+)
+from vs_gansr.engine.openvino import (
+    library as openvino_library,
+)
+from vs_gansr.engine.openvino import (
+    runtime as openvino_runtime,
+)
+from vs_gansr.engine.openvino.library import OpenVinoError
 from vs_gansr.errors import ProviderError
 from vs_gansr.filter import choose
 from vs_gansr.filter.settings import Settings

@@ -14,11 +14,13 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr.engine import memory, probe, providers, rules
+from vs_gansr.engine import memory, probe
+from vs_gansr.engine.auto import cpu_rules as rules
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import CPU, EngineKey
 from vs_gansr.engine.engines import KEEP_BYTES, engines
-from vs_gansr.engine.layout import Limits, TilePlanner
-from vs_gansr.engine.onnxruntime_engine import OnnxRuntimeEngine, Stream
+from vs_gansr.engine.onnxruntime.engine import OnnxRuntimeEngine, Stream
+from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
 from vs_gansr.errors import NotFiniteError
 from vs_gansr.filter import choose, log
 from vs_gansr.filter.settings import Settings

@@ -15,7 +15,8 @@ import vapoursynth as vs
 from graphs import Graph
 from shipped import SHIPPED
 
-from vs_gansr.engine import probe, tiles
+from vs_gansr.engine import probe
+from vs_gansr.engine.tiled import tiles
 from vs_gansr.model import library
 from vs_gansr.model.spec import round_up
 

@@ -16,8 +16,10 @@ import pytest
 import software_gpu
 from paths import ROOT
 
-from vs_gansr.engine import contest, fidelity, memory, providers, webgpu
+from vs_gansr.engine import memory
+from vs_gansr.engine.auto import contest, fidelity, providers
 from vs_gansr.engine.base import CPU, OPENVINO, WEBGPU
+from vs_gansr.engine.plugins import webgpu
 from vs_gansr.errors import ProviderError
 from vs_gansr.filter import choose
 from vs_gansr.filter.settings import Settings

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from vs_gansr.engine import openvino_library, probe
+from vs_gansr.engine import probe
+from vs_gansr.engine.openvino import library as openvino_library
 
 
 @pytest.fixture(params=["CPU", "OpenVINO"])

@@ -62,7 +62,7 @@ def test_bad_arguments(clip: vs.VideoNode, arguments: dict, message: str, point_
 
 
 def test_unavailable_cuda_says_why(clip: vs.VideoNode, point_model: Path) -> None:
-    from vs_gansr.engine import providers
+    from vs_gansr.engine.auto import providers
 
     reason = providers.trouble(providers.CUDA, 0)
     if providers.CUDA not in providers.listed():

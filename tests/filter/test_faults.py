@@ -16,10 +16,10 @@ import vapoursynth as vs
 from graphs import Graph
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr.engine import providers
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.engines import engines
-from vs_gansr.engine.onnxruntime_engine import Stream
+from vs_gansr.engine.onnxruntime.engine import Stream
 from vs_gansr.model.rewrite import float16
 
 MESSAGES = {"memory": "Failed to allocate memory for requested buffer of size 99", "random": "the bus fell off"}

@@ -11,10 +11,10 @@ import numpy as np
 import onnxruntime as ort
 
 from vs_gansr.engine.base import CPU, CUDA, Engine, EngineKey
-from vs_gansr.engine.cuda_options import CudaOptions
-from vs_gansr.engine.layout import Limits
+from vs_gansr.engine.cuda.options import CudaOptions
 from vs_gansr.engine.planes import Plane
-from vs_gansr.engine.recovery import Choice, Recovery
+from vs_gansr.engine.tiled.recovery import Choice, Recovery
+from vs_gansr.engine.tiled.tile_planner import Limits
 from vs_gansr.model.spec import Model
 
 WIDTH, HEIGHT, SCALE = 32, 16, 2

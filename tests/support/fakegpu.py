@@ -21,8 +21,9 @@ import pytest
 from onnx import TensorProto, helper
 from paths import NATIVE
 
-from vs_gansr.engine import cuda_driver, providers
+from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import CPU, CUDA
+from vs_gansr.engine.cuda import driver as cuda_driver
 
 PROVIDER = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
 

@@ -18,9 +18,10 @@ import networks
 import onnx
 import vapoursynth as vs
 
-from vs_gansr.engine import contest, webgpu
+from vs_gansr.engine.auto import contest
 from vs_gansr.engine.engines import engines
-from vs_gansr.engine.onnxruntime_engine import Stream
+from vs_gansr.engine.onnxruntime.engine import Stream
+from vs_gansr.engine.plugins import webgpu
 from vs_gansr.model.rewrite import float16
 
 FORMATS = [
@@ -96,7 +97,7 @@ def failing(fails: Callable[[int], str | None], model: Path) -> dict[str, Any]:
 
 def raise_as_runtime(message: str) -> None:
     """As a run does in which ONNX Runtime fails with this message."""
-    from vs_gansr.engine.onnxruntime_engine import failure
+    from vs_gansr.engine.onnxruntime.engine import failure
 
     raise failure(RuntimeError(message))
 

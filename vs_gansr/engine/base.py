@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..model.rewrite.ends import Samples
-from .cuda_options import CudaOptions
+from .cuda.options import CudaOptions
 from .planes import Plane
 
 __all__ = ["CPU", "CUDA", "FLOAT32", "OPENVINO", "PRECISIONS", "WEBGPU", "Engine", "EngineKey", "cpu_threads"]

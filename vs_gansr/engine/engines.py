@@ -6,10 +6,10 @@ from ..errors import GansrError, ModelError, ShortageError, one_line
 from ..model.spec import Model
 from . import memory
 from .base import CUDA, OPENVINO, Engine, EngineKey
-from .cuda_engine import CudaEngine
-from .onnxruntime_engine import OnnxRuntimeEngine
-from .openvino_engine import OpenVinoEngine
-from .session_cache import Lease, SessionCache
+from .cache.session_cache import Lease, SessionCache
+from .cuda.engine import CudaEngine
+from .onnxruntime.engine import OnnxRuntimeEngine
+from .openvino.engine import OpenVinoEngine
 
 __all__ = ["KEEP_BYTES", "KEEP_SECONDS", "acquire", "engines", "make"]
 

@@ -13,14 +13,16 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from ..colour import pictures
 from ..common.caching import LruCache
 from ..errors import ModelError, ShortageError, one_line
 from ..model.metadata import LARGEST_SCALE
 from ..model.rewrite.graph_view import fixed_size
 from ..model.spec import Model, ModelFile, SizeRule, ValueRange, round_up
-from . import memory, pictures, sessions
+from . import memory
 from .base import CPU, EngineKey
-from .remembered import Remembered
+from .cache.remembered import Remembered
+from .onnxruntime import sessions
 
 __all__ = ["Findings", "describe", "find"]
 

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ..engine import contest, fidelity, memory, openvino_runtime, probe, providers, rules, webgpu
+from ..engine import memory, probe
+from ..engine.auto import contest, fidelity, providers
+from ..engine.auto import cpu_rules as rules
 from ..engine.base import CPU, CUDA, OPENVINO, WEBGPU, EngineKey, cpu_threads
-from ..engine.layout import Limits
-from ..engine.recovery import Choice
+from ..engine.openvino import runtime as openvino_runtime
+from ..engine.plugins import webgpu
+from ..engine.tiled.recovery import Choice
+from ..engine.tiled.tile_planner import Limits
 from ..errors import ArgumentError, GansrError, ProviderError, one_line
 from ..model import library
 from ..model.spec import ModelSpec

@@ -18,7 +18,7 @@ import vapoursynth as vs
 
 from ..colour import tags
 from ..colour.tags import Family, Format
-from ..engine.recovery import Recovery
+from ..engine.tiled.recovery import Recovery
 from ..errors import ArgumentError, one_line
 from .choose import Chosen
 from .log import guarded, warn

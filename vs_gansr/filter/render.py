@@ -9,8 +9,9 @@ import numpy as np
 import vapoursynth as vs
 
 from ..colour import tags
-from ..engine import malloc_trim, planes
-from ..engine.recovery import Recovery, Stored
+from ..common import malloc_trim
+from ..engine import planes
+from ..engine.tiled.recovery import Recovery, Stored
 from ..model.rewrite.ends import Samples
 from . import temporal
 

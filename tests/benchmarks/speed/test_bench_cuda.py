@@ -27,10 +27,10 @@ from benchmarks.speed import job as speed_job
 from benchmarks.speed.contestants import STREAMS
 from benchmarks.speed.job import Measured, SpeedJob, measure
 from benchmarks.speed.torchnet import OnnxModule
-from vs_gansr.engine import cuda_engine
-from vs_gansr.engine.cuda_gate import gate
-from vs_gansr.engine.cuda_options import CudaOptions
-from vs_gansr.engine.cuda_stream import Transfers
+from vs_gansr.engine.cuda import engine as cuda_engine
+from vs_gansr.engine.cuda.gate import gate
+from vs_gansr.engine.cuda.options import CudaOptions
+from vs_gansr.engine.cuda.stream import Transfers
 
 
 @pytest.fixture(scope="module")

@@ -88,8 +88,9 @@ def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Benc
 
 def engines(name: str) -> list[tuple[str, str]]:
     """Every engine that runs here with every precision that it has for a model."""
-    from ...engine import openvino_runtime, providers
+    from ...engine.auto import providers
     from ...engine.base import OPENVINO
+    from ...engine.openvino import runtime as openvino_runtime
 
     pairs = []
     for provider in providers.usable():

@@ -263,8 +263,10 @@ def time_bare(job: BenchRun) -> Result:
     import onnx
     import onnxruntime as ort
 
-    from ...engine import probe, providers, sessions
+    from ...engine import probe
+    from ...engine.auto import providers
     from ...engine.base import EngineKey, cpu_threads
+    from ...engine.onnxruntime import sessions
     from ...model import library
 
     loaded = probe.describe(library.load(job.model, job.precision))

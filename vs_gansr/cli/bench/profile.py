@@ -11,7 +11,7 @@ import vapoursynth as vs
 from ...colour import tags
 from ...engine import planes, probe
 from ...engine.base import CPU, EngineKey, cpu_threads
-from ...engine.onnxruntime_engine import OnnxRuntimeEngine
+from ...engine.onnxruntime.engine import OnnxRuntimeEngine
 from ...model import library
 from .harness import BenchRun, moving_clip, timed
 

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
+from ...colour import pictures
 from ...common import decibels, files
-from ...engine import pictures, providers
+from ...engine.auto import providers
 from ...engine.base import CPU
 from ...errors import ArgumentError, GansrError, ModelError, one_line
 from ...model import metadata

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.pictures import Picture
+from ...colour.pictures import Picture
 from ...errors import ArgumentError, one_line
 
 __all__ = ["crops", "files", "photographs", "read"]

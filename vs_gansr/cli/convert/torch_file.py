@@ -25,7 +25,7 @@ import onnxruntime as ort
 import spandrel
 import torch
 
-from ...engine import providers
+from ...engine.auto import providers
 from ...engine.base import CPU
 from ...errors import ModelError, one_line
 from ...model.library import PYTORCH

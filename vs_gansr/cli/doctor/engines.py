@@ -21,7 +21,7 @@ VULKAN = "install the GPU's newest driver; on Linux with Vulkan, as libvulkan1 a
 def providers_tried() -> Iterator[Finding]:
     """Each provider that is here, run on a tiny graph, and those that are not."""
     try:
-        from ...engine import providers
+        from ...engine.auto import providers
     except Exception:
         return  # `runtime` says so
     found = nvidia.driver()
@@ -44,7 +44,8 @@ def providers_tried() -> Iterator[Finding]:
 
 def abilities(name: str) -> str:
     """What else is worth knowing of a provider that works."""
-    from ...engine import contest, openvino_runtime
+    from ...engine.auto import contest
+    from ...engine.openvino import runtime as openvino_runtime
 
     if name == "OpenVINO":
         return f" on {', '.join(openvino_runtime.devices())}"
@@ -55,7 +56,7 @@ def abilities(name: str) -> str:
 
 def webgpu_gpus() -> str:
     """The GPUs that WebGPU lists; "" if none."""
-    from ...engine import webgpu
+    from ...engine.plugins import webgpu
 
     try:
         return ", ".join(webgpu.label(device) for device in webgpu.devices())
@@ -65,7 +66,7 @@ def webgpu_gpus() -> str:
 
 def advice(name: str) -> str:
     """Why what is not installed would be of use on this machine; "" if nothing is known."""
-    from ...engine import rules
+    from ...engine.auto import cpu_rules as rules
 
     quicker = name == "OpenVINO" and any(rule.provider == name for rule in rules.matching("int8"))
     return "; int8 would be quicker with it on this processor" if quicker else ""

@@ -227,7 +227,7 @@ def fit(found: Driver | None, major: int) -> Iterator[Finding]:
 
 def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
     """The CUDA libraries that the provider needs: a fault where one is missing beside a GPU."""
-    from ...engine import cuda_libraries
+    from ...engine.cuda import libraries as cuda_libraries
 
     cuda_libraries.preload()
     here = nvidia.libraries(major)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...engine import cuda_libraries
+from ...engine.cuda import libraries as cuda_libraries
 
 __all__ = ["Gpu", "Driver", "Library", "driver", "libraries"]
 

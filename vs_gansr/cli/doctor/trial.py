@@ -39,8 +39,9 @@ def attempt(provider: str) -> str | None:
     import onnxruntime as ort
     from onnx import TensorProto, helper, numpy_helper
 
-    from ...engine import openvino_runtime, providers
+    from ...engine.auto import providers
     from ...engine.base import OPENVINO
+    from ...engine.openvino import runtime as openvino_runtime
     from ...errors import one_line
 
     reason = providers.trouble(provider, 0)

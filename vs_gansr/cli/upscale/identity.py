@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ...engine.rules import fast_int8
+from ...engine.auto.cpu_rules import fast_int8
 from ...model import library
 from ..common import CommandError
 from ..ffmpeg import encoder_version

@@ -9,9 +9,9 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ProviderError, one_line
-from .compiled_models import CompiledModels
-from .openvino_library import Compiled, Core, OpenVinoError, installed, version
+from ...errors import ProviderError, one_line
+from ..cache.compiled_models import CompiledModels
+from .library import Compiled, Core, OpenVinoError, installed, version
 
 __all__ = ["compile_model", "device", "devices", "has", "installed", "run", "trouble"]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ..errors import ProviderError, one_line
+from ...errors import ProviderError, one_line
 
 __all__ = ["INSTALL", "Compiled", "Core", "OpenVinoError", "Request", "installed", "version"]
 

@@ -16,9 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DeviceLostError, ProviderError, RenderError, ShortageError
-from . import cuda_libraries, memory
-from .cuda_gate import gate
+from ...errors import DeviceLostError, ProviderError, RenderError, ShortageError
+from .. import memory
+from . import libraries as cuda_libraries
+from .gate import gate
 
 __all__ = ["Bytes", "Cuda", "Device", "Host", "device", "lost"]
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import onnxruntime as ort
 
-from ..errors import ProviderError, one_line
-from .base import WEBGPU
+from ...errors import ProviderError, one_line
+from ..base import WEBGPU
 
 __all__ = [
     "INSTALL",

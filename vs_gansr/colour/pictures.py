@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ..colour.tags import BT709_LUMA
+from .tags import BT709_LUMA
 
 __all__ = ["Picture", "luma", "made_up"]
 

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from .base import CPU, OPENVINO
+from ..base import CPU, OPENVINO
 
 __all__ = ["RULES", "Rule", "fast_int8", "features", "matching"]
 

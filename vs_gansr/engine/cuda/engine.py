@@ -19,16 +19,18 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from ..errors import DeviceLostError, GansrError, ModelError, NotFiniteError, RenderError, one_line
-from ..model.rewrite import cpu_layout, float16
-from ..model.spec import Model
-from . import cuda_options, memory, sessions
-from .base import CUDA, EngineKey, cpu_threads
-from .cuda_driver import Device, Host, device
-from .cuda_options import GRAPHS_SINCE, CudaOptions
-from .cuda_stream import CudaStream, Slot, Transfers
-from .planes import Plane
-from .stored_ends import with_ends
+from ...errors import DeviceLostError, GansrError, ModelError, NotFiniteError, RenderError, one_line
+from ...model.rewrite import cpu_layout, float16
+from ...model.spec import Model
+from .. import memory
+from ..base import CUDA, EngineKey, cpu_threads
+from ..onnxruntime import sessions
+from ..onnxruntime.stored_ends import with_ends
+from ..planes import Plane
+from . import options as cuda_options
+from .driver import Device, Host, device
+from .options import GRAPHS_SINCE, CudaOptions
+from .stream import CudaStream, Slot, Transfers
 
 __all__ = ["CudaEngine", "place_of", "session_maker"]
 

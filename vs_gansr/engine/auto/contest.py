@@ -13,11 +13,14 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime as ort
 
-from ..common.caching import LruCache
-from . import engines, fidelity, pictures, providers, webgpu
-from .base import WEBGPU, cpu_threads
-from .recovery import Choice
-from .remembered import Remembered
+from ...colour import pictures
+from ...common.caching import LruCache
+from .. import engines
+from ..base import WEBGPU, cpu_threads
+from ..cache.remembered import Remembered
+from ..plugins import webgpu
+from ..tiled.recovery import Choice
+from . import fidelity, providers
 
 __all__ = ["half", "speedup"]
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from ..errors import DeviceLostError, GansrError, RenderError, ShortageError, one_line
-from ..model.spec import ModelSpec
-from . import memory
-from .base import EngineKey
-from .cuda_driver import Bytes, Device
-from .cuda_gate import gate
-from .cuda_options import CudaOptions
-from .planes import Plane
+from ...errors import DeviceLostError, GansrError, RenderError, ShortageError, one_line
+from ...model.spec import ModelSpec
+from .. import memory
+from ..base import EngineKey
+from ..planes import Plane
+from .driver import Bytes, Device
+from .gate import gate
+from .options import CudaOptions
 
 __all__ = ["CudaStream", "Slot", "Transfers"]
 

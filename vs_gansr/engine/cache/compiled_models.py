@@ -11,8 +11,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from ..common import files
-from ..model import user_folders
+from ...common import files
+from ...model import user_folders
 
 __all__ = ["MOST", "CompiledModels"]
 

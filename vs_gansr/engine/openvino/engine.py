@@ -12,15 +12,17 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ..errors import ModelError, NotFiniteError, ProviderError, RenderError, ShortageError, one_line
-from ..model.rewrite.int8 import with_float_end
-from ..model.spec import Model, ModelSpec
-from . import memory, openvino_runtime, planes, sessions
-from .base import EngineKey, cpu_threads
-from .openvino_library import Compiled, OpenVinoError
-from .planes import Plane, Tensor
-from .stored_ends import Prepared, with_ends
-from .streams import StreamPool
+from ...errors import ModelError, NotFiniteError, ProviderError, RenderError, ShortageError, one_line
+from ...model.rewrite.int8 import with_float_end
+from ...model.spec import Model, ModelSpec
+from .. import memory, planes
+from ..base import EngineKey, cpu_threads
+from ..onnxruntime import sessions
+from ..onnxruntime.stored_ends import Prepared, with_ends
+from ..planes import Plane, Tensor
+from ..streams import StreamPool
+from . import runtime as openvino_runtime
+from .library import Compiled, OpenVinoError
 
 __all__ = ["OpenVinoEngine"]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime as ort
 
-from ..common.caching import LruCache
-from ..common.decibels import psnr
-from ..model.spec import Model
-from . import engines, openvino_library, pictures, rules, webgpu
-from .base import CPU, OPENVINO, WEBGPU, EngineKey, cpu_threads
-from .remembered import Remembered
+from ...colour import pictures
+from ...common.caching import LruCache
+from ...common.decibels import psnr
+from ...model.spec import Model
+from .. import engines
+from ..base import CPU, OPENVINO, WEBGPU, EngineKey, cpu_threads
+from ..cache.remembered import Remembered
+from ..openvino import library as openvino_library
+from ..plugins import webgpu
+from . import cpu_rules as rules
 
 __all__ = ["ENOUGH", "computed_by", "decibels"]
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..common import files
-from ..model import user_folders
+from ...common import files
+from ...model import user_folders
 
 __all__ = ["Remembered"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from ..errors import one_line
+from ...errors import one_line
 
 __all__ = ["LIBRARIES", "driver", "preload", "trouble"]
 

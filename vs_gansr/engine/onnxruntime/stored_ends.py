@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from ..model.rewrite import cpu_layout, ends
-from ..model.rewrite.depth_to_space import Shuffle
-from ..model.spec import ModelSpec
+from ...model.rewrite import cpu_layout, ends
+from ...model.rewrite.depth_to_space import Shuffle
+from ...model.spec import ModelSpec
+from ..base import FLOAT32, WEBGPU, EngineKey
 from . import sessions
-from .base import FLOAT32, WEBGPU, EngineKey
 
 __all__ = ["Prepared", "with_ends"]
 

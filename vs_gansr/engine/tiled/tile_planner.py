@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, replace
 
-from ..common.caching import LruCache
-from ..errors import ArgumentError, ShortageError, one_line
-from ..model.spec import Model
-from . import cuda_driver, engines, memory, tiles
-from .base import CUDA, EngineKey
-from .planes import Ramp
+from ...common.caching import LruCache
+from ...errors import ArgumentError, ShortageError, one_line
+from ...model.spec import Model
+from .. import engines, memory
+from ..base import CUDA, EngineKey
+from ..cuda import driver as cuda_driver
+from ..planes import Ramp
+from . import tiles
 from .tiles import Tile
 
 __all__ = ["Layout", "Limits", "TilePlanner"]

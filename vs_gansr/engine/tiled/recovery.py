@@ -17,14 +17,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import DeviceLostError, GansrError, NotFiniteError, RenderError, ShortageError, one_line
-from ..model.rewrite.ends import Samples
-from ..model.spec import Model
-from . import engines, planes, providers
-from .base import FLOAT32, Engine, EngineKey
-from .layout import Layout, Limits, TilePlanner
-from .planes import Plane
-from .session_cache import Lease
+from ...errors import DeviceLostError, GansrError, NotFiniteError, RenderError, ShortageError, one_line
+from ...model.rewrite.ends import Samples
+from ...model.spec import Model
+from .. import engines, planes
+from ..auto import providers
+from ..base import FLOAT32, Engine, EngineKey
+from ..cache.session_cache import Lease
+from ..planes import Plane
+from .tile_planner import Layout, Limits, TilePlanner
 
 __all__ = ["PLAIN", "Choice", "Recovery", "Stored"]
 

@@ -15,14 +15,16 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from ..errors import NotFiniteError, RenderError, ShortageError, one_line
-from ..model.rewrite.depth_to_space import take_out
-from ..model.spec import Model, ModelSpec
-from . import memory, planes, providers, sessions
-from .base import CPU, EngineKey
-from .planes import Plane, Tensor
+from ...errors import NotFiniteError, RenderError, ShortageError, one_line
+from ...model.rewrite.depth_to_space import take_out
+from ...model.spec import Model, ModelSpec
+from .. import memory, planes
+from ..auto import providers
+from ..base import CPU, EngineKey
+from ..planes import Plane, Tensor
+from ..streams import StreamPool
+from . import sessions
 from .stored_ends import Prepared, with_ends
-from .streams import StreamPool
 
 __all__ = ["OnnxRuntimeEngine", "Stream"]
 

@@ -18,11 +18,15 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from ..errors import ProviderError, one_line
-from . import cuda_driver, cuda_libraries, openvino_library, openvino_runtime, webgpu
-from .base import CPU, CUDA, OPENVINO, WEBGPU
-from .cuda_gate import gate
-from .cuda_options import CudaOptions
+from ...errors import ProviderError, one_line
+from ..base import CPU, CUDA, OPENVINO, WEBGPU
+from ..cuda import driver as cuda_driver
+from ..cuda import libraries as cuda_libraries
+from ..cuda.gate import gate
+from ..cuda.options import CudaOptions
+from ..openvino import library as openvino_library
+from ..openvino import runtime as openvino_runtime
+from ..plugins import webgpu
 
 __all__ = [
     "AUTO_ORDER",

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 import onnx
 import onnxruntime as ort
 
-from ..errors import GansrError, ModelError, ProviderError, ShortageError, one_line
-from ..model.rewrite import cpu_layout, float16
-from ..model.rewrite.graph_view import fixed_size
-from ..model.spec import ModelSpec
-from . import memory, providers
-from .base import CPU, EngineKey
+from ...errors import GansrError, ModelError, ProviderError, ShortageError, one_line
+from ...model.rewrite import cpu_layout, float16
+from ...model.rewrite.graph_view import fixed_size
+from ...model.spec import ModelSpec
+from .. import memory
+from ..auto import providers
+from ..base import CPU, EngineKey
 
 __all__ = ["check_output", "create", "fix", "rewriting"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import onnxruntime as ort
 
-from ..errors import ArgumentError
+from ...errors import ArgumentError
 
 __all__ = ["GRAPHS_SINCE", "CudaOptions", "graphs_are_sound"]
 

@@ -18,7 +18,7 @@ from itertools import count, pairwise
 import numpy as np
 import numpy.typing as npt
 
-from ..model.spec import round_up
+from ...model.spec import round_up
 
 __all__ = ["Span", "Tile", "fit", "plan", "ramps", "spans"]
 

@@ -1,0 +1,1 @@
+"""Decide which provider and precision a network runs on."""

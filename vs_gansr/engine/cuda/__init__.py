@@ -1,0 +1,1 @@
+"""Run networks on CUDA, pictures through pinned memory and own streams."""

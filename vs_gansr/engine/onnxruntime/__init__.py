@@ -1,0 +1,1 @@
+"""Run networks in ONNX Runtime, their pictures in ordinary memory."""

@@ -1,0 +1,1 @@
+"""Run networks in OpenVINO's own runtime, through its C library."""

@@ -1,0 +1,1 @@
+"""Run networks on providers that ONNX Runtime loads as plugins."""

@@ -1,0 +1,1 @@
+"""Run networks over pictures of any size, in tiles where need be, whatever fails."""
