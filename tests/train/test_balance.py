@@ -1,4 +1,4 @@
-"""The balance: shares are kept at the generator's output, and lost games are stopped with a message that helps."""
+"""The balance: shares are kept at the generator's weights, and lost games are stopped with a message that helps."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_each_loss_pulls_with_its_share() -> None:
     made = torch.rand(2, 3, 4, 4, requires_grad=True)
     terms = {"pixel": 1000 * made[0].square().sum(), "adversarial": 1e-4 * made[1].sum()}
     balancer = Balancer()
-    balancer.measure(terms, made)
+    balancer.measure(terms, [made])
     total = balancer.total(terms, {"pixel": 0.8, "adversarial": 0.2})
     (slope,) = torch.autograd.grad(total, made)
     assert float(slope[0].norm()) == pytest.approx(0.8, rel=1e-4)
@@ -23,8 +23,8 @@ def test_each_loss_pulls_with_its_share() -> None:
 def test_norms_move_slowly_and_unmeasured_losses_are_refused() -> None:
     made = torch.ones(4, requires_grad=True)
     balancer = Balancer(decay=0.9)
-    balancer.measure({"pixel": made.sum()}, made)
-    balancer.measure({"pixel": 3 * made.sum()}, made)
+    balancer.measure({"pixel": made.sum()}, [made])
+    balancer.measure({"pixel": 3 * made.sum()}, [made])
     assert balancer.norms["pixel"] == pytest.approx(0.9 * 2 + 0.1 * 6)
     with pytest.raises(ValueError, match=r"Balancer.total: feature never measured"):
         balancer.total({"feature": made.sum()}, {"feature": 1.0})
@@ -34,13 +34,13 @@ def test_a_loss_with_nothing_to_say_neither_counts_nor_shouts_later() -> None:
     made = torch.ones(4, requires_grad=True)
     balancer = Balancer()
     for _ in range(2):
-        balancer.measure({"pixel": made.sum(), "sliced_flat": 0 * made.sum()}, made)
+        balancer.measure({"pixel": made.sum(), "sliced_flat": 0 * made.sum()}, [made])
     quiet = {"pixel": made.sum(), "sliced_flat": 1000 * made.sum()}  # the next batch, not measured
     (slope,) = torch.autograd.grad(balancer.total(quiet, {"pixel": 0.5, "sliced_flat": 0.5}), made, retain_graph=True)
     assert float(slope.norm()) == pytest.approx(0.5)
-    balancer.measure(quiet, made)
+    balancer.measure(quiet, [made])
     assert balancer.norms["sliced_flat"] == pytest.approx(2000)
-    balancer.measure({"sliced_flat": 0 * made.sum()}, made)
+    balancer.measure({"sliced_flat": 0 * made.sum()}, [made])
     assert balancer.norms["sliced_flat"] == pytest.approx(2000)
 
 

@@ -80,6 +80,18 @@ def test_radius_and_cost_are_what_plain_says() -> None:
     assert (int(rows.min()), int(rows.max())) == (12 - 4, 12 + 4)
 
 
+def test_a_body_of_blocks_reaches_twice_as_far_at_a_quarter_of_the_cost() -> None:
+    generator = shaken(GeneratorConfig(width=16, convolutions=4, phases=2))
+    plain = generator.plain()
+    assert plain.radius == 9
+    assert plain.multiply_adds == 9 * (4 * 16 + 2 * 16 * 16 + 16 * 16) // 4 + 25 * 4
+    x = torch.rand(1, 3, 40, 40, requires_grad=True)
+    generator(x)[0, :, 40:44, 40:44].sum().backward()  # what is made of the block of pixels 20 and 21
+    assert x.grad is not None
+    rows = x.grad.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert (int(rows.min()), int(rows.max())) == (21 - 9, 20 + 9)
+
+
 @pytest.mark.parametrize("scale", [2, 4])
 def test_luma_alone_is_changed_and_colour_resized(scale: int) -> None:
     config = GeneratorConfig(scale=scale, width=16, convolutions=3)

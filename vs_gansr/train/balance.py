@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,27 +17,28 @@ class BalanceError(RuntimeError):
 
 
 class Balancer:
-    """Weighs losses so that each pulls at the generator's output with its configured share of the gradient.
+    """Weighs losses so that each pulls at the generator's weights with its configured share of the gradient.
 
     Loss i gets the weight share_i / (sum of shares * m_i), m_i the moving mean of the norm of its gradient with respect
-    to the output: after A. Defossez et al., arXiv 2210.13438, section 3.4. The norms cost a backward pass through
-    each loss, so they are measured only now and then (`measure`).
+    to the weights: after A. Defossez et al., arXiv 2210.13438, section 3.4, who take it at the output. There, losses on
+    deep features look many times louder than they are: most of their gradient is detail that the weights cannot follow.
+    The norms cost a backward pass for each loss, so they are measured only now and then (`measure`).
     """
 
     decay: float
     """Of the moving means, a measurement."""
     norms: dict[str, float]
-    """Moving mean of the gradient norm at the output, by loss."""
+    """Moving mean of the norm of the gradient with respect to the weights, by loss."""
 
     def __init__(self, decay: float = 0.9) -> None:
         self.decay = decay
         self.norms: dict[str, float] = {}
 
-    def measure(self, losses: dict[str, Tensor], made: Tensor) -> dict[str, float]:
-        """Update and return the gradient norms of `losses` (scalars by name) at `made`; the graph is kept."""
+    def measure(self, losses: dict[str, Tensor], weights: Sequence[Tensor]) -> dict[str, float]:
+        """Update and return the gradient norms of `losses` (scalars by name) at `weights`; the graph is kept."""
         for name, loss in losses.items():
-            (slope,) = torch.autograd.grad(loss, made, retain_graph=True)
-            norm = float(slope.float().norm())
+            slopes = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
+            norm = float(torch.stack([slope.float().norm() for slope in slopes]).norm())
             old = self.norms.get(name, 0.0)
             # a loss that had nothing to say (no texture in the batch) is no measure of how loud it is
             if math.isfinite(norm) and norm > 0:
@@ -74,6 +76,9 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
         "sliced_flat": config.sliced_flat,
         "adversarial": config.adversarial * ramp,
         "feature": config.feature * ramp,
+        "perceptual": config.perceptual,
+        "projected": config.projected * ramp,
+        "artifact": config.artifact,
     }
     return {name: share for name, share in table.items() if share > 0}
 

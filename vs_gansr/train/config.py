@@ -39,6 +39,8 @@ class DataConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Globs on names of files, videos included, that only measure the run, too."""
     titles: Share = 0.0
     """Of the clips, how many get lettering drawn over them."""
+    leaves: Share = 0.0
+    """Share of the clips that are pans over drawn dead leaves pictures."""
     video_scale: Range = (0.5, 0.67)
     """Videos are made so many times as large, drawn anew for each clip: their files are lossy."""
 
@@ -92,6 +94,38 @@ class DegradeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Amount of that unsharp mask of radius 1.2."""
 
 
+class WearConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What happened to worn footage before its last encode: softness, an earlier resize, halos, lost lines.
+
+    Only the input is worn; the reference stays crisp, so that a network learns to undo it.
+    """
+
+    chance: Share = 0.0
+    """Share of the clips whose inputs are worn. The inputs of the others are made by one resize."""
+    blur_chance: Share = 0.4
+    """Share of the worn inputs that a Gaussian blurs first."""
+    blur_sigma: Range = (0.4, 1.6)
+    """Deviation of that Gaussian, in reference pixels."""
+    width: Range = (0.62, 1.25)
+    """Width of the earlier size, relative to the input's width."""
+    height: Range = (0.7, 1.25)
+    """Height of the earlier size, relative to the input's height."""
+    halo_chance: Share = 0.5
+    """Share of the worn inputs that are sharpened at the earlier size."""
+    mask_radius: Range = (0.6, 2.2)
+    """Radius of the unsharp mask that sharpens half of them, in pixels of the earlier size."""
+    mask_amount: Range = (0.3, 1.4)
+    """Amount of that mask."""
+    taps: Range = (0.08, 0.32)
+    """Outer taps of the FIR filter [-a, 1 + 2a, -a] that sharpens the other half, in both directions or along rows."""
+    lines_chance: Share = 0.1
+    """Share of the worn inputs that keep half of their lines and show each of them twice."""
+    encode_chance: Share = 0.2
+    """Share of the worn inputs that are encoded at the earlier size, too."""
+    encode_crf: Range = (16.0, 27.0)
+    """Rate factor of that x264 encode."""
+
+
 class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Size of the pool of degraded clips."""
 
@@ -126,6 +160,9 @@ class GeneratorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where LeakyReLU's slope ends; 0 is ReLU."""
     start_slope: Amount = 0.1
     """Where it starts."""
+    phases: Literal[1, 2] = 1
+    """Side of the square of input pixels that the chain takes as one: with 2 it works at half the input's size, on
+    four planes, at a quarter of the multiply-adds."""
     frames: Literal[1, 3] = 1
     """Frames it sees: 3 are the one before, aligned to it, itself, and the one after, aligned to it."""
     grain: bool = False
@@ -162,6 +199,12 @@ class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What the discriminator says; grows from 0 after its head start."""
     feature: Amount = 0.0
     """Difference of the discriminator's features; grows alike."""
+    perceptual: Amount = 0.0
+    """Difference of a pretrained network's features."""
+    projected: Amount = 0.0
+    """Judgement of heads on a pretrained network's features; grows like `adversarial`."""
+    artifact: Amount = 0.0
+    """Absolute difference where the picture varies from the reference more than the averaged weights' picture does."""
 
 
 class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -214,6 +257,26 @@ class AdversaryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     where its whole share then falls."""
 
 
+class ProjectedConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The pretrained network whose features judge, and the heads on them that learn to tell real from made crops."""
+
+    blocks: tuple[Count, ...] = (2, 4, 10)
+    """Blocks of EfficientNet-lite0 whose outputs are looked at: 1 and 2 at a quarter of the size, 3 and 4 at an eighth,
+    5 to 10 at a sixteenth."""
+    enlarge: Literal[1, 2] = 2
+    """How many times crops are enlarged before: at their own size the strided features draw a mesh of period 2."""
+    width: Positive = 48
+    """Features of each head."""
+    rate: Amount = 2e-4
+    """Learning rate of the heads."""
+    noise: Amount = 0.015
+    """Deviation of the noise on real and made crops, where white is 1."""
+    skip: Share = 0.8
+    """Accuracy above which the heads do not learn in a step."""
+    where: Literal["everywhere", "texture"] = "everywhere"
+    """Where the generator hears the heads; "texture": in the reference's texture without a direction."""
+
+
 class GuardConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """When a run is stopped."""
 
@@ -254,6 +317,8 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Of weights and batches."""
     bf16: bool = True
     """Whether networks run in bfloat16; weights, losses and resize stay in float32."""
+    balance_every: Positive = 20
+    """Steps from one measurement of the losses' gradients to the next."""
     log_every: Positive = 20
     """Steps from one line of the log to the next."""
     checkpoint_every: Positive = 400

@@ -17,6 +17,7 @@ from PIL import Image
 
 from .codec import Frames
 from .config import DataConfig, PoolConfig
+from .leaves import leaves
 from .luma import luma_of
 from .recipe import RecipeError
 
@@ -237,11 +238,14 @@ def excerpt(
 
 def clip(
     config: DataConfig, files: list[TrainingFile], rng: np.random.Generator, size: PoolConfig
-) -> tuple[Frames, TrainingFile]:
-    """A sharp moving clip, (length, height, width, 3) uint8, and which of `files` it comes from.
+) -> tuple[Frames, str]:
+    """A sharp moving clip, (length, height, width, 3) uint8, and the stem of the one of `files` that it comes from.
 
     `size` says how long and large it is; the same state of `rng` gives the same clip.
     """
+    if config.leaves and rng.random() < config.leaves:
+        drawn = leaves(rng, 2 * size.field[0], 2 * size.field[1])
+        return pan(drawn, activity_of_half(drawn), rng, size.length, size.field, size.detail_power), "dead-leaves"
     videos = [source for source in files if source.video]
     stills = [source for source in files if not source.video]
     from_video = bool(videos) and (not stills or rng.random() < config.video_share)
@@ -250,6 +254,6 @@ def clip(
     source = choice[int(rng.choice(len(choice), p=weights / weights.sum()))]
     path = Path(config.root) / source.name
     if from_video:
-        return excerpt(path, rng, size.length, size.field, config.video_scale, size.detail_power), source
+        return excerpt(path, rng, size.length, size.field, config.video_scale, size.detail_power), path.stem
     picture, activity = _still(path)
-    return pan(picture, activity, rng, size.length, size.field, size.detail_power), source
+    return pan(picture, activity, rng, size.length, size.field, size.detail_power), path.stem

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from . import codec
+from . import codec, wear
 from .codec import Frames
-from .config import DegradeConfig
+from .config import DegradeConfig, WearConfig
+from .wear import Wear
 
 KERNELS = {
     "catrom": Image.Resampling.BICUBIC,
@@ -38,9 +39,14 @@ class Degradation:
     """Deviation in code values; 0: none."""
     ringing: float
     """Amount of the unsharp mask; 0: none."""
+    worn: Wear | None = None
+    """What happened before the last encode; None: one resize."""
 
     def __str__(self) -> str:
-        parts = [self.kernel, f"{self.codec} {self.quality:.0f}" if self.codec != "none" else "no codec"]
+        parts = [
+            str(self.worn) if self.worn else self.kernel,
+            f"{self.codec} {self.quality:.0f}" if self.codec != "none" else "no codec",
+        ]
         parts += [
             f"{key} {value:.1f}"
             for key, value in (("blur", self.blur), ("noise", self.noise), ("ring", self.ringing))
@@ -59,8 +65,8 @@ def _maybe(rng: np.random.Generator, chance: float, bounds: tuple[float, float])
     return value if hit else 0.0
 
 
-def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
-    """Draw a fate: the same state of `rng` and `config` give the same answer."""
+def draw(rng: np.random.Generator, config: DegradeConfig, worn: WearConfig = WearConfig()) -> Degradation:  # noqa: B008
+    """Draw a degradation: the same state of `rng`, `config` and `worn` give the same answer."""
 
     chosen = _choose(rng, config.codecs)
     bounds = {
@@ -70,6 +76,7 @@ def draw(rng: np.random.Generator, config: DegradeConfig) -> Degradation:
         "mpeg4": config.mpeg4_q,
     }.get(chosen, (0.0, 0.0))
     return Degradation(
+        worn=wear.draw(rng, worn, list(KERNELS)) if worn.chance else None,
         kernel=_choose(rng, config.kernels),
         codec=chosen,
         quality=float(rng.uniform(*bounds)),
@@ -144,11 +151,14 @@ def grain(frames: Frames, sigma: float, rng: np.random.Generator) -> Frames:
 
 
 def apply(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: int) -> Frames:
-    """Small clip of a sharp one: blur, shrink by `scale`, ringing, noise (from `rng`), 4:2:0, encode, decode, RGB.
+    """Small clip of a sharp one: wear or blur and shrink by `scale`, ringing, noise (from `rng`), 4:2:0, a codec.
 
     (n, height, width, 3) uint8 RGB in, (n, height / scale, width / scale, 3) uint8 RGB out.
     """
-    small = shrink(blur(frames, fate.blur), scale, fate.kernel)
+    if fate.worn:
+        small = wear.apply(frames, fate.worn, scale, KERNELS)
+    else:
+        small = shrink(blur(frames, fate.blur), scale, fate.kernel)
     small = grain(ring(small, fate.ringing), fate.noise, rng)
     packed = codec.to_yuv420(small)
     if fate.codec != "none":
@@ -156,7 +166,12 @@ def apply(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: in
     return codec.to_rgb(packed)
 
 
-def degrade(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tuple[Frames, Degradation]:
-    """Draw a fate and apply it; see `draw` and `apply`."""
-    fate = draw(rng, config)
+def degrade(
+    frames: Frames,
+    rng: np.random.Generator,
+    config: DegradeConfig,
+    worn: WearConfig = WearConfig(),  # noqa: B008
+) -> tuple[Frames, Degradation]:
+    """Draw a degradation and apply it; see `draw` and `apply`."""
+    fate = draw(rng, config, worn)
     return apply(frames, fate, rng, config.scale), fate

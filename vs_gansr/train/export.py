@@ -63,10 +63,42 @@ class _Graph:
         self.nodes.append(helper.make_node(kind, list(sources), [output or name], name=name, **attributes))
         return output or name
 
-    def convolution(self, name: str, source: str, kernel: Any, bias: Any = None, pad: int = 0) -> str:
+    def convolution(self, name: str, source: str, kernel: Any, bias: Any = None, pad: int = 0, stride: int = 1) -> str:
         weights = [self.constant(f"{name}.weight", kernel)]
         weights += [] if bias is None else [self.constant(f"{name}.bias", bias)]
-        return self.node("Conv", name, source, *weights, kernel_shape=list(kernel.shape[2:]), pads=[pad] * 4)
+        kernel_shape, pads, strides = list(kernel.shape[2:]), [pad] * 4, [stride] * 2
+        return self.node("Conv", name, source, *weights, kernel_shape=kernel_shape, pads=pads, strides=strides)
+
+
+def blocks_to_pixels(kernel: np.ndarray[Any, Any], phases: int) -> np.ndarray[Any, Any]:
+    """A kernel on the `phases`**2 planes of a picture's blocks as one on the picture itself, with as long a stride.
+
+    (outputs, phases**2, k, k) to (outputs, 1, phases * k, phases * k).
+    """
+    outputs, _, high, wide = kernel.shape
+    parts = kernel.reshape(outputs, phases, phases, high, wide).transpose(0, 3, 1, 4, 2)
+    return parts.reshape(outputs, 1, phases * high, phases * wide)
+
+
+def pixels_to_blocks(kernel: np.ndarray[Any, Any], phases: int) -> np.ndarray[Any, Any]:
+    """Inverse of `blocks_to_pixels`."""
+    outputs, _, high, wide = kernel.shape
+    parts = kernel.reshape(outputs, high // phases, phases, wide // phases, phases).transpose(0, 2, 4, 1, 3)
+    return parts.reshape(outputs, phases**2, high // phases, wide // phases)
+
+
+def resize_of_blocks(resize: np.ndarray[Any, Any], scale: int, phases: int) -> np.ndarray[Any, Any]:
+    """The resize kernel (scale**2, 1, 5, 5) of a pixel as that of a block of `phases` x `phases` pixels.
+
+    The result is ((scale * phases)**2, 1, 4 + phases, 4 + phases), to be applied with a stride of `phases`.
+    """
+    side = scale * phases
+    whole = np.zeros((side, side, 4 + phases, 4 + phases), np.float32)
+    for y in range(side):
+        for x in range(side):
+            (down, v), (along, u) = divmod(y, scale), divmod(x, scale)
+            whole[y, x, down : down + 5, along : along + 5] = resize[v * scale + u, 0]
+    return whole.reshape(side**2, 1, *whole.shape[2:])
 
 
 def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
@@ -77,8 +109,12 @@ def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
     ends = [graph.constant(f"input.{end}", np.array(value, np.float32)) for end, value in (("least", 0), ("most", 1))]
     flow = graph.node("Clip", "clamp", "input", *ends, output="clamped")
     *hidden, last = plain.convolutions
+    phases = plain.phases
     for index, (kernel, bias) in enumerate(hidden):
-        flow = graph.convolution(f"conv{index}", flow, kernel, bias, 1)
+        if index == 0 and phases > 1:
+            flow = graph.convolution("conv0", flow, blocks_to_pixels(kernel, phases), bias, phases, phases)
+        else:
+            flow = graph.convolution(f"conv{index}", flow, kernel, bias, 1)
         name = f"active{index}"
         flow = graph.node("LeakyRelu", name, flow, alpha=plain.slope) if plain.slope else graph.node("Relu", name, flow)
     added = graph.convolution(f"conv{len(hidden)}", flow, *last, 1)
@@ -92,9 +128,12 @@ def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
     pads = graph.constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
     resize = np.zeros((len(plain.resize), plain.frames, *plain.resize.shape[2:]), np.float32)
     resize[:, plain.frames // 2] = plain.resize[:, 0]
-    skip = graph.convolution("skip", graph.node("Pad", "pad", "input", pads, output="padded", mode="edge"), resize)
+    padded = graph.node("Pad", "pad", "input", pads, output="padded", mode="edge")
+    if phases > 1:
+        resize = resize_of_blocks(plain.resize, plain.scale, phases)
+    skip = graph.convolution("skip", padded, resize, stride=phases)
     total = graph.node("Add", "add", added, skip, output="sum")
-    graph.node("DepthToSpace", "shuffle", total, output="output", blocksize=plain.scale, mode="CRD")
+    graph.node("DepthToSpace", "shuffle", total, output="output", blocksize=plain.scale * phases, mode="CRD")
 
     def picture(name: str, planes: int, size: str) -> onnx.ValueInfoProto:
         sides = [f"{size}height", f"{size}width"]
@@ -124,14 +163,21 @@ def from_onnx(path: Path) -> tuple[FoldedGenerator, Metadata]:
         slopes = {helper.get_node_attr_value(n, "alpha") for n in model.graph.node if n.op_type == "LeakyRelu"} or {0.0}
         shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
         resize, middle = values["skip.weight"], (said.frames or 1) // 2
+        phases = resize.shape[-1] - 4
+        scale = int(helper.get_node_attr_value(shuffle, "blocksize")) // phases
+        if phases > 1:
+            values["conv0.weight"] = pixels_to_blocks(values["conv0.weight"], phases)
+            rows = [v * scale * phases + u for v in range(scale) for u in range(scale)]
+            resize = np.ascontiguousarray(resize[rows, :, :5, :5])
         plain = FoldedGenerator(
             tuple((values[f"conv{n}.weight"], values[f"conv{n}.bias"]) for n in range(depth)),
             resize[:, middle : middle + 1] if said.frames else resize,
             float(slopes.pop()),
-            int(helper.get_node_attr_value(shuffle, "blocksize")),
+            scale,
             FoldedGrain(values["grain.gain.weight"], values["grain.gain.bias"], values["grain.colouring.weight"])
             if "grain.gain.weight" in values
             else None,
+            phases=phases,
         )
     except Exception as error:  # whatever another graph lacks
         raise ExportError(f"from_onnx: {path} is not a float32 network of scripts/export ({error})") from error
@@ -169,7 +215,8 @@ def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     random = np.random.default_rng(0)
     worst = 0.0
     for height, width in ((1, 1), (7, 5), (32, 48), (65, 33)):
-        frames = generator.config.frames
+        frames, phases = generator.config.frames, generator.config.phases
+        height, width = height * phases, width * phases
         picture = 1.2 * random.random((1, frames, height, width), np.float32) - 0.1
         scale = generator.config.scale
         noise = random.standard_normal((1, 1, scale * height, scale * width), np.float32)
@@ -246,7 +293,7 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
             aligned=1 if plain.frames > 1 else None,
             range=1.0,
             radius=plain.radius,
-            multiple=1,
+            multiple=plain.phases,
             licence="MIT",
             precision="fp32",
             training=training_line(settings, state, hardware),
@@ -264,6 +311,7 @@ def card(made: ExportedModel, hardware: str) -> str:
     settings, state = made.settings, made.state
     generator = settings.generator
     of_frames = f", {generator.frames} frames in, the outer ones aligned" if generator.frames > 1 else ""
+    place = ", at half the input's size" if generator.phases > 1 else ""
     activation = "ReLU" if not generator.slope else f"LeakyReLU {generator.slope}"
     lines = [
         f"# {settings.name}",
@@ -273,7 +321,7 @@ def card(made: ExportedModel, hardware: str) -> str:
         "| | |",
         "|---|---|",
         f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}"
-        f"{of_frames}, of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
+        f"{place}{of_frames}, of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
         f"| multiply-adds per input pixel | {made.plain.multiply_adds:,} |",
         f"| parameters | {made.plain.resize.size + sum(w.size + b.size for w, b in made.plain.convolutions):,} |",
         "| licence | MIT |",

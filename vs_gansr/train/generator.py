@@ -23,6 +23,9 @@ class FoldedGenerator:
 
         depth_to_space(chain(clamp(x)) + resize(edge_pad(x, 2)), scale)
 
+    with `phases` 2 the chain sees the four pixels of each 2x2 block as planes, and gives 2 * scale x 2 * scale pixels
+    for each block.
+
     What lies outside [0, 1] (over- and undershoot of limited-range video) passes by the resize alone: training has
     none of it, and a body that meets it answers with false colours.
     """
@@ -37,22 +40,25 @@ class FoldedGenerator:
     """Enlargement, each way."""
     grain: FoldedGrain | None = None
     """The branch that draws grain, added before depth_to_space; None: there is none."""
+    phases: int = 1
+    """Side of the blocks of input pixels that the chain takes as one."""
 
     @property
     def frames(self) -> int:
         """Frames of luma that the chain sees, in order of time; the resize sees the middle one."""
-        return int(self.convolutions[0][0].shape[1])
+        return int(self.convolutions[0][0].shape[1]) // self.phases**2
 
     @property
     def radius(self) -> int:
         """Input pixels to each side that an output pixel depends on."""
-        return max(len(self.convolutions), int(self.resize.shape[-1]) // 2)
+        return max(self.phases * (len(self.convolutions) + 1) - 1, int(self.resize.shape[-1]) // 2)
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds per input pixel."""
         grain = self.grain.gain.size + self.grain.colouring.size if self.grain else 0
-        return self.frames * self.resize.size + grain + sum(weight.size for weight, _ in self.convolutions)
+        chain = sum(weight.size for weight, _ in self.convolutions)
+        return self.frames * self.resize.size + grain + chain // self.phases**2
 
 
 def catmull_rom(scale: int, planes: int = 1) -> Tensor:
@@ -131,9 +137,9 @@ class LumaGenerator(nn.Module):
     """Convolutions, activations and depth-to-space that change luma alone, beside Catmull-Rom for all three planes.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
-    of at least 1. With `frames` 3 two planes more, (N, 5, H, W): luma of the frames before and after, aligned; planes
-    that it does not see are passed over. At initialisation the output is Catmull-Rom resizing exactly (and faint grain,
-    if noise is given).
+    of at least 1 that are multiples of `phases`. With `frames` 3 two planes more, (N, 5, H, W): luma of the frames
+    before and after, aligned; planes that it does not see are passed over. At initialisation the output is Catmull-Rom
+    resizing exactly (and faint grain, if noise is given).
     Body and a learnable 5x5 kernel see BT.709 luma and add the same to R, G and B: colour differences are those of the
     resize, and a flat picture passes the kernel unchanged.
     """
@@ -156,7 +162,8 @@ class LumaGenerator(nn.Module):
         super().__init__()
         self.config = config
         self.slope = config.start_slope
-        widths = [config.frames] + [config.width] * (config.convolutions - 1) + [config.scale**2]
+        blocks = config.phases**2
+        widths = [config.frames * blocks] + [config.width] * (config.convolutions - 1) + [config.scale**2 * blocks]
         self.body = nn.ModuleList(Branched(a, b, 0.7) for a, b in itertools.pairwise(widths))
         last = self.body[-1]
         assert isinstance(last, Branched)
@@ -178,7 +185,7 @@ class LumaGenerator(nn.Module):
 
     def hidden(self, x: Tensor) -> Tensor:
         """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
-        x = self.seen(x.clamp(0, 1))
+        x = F.pixel_unshuffle(self.seen(x.clamp(0, 1)), self.config.phases)
         for layer in self.body[:-1]:
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
@@ -204,7 +211,10 @@ class LumaGenerator(nn.Module):
     def _resized(self, plane: Tensor, kernel: Tensor, added: Tensor | int) -> Tensor:
         with torch.autocast(plane.device.type, enabled=False):  # bf16 has too few digits for the picture itself
             base = F.conv2d(F.pad(plane.float(), (2, 2, 2, 2), mode="replicate"), kernel)
-            return F.pixel_shuffle(base + added, self.config.scale)
+            scale, phases = self.config.scale, self.config.phases
+            if phases == 1 or isinstance(added, int):
+                return F.pixel_shuffle(base + added, scale)
+            return F.pixel_shuffle(base, scale) + F.pixel_shuffle(added, scale * phases)
 
     def adopt(self, plain: FoldedGenerator) -> None:
         """Become a folded generator of the same shape: `plain` backwards.
@@ -219,9 +229,11 @@ class LumaGenerator(nn.Module):
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         mine = [tuple(layer.direct.shape) for layer in layers]
         theirs = [kernel.shape for kernel, _ in plain.convolutions]
-        if mine != theirs or plain.scale != self.config.scale:
+        sizes = (plain.scale, plain.phases), (self.config.scale, self.config.phases)
+        if mine != theirs or sizes[0] != sizes[1]:
             raise ValueError(
-                f"adopt: its kernels are {theirs} at {plain.scale}x, this generator's {mine} at {self.config.scale}x"
+                f"adopt: its kernels are {theirs} with (scale, phases) {sizes[0]}, "
+                f"this generator's {mine} with {sizes[1]}"
             )
         for layer, (kernel, bias) in zip(layers, plain.convolutions, strict=True):
             layer.adopt(kernel, bias)
@@ -243,7 +255,9 @@ class LumaGenerator(nn.Module):
         convolutions = tuple((numbers(layer.folded()), numbers(layer.bias)) for layer in layers)
         resize = numbers(self.cubic + self.sharpener())
         grain = self.grain.folded() if self.grain is not None else None
-        return FoldedGenerator(convolutions, resize, float(self.slope), self.config.scale, grain)
+        return FoldedGenerator(
+            convolutions, resize, float(self.slope), self.config.scale, grain, phases=self.config.phases
+        )
 
 
 def of_luma(plain: FoldedGenerator) -> FoldedGenerator:

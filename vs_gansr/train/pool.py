@@ -85,7 +85,7 @@ def folder(recipe: Recipe, held_out: bool = False, base: str | Path = ".pool") -
     `held_out`: the one that only measures. A pool with neighbours is another; while there is no plain one it serves
     recipes of one frame, too.
     """
-    plain = Path(base) / (recipe.digest("data", "degrade", "pool") + ("-held-out" if held_out else ""))
+    plain = Path(base) / (recipe.digest("data", "degrade", "wear", "pool") + ("-held-out" if held_out else ""))
     aligned = plain.with_name(f"{plain.name}-aligned")
     if recipe.generator.frames > 1 or (not complete(plain) and complete(aligned)):
         return aligned
@@ -141,9 +141,9 @@ def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: b
     if recipe.data.titles and rng.random() < recipe.data.titles:
         sharp = titles.lettering(sharp, rng)
         also += ", titles"
-    low, fate = degrade.degrade(sharp, rng, recipe.degrade)
+    low, fate = degrade.degrade(sharp, rng, recipe.degrade, recipe.wear)
     high, small = cut(sharp, with_neighbours(low) if recipe.generator.frames > 1 else low, rng, config)
-    return high, small, f"{Path(source.name).stem}: {fate}{also}"
+    return high, small, f"{source}: {fate}{also}"
 
 
 def build(

@@ -25,10 +25,12 @@ from .config import (
     GuardConfig,
     LossConfig,
     PoolConfig,
+    ProjectedConfig,
     Range,
     RunConfig,
     Share,
     ShipConfig,
+    WearConfig,
 )
 
 
@@ -46,7 +48,9 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     data: DataConfig = field(default_factory=DataConfig)
     """Material."""
     degrade: DegradeConfig = field(default_factory=DegradeConfig)
-    """What becomes of it."""
+    """How the inputs are made of it."""
+    wear: WearConfig = field(default_factory=WearConfig)
+    """What happened to the inputs before their last encode."""
     pool: PoolConfig = field(default_factory=PoolConfig)
     """How much of it is made ahead."""
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -63,6 +67,8 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     """What aligned losses ask for in texture and on flats."""
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
     """How the discriminator learns."""
+    projected: ProjectedConfig = field(default_factory=ProjectedConfig)
+    """The pretrained network that judges, and how its heads learn."""
     guard: GuardConfig = field(default_factory=GuardConfig)
     """When the run is given up."""
     run: RunConfig = field(default_factory=RunConfig)
@@ -101,8 +107,17 @@ def check(recipe: Recipe) -> Recipe:
         raise RecipeError(
             f"run.clip {run.clip} must divide run.batch {run.batch} and be at most pool.frames {pool.frames}"
         )
-    if run.pixel_part < 1 and not recipe.adversarial.adversarial:
-        raise RecipeError("adversarial.adversarial is 0: set run.pixel_part = 1 for a run without an adversary")
+    if recipe.generator.phases > 1 and (recipe.generator.frames > 1 or recipe.generator.grain):
+        raise RecipeError(
+            f"generator.phases {recipe.generator.phases} goes with frames = 1 and grain = false, not with "
+            f"{recipe.generator.frames} and {recipe.generator.grain}"
+        )
+    if run.pixel_part < 1 and not recipe.adversarial.adversarial + recipe.adversarial.projected:
+        raise RecipeError(
+            "adversarial.adversarial and adversarial.projected are 0: set run.pixel_part = 1 for a run without a judge"
+        )
+    if recipe.pixel.adversarial + recipe.pixel.feature + recipe.pixel.projected:
+        raise RecipeError("pixel.adversarial, feature and projected must be 0: no judge learns in the pixel-loss stage")
     if (recipe.ship.part < 1) != bool(recipe.ship.twin):
         raise RecipeError(
             f"ship.part {recipe.ship.part:g} with ship.twin {recipe.ship.twin!r}: give both, a part below 1, or neither"

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from ..common import files
-from . import balance, checkpoint, export, metrics, objective
+from . import balance, checkpoint, export, losses, metrics, objective
 from .adversary import Adversary
 from .enlarge import enlarge
 from .generator import FoldedGenerator, LumaGenerator
@@ -27,7 +27,9 @@ from .neighbours import pictures
 from .noise import batch_noise
 from .pace import Pace
 from .pool import Pool
+from .projected import ProjectedAdversary
 from .recipe import Recipe, RecipeError, from_dict
+from .regions import directionless
 from .run_log import Row, RunLog, progress_line
 from .schedule import Schedule
 
@@ -62,6 +64,8 @@ class Trainer:
     """The generator's."""
     adversary: Adversary
     """The discriminator's side; idle in the pixel-loss stage."""
+    projected: ProjectedAdversary | None
+    """The pretrained network and its heads, where a loss wants them."""
     balancer: balance.Balancer
     """Weighs the losses."""
     guard: balance.Guard
@@ -101,6 +105,8 @@ class Trainer:
         self.generator = LumaGenerator(recipe.generator).to(self.device).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.generator.parameters(), lr=recipe.run.rate, betas=(0.9, 0.99))
         self.adversary = Adversary(recipe.discriminator, recipe.adversary, self.device, recipe.run.bf16)
+        wanted = any(stage.perceptual + stage.projected for stage in (recipe.pixel, recipe.adversarial))
+        self.projected = ProjectedAdversary(recipe.projected, self.device, recipe.run.bf16) if wanted else None
         self.balancer, self.guard = balance.Balancer(), balance.Guard(recipe.guard)
         self.schedule = Schedule(recipe)
         self.step, self.elapsed, self.adversarial_from = 0, 0.0, -1
@@ -138,15 +144,22 @@ class Trainer:
         ramp = 0.0
         if playing:
             ramp = self.schedule.ramp(self.step - self.adversarial_from)
-            numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
+            if self.recipe.adversarial.adversarial or self.recipe.adversarial.feature:
+                numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
         shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
         table = objective.terms(shares, luma(small[:, :3]), made, real, self.recipe, self.step)
+        if "artifact" in shares:
+            with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
+                steady = self.mean.parts(small)[0]
+            table["artifact"] = losses.artifact(made, real, steady)
+        if self.projected is not None and {"perceptual", "projected"} & set(shares):
+            numbers |= self._look(table, shares, luma(small[:, :3]), made, real, playing)
         if "adversarial" in shares or "feature" in shares:
             judged = self.adversary.judge(objective.heard(made, real, self.recipe.adversary), real)
             table |= {name: loss for name, loss in judged.items() if name in shares}
         logging = self.step % run.log_every == 0
-        if logging or self.step % 8 == 0 or set(table) - set(self.balancer.norms):
-            self.balancer.measure(table, made)
+        if self.step % run.balance_every == 0 or set(table) - set(self.balancer.norms):
+            self.balancer.measure(table, list(self.generator.parameters()))
         norm = self._learn(self.balancer.total(table, shares), rate)
         self._average()
         if logging:
@@ -161,6 +174,26 @@ class Trainer:
                 "alive": float((hidden.detach() > 0).float().mean()),
                 "residual": float(added.detach().float().std()),
             }
+        return numbers
+
+    def _look(
+        self, table: dict[str, Tensor], shares: dict[str, float], small: Tensor, made: Tensor, real: Tensor, plays: bool
+    ) -> Row:
+        """Add the losses of the pretrained network to `table`; its heads learn once the game `plays`."""
+        assert self.projected is not None
+        numbers: Row = {}
+        seen, truth = self.projected.look(made, real, self.step, self.recipe.run.seed)
+        if "perceptual" in shares:
+            table["perceptual"] = losses.feature_matching(seen, truth)
+        if plays and self.recipe.adversarial.projected:
+            numbers |= self.projected.learn(seen, truth, small, 1.0)
+            if "projected" in shares:
+                loss = self.projected.judge(seen, truth, small)
+                numbers["projected"] = float(loss.detach())
+                if self.recipe.projected.where == "texture":
+                    (slope,) = torch.autograd.grad(loss, made, retain_graph=True)
+                    loss = (made * (slope * directionless(real))).sum()
+                table["projected"] = loss
         return numbers
 
     def _learn(self, total: Tensor, rate: float) -> float:
@@ -244,7 +277,7 @@ class Trainer:
         if self.step > 2 * warm:
             self.guard.collapse(row["alive"], row["residual"], self.step)
         if self.adversarial_from >= 0 and self.step - self.adversarial_from > 3 * warm:
-            self.guard.accuracy(row["accuracy"], self.step)
+            self.guard.accuracy(row.get("accuracy", row.get("heads_accuracy", 0.7)), self.step)
 
     # --- measuring, saving, resuming -------------------------------------------------------------------------------
 
@@ -278,6 +311,7 @@ class Trainer:
                 "mean": self.mean.state_dict(),
                 "optimiser": self.optimiser.state_dict(),
                 "adversary": self.adversary.state(),
+                "projected": self.projected.state() if self.projected is not None else {},
                 "slope": self.generator.slope,
                 "norms": self.balancer.norms,
                 "guard": self.guard.state(),
@@ -306,6 +340,8 @@ class Trainer:
         self.mean.load_state_dict(state["mean"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.adversary.restore(state["adversary"])
+        if self.projected is not None:
+            self.projected.restore(state["projected"])
         self.balancer.norms = {key: float(value) for key, value in state["norms"].items()}
         self.guard.restore(state["guard"])
         self.origin = str(state.get("origin", ""))
