@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -29,6 +30,7 @@ def source(packets: list[int], promised: Fraction | None = None, size: tuple[int
         last=40,
         reached=Fraction(packets[-1] + 40, 1000),
         promised=promised,
+        over=Fraction(packets[-1] + 40, 1000),
     )
 
 
@@ -56,6 +58,14 @@ def test_a_file_shorter_than_it_says() -> None:
     assert damage(source(STEADY, promised=Fraction(4, 10)), STEADY) is None
     harm = damage(source(STEADY, promised=Fraction(10)), STEADY)
     assert harm == "it ends after 0.4 s, its header promises 10.0 s"
+    subtitled = replace(source(STEADY, promised=Fraction(10)), over=Fraction(10))
+    assert damage(subtitled, STEADY) is None
+    assert damage(replace(subtitled, cut_short=True), STEADY) == harm
+
+
+def test_packets_that_repeat_a_picture_are_not_missing() -> None:
+    frames = [time for time in STEADY if time not in (160, 200)]
+    assert damage(replace(source(STEADY), hollow=frozenset({160, 200})), frames) is None
 
 
 @pytest.mark.parametrize(

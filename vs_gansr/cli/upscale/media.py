@@ -7,19 +7,24 @@ encode of hours rather than after it.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import hashlib
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
 from ..common import CommandError
 
-__all__ = ["Source", "Track", "cover_pictures", "damage", "probe"]
+__all__ = ["Source", "Track", "cover_pictures", "damage", "decoding_times", "display_times", "probe"]
 
 MICRO = 1_000_000  # FFmpeg's unit for whole files
+UNTIMED = {"avi"}  # containers that number packets as they are decoded, and say no time of presentation
+CUT_SHORT = ("File ended prematurely", "partial file")  # what FFmpeg's demuxers say of a file that is not all there
+LARGEST_NVOP = 19  # bytes of an MPEG-4 packet that says "as before", or that its picture was in the packet before
 HEADED = ("matroska", "mov")  # formats whose header states the duration rather than having it estimated
 
 
@@ -48,11 +53,14 @@ class Source:
 
     `size` of the coded picture · `sar` sample aspect ratio, 1 where unknown · `origin` the file's first moment in
     seconds · `packets` sorted times of the picture's packets and `last` the duration of the last one, both in
-    `time_base` · `reached` and `promised` where sound and picture end and should end, in seconds from `origin` ·
+    `time_base` · `reached` where sound and picture end, `over` where the last of all tracks does and `promised` where
+    that should be by the file's header, in seconds from `origin` ·
     `keys` sorted times of the picture's key frames · `layout` SHA-256 of every packet's track, time and size ·
     `section` where the part begins that is carried, in the file's own seconds, and its length; None for all of it ·
     `ahead` seconds by which the file's clock is ahead of the picture's, where that is not its own ·
-    `metadata` the names of the file's own tags, in small letters.
+    `metadata` the names of the file's own tags, in small letters · `inferred` the container does not say when pictures
+    are shown: `packets` follow from when they are decoded · `cut_short` the file ends within something · `hollow` times
+    of packets that repeat the picture before.
     """
 
     path: str
@@ -66,11 +74,15 @@ class Source:
     last: int
     reached: Fraction
     promised: Fraction | None
+    over: Fraction = Fraction(0)
+    cut_short: bool = False
     keys: tuple[int, ...] = ()
     layout: str = ""
     section: tuple[Fraction, Fraction] | None = None
     ahead: Fraction = Fraction(0)
     metadata: tuple[str, ...] = ()
+    inferred: bool = False
+    hollow: frozenset[int] = frozenset()
 
 
 def probe(path: str) -> Source:
@@ -81,11 +93,25 @@ def probe(path: str) -> Source:
         raise CommandError('PyAV is not installed; run: pip install "vs-gansr[cli]"') from error
 
     try:
-        with av.open(path) as container:
-            return _read(container, path)
+        with complaints() as said, av.open(path) as container:
+            return replace(_read(container, path), cut_short=any(sign in text for text in said() for sign in CUT_SHORT))
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CommandError(f"{path} cannot be read as video ({reason}); is it complete and a media file?") from error
+
+
+@contextmanager
+def complaints() -> Iterator[Callable[[], list[str]]]:
+    """A function that gives the errors that FFmpeg has logged on this thread since the block was entered."""
+    import av.logging
+
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    try:
+        with av.logging.Capture() as logs:
+            yield lambda: [text for _, _, text in logs]
+    finally:
+        av.logging.set_level(before)
 
 
 def _read(container: Any, path: str) -> Source:
@@ -95,24 +121,23 @@ def _read(container: Any, path: str) -> Source:
         raise CommandError(f"{path} has no video track: {', '.join(map(str, tracks)) or 'it is empty'}")
     refuse_dolby(stream, path)
     bases = [_ratio(s.time_base) for s in container.streams]
-    shown: dict[int, int] = {}
-    keys: list[int] = []
+    picture = Packets()
     layout = hashlib.sha256()
-    reached = Fraction(0)
+    reached = over = Fraction(0)
     origin = Fraction(container.start_time or 0, MICRO)
     for packet in container.demux():
         layout.update(b"%d %d %d\n" % (packet.stream_index, packet.pts or 0, packet.size))
-        if packet.pts is None or packet.is_discard:
+        if packet.is_discard:
             continue
-        duration = packet.duration or 0
+        track = tracks[packet.stream_index]
         if packet.stream_index == stream.index:
-            shown[packet.pts] = duration
-            if packet.is_keyframe:
-                keys.append(packet.pts)
-        if tracks[packet.stream_index].kind in ("video", "audio") and not tracks[packet.stream_index].cover:
-            reached = max(reached, (packet.pts + duration) * bases[packet.stream_index] - origin)
-    times = sorted(shown)
-    headed = container.format.name.split(",")[0] in HEADED
+            picture.add(packet, track.codec)
+        if packet.pts is not None and not track.cover:
+            end = (packet.pts + (packet.duration or 0)) * bases[packet.stream_index] - origin
+            over = max(over, end)
+            reached = max(reached, end) if track.kind in ("video", "audio") else reached
+    inferred = container.format.name in UNTIMED or picture.has_untimed()
+    times = picture.shown_as_decoded(path, stream.index) if inferred else tuple(sorted(picture.shown))
     return Source(
         path=path,
         video=tracks[stream.index],
@@ -121,14 +146,89 @@ def _read(container: Any, path: str) -> Source:
         sar=_ratio(stream.sample_aspect_ratio) or Fraction(1),
         origin=origin,
         time_base=bases[stream.index],
-        packets=tuple(times),
-        last=shown[times[-1]] if times else 0,
+        packets=times,
+        last=picture.shown.get(times[-1], 0) if times else 0,
         reached=reached,
-        promised=Fraction(container.duration, MICRO) if headed and container.duration else None,
-        keys=tuple(sorted(keys)),
+        over=over,
+        promised=promise(container, stream),
+        keys=tuple(sorted(picture.keys)),
         layout=layout.hexdigest(),
         metadata=tuple(name.lower() for name in container.metadata),
+        inferred=inferred,
+        hollow=frozenset(picture.hollow),
     )
+
+
+def promise(container: Any, stream: Any) -> Fraction | None:
+    """How long the file is by its header, all tracks counted, in seconds; None where no header says it."""
+    name = container.format.name.split(",")[0]
+    if name in HEADED and container.duration:
+        return Fraction(container.duration, MICRO)
+    if name in UNTIMED and stream.frames:  # ticks of the picture's clock
+        return Fraction(stream.frames * _ratio(stream.time_base))
+    return None
+
+
+class Packets:
+    """What the picture's packets say: `shown` durations by time of presentation, `decoded` times of decoding, `keys`
+    times of key frames, `hollow` those of packets that hold no picture of their own."""
+
+    def __init__(self) -> None:
+        self.shown: dict[int, int] = {}
+        self.decoded: list[int] = []
+        self.keys: list[int] = []
+        self.hollow: list[int] = []
+        self._without = 0
+
+    def add(self, packet: Any, codec: str) -> None:
+        """Takes note of one packet; the empty one at a file's end is none."""
+        if not packet.size:
+            return
+        if packet.pts is None:
+            self._without += 1
+        else:
+            self.shown[packet.pts] = packet.duration or 0
+            if packet.is_keyframe:
+                self.keys.append(packet.pts)
+        if packet.dts is not None:
+            self.decoded.append(packet.dts)
+            if codec == "mpeg4" and packet.size <= LARGEST_NVOP:
+                self.hollow.append(packet.dts)
+
+    def has_untimed(self) -> bool:
+        """Whether packets say when they are decoded, but not all of them when they are shown."""
+        return 0 < self._without <= len(self.decoded)
+
+    def shown_as_decoded(self, path: str, track: int) -> tuple[int, ...]:
+        """When each picture is shown, as it follows from when packets are decoded."""
+        times = sorted(set(self.decoded))
+        first = next(decoding_times(path, track), None) if times else None
+        return display_times(times, times[0] if first is None else first) if times else ()
+
+
+def display_times(decoding: Sequence[int], first: int) -> tuple[int, ...]:
+    """When each picture is shown, in the order of display.
+
+    Pictures come out of a decoder in the order of display, each when a packet goes in. `decoding` the times at which
+    packets are decoded, rising · `first` that of the packet with which the first picture comes out. What is still in
+    the decoder at the end follows at the usual pace.
+    """
+    delay = sum(time < first for time in decoding)
+    pace = round(statistics.median(b - a for a, b in pairwise(decoding))) if len(decoding) > 1 else 1
+    return (*decoding[delay:], *(decoding[-1] + pace * n for n in range(1, delay + 1)))
+
+
+def decoding_times(path: str, track: int) -> Iterator[int | None]:
+    """For each picture that can be decoded the time of the packet with which it comes out; None at the file's end."""
+    import av
+
+    with av.open(path) as container:
+        stream = container.streams[track]
+        stream.thread_count = 1  # several would have more packets under way
+        for packet in container.demux(stream):
+            with contextlib.suppress(av.error.InvalidDataError):  # damage, which is counted
+                for frame in packet.decode():
+                    yield frame.dts
 
 
 def cover_pictures(path: str, covers: Sequence[Track]) -> dict[int, bytes]:
@@ -190,11 +290,13 @@ def damage(source: Source, timestamps: Sequence[int]) -> str | None:
         if time in have or place == 0:
             continue
         end = timestamps[place] if place < len(timestamps) else time + pace
-        if end - timestamps[place - 1] > 1.5 * pace:
+        if end - timestamps[place - 1] > 1.5 * pace and time not in source.hollow:
             lost.append(time)
     if lost:
         second = float(lost[0] * source.time_base - source.origin)
         return f"{len(lost)} of {len(source.packets)} frames cannot be decoded, the first at {second:.2f} s"
-    if source.promised is not None and source.promised - source.reached > max(Fraction(1, 2), source.promised / 50):
-        return f"it ends after {float(source.reached):.1f} s, its header promises {float(source.promised):.1f} s"
+    # Subtitles may outlast picture and sound, or end long after their last packet.
+    whole = source.reached if source.cut_short else source.over
+    if source.promised is not None and source.promised - whole > max(Fraction(1, 2), source.promised / 50):
+        return f"it ends after {float(whole):.1f} s, its header promises {float(source.promised):.1f} s"
     return None

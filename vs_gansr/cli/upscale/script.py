@@ -101,7 +101,7 @@ def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
     core = vs.core.core
     if not hasattr(core, "gansr"):
         raise CommandError("VapourSynth did not load core.gansr; `gansr doctor` says why")
-    opened = sources.open_clip(job, source.video.index, whole and not samples.partial(job))
+    opened = sources.open_clip(job, source, whole and not samples.partial(job))
     size = (opened.clip.width, opened.clip.height)
     made = Assembly(core, opened.clip, [Step(opened.function, opened.arguments)])
     if not opened.timed:
@@ -236,11 +236,13 @@ def target_size(job: UpscaleJob, clip: vs.VideoNode, target: Target) -> tuple[in
 def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:
     """The timestamps, if every frame has one and each is later than the one before.
 
-    Unknown ones are filled in where all known ones lie on one line, as AVI's do: the rate is constant then.
-    Raises CommandError otherwise, because sound and picture could drift apart.
+    Unknown ones are filled in where all known ones lie on one line: the rate is constant then. A time that two frames
+    share, as those in one packet of a program stream do, is only the first one's. Raises CommandError otherwise,
+    because sound and picture could drift apart.
     """
-    known = [(n, t) for n, t in enumerate(stamps) if t != NO_TIME]
-    if len(known) < len(stamps):
+    if NO_TIME in stamps:
+        first = {t: n for n, t in reversed(list(enumerate(stamps)))}
+        known = [(n, t) for n, t in enumerate(stamps) if t != NO_TIME and first[t] == n]
         if len(known) < 2:
             raise CommandError(
                 f"{name} carries no timestamps; say how many frames a second it has, as in --fps 24000/1001"

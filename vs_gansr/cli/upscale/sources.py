@@ -22,6 +22,7 @@ from ...errors import one_line
 from ...model.user_folders import cache_folder
 from ..common import CommandError
 from . import media
+from .clock import NO_TIME, settled
 from .colour_names import NUMBERED
 from .durations import frame_durations, frame_times
 from .job import UpscaleJob
@@ -43,7 +44,6 @@ __all__ = [
     "tags",
 ]
 
-NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
 PICTURE = Track(0, "video", "", "", False, (), ())
 
 
@@ -98,18 +98,18 @@ def open_media(job: UpscaleJob) -> Source:
     return source
 
 
-def open_clip(job: UpscaleJob, track: int, whole: bool = True) -> Opened:
+def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> Opened:
     """Opens the source; `whole` says whether the time of every frame matters.
 
     Raises CommandError where that gives no clip of one size and format.
     """
     if is_script(job.source):
         return open_script(job, whole)
-    function, arguments, opened = open_file(job, track)
+    function, arguments, opened = open_file(job, source.video.index)
     clip = of_one_format(opened["clip"], job.source)
     if has_times(job.source):
         stamps = opened["timestamps"]
-        times = (stamps,) if isinstance(stamps, int) else tuple(stamps)
+        times = settled(source, [stamps] if isinstance(stamps, int) else stamps)
         known = any(time != NO_TIME for time in times)
         if known and job.fps:
             raise CommandError(f"{job.source} says itself when each frame is shown; leave --fps {job.fps} out")
