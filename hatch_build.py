@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import subprocess
 import sys
@@ -32,7 +33,10 @@ class ShimBuildHook(BuildHookInterface[Any]):
         build = Path(tempfile.mkdtemp(prefix="gansr-shim-"))
         atexit.register(shutil.rmtree, build, ignore_errors=True)
         meson = [sys.executable, "-m", "mesonbuild.mesonmain"]
-        subprocess.run([*meson, "setup", str(build), str(root)], check=True)
+        # A cross file is named after the platform that it builds for: scripts/cross/win_amd64.ini.
+        cross = Path(os.environ["GANSR_CROSS_FILE"]).resolve() if "GANSR_CROSS_FILE" in os.environ else None
+        options = ["--cross-file", str(cross)] if cross else []
+        subprocess.run([*meson, "setup", *options, str(build), str(root)], check=True)
         subprocess.run([*meson, "compile", "-C", str(build)], check=True)
         library = next(p for p in build.iterdir() if p.suffix in {".so", ".dylib", ".dll"})
         manifest = build / "manifest.vs"
@@ -46,4 +50,5 @@ class ShimBuildHook(BuildHookInterface[Any]):
         key = "force_include_editable" if version == "editable" else "force_include"
         build_data.setdefault(key, {}).update(include)
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+        platform = cross.stem if cross else sysconfig.get_platform()
+        build_data["tag"] = f"py3-none-{platform.replace('-', '_').replace('.', '_')}"
