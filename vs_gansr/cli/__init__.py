@@ -7,6 +7,7 @@ A command is a folder of this package whose module `command` has `HELP` (one lin
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import signal
@@ -40,7 +41,8 @@ def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 
 def open_standard_streams() -> None:
-    """Whoever starts us with a stream closed gets it opened to nothing, so that no file of ours takes its number."""
+    """Opens the streams that are closed to nothing, so that no file of ours takes their numbers; letters that a stream
+    cannot encode are written as escapes."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -48,6 +50,20 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 - it lives as long as we do
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else redirected_encoding(), errors="backslashreplace")
+
+
+def redirected_encoding() -> str | None:
+    """The encoding of streams that are redirected on Windows: the console's, which its shell reads them by, or UTF-8
+    where there is no console. None, for Python's own choice, on other systems and where the user has set it."""
+    if sys.platform != "win32" or sys.flags.utf8_mode or "PYTHONIOENCODING" in os.environ:
+        return None
+    import ctypes
+
+    page = ctypes.windll.kernel32.GetConsoleOutputCP()
+    return f"cp{page}" if page else "utf-8"
 
 
 def refuse_dashes(words: Sequence[str]) -> None:

@@ -5,11 +5,37 @@ from __future__ import annotations
 import glob
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replaced", "sweep", "write", "write_through"]
+__all__ = ["delete", "rename", "replaced", "sweep", "write", "write_through"]
+
+PATIENCE = 5.0  # seconds that a virus scanner, an indexer or a player may hold a file before we give up
+HELD = (5, 32, 33)  # Windows: access denied, sharing violation, lock violation
+
+
+def patiently[T](act: Callable[[], T]) -> T:
+    """What `act` returns; on Windows it is tried again while another program has one of its files open."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return act()
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in HELD or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Gives `source` the name `target`, whose file it replaces. Raises OSError; both are as they were then."""
+    patiently(lambda: source.replace(target))
+
+
+def delete(path: Path) -> None:
+    """Deletes a file if it is there. Raises OSError."""
+    patiently(lambda: path.unlink(missing_ok=True))
 
 
 @contextmanager
@@ -21,9 +47,9 @@ def replaced(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
         yield part
-        part.replace(path)
+        rename(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        delete(part)
 
 
 def sweep(path: Path) -> None:

@@ -18,7 +18,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -306,6 +305,13 @@ def timed(job: BenchRun, step: Callable[[], object]) -> float:
 
 
 def peak_mib() -> float:
+    if sys.platform == "win32":
+        import psutil
+
+        peak_bytes: int = psutil.Process().memory_info().peak_wset
+        return peak_bytes / (1 << 20)
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -17,9 +17,8 @@ SECONDS = 60.0
 
 
 def find() -> Path | None:
-    """The vspipe that a shell starts, or the one beside this Python."""
-    beside = Path(sys.executable).with_name("vspipe")
-    found = shutil.which("vspipe") or (beside if beside.is_file() else None)
+    """The vspipe that a shell starts, or the one among the programs of this Python."""
+    found = shutil.which("vspipe") or shutil.which("vspipe", path=sysconfig.get_path("scripts"))
     return Path(found) if found else None
 
 

@@ -2,13 +2,15 @@
 
 VSEdit looks for `vapoursynth-script` on the loader's path and does not read VSSCRIPT_PATH. A folder of ours holds a
 link of that name to the wheel's library, and VapourSynth's own configuration, which names a Python for every path
-that the library is loaded from, gets a line for the link.
+that the library is loaded from, gets a line for the link. On Windows VSEdit looks for `vsscript`, which the wheel has,
+on the path, and only then in the registry.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -33,9 +35,9 @@ def prepare() -> Path:
     import vapoursynth as vs
 
     library = Path(vs.get_vsscript())
-    if sys.platform == "win32":  # found there under the name that it has, and it knows its Python
-        return library.parent
     configure()
+    if sys.platform == "win32":
+        return library.parent
     folder = cache_folder() / "editor"
     link = folder / NAMES.get(sys.platform, "libvapoursynth-script.so")
     try:
@@ -53,7 +55,8 @@ def configure() -> None:
     """Runs `vapoursynth config`, which enters this Python under the library's own path."""
     words = [sys.executable, "-m", "vapoursynth", "config"]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    if done.returncode or "successfully" not in done.stdout:
+    # A Python for Windows that is no virtual environment's is found without configuration.
+    if done.returncode or not re.search("successfully|No configuration needed", done.stdout):
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise CommandError(f"`vapoursynth config` fails: {reason[0]}")
 

@@ -5,7 +5,8 @@
 
 Signals only leave an event behind; everything is decided in one loop (driver.py), so no signal can catch a chain
 half built. A worker leads a process group, with its ffmpeg in it, that is not the terminal's foreground group: so
-Ctrl-C reaches `gansr` alone, which ends the rest. pip's `vspipe` is not used: it is a Python wrapper that forgets
+Ctrl-C reaches `gansr` alone, which ends the rest. On Windows it has a console of its own, which is not shown, and a
+job object instead of the group. pip's `vspipe` is not used: it is a Python wrapper that forgets
 about the real one when it is signalled.
 """
 
@@ -26,6 +27,9 @@ from typing import Any, Protocol
 
 from .encoder import how
 from .job import RECORD, UpscaleJob
+
+if sys.platform == "win32":
+    from .process_tree import ProcessTree
 
 __all__ = ["Event", "Events", "LocalWorker", "Signals", "Worker", "pause"]
 
@@ -99,6 +103,8 @@ class LocalWorker:
             stderr=subprocess.PIPE,
             **own_group(),
         )
+        if sys.platform == "win32":
+            self.tree = ProcessTree(self.process.pid)
         self._write(job.to_json())
         self._write(json.dumps(seat))
         threading.Thread(target=self._listen, daemon=True).start()
@@ -108,7 +114,7 @@ class LocalWorker:
 
     def _write(self, line: str) -> None:
         assert self.process.stdin
-        with contextlib.suppress(BrokenPipeError):  # it died; its end says so
+        with contextlib.suppress(OSError):  # it died, its end says so; Windows calls that an invalid argument
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
 
@@ -125,8 +131,8 @@ class LocalWorker:
         self.events.put(Event("ended", f"{how(self.process.wait())}{words}", self))
 
     def signal(self, name: str) -> None:
-        if not POSIX:
-            self.process.kill()  # there is only one end there
+        if sys.platform == "win32":
+            self.tree.kill()  # there is only one end there
         else:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, getattr(signal, name))
@@ -137,10 +143,10 @@ class LocalWorker:
 
 
 def own_group() -> dict[str, Any]:
-    """Popen's arguments for a process that leads its own group."""
+    """Popen's arguments for a process that no key in our terminal reaches."""
     if POSIX:
         return {"process_group": 0}
-    return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    return {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
 
 
 def pause(workers: list[Worker]) -> None:

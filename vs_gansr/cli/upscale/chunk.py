@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...common import files
 from ..common import CommandError
 from .target import sync
 
@@ -108,5 +109,5 @@ def examine(path: Path, frames: int) -> ChunkFacts:
 def keep(temporary: Path, path: Path) -> None:
     """Gives a finished file its name, for good: what has that name is whole, even after a power cut."""
     sync(temporary)
-    temporary.replace(path)
+    files.rename(temporary, path)
     sync(path.parent)

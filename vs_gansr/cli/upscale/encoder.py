@@ -19,6 +19,18 @@ from ..common import CommandError
 __all__ = ["EncoderProcess", "EncoderKilled", "how"]
 
 
+WINDOWS = os.name == "nt"
+STATUS = 1 << 31  # exit codes from here on are Windows' reasons to end a process
+STATUSES = {
+    0xC0000005: ", access violation, a crash; `gansr doctor` may know why",
+    0xC0000017: ", lack of memory",
+    0xC000001D: ", illegal instruction, a crash; `gansr doctor` may know why",
+    0xC0000135: ", a library that it needs is missing",
+    0xC000013A: ", ended by Ctrl-C or Ctrl-Break",
+    0xC0000409: ", a crash; `gansr doctor` may know why",
+}
+
+
 class EncoderKilled(CommandError):
     """ffmpeg was ended by a signal, for lack of memory perhaps: another try may succeed."""
 
@@ -38,7 +50,7 @@ class Pipe(io.RawIOBase):
         if not self.broken:
             try:
                 self._stream.write(data)
-            except BrokenPipeError:
+            except OSError:  # a broken pipe, which Windows calls an invalid argument
                 self.broken = True
                 raise
         return len(data)
@@ -100,7 +112,8 @@ class EncoderProcess:
             thread.join()
         if code:
             reason = ffmpeg.cause(self.complaints)
-            killed = code < 0 and not reason and code != -getattr(signal, "SIGXFSZ", 0)
+            # On Windows the code of a process that is ended says nothing: whoever ends it chooses one.
+            killed = (code < 0 or WINDOWS) and not reason and code != -getattr(signal, "SIGXFSZ", 0)
             kind = EncoderKilled if killed else CommandError
             raise kind(f"ffmpeg failed: {reason or f'without a word ({how(code)})'}")
         if self.frames != frames:
@@ -125,7 +138,7 @@ class EncoderProcess:
 def how(code: int) -> str:
     """An exit code in words."""
     if code >= 0:
-        return f"exit code {code}"
+        return f"exit code {code}" if code < STATUS else f"{code:#x}{STATUSES.get(code, '')}"
     name = signal.Signals(-code).name
     hints = {"SIGKILL": ", often for lack of memory", "SIGXFSZ": ", the limit on file sizes"}
     return name + hints.get(name, ", a crash; `gansr doctor` may know why")

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...common import files
 from ..common import CommandError
 from . import storage
 from .chunk import ChunkFacts, digest, keep
@@ -126,7 +127,7 @@ class Ledger:
         known = {self.path(n).name for n in self.chunks}
         for path in [*self.folder.glob("chunk-*"), *self.folder.glob("joined-*")]:
             if path.name not in known:
-                path.unlink(missing_ok=True)
+                files.delete(path)
         return lost
 
     def sound(self, number: int) -> bool:
@@ -141,7 +142,7 @@ class Ledger:
         for n in numbers:
             del self.chunks[n]
             self.retries[n] = self.retries.get(n, 0) + 1
-            self.path(n).unlink(missing_ok=True)
+            files.delete(self.path(n))
         if numbers:
             self.save()
 
@@ -166,8 +167,8 @@ class Ledger:
         whoever is ended here can go on."""
         storage.clear(self.folder)
         for path in [*self.folder.glob("chunk-*"), *self.folder.glob("joined-*"), self.folder / NAME]:
-            path.unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+            files.delete(path)
+        shutil.rmtree(self.folder, ignore_errors=True)  # on Windows `locked` takes away what it has open
 
 
 def stamp_of(path: Path) -> tuple[int, int]:
@@ -187,9 +188,7 @@ def clear_finished(output: Path) -> bool:
     except CommandError:  # it says nothing of `output`; whoever goes on with it is told
         return False
     if not ledger:
-        with contextlib.suppress(OSError):  # where it holds more it is not ours
-            (folder / LOCK).unlink(missing_ok=True)
-            folder.rmdir()
+        clear_empty(folder)
         return False
     if ledger.joined != stamp_of(output):
         return False
@@ -211,6 +210,17 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+        # There the open lock outlives `Ledger.remove`, and one that the next driver has open cannot be deleted.
+        if os.name == "nt" and not (folder / NAME).exists():
+            clear_empty(folder)
+
+
+def clear_empty(folder: Path) -> None:
+    """Deletes a folder of chunks that holds nothing, or only the lock; where it holds more it is not ours."""
+    with contextlib.suppress(OSError):
+        if {path.name for path in folder.iterdir()} <= {LOCK}:
+            (folder / LOCK).unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def busy(folder: Path) -> bool:

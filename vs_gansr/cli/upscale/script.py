@@ -9,6 +9,7 @@ error diffusion hides the steps. Between the network and zimg there are 16 bits.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -265,11 +266,12 @@ def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:
 
 
 def text(steps: tuple[Step, ...]) -> str:
-    """The steps as a VapourSynth script."""
+    """The steps as a script. On Windows it is ASCII: what a shell there writes to a file may be no UTF-8."""
+    written = ascii if sys.platform == "win32" else repr
     lines = ["import vapoursynth as vs", "", "core = vs.core", ""]
     for step in steps:
         words = [] if step.function.startswith("bs.") else ["clip"]
         for name, value in step.arguments:
-            words.append(f"{name}={value if isinstance(value, Literal) else repr(value)}")
+            words.append(f"{name}={value if isinstance(value, Literal) else written(value)}")
         lines.append(f"clip = core.{step.function}({', '.join(words)})")
     return "\n".join([*lines, "clip.set_output()", ""])

@@ -7,6 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
+from ...common import files
 from ..common import CommandError
 
 __all__ = ["commit", "discard", "reserve", "sync"]
@@ -27,27 +28,47 @@ def reserve(output: Path) -> Path:
 def discard(temporary: Path) -> None:
     """Takes away an unfinished file, and what lay beside it to be attached."""
     for path in (temporary, *temporary.parent.glob(f"{temporary.name}.*")):
-        path.unlink(missing_ok=True)
+        files.delete(path)
 
 
 def commit(temporary: Path, output: Path, overwrite: bool) -> None:
     """Gives the finished file its name, for good: it is on the disk before, and what it was made of is deleted after.
 
-    Raises CommandError where someone else took the name meanwhile, or the disk does not take it.
+    Raises CommandError where someone else took the name meanwhile or does not let it be replaced, and says which name
+    the finished file has instead, or where the disk does not take it.
     """
     try:
         sync(temporary)
         if overwrite:
-            temporary.replace(output)
+            files.rename(temporary, output)
         else:
             claim(temporary, output)
         sync(output.parent)
     except FileExistsError as error:
-        kept = output.with_name(f"{output.stem}.{secrets.token_hex(4)}{output.suffix}")
-        temporary.replace(kept)
-        raise CommandError(f"{output} appeared in the meantime; the finished file is {kept}") from error
+        raise CommandError(
+            f"{output} appeared in the meantime; the finished file is {kept(temporary, output)}"
+        ) from error
+    except PermissionError as error:
+        raise CommandError(
+            f"{output} cannot be replaced: it is read-only or open in another program ({error.strerror}); "
+            f"the finished file is {kept(temporary, output)}"
+        ) from error
     except OSError as error:
-        raise CommandError(f"{output} cannot be given its name: {error.strerror}") from error
+        raise refused(output, error) from error
+
+
+def kept(temporary: Path, output: Path) -> Path:
+    """The name like that of `output` that the finished file gets instead. Raises CommandError where it gets none."""
+    path = output.with_name(f"{output.stem}.{secrets.token_hex(4)}{output.suffix}")
+    try:
+        files.rename(temporary, path)
+    except OSError as error:
+        raise refused(output, error) from error
+    return path
+
+
+def refused(output: Path, error: OSError) -> CommandError:
+    return CommandError(f"{output} cannot be given its name: {error.strerror}")
 
 
 def sync(path: Path) -> None:

@@ -159,7 +159,7 @@ class Cuda:
         self.lost = ""
         driver = cuda_libraries.driver(library)
         if driver is None:
-            raise ProviderError("no NVIDIA driver is installed (libcuda is not to be found)")
+            raise ProviderError(cuda_libraries.NO_DRIVER)
         for name, arguments in FUNCTIONS.items():
             function = getattr(driver, name)
             function.argtypes, function.restype = arguments, _number

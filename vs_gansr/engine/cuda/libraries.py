@@ -13,9 +13,10 @@ import onnxruntime as ort
 
 from ...errors import one_line
 
-__all__ = ["LIBRARIES", "driver", "preload", "trouble"]
+__all__ = ["LIBRARIES", "NO_DRIVER", "driver", "preload", "trouble"]
 
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+NO_DRIVER = f"no NVIDIA driver is installed ({DRIVER.partition('.')[0]} is not to be found)"
 INSTALL = 'pip install "vs-gansr[cuda]"'
 LIBRARIES = ("cudart", "nvJitLink", "nvrtc", "cublasLt", "cublas", "curand", "cufft", "cudnn")  # in order of need
 
@@ -32,7 +33,7 @@ def trouble(device_id: int) -> str | None:
     """What keeps CUDA from running: driver, device or a missing library, in one line; None if nothing does."""
     cuda = driver()
     if cuda is None:
-        return "no NVIDIA driver is installed (libcuda is not to be found)"
+        return NO_DRIVER
     status = cuda.cuInit(0)
     if status:
         return f"the NVIDIA driver finds no usable device (cuInit says {status})"
