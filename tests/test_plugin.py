@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def run_python(code: str, *arguments: str, timeout: float = 120) -> subprocess.C
 
 
 def vspipe() -> str:
-    return str(Path(sys.executable).parent / "vspipe")
+    found = shutil.which("vspipe", path=sysconfig.get_path("scripts"))
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("compiler", ["cc", "x86_64-w64-mingw32-gcc"])

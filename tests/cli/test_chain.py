@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,9 @@ import pytest
 from gansr_process import Gansr, Running, named, nothing_left, one_line
 
 from vs_gansr.cli.upscale.encoder import EncoderProcess
+
+if sys.platform != "win32":
+    import resource
 
 type Start = Callable[..., Running]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-import resource
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
@@ -22,6 +22,9 @@ from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.ledger import Ledger, busy, locked
 from vs_gansr.cli.upscale.media import probe
 from vs_gansr.cli.upscale.plan import pace, scene_changes, spans
+
+if sys.platform != "win32":
+    import resource
 
 
 def test_every_frame_is_in_one_chunk_and_chunks_are_about_as_long_as_asked() -> None:

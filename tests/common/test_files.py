@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from vs_gansr.common import files
+
+if sys.platform != "win32":
+    import resource
 
 
 def test_content_is_replaced_and_folders_are_made(tmp_path: Path) -> None:

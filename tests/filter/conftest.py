@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import folders
 import pytest
 
 from vs_gansr.engine import probe
@@ -22,6 +23,5 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks are unknown, and the user has no models."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    folders.redirect(monkeypatch, tmp_path / "cache", tmp_path / "data")
     probe.cache.clear()

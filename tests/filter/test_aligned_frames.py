@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import clips
+import folders
 import networks
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ WEIGHTS = (0.25, 0.5, 0.25)
 
 @pytest.fixture(autouse=True)
 def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folders.redirect(monkeypatch, tmp_path / "cache")
     probe.cache.clear()
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import clips
+import folders
 import networks
 import numpy as np
 import onnx
@@ -182,7 +183,7 @@ def test_cache_that_lies_or_cannot_be_written_is_done_without(tmp_path: Path, mo
     probe.remembered.path().write_text(json.dumps({"version": 1, "probes": {digest: lie}}))
     assert spec_of(path).scale == 3
     (tmp_path / "file").write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    folders.redirect(monkeypatch, tmp_path / "file")
     probe.cache.clear()
     assert spec_of(path).scale == 3
 

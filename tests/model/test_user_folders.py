@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import folders
 import platformdirs
 import pytest
 from platformdirs.api import PlatformDirsABC
@@ -51,7 +52,7 @@ def test_a_relative_xdg_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_own_models_by_name_without_their_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    folders.redirect(monkeypatch, tmp_path, tmp_path)
     assert user_folders.user_models() == {}
     folder = tmp_path / "gansr" / "models"
     folder.mkdir(parents=True)

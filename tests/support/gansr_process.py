@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import subprocess
 import sys
 import threading
@@ -53,7 +52,7 @@ class Running:
     def __init__(self, folder: Path, *words: str | Path, terminal: bool = False, prefix: Sequence[str] = ()) -> None:
         self.folder = folder
         self._said = bytearray()
-        reader, writer = pty.openpty() if terminal else os.pipe()
+        reader, writer = os.openpty() if terminal else os.pipe()
         self.process = subprocess.Popen(
             [*prefix, *command(*words)], stdin=subprocess.DEVNULL, stdout=writer, stderr=writer
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -237,7 +236,7 @@ KINDS: dict[str, Kind] = {
         expected={**GUESSED, "format": "yuv444p"},
     ),
     "script": Kind("in.vpy", script, frames=5, expected={**PLAIN, "format": "yuv420p"}),
-    "a name that is not utf-8": Kind(os.fsdecode(b"n\xff.mp4"), byte_name),
+    "a name that is not utf-8": Kind("n\udcff.mp4", byte_name),
     "many tracks": Kind("in.mkv", footage.many_tracks, expected=GUESSED),
     "gif": Kind("in.gif", animation, expected={**GUESSED, "format": "yuv444p"}),
     "gray": Kind("in.mkv", gray, expected={**GUESSED, **LEFT, "range": 2, "format": "yuv420p10le"}),

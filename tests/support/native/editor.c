@@ -1,13 +1,22 @@
-/* Looks for VapourSynth as VSEdit does: `vapoursynth-script` on the loader's path, VSSCRIPT_PATH unread. */
+/* Looks for VapourSynth as VSEdit does: `vapoursynth-script`, on Windows `vsscript`, on the loader's path; VSSCRIPT_PATH
+   unread. */
+#ifdef _WIN32
+#include <windows.h>
+#define LOAD() LoadLibraryA("vsscript")
+#define FIND GetProcAddress
+#else
 #include <dlfcn.h>
+#define LOAD() dlopen("libvapoursynth-script.so", RTLD_LAZY | RTLD_GLOBAL)
+#define FIND dlsym
+#endif
 #include <stdio.h>
 #include "VSScript4.h"
 
 int main(int argc, char **argv) {
-    void *library = dlopen("libvapoursynth-script.so", RTLD_LAZY | RTLD_GLOBAL);
+    void *library = LOAD();
     if (argc < 2 || !library)
         return 3;
-    const VSSCRIPTAPI *(*get)(int) = (const VSSCRIPTAPI *(*)(int))dlsym(library, "getVSScriptAPI");
+    const VSSCRIPTAPI *(VS_CC * get)(int) = (const VSSCRIPTAPI *(VS_CC *)(int))FIND(library, "getVSScriptAPI");
     const VSSCRIPTAPI *api = get(VS_MAKE_VERSION(4, 1));
     if (!api)
         return 4;
