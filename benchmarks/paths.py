@@ -20,6 +20,9 @@ HELD_OUT = tuple(SHARED / "data" / "train" / file for file in ("video-more/facad
 STILLS = SHARED / "data" / "eval" / "stills"
 """Evaluation stills, lossless."""
 
+ANCHORS = SHARED / "anchors"
+"""Other people's networks to compare with."""
+
 RECIPES = ROOT / "scripts" / "recipes"
 """One TOML file for each model that is trained here."""
 

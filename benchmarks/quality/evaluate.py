@@ -4,6 +4,7 @@
     scripts/evaluate fast-2x runs/x.onnx --preparations A
     scripts/evaluate runs/x.onnx --quick          two clips, eight frames: feedback while training
     scripts/evaluate --strips strips/             and a picture of enlarged crops per clip and condition
+    scripts/evaluate --plot plot.svg              and the time a frame of each method, quality drawn against it
     scripts/evaluate general-2x --blind sheets/   nothing measured: sheets for people to rank, sheets-key.json beside
     scripts/evaluate --tally sheets-key.json ranking.json other.json
 
@@ -17,8 +18,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.paths import CACHE, CLIPS, FILMED, HELD_OUT, SHARED, STILLS
-from benchmarks.quality import blind, methods, ranking, strips, table
+from benchmarks.paths import ANCHORS, CACHE, CLIPS, FILMED, HELD_OUT, STILLS
+from benchmarks.quality import blind, cost, methods, plot, ranking, strips, table
 from benchmarks.quality.methods import Method
 from benchmarks.quality.prepare import PREPARATIONS, Case, Footage, Preparation, material, preparations, prepare
 from benchmarks.quality.score import best_unsharp, say, score
@@ -58,7 +59,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add("--halved", action="store_true", help="halve the files of --material's paths before use, for they are lossy")
     add("--clips", metavar="LIST", help="of the material only these, by file names without their endings")
-    add("--anchors", type=Path, default=SHARED / "anchors", metavar="FOLDER", help="networks to compare with")
+    add("--anchors", metavar="LIST",
+        help="other people's networks to compare with: names of files in ../shared/anchors without their endings, "
+             ".onnx files, folders; default: all that are there")  # fmt: skip
     add("--chroma", action="store_true", help="also the models' luma with the chroma of Lanczos")
     add("--no-anchors", action="store_true", help="leave them out")
     add("--bare", action="store_true", help="of all filters Lanczos alone, and no masks")
@@ -67,6 +70,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"{QUICK_FRAMES} frames of {' and '.join(QUICK_CLIPS)} (of the first two files elsewhere)")  # fmt: skip
     add("--frames", type=int, metavar="N", help="only the first so many of a clip's 24")
     add("--fresh", action="store_true", help="measure the named models again, whatever is kept")
+    add("--cost", action="store_true", help="also time a frame of each method, in a process of its own")
+    add("--plot", type=Path, metavar="FILE", help=f"draw quality against that time; {' or '.join(plot.FORMATS)}")
     add("--strips", type=Path, metavar="FOLDER", help="write a PNG of 300 %% crops per clip and condition")
     add("--blind", type=Path, metavar="FOLDER", help="write sheets and a page to rank methods unseen, and stop")
     add(
@@ -101,12 +106,27 @@ def chosen(names: Sequence[str], scale: int, twins: bool = False) -> list[Method
     return found
 
 
-def anchors(folder: Path, wanted: bool) -> list[Method]:
-    """Other people's networks, where they are wanted and there."""
-    files = sorted(folder.glob("*.onnx")) if wanted else []
-    if wanted and not files:
-        say(f"no networks in {folder}: the table has no anchors")
+def anchors(options: argparse.Namespace) -> list[Method]:
+    """Other people's networks that the options ask for. Raises ValueError for a name that none has."""
+    if options.no_anchors:
+        return []
+    if options.anchors is not None:
+        return [methods.anchor(file) for item in options.anchors.split(",") for file in anchor_files(item)]
+    if not (files := sorted(ANCHORS.glob("*.onnx"))):
+        say(f"no networks in {ANCHORS}: the table has no anchors")
     return [methods.anchor(file) for file in files]
+
+
+def anchor_files(item: str) -> list[Path]:
+    """The files that one item of --anchors stands for: a name, a file or a folder. Raises ValueError for none."""
+    place = Path(item)
+    if place.suffix == ".onnx":
+        return [place]
+    known = {file.stem: file for file in sorted(ANCHORS.glob("*.onnx"))}
+    found = [known[item]] if item in known else sorted(place.glob("*.onnx"))
+    if not found:
+        raise ValueError(f"--anchors {item} is unknown; use some of {','.join(known)}, an .onnx file or a folder")
+    return found
 
 
 def footage(what: str, quick: bool = False, halved: bool = False, clips: str | None = None) -> list[Footage]:
@@ -126,10 +146,10 @@ def footage(what: str, quick: bool = False, halved: bool = False, clips: str | N
 
 
 def measure(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[Method]) -> None:
-    """Measure, print the tables, write strips and the JSON file."""
-    store, others = Store(options.cache), anchors(options.anchors, not options.no_anchors)
+    """Measure, print the tables, write strips, the plot and the JSON file."""
+    store, others = Store(options.cache), anchors(options)
     suites = (FIDELITY, TEXTURE, *([COLORVIDEOVDP] if options.cvvdp else []))
-    results = []
+    results, every = [], []
     for preparation in wanted:
         cases = prepared(store, options, preparation)
         filters, unsharp = methods.resizers()[1:2], "not looked for"
@@ -141,16 +161,24 @@ def measure(options: argparse.Namespace, wanted: Sequence[Preparation], mine: li
             score(store, case, method, suites, options.fresh and method in mine) for method in field for case in cases
         ]
         results.append(table.Result(preparation, options.scale, unsharp, tuple(rows), suites))
+        every += cases
         if options.strips:
             for case in cases:
                 say(f"wrote {strips.write(options.strips, case, field)}")
     print(table.markdown(results))
-    table.write_json(options.json or options.cache / "latest.json", results)
+    costs = cost.measure(every, field) if options.cost or options.plot else None
+    if costs:
+        print("\n" + table.cost_markdown(results, costs))
+    if options.plot and costs:
+        groups = {"resizers": filters, "networks of others": others, "ours": mine}
+        named = {group: [method.name for method in part] for group, part in groups.items()}
+        say(f"wrote {plot.write(options.plot, results, costs, named)}")
+    table.write_json(options.json or options.cache / "latest.json", results, costs)
 
 
 def show(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[Method]) -> None:
     """Write what people are to rank: with Lanczos and, where no option says otherwise, masks and other networks."""
-    store, others = Store(options.cache), anchors(options.anchors, not options.no_anchors)
+    store, others = Store(options.cache), anchors(options)
     cases = [case for preparation in wanted for case in prepared(store, options, preparation)]
     sharpened = [] if options.bare else [methods.sharpened_lanczos(best_unsharp(store, cases)), *methods.masks()]
     page = blind.write(options.blind, cases, [methods.resizers()[1], *sharpened, *others, *mine], shown=options.unlike)
@@ -174,6 +202,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(f"--frames {options.frames} and --quick, which is {QUICK_FRAMES} frames: give one of them")
         if options.unlike and not options.blind:
             raise ValueError(f"--unlike {options.unlike[0]} is for --blind; name a folder there")
+        if options.plot and options.plot.suffix not in plot.FORMATS:
+            raise ValueError(f"--plot {options.plot}: end the name in {' or '.join(plot.FORMATS)}")
         if options.tally:
             print(ranking.tally(options.tally[0], options.tally[1:]))
             return 0

@@ -1,11 +1,12 @@
 """Upscalers as functions from clip to clip: resizers, sharpened Lanczos, networks; knows nothing of metrics.
 
-Every method takes a YUV420P8 clip and gives one `factor` times the size in the same format and colours.
+Every method takes a YUV420P8 clip and gives one `factor` times the size in the same format and colours. Methods can be
+pickled, so that another process can run them.
 """
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -15,10 +16,11 @@ import vapoursynth as vs
 import vs_gansr
 from benchmarks.quality import media
 from benchmarks.quality.store import content, source
+from vs_gansr.model import library as models
 
 core = vs.core
 
-ANCHOR_VERSION = 1
+ANCHOR_VERSION = 2
 """Raise when a change alters what an anchor gives: otherwise anchors are kept across changes of the code."""
 
 UNUSED = frozenset({"cli", "train"})
@@ -49,6 +51,8 @@ class Method:
     """(clip, factor) to the clip enlarged."""
     keep: bool = False
     """Whether its output is worth keeping beside its results."""
+    model: Path | None = None
+    """Its file, where it is a network."""
 
 
 @dataclass(frozen=True)
@@ -84,51 +88,83 @@ def lanczos(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
 
 def sharpened(unsharp: Unsharp) -> Upscaler:
     """Lanczos and the unsharp mask in one go, in float, rounded once."""
-
-    def upscale(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-        large = clip.resize.Lanczos(clip.width * factor, clip.height * factor, format=vs.YUV420PS, filter_param_a=3)
-        blurred = large.std.Convolution(unsharp.taps, planes=[0], mode="hv")
-        sharp = core.std.Expr([large, blurred], [f"x x y - {unsharp.amount} * +", "", ""])
-        return sharp.resize.Point(format=vs.YUV420P8)
-
-    return upscale
+    return partial(_sharpened, unsharp)
 
 
 def network(model: Path) -> Upscaler:
     """What the plugin makes of it, without tiles; another scale is brought to `factor` with Catmull-Rom."""
-    precision = "int8" if model.stem.endswith(".int8") else "fp32"
-    plugin = partial(vs_gansr.upscale, model=str(model), precision=precision, memory=MEMORY)
+    return partial(_through_plugin, model)
 
-    def upscale(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-        width, height = clip.width * factor, clip.height * factor
-        large = plugin(clip)
-        if large.width == width:
-            return large
-        large = plugin(clip, format=vs.RGBS)
-        return large.resize.Bicubic(
-            width, height, format=vs.YUV420P8, matrix=1, range=0, chromaloc=0, **media.CATMULL_ROM
-        )
 
-    return upscale
+def clipped_network(model: Path) -> Upscaler:
+    """The same of an RGB network that was trained on values from 0 to 1: it gets no others, and gives no others.
+
+    YUV gives values outside where a colour is not one of RGB, and some networks answer them with speckle. Their own
+    programs feed 8-bit RGB.
+    """
+    return partial(_through_plugin_clipped, model)
 
 
 def with_lanczos_chroma(upscale: Upscaler) -> Upscaler:
     """The luma that `upscale` gives beside the chroma of Lanczos: what of its quality is its colour's."""
+    return partial(_with_lanczos_chroma, upscale)
 
-    def both(clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-        return core.std.ShufflePlanes([upscale(clip, factor), lanczos(clip, factor)], [0, 1, 2], vs.YUV)
 
-    return both
+def _sharpened(unsharp: Unsharp, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    large = clip.resize.Lanczos(clip.width * factor, clip.height * factor, format=vs.YUV420PS, filter_param_a=3)
+    blurred = large.std.Convolution(unsharp.taps, planes=[0], mode="hv")
+    sharp = core.std.Expr([large, blurred], [f"x x y - {unsharp.amount} * +", "", ""])
+    return sharp.resize.Point(format=vs.YUV420P8)
+
+
+def _through_plugin(model: Path, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    large = _plugin(model, clip)
+    if large.width == clip.width * factor:
+        return large
+    return _stored(_plugin(model, clip, vs.RGBS), clip, factor)
+
+
+def _through_plugin_clipped(model: Path, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    within = "x 0 max 1 min"
+    rgb = clip.resize.Bicubic(format=vs.RGBS, **media.CATMULL_ROM).std.Expr(within)
+    return _stored(_plugin(model, rgb).std.Expr(within), clip, factor)
+
+
+def _plugin(model: Path, clip: vs.VideoNode, format: int | None = None) -> vs.VideoNode:
+    precision = "int8" if model.stem.endswith(".int8") else "fp32"
+    return vs_gansr.upscale(clip, model=str(model), precision=precision, memory=MEMORY, format=format)
+
+
+def _stored(rgb: vs.VideoNode, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    """An RGB picture of any size as methods give it: `factor` times the size of `clip`, in its format."""
+    return rgb.resize.Bicubic(
+        clip.width * factor,
+        clip.height * factor,
+        format=vs.YUV420P8,
+        matrix=1,
+        range=0,
+        chromaloc=0,
+        **media.CATMULL_ROM,
+    )
+
+
+def _with_lanczos_chroma(upscale: Upscaler, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
+    return core.std.ShufflePlanes([upscale(clip, factor), lanczos(clip, factor)], [0, 1, 2], vs.YUV)
 
 
 def colourless(method: Method) -> Method:
     """`method` with the chroma of Lanczos."""
     identity = ("lanczos chroma", *method.identity)
-    return Method(f"{method.name}, Lanczos' chroma", identity, with_lanczos_chroma(method.upscale))
+    return replace(
+        method,
+        name=f"{method.name}, Lanczos' chroma",
+        identity=identity,
+        upscale=with_lanczos_chroma(method.upscale),
+    )
 
 
 @cache
-def _plugin() -> dict[str, str]:
+def _plugin_code() -> dict[str, str]:
     """The content of the plugin's own code."""
     return sources(Path(vs_gansr.__file__).parent)
 
@@ -141,12 +177,13 @@ def sources(package: Path) -> dict[str, str]:
 
 def ours(name: str, model: Path) -> Method:
     """A model of this project: its results stand as long as it and the plugin stay the same."""
-    return Method(name, ("network", content(model), _plugin()), network(model))
+    return Method(name, ("network", content(model), _plugin_code()), network(model), model=model)
 
 
 def anchor(model: Path) -> Method:
-    """Somebody else's network: slow, never changing, so its output is kept."""
-    return Method(model.stem, ("anchor", content(model), ANCHOR_VERSION), network(model), keep=True)
+    """Somebody else's network: slow, never changing, so its output is kept. RGB ones are clipped."""
+    upscale = clipped_network(model) if models.load(str(model)).spec.channels == 3 else network(model)
+    return Method(model.stem, ("anchor", content(model), ANCHOR_VERSION), upscale, keep=True, model=model)
 
 
 def resizers() -> list[Method]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.quality.cost import Costs
 from benchmarks.quality.methods import LANCZOS
 from benchmarks.quality.metrics import Values
 from benchmarks.quality.prepare import Preparation
@@ -49,6 +50,16 @@ class Result:
         }
         parts = {name: part for name, part in parts.items() if part and part != self.places}
         return parts | {"all": self.places}
+
+    @property
+    def summary_group(self) -> str:
+        """The group that one figure alone speaks of: without lettering where there is some, else all."""
+        return next(iter(self.groups))
+
+    def gain(self, method: str) -> float | None:
+        """Mean SSIMULACRA2 over Lanczos in that group."""
+        places = self.groups[self.summary_group]
+        return difference(self.mean(method, places), self.mean(LANCZOS, places))["ssimulacra2"]
 
     def values(self, method: str, place: Place) -> Values:
         """What a method reached at a place."""
@@ -99,8 +110,23 @@ def markdown(results: Sequence[Result]) -> str:
     return "\n\n".join(parts)
 
 
-def write_json(path: Path, results: Sequence[Result]) -> None:
-    """The same numbers unrounded: a list of preparations with means and differences by group, and rows."""
+def cost_markdown(results: Sequence[Result], costs: Costs) -> str:
+    """A table of what each method costs and, by preparation, what SSIMULACRA2 it gains over Lanczos for it."""
+    width, height = costs.size
+    gains = [f"{result.preparation.name}, {result.summary_group}" for result in results]
+    rows = [["method", "multiply-adds an input pixel", "ms a frame", *gains], ["---", *["---:"] * (2 + len(gains))]]
+    for name, cost in costs.by_method.items():
+        counted = "" if cost.multiply_adds is None else f"{cost.multiply_adds:,}"
+        gained = ["" if (gain := result.gain(name)) is None else f"{gain:+.2f}" for result in results]
+        rows.append([name, counted, f"{cost.ms:.1f}", *gained])
+    heading = (
+        f"## Cost: {costs.clip}, {width}x{height} in, one frame at a time, provider auto; SSIMULACRA2 over Lanczos"
+    )
+    return heading + "\n\n" + _lines(rows)
+
+
+def write_json(path: Path, results: Sequence[Result], costs: Costs | None = None) -> None:
+    """The same numbers unrounded: a list of preparations with means and differences by group, rows and costs."""
     report = []
     for result in results:
         means = {
@@ -116,6 +142,7 @@ def write_json(path: Path, results: Sequence[Result]) -> None:
             "over_lanczos": {group: {name: difference(values, part[LANCZOS]) for name, values in part.items()}
                              for group, part in means.items()},
             "rows": [asdict(row) for row in result.rows],
+            **({"cost": asdict(costs)} if costs else {}),
         })  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1) + "\n")
@@ -133,4 +160,8 @@ def _cells(suite: Suite, values: Values, base: Values) -> list[str]:
 def _table(suite: Suite, first: list[str], rows: list[list[str]]) -> str:
     header = [*first, *suite.columns.values()]
     rule = ["---"] * len(first) + ["---:"] * len(suite.columns)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+    return _lines([header, rule, *rows])
+
+
+def _lines(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -83,6 +83,23 @@ def compact(
     return save(path, nodes, weights, 3, {"scale": str(scale), "radius": str(convs)} | (metadata or {}), made)
 
 
+def halved(path: Path, multiple: int = 2) -> Path:
+    """A luma network with a body at 1/`multiple` of the size, which sides must be divisible by; it repeats every pixel
+    2 x 2 times."""
+    large = 2 * multiple
+    kernel = np.zeros((large * large, multiple * multiple, 1, 1), np.float32)
+    for y in range(large):
+        for x in range(large):
+            kernel[y * large + x, y // 2 * multiple + x // 2] = 1
+    nodes = [
+        helper.make_node("SpaceToDepth", ["input"], ["phases"], blocksize=multiple),
+        helper.make_node("Conv", ["phases", "kernel"], ["body"]),
+        helper.make_node("DepthToSpace", ["body"], ["output"], blocksize=large),
+    ]
+    metadata = {"multiple": str(multiple), "colour": "luma"}
+    return save(path, nodes, [numpy_helper.from_array(kernel, "kernel")], 1, metadata)
+
+
 ALIGNED = {"frames": "3", "aligned": "1", "colour": "luma"}
 
 

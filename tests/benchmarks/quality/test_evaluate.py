@@ -35,8 +35,13 @@ def test_command_measures_models_and_anchors(
     networks.point(tmp_path / "anchors" / "other.onnx", 4)
     mine = networks.compact(tmp_path / "mine.onnx", 8, 4)
     options = (str(mine), "--preparations", "A,B", "--anchors", str(tmp_path / "anchors"), "--quick")
-    assert command(*options, "--strips", str(tmp_path / "strips")) == 0
+    assert command(*options, "--strips", str(tmp_path / "strips"), "--plot", str(tmp_path / "plot.png")) == 0
     shown = capsys.readouterr()
+    tables, costs = shown.out.split("\n\n## Cost: rings, 96x64 in")
+    assert costs.count("\n| ") == 2 + 7 and (tmp_path / "plot.png").is_file()
+    assert set(json.loads((tmp_path / "report.json").read_text())[1]["cost"]["by_method"]["mine"]) == {
+        "ms", "multiply_adds",
+    }  # fmt: skip
     assert "## Preparation A, halved" in shown.out and "## Preparation B, halved" in shown.out
     assert "other, rings crf26" in shown.err
     report = json.loads((tmp_path / "report.json").read_text())
@@ -51,12 +56,26 @@ def test_command_measures_models_and_anchors(
     ]  # fmt: skip
     assert command(*options) == 0
     again = capsys.readouterr()
-    assert again.out == shown.out and again.err == ""  # nothing was measured twice
+    assert again.out.rstrip() == tables and again.err == ""  # nothing was measured twice
 
 
 def test_clips_may_be_cut_short(folder: Path, store: Store) -> None:
     options = evaluate.arguments(["--material", str(folder), "--frames", "3"])
     assert {case.frames for case in evaluate.prepared(store, options, prepare.PREPARATIONS["A"])} == {1, 3}
+
+
+def test_networks_of_others_are_chosen_by_name_file_and_folder(shared: Path, tmp_path: Path) -> None:
+    point = networks.point(tmp_path / "point.onnx")
+
+    def names(*options: str) -> list[str]:
+        return [method.name for method in evaluate.anchors(evaluate.arguments(options))]
+
+    assert names("--anchors", f"LiveActionV1_SPAN,{point},FSRCNNX_x2_16-0-4-1,{tmp_path}") == [
+        "LiveActionV1_SPAN", "point", "FSRCNNX_x2_16-0-4-1", "point",
+    ]  # fmt: skip
+    assert names() == sorted(path.stem for path in (shared / "anchors").glob("*.onnx")) and names("--no-anchors") == []
+    with pytest.raises(ValueError, match=r"--anchors Live is unknown; use some of .*,LiveActionV1_SPAN,.*folder"):
+        names("--anchors", "Live")
 
 
 def test_material_is_chosen_by_place_and_by_name(folder: Path, shared: Path) -> None:
@@ -95,7 +114,9 @@ def test_command_refuses_what_it_does_not_know(
     assert command("--frames", "1") == 2
     assert "--frames 1: the temporal delta needs 2 or more" in capsys.readouterr().err
     assert command("--frames", "2", "--quick") == 2 and command("--unlike", "key.json") == 2
+    assert command("--plot", "plot.gif") == 2
     said = capsys.readouterr().err
+    assert "--plot plot.gif: end the name in .png or .svg" in said
     assert "give one of them" in said and "--unlike key.json is for --blind" in said
     assert evaluate.main(["--material", str(tmp_path)]) == 2
     assert "name a folder" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
+from onnx import helper, numpy_helper
 
 from benchmarks.quality import media, methods, metrics, prepare, score
 from benchmarks.quality.store import Store
@@ -87,6 +88,43 @@ def test_network_of_any_scale_comes_out_at_the_wanted_size(
     )  # fmt: skip
     assert ours.format.id == vs.YUV420P8
     assert np.abs(metrics.luma(ours) - metrics.luma(expected)).max() <= 1
+
+
+@pytest.mark.parametrize("multiple", [2, 8])
+def test_network_of_sides_in_multiples_is_padded(case: prepare.Case, tmp_path: Path, multiple: int) -> None:
+    source = case.load_source().std.Crop(right=2, bottom=2)  # 94x62
+    made = methods.ours("halved", networks.halved(tmp_path / "halved.onnx", multiple)).upscale(source, 2)
+    assert np.array_equal(metrics.luma(made), metrics.luma(source).repeat(2, 1).repeat(2, 2))
+
+
+def test_rgb_networks_of_others_get_and_give_values_from_0_to_1(tmp_path: Path) -> None:
+    """A network that answers values outside with speckle, and one that gives such values."""
+    steps = [("Clip", ["input", "zero", "one"], "within"), ("Sub", ["input", "within"], "outside")]
+    zero, one, gain = (
+        numpy_helper.from_array(np.float32(value), name) for value, name in ((0, "zero"), (1, "one"), (9, "gain"))
+    )
+    shy = [*steps, ("Mul", ["outside", "gain"], "speckle"), ("Add", ["input", "speckle"], "spoilt")]
+    resize = helper.make_node(
+        "Resize", ["spoilt", "", "sizes"], ["output"], mode="nearest", coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )  # fmt: skip
+    nodes = [*(helper.make_node(kind, given, [made]) for kind, given, made in shy), resize]
+    sizes = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "sizes")
+    model = networks.save(tmp_path / "shy.onnx", nodes, [zero, one, gain, sizes])
+    # Colours that YUV knows and RGB does not.
+    clip = media.tagged(vs.core.std.BlankClip(format=vs.YUV420P8, width=32, height=32, length=1, color=[60, 220, 40]))
+    plain = methods.anchor(networks.point(tmp_path / "point.onnx")).upscale(clip, 2)
+    clipped, spoilt = (make(model).upscale(clip, 2) for make in (methods.anchor, lambda m: methods.ours("shy", m)))
+    shown = [[np.asarray(c.get_frame(0)[plane])[8, 8].item() for plane in range(3)] for c in (plain, clipped, spoilt)]
+    assert shown[0] == shown[1] != shown[2]
+    rgb = clipped.resize.Bicubic(format=vs.RGBS).get_frame(0)
+    assert all(np.asarray(rgb[plane]).min() > -0.01 and np.asarray(rgb[plane]).max() < 1.01 for plane in range(3))
+
+
+def test_networks_of_luma_are_not_clipped_as_rgb(case: prepare.Case, tmp_path: Path) -> None:
+    model = networks.halved(tmp_path / "halved.onnx")
+    theirs, ours = (m.upscale(case.load_source(), 2) for m in (methods.anchor(model), methods.ours("x", model)))
+    assert all(np.array_equal(metrics.plane_of(theirs, n), metrics.plane_of(ours, n)) for n in range(3))
 
 
 def test_colour_can_be_lanczos(case: prepare.Case, tmp_path: Path) -> None:
