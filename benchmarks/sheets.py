@@ -72,6 +72,12 @@ def sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
     return page
 
 
+def sheet_size(tile: tuple[int, int], count: int, columns: int) -> tuple[int, int]:
+    """Width and height of a sheet of `count` labelled tiles of a width and height."""
+    width, height = tile
+    return GAP + min(columns, count) * (width + GAP), GAP + -(-count // columns) * (LABEL + height + GAP)
+
+
 def slopes(luma: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """How busy each pixel of a (height, width) plane is: |difference| from its left and its upper neighbour."""
     plane = luma.astype(np.float32)

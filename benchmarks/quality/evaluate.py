@@ -6,6 +6,7 @@
     scripts/evaluate --strips strips/             and a picture of enlarged crops per clip and condition
     scripts/evaluate --plot plot.svg              and the time a frame of each method, quality drawn against it
     scripts/evaluate general-2x --blind sheets/   nothing measured: sheets for people to rank, sheets-key.json beside
+    scripts/evaluate general-2x --native sheets/  the same of footage at its own size, without a reference
     scripts/evaluate --tally sheets-key.json ranking.json other.json
 
 The table goes to stdout as Markdown, everything measured to a JSON file, progress to stderr. What was computed is
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.paths import ANCHORS, CACHE, CLIPS, FILMED, HELD_OUT, STILLS
-from benchmarks.quality import blind, cost, methods, plot, ranking, strips, table
+from benchmarks.quality import blind, cost, methods, plot, ranking, scenes, strips, table
 from benchmarks.quality.methods import Method
 from benchmarks.quality.prepare import PREPARATIONS, Case, Footage, Preparation, material, preparations, prepare
 from benchmarks.quality.score import best_unsharp, say, score
@@ -74,15 +75,17 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--plot", type=Path, metavar="FILE", help=f"draw quality against that time; {' or '.join(plot.FORMATS)}")
     add("--strips", type=Path, metavar="FOLDER", help="write a PNG of 300 %% crops per clip and condition")
     add("--blind", type=Path, metavar="FOLDER", help="write sheets and a page to rank methods unseen, and stop")
+    add("--native", type=Path, metavar="FOLDER", help="the same of the material at its own size, without a reference")
+    add("--sheets", type=int, metavar="N", help="at most so many sheets, of as many clips as there can be")
+    add("--unlike", type=Path, nargs="+", default=[], metavar="KEY",
+        help="keys of sheets whose crops --blind and --native leave out")  # fmt: skip
     add(
-        "--unlike",
+        "--tally",
         type=Path,
         nargs="+",
-        default=[],
-        metavar="KEY",
-        help="keys of sheets whose crops --blind leaves out",
+        metavar="FILE",
+        help="the key of such sheets and rankings: count them, and stop",
     )
-    add("--tally", type=Path, nargs="+", metavar="FILE", help="the key of --blind and rankings: count them, and stop")
     add("--json", type=Path, metavar="FILE", help="default: .cache/evaluate/latest.json")
     add("--cache", type=Path, default=CACHE, metavar="FOLDER", help="where results are kept")
     return parser.parse_args(argv)
@@ -179,10 +182,21 @@ def measure(options: argparse.Namespace, wanted: Sequence[Preparation], mine: li
 def show(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[Method]) -> None:
     """Write what people are to rank: with Lanczos and, where no option says otherwise, masks and other networks."""
     store, others = Store(options.cache), anchors(options)
-    cases = [case for preparation in wanted for case in prepared(store, options, preparation)]
-    sharpened = [] if options.bare else [methods.sharpened_lanczos(best_unsharp(store, cases)), *methods.masks()]
-    page = blind.write(options.blind, cases, [methods.resizers()[1], *sharpened, *others, *mine], shown=options.unlike)
-    say(f"wrote {page} and, for nobody who ranks, {blind.key_of(options.blind)}")
+    sharpened = [] if options.bare else methods.masks()
+    if options.native:
+        shown = [
+            scenes.native(piece, options.scale)
+            for piece in footage(options.material, options.quick, clips=options.clips)
+        ]
+    else:
+        cases = [case for preparation in wanted for case in prepared(store, options, preparation)]
+        shown = scenes.of_cases(cases)
+        if not options.bare:
+            sharpened.insert(0, methods.sharpened_lanczos(best_unsharp(store, cases)))
+    folder: Path = options.native or options.blind
+    field = [methods.resizers()[1], *sharpened, *others, *mine]
+    page = blind.write(folder, shown, field, shown=options.unlike, most=options.sheets)
+    say(f"wrote {page} and, for nobody who ranks, {blind.key_of(folder)}")
 
 
 def prepared(store: Store, options: argparse.Namespace, preparation: Preparation) -> list[Case]:
@@ -192,26 +206,39 @@ def prepared(store: Store, options: argparse.Namespace, preparation: Preparation
     return prepare(store, sources, preparation, options.scale, frames)
 
 
+def check(options: argparse.Namespace) -> None:
+    """Raises ValueError for options that do not go together."""
+    sheets = options.blind or options.native
+    if options.frames is not None and options.frames < 2:
+        raise ValueError(f"--frames {options.frames}: the temporal delta needs 2 or more")
+    if options.quick and options.frames is not None:
+        raise ValueError(f"--frames {options.frames} and --quick, which is {QUICK_FRAMES} frames: give one of them")
+    if options.blind and options.native:
+        raise ValueError(f"--blind {options.blind} and --native {options.native}: give one of them")
+    if options.native and options.halved:
+        raise ValueError("--halved is not for --native, which shows footage at its own size: leave it out")
+    if options.unlike and not sheets:
+        raise ValueError(f"--unlike {options.unlike[0]} is for --blind and --native; name a folder there")
+    if options.sheets is not None and not (sheets and options.sheets > 0):
+        raise ValueError(f"--sheets {options.sheets}: give 1 or more, and --blind or --native with a folder")
+    if options.plot and options.plot.suffix not in plot.FORMATS:
+        raise ValueError(f"--plot {options.plot}: end the name in {' or '.join(plot.FORMATS)}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `scripts/evaluate`; 0 when all was measured, 2 with one line on stderr for what cannot be."""
     options = arguments(argv)
     try:
-        if options.frames is not None and options.frames < 2:
-            raise ValueError(f"--frames {options.frames}: the temporal delta needs 2 or more")
-        if options.quick and options.frames is not None:
-            raise ValueError(f"--frames {options.frames} and --quick, which is {QUICK_FRAMES} frames: give one of them")
-        if options.unlike and not options.blind:
-            raise ValueError(f"--unlike {options.unlike[0]} is for --blind; name a folder there")
-        if options.plot and options.plot.suffix not in plot.FORMATS:
-            raise ValueError(f"--plot {options.plot}: end the name in {' or '.join(plot.FORMATS)}")
+        check(options)
         if options.tally:
             print(ranking.tally(options.tally[0], options.tally[1:]))
             return 0
         wanted = preparations(options.preparations)
-        mine = chosen(options.models, options.scale, bool(options.blind))
+        sheets = bool(options.blind or options.native)
+        mine = chosen(options.models, options.scale, sheets)
         if options.chroma:
             mine += [methods.colourless(method) for method in mine]
-        (show if options.blind else measure)(options, wanted, mine)
+        (show if sheets else measure)(options, wanted, mine)
     except (ModelError, OSError, ValueError) as error:
         say(f"evaluate: {error}")
         return 2

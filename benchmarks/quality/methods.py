@@ -16,7 +16,6 @@ import vapoursynth as vs
 import vs_gansr
 from benchmarks.quality import media
 from benchmarks.quality.store import content, source
-from vs_gansr.model import library as models
 
 core = vs.core
 
@@ -96,15 +95,6 @@ def network(model: Path) -> Upscaler:
     return partial(_through_plugin, model)
 
 
-def clipped_network(model: Path) -> Upscaler:
-    """The same of an RGB network that was trained on values from 0 to 1: it gets no others, and gives no others.
-
-    YUV gives values outside where a colour is not one of RGB, and some networks answer them with speckle. Their own
-    programs feed 8-bit RGB.
-    """
-    return partial(_through_plugin_clipped, model)
-
-
 def with_lanczos_chroma(upscale: Upscaler) -> Upscaler:
     """The luma that `upscale` gives beside the chroma of Lanczos: what of its quality is its colour's."""
     return partial(_with_lanczos_chroma, upscale)
@@ -118,34 +108,14 @@ def _sharpened(unsharp: Unsharp, clip: vs.VideoNode, factor: int) -> vs.VideoNod
 
 
 def _through_plugin(model: Path, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-    large = _plugin(model, clip)
-    if large.width == clip.width * factor:
-        return large
-    return _stored(_plugin(model, clip, vs.RGBS), clip, factor)
-
-
-def _through_plugin_clipped(model: Path, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-    within = "x 0 max 1 min"
-    rgb = clip.resize.Bicubic(format=vs.RGBS, **media.CATMULL_ROM).std.Expr(within)
-    return _stored(_plugin(model, rgb).std.Expr(within), clip, factor)
-
-
-def _plugin(model: Path, clip: vs.VideoNode, format: int | None = None) -> vs.VideoNode:
     precision = "int8" if model.stem.endswith(".int8") else "fp32"
-    return vs_gansr.upscale(clip, model=str(model), precision=precision, memory=MEMORY, format=format)
-
-
-def _stored(rgb: vs.VideoNode, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
-    """An RGB picture of any size as methods give it: `factor` times the size of `clip`, in its format."""
-    return rgb.resize.Bicubic(
-        clip.width * factor,
-        clip.height * factor,
-        format=vs.YUV420P8,
-        matrix=1,
-        range=0,
-        chromaloc=0,
-        **media.CATMULL_ROM,
-    )
+    plugin = partial(vs_gansr.upscale, model=str(model), precision=precision, memory=MEMORY)
+    width, height = clip.width * factor, clip.height * factor
+    large = plugin(clip)
+    if large.width == width:
+        return large
+    large = plugin(clip, format=vs.RGBS)
+    return large.resize.Bicubic(width, height, format=vs.YUV420P8, matrix=1, range=0, chromaloc=0, **media.CATMULL_ROM)
 
 
 def _with_lanczos_chroma(upscale: Upscaler, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
@@ -181,9 +151,8 @@ def ours(name: str, model: Path) -> Method:
 
 
 def anchor(model: Path) -> Method:
-    """Somebody else's network: slow, never changing, so its output is kept. RGB ones are clipped."""
-    upscale = clipped_network(model) if models.load(str(model)).spec.channels == 3 else network(model)
-    return Method(model.stem, ("anchor", content(model), ANCHOR_VERSION), upscale, keep=True, model=model)
+    """Somebody else's network: slow, never changing, so its output is kept."""
+    return Method(model.stem, ("anchor", content(model), ANCHOR_VERSION), network(model), keep=True, model=model)
 
 
 def resizers() -> list[Method]:

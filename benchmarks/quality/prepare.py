@@ -92,6 +92,12 @@ class Case:
         return (content(self.source), content(self.reference), self.factor, self.frames)
 
 
+def excerpt(clip: vs.VideoNode) -> vs.VideoNode:
+    """Up to 24 frames from frame 30, from the start of a clip too short for that."""
+    start = FIRST_FRAME if clip.num_frames > FIRST_FRAME else 0
+    return clip[start : start + FRAMES]
+
+
 def reference(clip: vs.VideoNode, halved: bool = False) -> vs.VideoNode:
     """Up to 24 frames from frame 30 (from the start of a clip too short for that), at most 1280 and half as wide.
 
@@ -99,8 +105,7 @@ def reference(clip: vs.VideoNode, halved: bool = False) -> vs.VideoNode:
     """
     width = min(MAX_WIDTH, clip.width // (2 if halved else 1)) // 2 * 2
     height = max(round(clip.height * width / clip.width / 2) * 2, 2)
-    start = FIRST_FRAME if clip.num_frames > FIRST_FRAME else 0
-    clip = clip[start : start + FRAMES].resize.Bicubic(
+    clip = excerpt(clip).resize.Bicubic(
         width, height, format=vs.YUV420P8, matrix=1, range=0, chromaloc=0, **media.CATMULL_ROM
     )
     cropped = (width // BLOCK * BLOCK, height // BLOCK * BLOCK)

@@ -143,6 +143,29 @@ def test_command_shows_methods_blind_and_counts_rankings(
     assert "is there already" in capsys.readouterr().err
 
 
+def test_command_shows_footage_at_its_own_size(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = networks.halved(tmp_path / "mine.onnx")
+    options = (str(mine), "--no-anchors", "--native", str(tmp_path / "sheets"), "--sheets", "2")
+    assert command(*options) == 0
+    assert capsys.readouterr().out == ""
+    key = json.loads((tmp_path / "sheets-key.json").read_text())["sheets"]
+    assert sorted((entry["clip"], entry["condition"]) for entry in key.values()) == [
+        ("rings", "native 2x"), ("still", "native 2x"),
+    ]  # fmt: skip
+    field = ["Lanczos", "Lanczos, mask 0.6", "Lanczos, mask 1.2", "mine"]
+    assert all(sorted(entry["methods"].values()) == field for entry in key.values())
+    for wrong, words in (
+        (("--blind", "other"), "give one of them"),
+        (("--halved",), "at its own size"),
+        (("--sheets", "0"), "--sheets 0: give 1 or more"),
+    ):
+        assert command(*options, *wrong) == 2
+        assert words in capsys.readouterr().err
+    assert command("--sheets", "3") == 2
+
+
 def test_twins_are_shown_beside_their_models() -> None:
     names = [method.name for method in evaluate.chosen(["general-2x"], 2, twins=True)]
     assert names == ["general-2x", "general-2x-psnr"]

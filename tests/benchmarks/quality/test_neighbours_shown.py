@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import sheets
-from benchmarks.quality import blind, int8, methods, prepare, strips
+from benchmarks.quality import blind, int8, methods, prepare, scenes, strips
 from benchmarks.quality.metrics import luma
 
 
@@ -34,11 +34,11 @@ def test_strips(case: prepare.Case, before: methods.Method, tmp_path: Path) -> N
 
 
 def test_sheets_to_rank(case: prepare.Case, before: methods.Method) -> None:
-    place = blind.Place(case, "edges", (16, 16, 112, 112))
-    [(_, crops)] = blind.crops_of(case, [place], [before])
-    shown = np.asarray(crops["before"][0])
-    want = sheets.rgb(before.upscale(case.load_source(), 2), case.frames // 2).crop(place.box)
-    assert np.array_equal(shown, np.asarray(want))
+    place = blind.Place(scenes.of_cases([case])[0], "edges", (16, 16, 112, 112))
+    [(_, crops)] = blind.crops_of([place], [before])
+    for shown, n in zip(crops["before"], (case.frames // 2, case.frames // 2 + 1), strict=True):
+        want = sheets.rgb(before.upscale(case.load_source(), 2), n).crop(place.box)
+        assert np.array_equal(np.asarray(shown), np.asarray(want))
 
 
 def test_int8_against_float32(case: prepare.Case, tmp_path: Path) -> None:
