@@ -98,14 +98,15 @@ class Branched(nn.Module):
     identity: nn.Parameter
     """Weight of each input in the output of its number: (outputs,), empty where there are not as many of both."""
 
-    def __init__(self, inputs: int, outputs: int, gain: float = 1.0) -> None:
-        """Random weights, `gain` times as large as K. He et al. (arXiv 1502.01852) have them."""
+    def __init__(self, inputs: int, outputs: int, gain: float = 1.0, identity: float | None = None) -> None:
+        """Random weights, `gain` times as large as K. He et al. (arXiv 1502.01852) have them, and the weight of the
+        identity, which is `gain` if None."""
         super().__init__()
         self.direct = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
         self.expand = nn.Parameter(torch.empty(2 * inputs, inputs))
         self.squeeze = nn.Parameter(torch.empty(outputs, 2 * inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.identity = nn.Parameter(torch.full((outputs if inputs == outputs else 0,), gain))
+        self.identity = nn.Parameter(torch.full((outputs if inputs == outputs else 0,), gain if identity is None else identity))
         nn.init.kaiming_normal_(self.direct, nonlinearity="relu")
         nn.init.kaiming_normal_(self.squeeze, nonlinearity="relu")
         nn.init.orthogonal_(self.expand)
@@ -164,7 +165,11 @@ class LumaGenerator(nn.Module):
         self.slope = config.start_slope
         blocks = config.phases**2
         widths = [config.frames * blocks] + [config.width] * (config.convolutions - 1) + [config.scale**2 * blocks]
-        self.body = nn.ModuleList(Branched(a, b, 0.7) for a, b in itertools.pairwise(widths))
+        # a long chain that begins with 0.7 of its input in each layer loses it, and its activations die
+        start = (0.7, 0.7) if config.convolutions < 14 else (0.1, 1.0)
+        self.body = nn.ModuleList(
+            Branched(a, b, *(start if a == b else (0.7, None))) for a, b in itertools.pairwise(widths)
+        )
         last = self.body[-1]
         assert isinstance(last, Branched)
         nn.init.normal_(last.direct, std=1e-4)
