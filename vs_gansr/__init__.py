@@ -62,6 +62,7 @@ def upscale(
     reuse: bool | None = None,
     format: int | None = None,
     clamp: bool | None = None,
+    grain: float | None = None,
 ) -> vs.VideoNode:
     """`core.gansr.Upscale` with type hints: `clip` at `scale` times its width and height, same length.
 

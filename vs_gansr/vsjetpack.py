@@ -47,6 +47,7 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
         texture: float | None = None,
         reuse: bool | None = None,
         clamp: bool | None = None,
+        grain: float | None = None,
         *,
         kernel: KernelLike = Catrom,
         scaler: ScalerLike | None = None,

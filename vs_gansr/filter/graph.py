@@ -2,12 +2,13 @@
 
 The graph it builds, each box a filter; those with small letters ask Python for every frame:
 
-    clip ── tag ─┬─ RemoveFrameProps ── upscaler ── Merge ── reuse ── CopyFrameProps ── out
-                 └─────────────────────────┴─────────┴────────┴───────────┘
+    clip ── tag ─┬─ RemoveFrameProps ── upscaler ── Merge ── reuse ── Grain ── CopyFrameProps ── out
+                 └─────────────────────────┴─────────┴────────┴────────┴────────────┘
 
 `tag` completes what the frame does not say (the matrix) and makes float samples finite; `upscaler` runs the network,
 see network.py; where `strength` is below 1 the result is merged with a plain resize (at 0 there is only that); `reuse`
-shows a neighbour again where the source repeats it; the properties of the input frame are then put back as they were.
+shows a neighbour again where the source repeats it; `Grain`, if asked for, puts the source's grain back; the properties
+of the input frame are then put back as they were.
 """
 
 from __future__ import annotations
@@ -63,7 +64,22 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
         # What a later frame may show again is kept, whatever the core thinks of this node's use.
         out.std.SetVideoCache(mode=1, fixedsize=1, maxsize=core.num_threads + 1)
         out = core.gansr.FrameFilter([tagged], guarded(Reuse(out)), **wanted, before=around, after=around)
+    if settings.grain:
+        out = grained(core, out, tagged, settings.grain)
     return with_props(out, tagged, source, target)
+
+
+def grained(core: vs.Core, out: vs.VideoNode, clip: vs.VideoNode, amount: float) -> vs.VideoNode:
+    """`out` with the grain of `clip`, whose enlargement it is. Raises ArgumentError where a format varies."""
+    if out.format is None or clip.format is None:
+        raise ArgumentError(f"grain {amount:g} needs a clip of one format; convert it first, or leave grain at 0")
+    half = [each.format.sample_type == vs.FLOAT and each.format.bits_per_sample == 16 for each in (out, clip)]
+    single, source = (
+        each.resize.Point(format=each.format.replace(bits_per_sample=32).id) if is_half else each
+        for each, is_half in zip((out, clip), half, strict=True)
+    )
+    made = core.gansr.Grain(single, source, amount)
+    return made.resize.Point(format=out.format.id) if half[0] else made
 
 
 def without_misleading_tags(clip: vs.VideoNode, source: Format | None) -> vs.VideoNode:

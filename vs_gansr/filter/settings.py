@@ -46,6 +46,9 @@ class Settings:
     clamp: int | None = argument(
         None, "int", "1: values below black and above white do not enter the network; 0: they do, as HDR networks need"
     )
+    grain: float = argument(
+        0.0, "float", "from 0, none, to 4: times the grain of the source's flat places that is put back"
+    )
 
 
 ARGUMENTS = fields(Settings)
@@ -78,6 +81,8 @@ def check(settings: Settings) -> None:
             f'texture {settings.texture:g} does not go with precision "int8": int8 weights have none between; '
             "use texture 0 or 1, or precision fp32 or fp16"
         )
+    if not 0 <= settings.grain <= 4:
+        raise ArgumentError(f"grain {settings.grain} must be from 0 (none) to 4; 1 is as much as the source has")
     for name in ("reuse", "clamp"):
         if getattr(settings, name) not in (0, 1, None):
             raise ArgumentError(f"{name} {getattr(settings, name)} must be 0 or 1")

@@ -2,7 +2,7 @@
  *
  * VapourSynth loads native libraries only, so this file hands calls over to the Python package vs_gansr
  * and holds a frame filter that asks a Python callable for each frame. It knows nothing of pixels,
- * colours or networks; what else is native, align.c, match.c and reduce.c, knows pixels only. No link
+ * colours or networks; what else is native, align.c, grain.c, match.c and reduce.c, knows pixels only. No link
  * against Python: the few functions it needs are looked up in the process, which a script host has
  * loaded already.
  */
@@ -22,6 +22,7 @@
 #include "VSHelper4.h"
 #include "VapourSynth4.h"
 #include "align.h"
+#include "grain.h"
 
 #if defined(_MSC_VER)
 #define THREAD_LOCAL __declspec(thread)
@@ -311,7 +312,7 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                           "clip:vnode;model:data:opt;provider:data:opt;device_id:int:opt;precision:data:opt;"
                           "num_streams:int:opt;tilesize:int[]:opt;overlap:int[]:opt;memory:int:opt;"
                           "strength:float:opt;texture:float:opt;reuse:int:opt;format:int:opt;"
-                          "clamp:int:opt;",
+                          "clamp:int:opt;grain:float:opt;",
                           "clip:vnode;", handOver, (void *)"Upscale", plugin);
     api->registerFunction("Models", "", "name:data[];scale:int[];licence:data[];summary:data[];", handOver,
                           (void *)"Models", plugin);
@@ -324,4 +325,5 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                           "after:int:opt;",
                           "clip:vnode;", filterCreate, NULL, plugin);
     registerAlign(plugin, api);
+    registerGrain(plugin, api);
 }

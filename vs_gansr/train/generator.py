@@ -106,7 +106,9 @@ class Branched(nn.Module):
         self.expand = nn.Parameter(torch.empty(2 * inputs, inputs))
         self.squeeze = nn.Parameter(torch.empty(outputs, 2 * inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.identity = nn.Parameter(torch.full((outputs if inputs == outputs else 0,), gain if identity is None else identity))
+        self.identity = nn.Parameter(
+            torch.full((outputs if inputs == outputs else 0,), gain if identity is None else identity)
+        )
         nn.init.kaiming_normal_(self.direct, nonlinearity="relu")
         nn.init.kaiming_normal_(self.squeeze, nonlinearity="relu")
         nn.init.orthogonal_(self.expand)

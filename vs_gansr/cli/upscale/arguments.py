@@ -75,7 +75,8 @@ def network_arguments(group: argparse._ArgumentGroup) -> None:
         if argument.name in ("reuse", "format"):
             continue
         several: dict[str, Any] = {"nargs": "+", "metavar": "N"} if kind == "int[]" else {}
-        flag = f"--{argument.name.replace('_', '-')}"
+        name = "source_grain" if argument.name == "grain" else argument.name  # --grain is new grain
+        flag = f"--{name.replace('_', '-')}"
         group.add_argument(flag, type=readers[kind], help=argument.metadata["help"], **several)
 
 

@@ -77,6 +77,7 @@ class UpscaleJob:
     texture: float | None = None
     reuse: int | None = None
     clamp: int | None = None
+    source_grain: float | None = None
 
     def to_json(self) -> str:
         """One line."""
@@ -91,4 +92,5 @@ class UpscaleJob:
 
     def upscale_arguments(self) -> dict[str, Any]:
         """What is passed on to core.gansr.Upscale."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in given(vars(self)).items()}
+        values = vars(self) | {"grain": self.source_grain}  # the job's own `grain` is new grain, by another plugin
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in given(values).items()}

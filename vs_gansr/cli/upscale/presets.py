@@ -22,7 +22,7 @@ LEAD = "gansr upscale "
 # What says how, not what, where, or with which machine.
 LASTING = (
     "width", "height", "depth", "chroma", "encoder", "crf", "preset", "params", "drop", "accept_damage", "field",
-    "denoise", "deband", "grain", "model", "precision", "strength", "texture", "clamp",
+    "denoise", "deband", "grain", "model", "precision", "strength", "texture", "clamp", "source_grain",
 )  # fmt: skip
 
 

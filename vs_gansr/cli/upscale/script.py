@@ -173,6 +173,11 @@ def enlarge(job: UpscaleJob, made: Assembly, target: Target) -> None:
                 f"{made.clip.width}x{made.clip.height} of a source whose first pass is {begun.width}x{begun.height}; "
                 "ask for less"
             )
+        if job.source_grain:
+            raise CommandError(
+                f"--source-grain {job.source_grain:g} goes with one pass of the model, {width}x{height} needs more; "
+                "ask for less, or leave it out"
+            )
         made.add("gansr.Upscale", **arguments)
         passes += 1
     if last and sized:
