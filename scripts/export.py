@@ -2,7 +2,7 @@
 
 import sys
 
-from vs_gansr.train.command import export_main
+from training.command import export_main
 
 if __name__ == "__main__":
     sys.exit(export_main())

@@ -28,13 +28,13 @@ from benchmarks.quality import methods, metrics
 from benchmarks.quality.prepare import PREPARATIONS, Case, material, prepare
 from benchmarks.quality.score import say
 from benchmarks.quality.store import Store
+from training import losses, pool, recipe
+from training.adversary import Adversary, accuracies
+from training.metrics import detail
+from training.neighbours import Inputs, seen_luma
 from vs_gansr.engine.base import cpu_threads
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library as models
-from vs_gansr.train import losses, pool, recipe
-from vs_gansr.train.adversary import Adversary, accuracies
-from vs_gansr.train.metrics import detail
-from vs_gansr.train.neighbours import Inputs, seen_luma
 
 SIGMA = 0.8
 """Of the mask that sharpens the twin, output pixels: about what a factor of 2 leaves blurred."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from vs_gansr.train.config import GeneratorConfig
-from vs_gansr.train.generator import LumaGenerator
+from training.config import GeneratorConfig
+from training.generator import LumaGenerator
 
 
 def shaken(config: GeneratorConfig, seed: int = 0) -> LumaGenerator:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import twin
+from training.metrics import detail
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library
-from vs_gansr.train.metrics import detail
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,51 @@
+"""A run whose judges are heads on a pretrained network: every loss is measured, heard in its share, and resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from training import smoke
+from training.config import LossConfig, ProjectedConfig
+from training.recipe import Recipe, RecipeError, check
+from training.trainer import Trainer
+
+
+@pytest.fixture
+def judged(small_recipe: Recipe) -> Recipe:
+    shares = LossConfig(pixel=0.3, structure=0.0, perceptual=0.3, projected=0.3, artifact=0.1)
+    heads = ProjectedConfig(blocks=(2,), enlarge=1, width=8)
+    run = replace(small_recipe.run, steps=8, warmup=1, pixel_part=0.35, balance_every=2)
+    return check(
+        replace(
+            small_recipe,
+            pixel=LossConfig(pixel=0.8, perceptual=0.2),
+            adversarial=shares,
+            projected=heads,
+            run=run,
+        )
+    )
+
+
+@pytest.mark.parametrize("where", ["everywhere", "texture"])
+def test_a_broken_off_run_repeats_an_unbroken_one(
+    trainer: Callable[..., Trainer], judged: Recipe, tmp_path: Path, where: str
+) -> None:
+    recipe = replace(judged, projected=replace(judged.projected, where=where))
+    assert trainer(recipe, "whole").train()
+    assert not trainer(recipe, "broken").train(stop_at=4)
+    assert trainer(recipe, "broken").train()
+    whole, broken = (smoke.losses_logged(tmp_path / name) for name in ("whole", "broken"))
+    assert whole == broken
+    assert {"loss_pixel", "loss_perceptual"} <= set(whole[0])
+    assert {"loss_projected", "loss_perceptual", "loss_artifact", "heads_accuracy"} <= set(whole[-1])
+    assert "accuracy" not in whole[-1], "the U-shaped discriminator has no share and does not learn"
+    assert whole[-1]["share_projected"] == pytest.approx(0.3, abs=0.01)
+
+
+def test_judges_are_not_asked_before_they_learn(judged: Recipe) -> None:
+    with pytest.raises(RecipeError, match=r"pixel.adversarial, feature and projected must be 0"):
+        check(replace(judged, pixel=LossConfig(pixel=1.0, projected=0.2)))

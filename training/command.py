@@ -1,0 +1,197 @@
+"""Owns the command lines of training and export; it must not know how anything they start works."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from msgspec.structs import replace
+
+from vs_gansr.common import files
+
+from . import data, metrics, pool, recipe, report, smoke
+from . import export as exporting
+from .balance import BalanceError
+from .checkpoint import CheckpointError
+from .enlarge import enlarge
+from .neighbours import pictures
+from .trainer import CHECKPOINT, Trainer
+
+_ERRORS = (recipe.RecipeError, BalanceError, CheckpointError, exporting.ExportError, ValueError, OSError)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _recipe(name: str) -> recipe.Recipe:
+    path = Path(name)
+    return recipe.load(path if path.suffix == ".toml" else Path("scripts/recipes") / f"{name}.toml")
+
+
+def control(settings: recipe.Recipe) -> recipe.Recipe:
+    """The recipe of a generator of several frames for one that sees a single one, and nothing else changed.
+
+    Raises:
+        RecipeError: it sees a single one.
+    """
+    if settings.generator.frames == 1:
+        raise recipe.RecipeError(f"{settings.name}: generator.frames is 1; a control is for recipes of 3 frames")
+    generator = replace(settings.generator, frames=1)
+    summary = f"{settings.summary}; control of one frame"
+    return replace(settings, name=f"{settings.name}-control", summary=summary, generator=generator)
+
+
+def write_report(folder: Path) -> Path:
+    """Write `folder`/report.html from the run's log, samples and checkpoint; returns its path."""
+    generator, settings, state = exporting.load_generator(folder / CHECKPOINT)
+    training, held_out = (pool.load(pool.folder(settings, part)) for part in (False, True))
+    frame = held_out.high.shape[1] // 2
+    low, high = np.asarray(held_out.low[:, frame]), np.asarray(held_out.high[:, frame])
+    scale = settings.generator.scale
+    small = pictures(low)
+    methods = {"Lanczos": metrics.lanczos(small, scale)}
+    for name, network in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
+        _say(f"report: {name} enlarges {len(low)} held-out crops")
+        methods[name] = network(small)
+    methods[settings.name] = enlarge(generator, low)
+    scores = {name: metrics.score(pictures, high) for name, pictures in methods.items()}
+    size = int(training.facts["bytes"]) / 2**20
+    facts = {
+        "run": exporting.training_line(settings, state, f"{torch.get_num_threads()} CPU thread(s)"),
+        "network": f"{settings.generator.width} features x {settings.generator.convolutions} convolutions, "
+        f"{generator.plain().multiply_adds:,} multiply-adds per input pixel",
+        "pool": f"{len(training)} crops of {settings.pool.crop} pixels x {settings.pool.frames} frames, "
+        f"{size:.0f} MiB, made in {training.facts['seconds']} s from {training.facts['files']} files",
+        "data list SHA-256": str(state["data_sha256"]),
+        "versions": ", ".join(f"{name} {number}" for name, number in state["versions"].items()),
+        "pictures shown": "; ".join(_credits(settings, [held_out.labels[n] for n in held_out.telling(6)])),
+        "recipe": json.dumps(state["recipe"]),
+    }
+    target = folder / "report.html"
+    files.write(target, report.render(folder, facts, scores))
+    return target
+
+
+def _credits(settings: recipe.Recipe, labels: list[str]) -> list[str]:
+    rows = {Path(name).stem: row for name, row in data.manifest(settings.data).items()}
+    stems = [label.split(":")[0] for label in labels]
+    return [f"{s} ({rows[s]['credit']}, {rows[s]['repo']}, {rows[s]['licence']})" if s in rows else s for s in stems]
+
+
+def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:
+    """Write a PNG of `pairs` pairs (small beside sharp) from the recipe's pool to `target`, their labels beside it."""
+    ready = pool.load(pool.folder(settings))
+    chosen = np.linspace(0, len(ready) - 1, pairs).astype(int)
+    columns = []
+    for part in np.array_split(chosen, 8):
+        columns += [pictures(np.asarray(ready.low[part, 0])), np.asarray(ready.high[part, 0])]
+    metrics.save_sheet(metrics.sheet(columns), target)
+    labels = [
+        f"column {n // -(-pairs // 8) + 1}, row {n % -(-pairs // 8) + 1}: {ready.labels[i]}"
+        for n, i in enumerate(chosen)
+    ]
+    files.write(target.with_suffix(".txt"), "\n".join(labels) + "\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `scripts/train`; 0 when the recipe is done or its time is over, 1 with one line on stderr otherwise."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/train", description="Train a generator; a run resumes where it stopped."
+    )
+    parser.add_argument("recipe", nargs="?", help="a TOML file or a name under scripts/recipes")
+    parser.add_argument("--smoke", action="store_true", help="the whole chain on ten drawn pictures, in seconds")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="stop (resumably) after so many minutes")
+    parser.add_argument("--folder", type=Path, help="run folder (default runs/NAME)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="CPU threads; 1 is best where cores are shared, 0 leaves the choice to torch",
+    )
+    parser.add_argument("--workers", type=int, default=None, help="processes that make the pool")
+    parser.add_argument("--pool-only", action="store_true", help="make the pool of degraded clips and stop")
+    parser.add_argument("--sheet", type=Path, help="write a sheet of 64 degraded pairs (PNG) and stop")
+    parser.add_argument(
+        "--control", action="store_true", help="the recipe of 3 frames with a single one, to compare with"
+    )
+    parser.add_argument("--report", action="store_true", help="write the run's report.html and stop")
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    if bool(options.recipe) == options.smoke:
+        parser.error("give a recipe or --smoke")
+    try:
+        return _smoke(options.device) if options.smoke else _train(options)
+    except _ERRORS as error:
+        _say(f"train: {error}")
+        return 1
+
+
+def _smoke(device: str) -> int:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        smoke.run(Path(folder), device, _say)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    settings = _recipe(options.recipe)
+    if options.control:
+        settings = control(settings)
+    folder: Path = options.folder or Path("runs") / settings.name
+    if options.report:
+        _say(f"report: {write_report(folder)}")
+        return 0
+    held_out = pool.load(pool.build(settings, True, workers=options.workers, say=_say))
+    training = pool.load(pool.build(settings, False, workers=options.workers, say=_say))
+    _say(
+        f"pool: {len(training)} clips, {int(training.facts['bytes']) / 2**20:.0f} MiB, made in "
+        f"{training.facts['seconds']} s; {len(held_out)} held out"
+    )
+    if options.sheet:
+        write_sheet(settings, options.sheet)
+    if options.sheet or options.pool_only:
+        return 0
+    trainer = Trainer(settings, folder, training, held_out, options.device, _say)
+
+    def stop(*_: object) -> None:
+        trainer.stopping = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    done = trainer.train(options.minutes)
+    _say(
+        f"{folder}: {'done' if done else 'stopped, resumable'} at step {trainer.step}, "
+        f"{trainer.elapsed / 60:.1f} minutes of training; {write_report(folder)}"
+    )
+    return 0
+
+
+def export_main(arguments: list[str] | None = None) -> int:
+    """Run `scripts/export`; 0 when the model is written and verified, 1 with one line on stderr otherwise."""
+    parser = argparse.ArgumentParser(prog="scripts/export", description="Turn a checkpoint into a model and its card.")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("model", type=Path, help="models/NAME.onnx; the card goes beside it as NAME.md")
+    parser.add_argument("--hardware", default="a CPU", help="what it was trained on, for the card")
+    options = parser.parse_args(arguments)
+    try:
+        made = exporting.export(options.checkpoint, options.model, options.hardware)
+        card = options.model.with_suffix(".md")
+        if card.exists():
+            _say(f"export: {card} is there already and left alone")
+        else:
+            files.write(card, exporting.card(made, options.hardware))
+    except _ERRORS as error:
+        _say(f"export: {error}")
+        return 1
+    _say(f"export: {made.path}, {made.path.stat().st_size:,} bytes, {made.difference:.1e} from PyTorch at most")
+    return 0

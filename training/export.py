@@ -1,0 +1,373 @@
+"""Owns the way from a checkpoint to a shipped model: fold, write ONNX, compare with PyTorch, write the card."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from vs_gansr.common import files
+from vs_gansr.model import metadata
+from vs_gansr.model.metadata import Metadata
+
+from . import checkpoint, data, recipe
+from .config import ShipConfig
+from .generator import FoldedGenerator, LumaGenerator, of_luma
+from .grain import FoldedGrain
+
+OPSET = 17
+"""Of the ONNX files."""
+TOLERANCE = 1e-4
+"""Largest difference between ONNX Runtime and PyTorch, where white is 1."""
+
+
+class ExportError(RuntimeError):
+    """The exported network is not the trained one; the message gives the difference."""
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """What was written, and what it came from."""
+
+    path: Path
+    """The file."""
+    plain: FoldedGenerator
+    """The network in it."""
+    settings: recipe.Recipe
+    """The run's recipe."""
+    state: dict[str, Any]
+    """The run's checkpoint."""
+    difference: float
+    """The largest from PyTorch that was found, where white is 1."""
+
+
+class _Graph:
+    """Nodes and weights in the order they are written."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.weights: list[onnx.TensorProto] = []
+
+    def constant(self, name: str, values: np.ndarray[Any, Any]) -> str:
+        self.weights.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+        return name
+
+    def node(self, kind: str, name: str, *sources: str, output: str = "", **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, list(sources), [output or name], name=name, **attributes))
+        return output or name
+
+    def convolution(self, name: str, source: str, kernel: Any, bias: Any = None, pad: int = 0, stride: int = 1) -> str:
+        weights = [self.constant(f"{name}.weight", kernel)]
+        weights += [] if bias is None else [self.constant(f"{name}.bias", bias)]
+        kernel_shape, pads, strides = list(kernel.shape[2:]), [pad] * 4, [stride] * 2
+        return self.node("Conv", name, source, *weights, kernel_shape=kernel_shape, pads=pads, strides=strides)
+
+
+def blocks_to_pixels(kernel: np.ndarray[Any, Any], phases: int) -> np.ndarray[Any, Any]:
+    """A kernel on the `phases`**2 planes of a picture's blocks as one on the picture itself, with as long a stride.
+
+    (outputs, phases**2, k, k) to (outputs, 1, phases * k, phases * k).
+    """
+    outputs, _, high, wide = kernel.shape
+    parts = kernel.reshape(outputs, phases, phases, high, wide).transpose(0, 3, 1, 4, 2)
+    return parts.reshape(outputs, 1, phases * high, phases * wide)
+
+
+def pixels_to_blocks(kernel: np.ndarray[Any, Any], phases: int) -> np.ndarray[Any, Any]:
+    """Inverse of `blocks_to_pixels`."""
+    outputs, _, high, wide = kernel.shape
+    parts = kernel.reshape(outputs, high // phases, phases, wide // phases, phases).transpose(0, 2, 4, 1, 3)
+    return parts.reshape(outputs, phases**2, high // phases, wide // phases)
+
+
+def resize_of_blocks(resize: np.ndarray[Any, Any], scale: int, phases: int) -> np.ndarray[Any, Any]:
+    """The resize kernel (scale**2, 1, 5, 5) of a pixel as that of a block of `phases` x `phases` pixels.
+
+    The result is ((scale * phases)**2, 1, 4 + phases, 4 + phases), to be applied with a stride of `phases`.
+    """
+    side = scale * phases
+    whole = np.zeros((side, side, 4 + phases, 4 + phases), np.float32)
+    for y in range(side):
+        for x in range(side):
+            (down, v), (along, u) = divmod(y, scale), divmod(x, scale)
+            whole[y, x, down : down + 5, along : along + 5] = resize[v * scale + u, 0]
+    return whole.reshape(side**2, 1, *whole.shape[2:])
+
+
+def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
+    """The folded generator as one graph: `input` (1, frames, height, width) float32 luma in [0, 1] to `output`
+    (1, 1, S * height, S * width), not clamped. With grain there is a second input, `noise` (1, 1, S * height,
+    S * width) of deviation 1. Opset 17; `said` is what it says of itself."""
+    graph = _Graph()
+    ends = [graph.constant(f"input.{end}", np.array(value, np.float32)) for end, value in (("least", 0), ("most", 1))]
+    flow = graph.node("Clip", "clamp", "input", *ends, output="clamped")
+    *hidden, last = plain.convolutions
+    phases = plain.phases
+    for index, (kernel, bias) in enumerate(hidden):
+        if index == 0 and phases > 1:
+            flow = graph.convolution("conv0", flow, blocks_to_pixels(kernel, phases), bias, phases, phases)
+        else:
+            flow = graph.convolution(f"conv{index}", flow, kernel, bias, 1)
+        name = f"active{index}"
+        flow = graph.node("LeakyRelu", name, flow, alpha=plain.slope) if plain.slope else graph.node("Relu", name, flow)
+    added = graph.convolution(f"conv{len(hidden)}", flow, *last, 1)
+    if plain.grain is not None:
+        noise = graph.node("SpaceToDepth", "noise_parts", "noise", blocksize=plain.scale)
+        noise = graph.convolution("grain.colouring", noise, plain.grain.colouring, pad=1)
+        loudness = graph.convolution("grain.gain", flow, plain.grain.gain, plain.grain.gain_bias, 1)
+        grain = graph.node("Mul", "grain", loudness, noise)
+        added = graph.node("Add", "grained", added, grain)
+    edge = plain.resize.shape[-1] // 2
+    pads = graph.constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
+    resize = np.zeros((len(plain.resize), plain.frames, *plain.resize.shape[2:]), np.float32)
+    resize[:, plain.frames // 2] = plain.resize[:, 0]
+    padded = graph.node("Pad", "pad", "input", pads, output="padded", mode="edge")
+    if phases > 1:
+        resize = resize_of_blocks(plain.resize, plain.scale, phases)
+    skip = graph.convolution("skip", padded, resize, stride=phases)
+    total = graph.node("Add", "add", added, skip, output="sum")
+    graph.node("DepthToSpace", "shuffle", total, output="output", blocksize=plain.scale * phases, mode="CRD")
+
+    def picture(name: str, planes: int, size: str) -> onnx.ValueInfoProto:
+        sides = [f"{size}height", f"{size}width"]
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, planes, *sides])
+
+    inputs = [picture("input", plain.frames, "")] + ([picture("noise", 1, "large_")] if plain.grain is not None else [])
+    whole = helper.make_graph(graph.nodes, "generator", inputs, [picture("output", 1, "large_")], graph.weights)
+    model = helper.make_model(
+        whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="vs-gansr"
+    )
+    metadata.write(model, said)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def from_onnx(path: Path) -> tuple[FoldedGenerator, Metadata]:
+    """The folded generator in a file that `export` wrote, and what the file says of itself.
+
+    Raises:
+        ExportError: the file is no such network.
+    """
+    try:
+        model = onnx.load(str(path))
+        said = metadata.read(model)
+        values = {each.name: numpy_helper.to_array(each).astype(np.float32) for each in model.graph.initializer}
+        depth = sum(name.startswith("conv") and name.endswith(".weight") for name in values)
+        slopes = {helper.get_node_attr_value(n, "alpha") for n in model.graph.node if n.op_type == "LeakyRelu"} or {0.0}
+        shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
+        resize, middle = values["skip.weight"], (said.frames or 1) // 2
+        phases = resize.shape[-1] - 4
+        scale = int(helper.get_node_attr_value(shuffle, "blocksize")) // phases
+        if phases > 1:
+            values["conv0.weight"] = pixels_to_blocks(values["conv0.weight"], phases)
+            rows = [v * scale * phases + u for v in range(scale) for u in range(scale)]
+            resize = np.ascontiguousarray(resize[rows, :, :5, :5])
+        plain = FoldedGenerator(
+            tuple((values[f"conv{n}.weight"], values[f"conv{n}.bias"]) for n in range(depth)),
+            resize[:, middle : middle + 1] if said.frames else resize,
+            float(slopes.pop()),
+            scale,
+            FoldedGrain(values["grain.gain.weight"], values["grain.gain.bias"], values["grain.colouring.weight"])
+            if "grain.gain.weight" in values
+            else None,
+            phases=phases,
+        )
+    except Exception as error:  # whatever another graph lacks
+        raise ExportError(f"from_onnx: {path} is not a float32 network of scripts/export ({error})") from error
+    return of_luma(plain), said
+
+
+def between(twin: FoldedGenerator, trained: FoldedGenerator, ship: ShipConfig) -> FoldedGenerator:
+    """The network whose weights lie `ship.part` of the way from those of `twin` to those of `trained`.
+
+    Of use for networks that come from the same weights: X. Wang et al., ESRGAN, arXiv 1809.00219, section 3.4.
+
+    Raises:
+        ExportError: the two are of different shapes.
+    """
+    pairs = [(twin.resize, trained.resize)]
+    for ours, theirs in zip(twin.convolutions, trained.convolutions, strict=False):
+        pairs += zip(ours, theirs, strict=True)
+    depths = len(twin.convolutions), len(trained.convolutions)
+    if depths[0] != depths[1] or twin.grain or trained.grain or any(a.shape != b.shape for a, b in pairs):
+        raise ExportError(
+            f"export: ship.twin {ship.twin} is of another shape ({depths[0]} convolutions of "
+            f"{len(twin.convolutions[0][0])} features, trained were {depths[1]} of {len(trained.convolutions[0][0])}); "
+            "name a file of the same, without grain"
+        )
+    resize, *rest = ((1 - ship.part) * a + ship.part * b for a, b in pairs)
+    return replace(trained, resize=resize, convolutions=tuple(zip(rest[::2], rest[1::2], strict=True)))
+
+
+def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
+    """Largest absolute difference between `model` in ONNX Runtime and `generator` in PyTorch.
+
+    Over four sizes, values in [-0.1, 1.1], noise of deviation 1 where the network takes any.
+    """
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    worst = 0.0
+    for height, width in ((1, 1), (7, 5), (32, 48), (65, 33)):
+        frames, phases = generator.config.frames, generator.config.phases
+        height, width = height * phases, width * phases
+        picture = 1.2 * random.random((1, frames, height, width), np.float32) - 0.1
+        scale = generator.config.scale
+        noise = random.standard_normal((1, 1, scale * height, scale * width), np.float32)
+        with torch.no_grad():
+            planes = [torch.from_numpy(picture[:, n : n + 1]) for n in range(frames)]
+            gray = planes.pop(frames // 2).expand(1, 3, height, width)
+            expected = generator.float().cpu().parts(torch.cat([gray, *planes], 1), torch.from_numpy(noise))[0].numpy()
+        inputs = {"input": picture} | ({"noise": noise} if generator.grain is not None else {})
+        made = np.asarray(session.run(None, inputs)[0])
+        if made.shape != expected.shape:
+            raise ExportError(f"export: {width}x{height} gave {made.shape}, PyTorch {expected.shape}")
+        worst = max(worst, float(np.abs(made - expected).max()))
+    return worst
+
+
+def load_generator(path: Path) -> tuple[LumaGenerator, recipe.Recipe, dict[str, Any]]:
+    """The averaged generator of a checkpoint, its recipe and the whole state."""
+    state = checkpoint.load(path)
+    settings = recipe.from_dict(state["recipe"])
+    generator = LumaGenerator(settings.generator)
+    generator.load_state_dict(state["mean"])
+    generator.slope = float(state["slope"])
+    return generator.eval(), settings, state
+
+
+def training_line(settings: recipe.Recipe, state: dict[str, Any], hardware: str) -> str:
+    """One line of provenance for metadata and card: recipe, steps, time on `hardware` (in words), origin."""
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    adversarial = int(state["step"]) - int(state["adversarial_from"]) if int(state["adversarial_from"]) >= 0 else 0
+    return (
+        f"recipe {settings.name} {settings.digest()}, {state['step']} steps ({adversarial} adversarial), "
+        f"{float(state['elapsed']) / 60:.0f} minutes on {hardware}, {date}"
+        + (f"; started from {state['origin']}" if state.get("origin") else "")
+        + _mixture(settings.ship)
+    )
+
+
+def _mixture(ship: ShipConfig) -> str:
+    if not ship.twin:
+        return ""
+    twin = Path(ship.twin)
+    digest = hashlib.sha256(twin.read_bytes()).hexdigest()
+    return f"; {ship.part:g} of these weights and {1 - ship.part:g} of {twin.name}'s, file SHA-256 {digest}"
+
+
+def export(source: Path, target: Path, hardware: str) -> ExportedModel:
+    """Write `target` (.onnx) from the checkpoint `source`, after comparing both; `hardware` in words goes on record.
+
+    Where the recipe names a twin (`ship`), the file has weights between the twin's and the trained ones.
+
+    Raises:
+        CheckpointError: no such checkpoint.
+        ExportError: ONNX Runtime differs from PyTorch by more than 1e-4, the activation is still on its way to its end
+            value, or the twin cannot be read or is of another shape.
+    """
+    generator, settings, state = load_generator(source)
+    if generator.slope != settings.generator.slope:
+        raise ExportError(
+            f"export: {source} has slope {generator.slope:.3f} on its way to {settings.generator.slope}; "
+            "train on to the end of the pixel-loss stage"
+        )
+    plain = generator.plain()
+    if settings.ship.twin:
+        plain = between(from_onnx(Path(settings.ship.twin))[0], plain, settings.ship)
+        generator.adopt(plain)
+    model = to_onnx(
+        plain,
+        Metadata(
+            name=settings.name,
+            summary=settings.summary,
+            scale=plain.scale,
+            colour="luma",
+            frames=plain.frames if plain.frames > 1 else None,
+            aligned=1 if plain.frames > 1 else None,
+            range=1.0,
+            radius=plain.radius,
+            multiple=plain.phases,
+            licence="MIT",
+            precision="fp32",
+            training=training_line(settings, state, hardware),
+        ),
+    )
+    worst = difference(model, generator)
+    if worst > TOLERANCE:
+        raise ExportError(f"export: ONNX Runtime and PyTorch differ by {worst:.2e}, more than {TOLERANCE:.0e}")
+    files.write(target, model.SerializeToString())
+    return ExportedModel(target, plain, settings, state, worst)
+
+
+def card(made: ExportedModel, hardware: str) -> str:
+    """The model card in Markdown: what it is, what it was trained on and how; the evaluation is appended by hand."""
+    settings, state = made.settings, made.state
+    generator = settings.generator
+    of_frames = f", {generator.frames} frames in, the outer ones aligned" if generator.frames > 1 else ""
+    place = ", at half the input's size" if generator.phases > 1 else ""
+    activation = "ReLU" if not generator.slope else f"LeakyReLU {generator.slope}"
+    lines = [
+        f"# {settings.name}",
+        "",
+        settings.summary + ".",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}"
+        f"{place}{of_frames}, of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
+        f"| multiply-adds per input pixel | {made.plain.multiply_adds:,} |",
+        f"| parameters | {made.plain.resize.size + sum(w.size + b.size for w, b in made.plain.convolutions):,} |",
+        "| licence | MIT |",
+        f"| training | {training_line(settings, state, hardware)} |",
+        f"| recipe | `scripts/recipes/{settings.name}.toml`, seed {settings.run.seed}; {_repeat(settings, state)} |",
+        f"| data list SHA-256 | `{state['data_sha256']}` |",
+        "| versions | " + ", ".join(f"{name} {number}" for name, number in state["versions"].items()) + " |",
+        f"| file SHA-256 | `{hashlib.sha256(made.path.read_bytes()).hexdigest()}` |",
+        f"| ONNX Runtime against PyTorch | {made.difference:.1e} at most |",
+        "",
+        "## Material",
+        "",
+        "Trained from scratch on the following and nothing else; no other network was a teacher or a judge. "
+        "Stills under share-alike licences were left out."
+        if "CC-BY-SA" in settings.data.exclude_licences
+        else "Trained from scratch on the following and nothing else; no other network was a teacher or a judge.",
+        "",
+        *_attribution(settings),
+        "",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _repeat(settings: recipe.Recipe, state: dict[str, Any]) -> str:
+    """How to make the same run independent of the clock."""
+    steps, joined = int(state["step"]), int(state["adversarial_from"])
+    if settings.run.steps:
+        return "repeats step for step"
+    part = f" and `run.pixel_part = {joined / steps:.4f}`" if joined > 0 else ""
+    return (
+        f"its schedule followed the clock; `run.steps = {steps}`{part} in place of minutes make as many of each stage"
+    )
+
+
+def _attribution(settings: recipe.Recipe) -> list[str]:
+    used = {source.name for source in data.sources(settings.data) if not source.held_out}
+    rows = data.manifest(settings.data)
+    if not rows:
+        return [f"- {name}" for name in sorted(used)]
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name in sorted(used & set(rows)):
+        groups.setdefault((rows[name]["repo"], rows[name]["licence"]), []).append(rows[name]["credit"])
+    lines = ["| source | files | licence | credit |", "|---|---|---|---|"]
+    for (repo, licence), credits in sorted(groups.items()):
+        lines.append(f"| {repo} | {len(credits)} | {licence} | {', '.join(dict.fromkeys(filter(None, credits)))} |")
+    lines += [f"| {Path(name).name} | 1 | see below | see below |" for name in sorted(used - set(rows))]
+    return lines

@@ -1,0 +1,294 @@
+"""Owns the generator: training-time branches, the single convolutions they fold into; knows no losses and no files."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vs_gansr.colour.tags import BT709_LUMA
+
+from .config import GeneratorConfig
+from .grain import FoldedGrain, GrainBranch
+from .luma import luma
+
+
+@dataclass(frozen=True)
+class FoldedGenerator:
+    """A folded generator, the network of luma that ships. The function is
+
+        depth_to_space(chain(clamp(x)) + resize(edge_pad(x, 2)), scale)
+
+    with `phases` 2 the chain sees the four pixels of each 2x2 block as planes, and gives 2 * scale x 2 * scale pixels
+    for each block.
+
+    What lies outside [0, 1] (over- and undershoot of limited-range video) passes by the resize alone: training has
+    none of it, and a body that meets it answers with false colours.
+    """
+
+    convolutions: tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
+    """(weight (outputs, inputs, 3, 3), bias (outputs,)), first to last."""
+    resize: NDArray[np.float32]
+    """The kernel beside them, (scale**2, 1, 5, 5)."""
+    slope: float
+    """Of the LeakyReLU between them; 0 is ReLU."""
+    scale: int
+    """Enlargement, each way."""
+    grain: FoldedGrain | None = None
+    """The branch that draws grain, added before depth_to_space; None: there is none."""
+    phases: int = 1
+    """Side of the blocks of input pixels that the chain takes as one."""
+
+    @property
+    def frames(self) -> int:
+        """Frames of luma that the chain sees, in order of time; the resize sees the middle one."""
+        return int(self.convolutions[0][0].shape[1]) // self.phases**2
+
+    @property
+    def radius(self) -> int:
+        """Input pixels to each side that an output pixel depends on."""
+        return max(self.phases * (len(self.convolutions) + 1) - 1, int(self.resize.shape[-1]) // 2)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds per input pixel."""
+        grain = self.grain.gain.size + self.grain.colouring.size if self.grain else 0
+        chain = sum(weight.size for weight, _ in self.convolutions)
+        return self.frames * self.resize.size + grain + chain // self.phases**2
+
+
+def catmull_rom(scale: int, planes: int = 1) -> Tensor:
+    """Resizing `planes` by `scale` as a 5x5 convolution before depth-to-space: (planes * scale**2, planes, 5, 5).
+
+    Catmull-Rom (R. Keys, 1981, a = -1/2) sampled at the centres of the scale x scale parts of a pixel.
+    """
+
+    def kernel(distance: float) -> float:
+        d = abs(distance)
+        if d < 1:
+            return 1.5 * d**3 - 2.5 * d**2 + 1
+        return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
+
+    offsets = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
+    taps = torch.tensor([[kernel(tap - offset) for tap in range(-2, 3)] for offset in offsets], dtype=torch.float64)
+    both = torch.einsum("py,qx->pqyx", taps / taps.sum(1, True), taps / taps.sum(1, True)).flatten(0, 1)
+    return torch.einsum("oi,pyx->opiyx", torch.eye(planes, dtype=torch.float64), both).flatten(0, 1).float()
+
+
+class Branched(nn.Module):
+    """A 3x3 convolution trained as the sum of a 3x3, a 1x1-then-3x3 of twice the width, and the identity.
+
+    The branches are linear, so they are summed as weights (`folded`) before one convolution runs: training costs
+    what the plain convolution costs. (1, C, H, W) to (1, D, H, W), any float type, zero padding.
+    Branches as in X. Ding et al., RepVGG (arXiv 2101.03697), and X. Zhang et al., ECBSR (ACM MM 2021).
+    """
+
+    direct: nn.Parameter
+    """The 3x3: (outputs, inputs, 3, 3)."""
+    expand: nn.Parameter
+    """The 1x1: (2 * inputs, inputs)."""
+    squeeze: nn.Parameter
+    """The 3x3 after it: (outputs, 2 * inputs, 3, 3)."""
+    bias: nn.Parameter
+    """(outputs,)."""
+    identity: nn.Parameter
+    """Weight of each input in the output of its number: (outputs,), empty where there are not as many of both."""
+
+    def __init__(self, inputs: int, outputs: int, gain: float = 1.0, identity: float | None = None) -> None:
+        """Random weights, `gain` times as large as K. He et al. (arXiv 1502.01852) have them, and the weight of the
+        identity, which is `gain` if None."""
+        super().__init__()
+        self.direct = nn.Parameter(torch.empty(outputs, inputs, 3, 3))
+        self.expand = nn.Parameter(torch.empty(2 * inputs, inputs))
+        self.squeeze = nn.Parameter(torch.empty(outputs, 2 * inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.identity = nn.Parameter(
+            torch.full((outputs if inputs == outputs else 0,), gain if identity is None else identity)
+        )
+        nn.init.kaiming_normal_(self.direct, nonlinearity="relu")
+        nn.init.kaiming_normal_(self.squeeze, nonlinearity="relu")
+        nn.init.orthogonal_(self.expand)
+        with torch.no_grad():
+            self.direct.mul_(0.5 * gain)
+            self.squeeze.mul_(0.5 * gain)
+
+    def folded(self) -> Tensor:
+        """The (outputs, inputs, 3, 3) kernel that all branches together are."""
+        kernel = self.direct + torch.einsum("omyx,mi->oiyx", self.squeeze, self.expand)
+        if len(self.identity):
+            kernel = kernel + F.pad(torch.diag(self.identity)[:, :, None, None], (1, 1, 1, 1))
+        return kernel
+
+    def adopt(self, kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        """Become that convolution: the direct branch takes the kernel, the others start from silence."""
+        with torch.no_grad():
+            self.direct.copy_(torch.from_numpy(kernel))
+            self.squeeze.zero_()
+            self.identity.zero_()
+            self.bias.copy_(torch.from_numpy(bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, inputs, H, W) to (N, outputs, H, W)."""
+        return F.conv2d(x, self.folded(), self.bias, padding=1)
+
+
+class LumaGenerator(nn.Module):
+    """Convolutions, activations and depth-to-space that change luma alone, beside Catmull-Rom for all three planes.
+
+    Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
+    of at least 1 that are multiples of `phases`. With `frames` 3 two planes more, (N, 5, H, W): luma of the frames
+    before and after, aligned; planes that it does not see are passed over. At initialisation the output is Catmull-Rom
+    resizing exactly (and faint grain, if noise is given).
+    Body and a learnable 5x5 kernel see BT.709 luma and add the same to R, G and B: colour differences are those of the
+    resize, and a flat picture passes the kernel unchanged.
+    """
+
+    config: GeneratorConfig
+    """Its size."""
+    slope: float
+    """Of its LeakyReLU now; 0 is ReLU."""
+    body: nn.ModuleList
+    """`Branched` convolutions of luma, first to last."""
+    cubic: Tensor
+    """Catmull-Rom, (S**2, 1, 5, 5); not trained."""
+    skip: nn.Parameter
+    """The learnable kernel beside it, (S**2, 1, 5, 5); see `sharpener`."""
+    grain: GrainBranch | None
+    """Draws grain with noise, if the size says so."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        """Random weights whose output is Catmull-Rom's."""
+        super().__init__()
+        self.config = config
+        self.slope = config.start_slope
+        blocks = config.phases**2
+        widths = [config.frames * blocks] + [config.width] * (config.convolutions - 1) + [config.scale**2 * blocks]
+        # a long chain that begins with 0.7 of its input in each layer loses it, and its activations die
+        start = (0.7, 0.7) if config.convolutions < 14 else (0.1, 1.0)
+        self.body = nn.ModuleList(
+            Branched(a, b, *(start if a == b else (0.7, None))) for a, b in itertools.pairwise(widths)
+        )
+        last = self.body[-1]
+        assert isinstance(last, Branched)
+        nn.init.normal_(last.direct, std=1e-4)
+        for silent in (last.squeeze, last.identity):
+            nn.init.zeros_(silent)
+        self.register_buffer("cubic", catmull_rom(config.scale), persistent=False)
+        self.skip = nn.Parameter(torch.zeros(config.scale**2, 1, 5, 5))
+        self.grain = GrainBranch(config.width, config.scale) if config.grain else None
+
+    def sharpener(self) -> Tensor:
+        """What the learned kernel adds to Catmull-Rom for luma, (S**2, 1, 5, 5): `skip` moved evenly to sums of 0."""
+        return self.skip - self.skip.mean((1, 2, 3), keepdim=True)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Luma of all frames in order of time, (N, frames, H, W)."""
+        plane = luma(x[:, :3])
+        return plane if self.config.frames == 1 else torch.cat([x[:, 3:4], plane, x[:, 4:5]], 1)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
+        x = F.pixel_unshuffle(self.seen(x.clamp(0, 1)), self.config.phases)
+        for layer in self.body[:-1]:
+            x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
+        return x
+
+    def parts(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """(luma of the output, last hidden activations, what the body adds before depth-to-space).
+
+        `noise` is (N, 1, S * H, S * W) of deviation 1 for a generator with grain; without, there is no grain.
+        """
+        hidden = self.hidden(x)
+        added = self.body[-1](hidden)
+        if self.grain is not None and noise is not None:
+            added = added + self.grain(hidden, noise)
+        return self._resized(luma(x[:, :3].float()), self.cubic + self.sharpener(), added.float()), hidden, added
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The enlarged pictures; see the class for shapes and range, `parts` for `noise`."""
+        large = self.parts(x, noise)[0]
+        picture = x[:, :3]
+        colour = (picture - luma(picture)).flatten(0, 1)[:, None]
+        return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])
+
+    def _resized(self, plane: Tensor, kernel: Tensor, added: Tensor | int) -> Tensor:
+        with torch.autocast(plane.device.type, enabled=False):  # bf16 has too few digits for the picture itself
+            base = F.conv2d(F.pad(plane.float(), (2, 2, 2, 2), mode="replicate"), kernel)
+            scale, phases = self.config.scale, self.config.phases
+            if phases == 1 or isinstance(added, int):
+                return F.pixel_shuffle(base + added, scale)
+            return F.pixel_shuffle(base, scale) + F.pixel_shuffle(added, scale * phases)
+
+    def adopt(self, plain: FoldedGenerator) -> None:
+        """Become a folded generator of the same shape: `plain` backwards.
+
+        One without grain leaves this one's as it is. One of RGB becomes what it does to the luma of a gray picture, one
+        of a single frame hears nothing of the others.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        plain = of_frames(of_luma(plain), self.config.frames)
+        layers = [layer for layer in self.body if isinstance(layer, Branched)]
+        mine = [tuple(layer.direct.shape) for layer in layers]
+        theirs = [kernel.shape for kernel, _ in plain.convolutions]
+        sizes = (plain.scale, plain.phases), (self.config.scale, self.config.phases)
+        if mine != theirs or sizes[0] != sizes[1]:
+            raise ValueError(
+                f"adopt: its kernels are {theirs} with (scale, phases) {sizes[0]}, "
+                f"this generator's {mine} with {sizes[1]}"
+            )
+        for layer, (kernel, bias) in zip(layers, plain.convolutions, strict=True):
+            layer.adopt(kernel, bias)
+        with torch.no_grad():
+            self.skip.copy_(torch.from_numpy(plain.resize) - self.cubic)
+        self.slope = plain.slope
+        if plain.grain is not None:
+            if self.grain is None:
+                raise ValueError("adopt: it has grain; set generator.grain = true")
+            self.grain.adopt(plain.grain)
+
+    def plain(self) -> FoldedGenerator:
+        """Fold every branch: the network that ships."""
+
+        def numbers(tensor: Tensor) -> NDArray[np.float32]:
+            return tensor.detach().float().cpu().numpy().copy()
+
+        layers = [layer for layer in self.body if isinstance(layer, Branched)]
+        convolutions = tuple((numbers(layer.folded()), numbers(layer.bias)) for layer in layers)
+        resize = numbers(self.cubic + self.sharpener())
+        grain = self.grain.folded() if self.grain is not None else None
+        return FoldedGenerator(
+            convolutions, resize, float(self.slope), self.config.scale, grain, phases=self.config.phases
+        )
+
+
+def of_luma(plain: FoldedGenerator) -> FoldedGenerator:
+    """A folded generator of RGB as what it does to the luma of a gray picture; one of luma as it is."""
+    (first, first_bias), *middle, (last, last_bias) = plain.convolutions
+    if plain.resize.shape[1] == 1:
+        return plain
+    weights, cells = np.array(BT709_LUMA, np.float32), plain.scale**2
+    kernel = np.einsum("c,cpiyx->piyx", weights, last.reshape(3, cells, *last.shape[1:]))
+    resize = np.einsum("c,cpiyx->pyx", weights, plain.resize.reshape(3, cells, *plain.resize.shape[1:]))
+    convolutions = (
+        (first.sum(1, keepdims=True), first_bias),
+        *middle,
+        (kernel, np.einsum("c,cp->p", weights, last_bias.reshape(3, cells))),
+    )
+    return replace(plain, convolutions=convolutions, resize=resize[:, None])
+
+
+def of_frames(plain: FoldedGenerator, frames: int) -> FoldedGenerator:
+    """A folded generator of one frame as one of `frames` that hears nothing of the others; one of as many as it is."""
+    (kernel, bias), *rest = plain.convolutions
+    if plain.frames != 1 or frames == 1:
+        return plain
+    wide = np.zeros((len(kernel), frames, *kernel.shape[2:]), np.float32)
+    wide[:, frames // 2] = kernel[:, 0]
+    return replace(plain, convolutions=((wide, bias), *rest))

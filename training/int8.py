@@ -1,0 +1,79 @@
+"""Owns the int8 twin of a model trained here: calibrated on the frames it was trained on, measured on held-out ones.
+
+    scripts/quantise NAME [--recipe scripts/recipes/NAME.toml] [--pictures 128] [--keep conv0 conv9]
+
+Reads models/NAME.onnx, writes models/NAME.int8.onnx and prints how far both are apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from vs_gansr.common import files
+from vs_gansr.common.decibels import psnr
+from vs_gansr.model.rewrite.int8 import quantise
+
+from . import pool, recipe
+from .neighbours import seen_luma
+
+Picture = NDArray[np.float32]
+"""Luma (1, frames, height, width), 0 to 1, in order of time."""
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def pictures(folder: Path, count: int, frames: int = 1) -> list[Picture]:
+    """`count` small pictures of the pool in `folder`, evenly spread over its entries, as a network of `frames` frames
+    is shown them: the neighbours aligned."""
+    low = pool.load(folder).low
+    chosen = np.linspace(0, len(low) - 1, count).astype(int)
+    middle = low.shape[1] // 2
+    return [seen_luma(np.asarray(low[i, middle]), frames)[None] for i in chosen]
+
+
+def apart(first: bytes, second: bytes, pictures: Sequence[Picture]) -> list[float]:
+    """PSNR in dB between the clamped results of two networks' files, by picture."""
+    a, b = (onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]) for data in (first, second))
+    found = []
+    for picture in pictures:
+        x, y = (np.clip(np.asarray(s.run(None, {"input": picture})[0]), 0, 1) for s in (a, b))
+        found.append(psnr(float(np.mean((x - y) ** 2))))
+    return found
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `scripts/quantise`; 0 when the twin is written and measured."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/quantise", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", help="of a model in models/")
+    parser.add_argument("--recipe", type=Path, help="default: scripts/recipes/NAME.toml")
+    parser.add_argument("--pictures", type=int, default=128, help="frames to calibrate on (%(default)s)")
+    parser.add_argument(
+        "--keep", nargs="*", default=[], metavar="NODE", help="convolutions that stay float32, as conv0"
+    )
+    args = parser.parse_args(argv)
+    settings = recipe.load(args.recipe or Path(f"scripts/recipes/{args.name}.toml"))
+    source = Path("models") / f"{args.name}.onnx"
+    target = source.with_name(f"{args.name}.int8.onnx")
+    data = source.read_bytes()
+    seen = settings.generator.frames
+    twin = quantise(data, pictures(pool.build(settings, say=_say), args.pictures, seen), args.keep)
+    files.write(target, twin)
+    decibels = apart(data, twin, pictures(pool.build(settings, held_out=True, say=_say), 48, seen))
+    _say(f"{target}: {len(twin):,} bytes; against float32 on 48 held-out frames:")
+    _say(f"PSNR median {np.median(decibels):.1f} dB, least {min(decibels):.1f} dB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
