@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from . import losses
-from .config import AdversaryConfig, DiscriminatorConfig
 from .discriminator import Discriminator
+from .recipe.config import AdversaryConfig, DiscriminatorConfig
 
 
 class Adversary:

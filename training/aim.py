@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .config import AimConfig
 from .generator import catmull_rom
+from .recipe.config import AimConfig
 from .regions import directionless, flat
 
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .codec import Frames
-from .config import DataConfig, PoolConfig
 from .leaves import leaves
 from .luma import luma_of
 from .recipe import RecipeError
+from .recipe.config import DataConfig, PoolConfig
 
 _STILLS = (".webp", ".png", ".jpg", ".jpeg")
 _VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".264")

@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from . import codec, wear
 from .codec import Frames
-from .config import DegradeConfig, WearConfig
+from .recipe.config import DegradeConfig, WearConfig
 from .wear import Wear
 
 KERNELS = {

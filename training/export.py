@@ -19,9 +19,9 @@ from vs_gansr.model import metadata
 from vs_gansr.model.metadata import Metadata
 
 from . import checkpoint, data, recipe
-from .config import ShipConfig
 from .generator import FoldedGenerator, LumaGenerator, of_luma
 from .grain import FoldedGrain
+from .recipe.config import ShipConfig
 
 OPSET = 17
 """Of the ONNX files."""

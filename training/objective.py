@@ -8,8 +8,8 @@ from torch import Tensor
 from . import losses
 from .aim import aimed
 from .bands import halve, laplacian, low_pass
-from .config import AdversaryConfig, BandConfig
 from .recipe import Recipe
+from .recipe.config import AdversaryConfig, BandConfig
 from .regions import KINDS, directionless, regions
 from .sliced_wasserstein import directions, sliced_wasserstein
 

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from .config import RunConfig
+from .recipe.config import RunConfig
 from .run_log import Row
 
 

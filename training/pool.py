@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from . import data, degrade, titles
 from .codec import Frames
-from .config import PoolConfig
 from .neighbours import Inputs, with_neighbours
 from .recipe import Recipe
+from .recipe.config import PoolConfig
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from . import losses
 from .adversary import accuracies
-from .config import ProjectedConfig
 from .eye import Eye
+from .recipe.config import ProjectedConfig
 
 
 class Head(nn.Module):

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from . import pool
-from .config import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, RunConfig
 from .export import ExportedModel, export
 from .recipe import Recipe, check
+from .recipe.config import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, RunConfig
 from .run_log import LOG, read
 from .trainer import CHECKPOINT, Trainer
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from . import codec
 from .codec import Frames
-from .config import WearConfig
+from .recipe.config import WearConfig
 
 
 @dataclass(frozen=True)

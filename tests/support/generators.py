@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from training.config import GeneratorConfig
 from training.generator import LumaGenerator
+from training.recipe.config import GeneratorConfig
 
 
 def shaken(config: GeneratorConfig, seed: int = 0) -> LumaGenerator:

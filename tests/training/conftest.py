@@ -10,8 +10,8 @@ import torch
 from msgspec.structs import replace
 
 from training import pool, smoke
-from training.config import RunConfig
 from training.recipe import Recipe
+from training.recipe.config import RunConfig
 from training.trainer import Trainer
 
 torch.set_num_threads(1)

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from training import objective
 from training.aim import aimed, sharpened_resize
-from training.config import AdversaryConfig, AimConfig, BandConfig
 from training.recipe import Recipe
+from training.recipe.config import AdversaryConfig, AimConfig, BandConfig
 from training.regions import directionless, flat
 
 

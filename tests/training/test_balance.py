@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.balance import BalanceError, Balancer, Guard, shares
-from training.config import GuardConfig, LossConfig
+from training.recipe.config import GuardConfig, LossConfig
 
 
 def test_each_loss_pulls_with_its_share() -> None:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from training import codec, degrade
 from training.codec import Frames
-from training.config import DegradeConfig
 from training.degrade import Degradation
+from training.recipe.config import DegradeConfig
 
 CLEAN = Degradation("catrom", "none", 0.0, "medium", 0.0, 0.0, 0.0)
 

@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from training import checkpoint, export, smoke
 from training.checkpoint import CheckpointError
-from training.config import GeneratorConfig
 from training.export import ExportError
 from training.generator import Branched, LumaGenerator, catmull_rom
 from training.recipe import Recipe
+from training.recipe.config import GeneratorConfig
 from training.trainer import CHECKPOINT, Trainer
 from vs_gansr.colour.tags import BT709_LUMA
 from vs_gansr.model import library as runtime_model

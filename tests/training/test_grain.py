@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from training import export, noise
-from training.config import GeneratorConfig, LossConfig
 from training.enlarge import enlarge
 from training.generator import LumaGenerator
 from training.grain import FAINT
 from training.grow import grow
 from training.luma import luma
 from training.recipe import Recipe
+from training.recipe.config import GeneratorConfig, LossConfig
 from training.trainer import CHECKPOINT
 from vs_gansr.model.metadata import Metadata
 

@@ -9,8 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from training import smoke
-from training.config import LossConfig, ProjectedConfig
 from training.recipe import Recipe, RecipeError, check
+from training.recipe.config import LossConfig, ProjectedConfig
 from training.trainer import Trainer
 
 

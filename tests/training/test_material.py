@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from PIL import Image
 
 from training import data, metrics, pool, smoke
-from training.config import DataConfig
 from training.recipe import Recipe, RecipeError
+from training.recipe.config import DataConfig
 
 
 @pytest.fixture

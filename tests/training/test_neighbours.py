@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from training import command, export, int8, pool, recipe, smoke
 from training.codec import clip_of
-from training.config import GeneratorConfig
 from training.generator import LumaGenerator
 from training.luma import luma_of
 from training.neighbours import pictures, seen_luma, with_neighbours
 from training.recipe import RecipeError
+from training.recipe.config import GeneratorConfig
 from training.trainer import CHECKPOINT, Trainer
 from vs_gansr.engine import probe
 from vs_gansr.model import library

@@ -11,10 +11,10 @@ from generators import shaken
 from PIL import Image
 
 from training.adversary import Adversary, accuracies
-from training.config import AdversaryConfig, DiscriminatorConfig, GeneratorConfig
 from training.discriminator import Discriminator
 from training.generator import Branched, LumaGenerator
 from training.luma import luma
+from training.recipe.config import AdversaryConfig, DiscriminatorConfig, GeneratorConfig
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.config import ProjectedConfig
 from training.eye import Eye
 from training.projected import ProjectedAdversary
+from training.recipe.config import ProjectedConfig
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from paths import ROOT
 
 from training import recipe
-from training.config import RunConfig
 from training.recipe import Recipe, RecipeError
+from training.recipe.config import RunConfig
 
 SHIPPED = sorted((ROOT / "scripts" / "recipes").rglob("*.toml"))
 MINIMAL = 'name = "x"\nsummary = "y"\n'

@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from training import bands, losses, objective, regions, sliced_wasserstein
-from training.config import BandConfig, LossConfig
 from training.recipe import Recipe
+from training.recipe.config import BandConfig, LossConfig
 
 SLICES = sliced_wasserstein.directions(16, 7, torch.Generator().manual_seed(1))
 

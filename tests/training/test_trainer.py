@@ -13,9 +13,9 @@ from msgspec.structs import replace
 from training import export, smoke
 from training.balance import BalanceError
 from training.checkpoint import load
-from training.config import AdversaryConfig, GuardConfig, ShipConfig
 from training.generator import Branched
 from training.recipe import Recipe, RecipeError
+from training.recipe.config import AdversaryConfig, GuardConfig, ShipConfig
 from training.run_log import LOG, read
 from training.trainer import CHECKPOINT, PIXEL, Trainer
 

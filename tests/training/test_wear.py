@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from training import degrade, wear
 from training.codec import Frames
-from training.config import DegradeConfig, WearConfig
 from training.degrade import KERNELS
 from training.luma import luma_of
+from training.recipe.config import DegradeConfig, WearConfig
 from training.wear import Wear
 
 PLAIN = Wear(0.0, 1.0, 1.0, ("catrom", "catrom"), 0.0, 0.0, (0.0, 0.0), -1, 0.0)
