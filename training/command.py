@@ -16,12 +16,13 @@ from msgspec.structs import replace
 
 from vs_gansr.common import files
 
-from . import data, metrics, pool, recipe, report, smoke
 from . import export as exporting
+from . import metrics, recipe, report, smoke
 from .balance import BalanceError
 from .checkpoint import CheckpointError
 from .enlarge import enlarge
-from .neighbours import pictures
+from .material import data, pool
+from .material.neighbours import pictures
 from .trainer import CHECKPOINT, Trainer
 
 _ERRORS = (recipe.RecipeError, BalanceError, CheckpointError, exporting.ExportError, ValueError, OSError)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .codec import Frames
 from .generator import LumaGenerator
+from .material.codec import Frames
+from .material.neighbours import Inputs
 from .metrics import to_uint8
-from .neighbours import Inputs
 from .noise import noise_plane
 
 

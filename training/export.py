@@ -18,9 +18,10 @@ from vs_gansr.common import files
 from vs_gansr.model import metadata
 from vs_gansr.model.metadata import Metadata
 
-from . import checkpoint, data, recipe
+from . import checkpoint, recipe
 from .generator import FoldedGenerator, LumaGenerator, of_luma
 from .grain import FoldedGrain
+from .material import data
 from .recipe.config import ShipConfig
 
 OPSET = 17

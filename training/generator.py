@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from vs_gansr.colour.tags import BT709_LUMA
 
 from .grain import FoldedGrain, GrainBranch
-from .luma import luma
+from .material.luma import luma
 from .recipe.config import GeneratorConfig
 
 

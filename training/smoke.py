@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from . import pool
 from .export import ExportedModel, export
+from .material import pool
 from .recipe import Recipe, check
 from .recipe.config import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, RunConfig
 from .run_log import LOG, read

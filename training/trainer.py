@@ -23,11 +23,11 @@ from .adversary import Adversary
 from .enlarge import enlarge
 from .generator import FoldedGenerator, LumaGenerator
 from .grow import grow
-from .luma import luma
-from .neighbours import pictures
+from .material.luma import luma
+from .material.neighbours import pictures
+from .material.pool import Pool
 from .noise import batch_noise
 from .pace import Pace
-from .pool import Pool
 from .projected import ProjectedAdversary
 from .recipe import Recipe, RecipeError, from_dict
 from .regions import directionless

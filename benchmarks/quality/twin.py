@@ -28,10 +28,11 @@ from benchmarks.quality import methods, metrics
 from benchmarks.quality.prepare import PREPARATIONS, Case, material, prepare
 from benchmarks.quality.score import say
 from benchmarks.quality.store import Store
-from training import losses, pool, recipe
+from training import losses, recipe
 from training.adversary import Adversary, accuracies
+from training.material import pool
+from training.material.neighbours import Inputs, seen_luma
 from training.metrics import detail
-from training.neighbours import Inputs, seen_luma
 from vs_gansr.engine.base import cpu_threads
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library as models

@@ -9,7 +9,8 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from training import pool, smoke
+from training import smoke
+from training.material import pool
 from training.recipe import Recipe
 from training.recipe.config import RunConfig
 from training.trainer import Trainer

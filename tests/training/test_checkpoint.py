@@ -14,8 +14,9 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from training import checkpoint, pool, smoke
+from training import checkpoint, smoke
 from training.checkpoint import CheckpointError
+from training.material import pool
 from training.recipe import Recipe
 from training.run_log import LOG, read
 from training.trainer import CHECKPOINT, Trainer

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from training import codec, degrade
-from training.codec import Frames
-from training.degrade import Degradation
+from training.material import codec, degrade
+from training.material.codec import Frames
+from training.material.degrade import Degradation
 from training.recipe.config import DegradeConfig
 
 CLEAN = Degradation("catrom", "none", 0.0, "medium", 0.0, 0.0, 0.0)

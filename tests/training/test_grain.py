@@ -18,7 +18,7 @@ from training.enlarge import enlarge
 from training.generator import LumaGenerator
 from training.grain import FAINT
 from training.grow import grow
-from training.luma import luma
+from training.material.luma import luma
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig, LossConfig
 from training.trainer import CHECKPOINT

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.leaves import leaves
-from training.luma import luma_of
+from training.material.leaves import leaves
+from training.material.luma import luma_of
 
 
 def test_the_same_draws_make_the_same_picture() -> None:

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training import losses, luma
+from training import losses
+from training.material import luma
 
 Pair = tuple[Tensor, Tensor]
 

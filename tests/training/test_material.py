@@ -12,7 +12,8 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from training import data, metrics, pool, smoke
+from training import metrics, smoke
+from training.material import data, pool
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import DataConfig
 

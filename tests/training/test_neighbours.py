@@ -11,11 +11,12 @@ import vapoursynth as vs
 from generators import shaken
 from msgspec.structs import replace
 
-from training import command, export, int8, pool, recipe, smoke
-from training.codec import clip_of
+from training import command, export, int8, recipe, smoke
 from training.generator import LumaGenerator
-from training.luma import luma_of
-from training.neighbours import pictures, seen_luma, with_neighbours
+from training.material import pool
+from training.material.codec import clip_of
+from training.material.luma import luma_of
+from training.material.neighbours import pictures, seen_luma, with_neighbours
 from training.recipe import RecipeError
 from training.recipe.config import GeneratorConfig
 from training.trainer import CHECKPOINT, Trainer

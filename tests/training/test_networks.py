@@ -13,7 +13,7 @@ from PIL import Image
 from training.adversary import Adversary, accuracies
 from training.discriminator import Discriminator
 from training.generator import Branched, LumaGenerator
-from training.luma import luma
+from training.material.luma import luma
 from training.recipe.config import AdversaryConfig, DiscriminatorConfig, GeneratorConfig
 
 

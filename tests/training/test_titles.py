@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training import titles
+from training.material import titles
 
 GREY = np.full((5, 96, 160, 3), 90, np.uint8)
 

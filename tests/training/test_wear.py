@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from training import degrade, wear
-from training.codec import Frames
-from training.degrade import KERNELS
-from training.luma import luma_of
+from training.material import degrade, wear
+from training.material.codec import Frames
+from training.material.degrade import KERNELS
+from training.material.luma import luma_of
+from training.material.wear import Wear
 from training.recipe.config import DegradeConfig, WearConfig
-from training.wear import Wear
 
 PLAIN = Wear(0.0, 1.0, 1.0, ("catrom", "catrom"), 0.0, 0.0, (0.0, 0.0), -1, 0.0)
 

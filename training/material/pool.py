@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..recipe import Recipe
+from ..recipe.config import PoolConfig
 from . import data, degrade, titles
 from .codec import Frames
 from .neighbours import Inputs, with_neighbours
-from .recipe import Recipe
-from .recipe.config import PoolConfig
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
+from ..recipe.config import DegradeConfig, WearConfig
 from . import codec, wear
 from .codec import Frames
-from .recipe.config import DegradeConfig, WearConfig
 from .wear import Wear
 
 KERNELS = {

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..recipe import RecipeError
+from ..recipe.config import DataConfig, PoolConfig
 from .codec import Frames
 from .leaves import leaves
 from .luma import luma_of
-from .recipe import RecipeError
-from .recipe.config import DataConfig, PoolConfig
 
 _STILLS = (".webp", ".png", ".jpg", ".jpeg")
 _VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".264")

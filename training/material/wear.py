@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
+from ..recipe.config import WearConfig
 from . import codec
 from .codec import Frames
-from .recipe.config import WearConfig
 
 
 @dataclass(frozen=True)
