@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from . import losses
-from .discriminator import Discriminator
+from .networks.discriminator import Discriminator
 from .recipe.config import AdversaryConfig, DiscriminatorConfig
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .generator import catmull_rom
+from .networks.generator import catmull_rom
 from .recipe.config import AimConfig
 from .regions import directionless, flat
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .generator import LumaGenerator
 from .material.codec import Frames
 from .material.neighbours import Inputs
 from .metrics import to_uint8
-from .noise import noise_plane
+from .networks.generator import LumaGenerator
+from .networks.noise import noise_plane
 
 
 def enlarge(generator: LumaGenerator, low: Inputs) -> Frames:

@@ -19,9 +19,9 @@ from vs_gansr.model import metadata
 from vs_gansr.model.metadata import Metadata
 
 from . import checkpoint, recipe
-from .generator import FoldedGenerator, LumaGenerator, of_luma
-from .grain import FoldedGrain
 from .material import data
+from .networks.generator import FoldedGenerator, LumaGenerator, of_luma
+from .networks.grain import FoldedGrain
 from .recipe.config import ShipConfig
 
 OPSET = 17

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from . import losses
 from .adversary import accuracies
-from .eye import Eye
+from .networks.eye import Eye
 from .recipe.config import ProjectedConfig
 
 

@@ -21,12 +21,12 @@ from vs_gansr.common import files
 from . import balance, checkpoint, export, losses, metrics, objective
 from .adversary import Adversary
 from .enlarge import enlarge
-from .generator import FoldedGenerator, LumaGenerator
-from .grow import grow
 from .material.luma import luma
 from .material.neighbours import pictures
 from .material.pool import Pool
-from .noise import batch_noise
+from .networks.generator import FoldedGenerator, LumaGenerator
+from .networks.grow import grow
+from .networks.noise import batch_noise
 from .pace import Pace
 from .projected import ProjectedAdversary
 from .recipe import Recipe, RecipeError, from_dict

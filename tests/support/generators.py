@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from training.generator import LumaGenerator
+from training.networks.generator import LumaGenerator
 from training.recipe.config import GeneratorConfig
 
 

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from training import checkpoint, export, smoke
 from training.checkpoint import CheckpointError
 from training.export import ExportError
-from training.generator import Branched, LumaGenerator, catmull_rom
+from training.networks.generator import Branched, LumaGenerator, catmull_rom
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig
 from training.trainer import CHECKPOINT, Trainer

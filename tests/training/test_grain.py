@@ -13,12 +13,13 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from training import export, noise
+from training import export
 from training.enlarge import enlarge
-from training.generator import LumaGenerator
-from training.grain import FAINT
-from training.grow import grow
 from training.material.luma import luma
+from training.networks import noise
+from training.networks.generator import LumaGenerator
+from training.networks.grain import FAINT
+from training.networks.grow import grow
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig, LossConfig
 from training.trainer import CHECKPOINT

@@ -9,8 +9,8 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from training.generator import LumaGenerator
-from training.grow import grow
+from training.networks.generator import LumaGenerator
+from training.networks.grow import grow
 from training.recipe.config import GeneratorConfig
 
 SMALL = GeneratorConfig(width=16, convolutions=4, start_slope=0.0)

@@ -12,11 +12,11 @@ from generators import shaken
 from msgspec.structs import replace
 
 from training import command, export, int8, recipe, smoke
-from training.generator import LumaGenerator
 from training.material import pool
 from training.material.codec import clip_of
 from training.material.luma import luma_of
 from training.material.neighbours import pictures, seen_luma, with_neighbours
+from training.networks.generator import LumaGenerator
 from training.recipe import RecipeError
 from training.recipe.config import GeneratorConfig
 from training.trainer import CHECKPOINT, Trainer

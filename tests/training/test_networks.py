@@ -11,9 +11,9 @@ from generators import shaken
 from PIL import Image
 
 from training.adversary import Adversary, accuracies
-from training.discriminator import Discriminator
-from training.generator import Branched, LumaGenerator
 from training.material.luma import luma
+from training.networks.discriminator import Discriminator
+from training.networks.generator import Branched, LumaGenerator
 from training.recipe.config import AdversaryConfig, DiscriminatorConfig, GeneratorConfig
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.eye import Eye
+from training.networks.eye import Eye
 from training.projected import ProjectedAdversary
 from training.recipe.config import ProjectedConfig
 

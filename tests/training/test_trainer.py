@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from training import export, smoke
 from training.balance import BalanceError
 from training.checkpoint import load
-from training.generator import Branched
+from training.networks.generator import Branched
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import AdversaryConfig, GuardConfig, ShipConfig
 from training.run_log import LOG, read

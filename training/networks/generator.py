@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from vs_gansr.colour.tags import BT709_LUMA
 
+from ..material.luma import luma
+from ..recipe.config import GeneratorConfig
 from .grain import FoldedGrain, GrainBranch
-from .material.luma import luma
-from .recipe.config import GeneratorConfig
 
 
 @dataclass(frozen=True)

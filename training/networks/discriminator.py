@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .recipe.config import DiscriminatorConfig
+from ..recipe.config import DiscriminatorConfig
 
 
 class Discriminator(nn.Module):

@@ -1,0 +1,1 @@
+"""Define the networks: the generator that ships, how one is grown, and what judges."""
