@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import losses
+from .losses import formulas
 from .networks.discriminator import Discriminator
 from .recipe.config import AdversaryConfig, DiscriminatorConfig
 
@@ -53,7 +53,7 @@ class Adversary:
         numbers: dict[str, float] = {}
         with self._cast():
             logits, _ = self.network(pictures)
-        loss = losses.relativistic([scale[count:] for scale in logits], [scale[:count] for scale in logits])
+        loss = formulas.relativistic([scale[count:] for scale in logits], [scale[:count] for scale in logits])
         numbers["discriminator"] = float(loss.detach())
         if step % self.config.penalty_every == 0:
             penalty = self._penalty(pictures, logits, step, seed)
@@ -71,12 +71,12 @@ class Adversary:
         if self.config.penalty == "exact":
             # without autocast: second derivatives in bf16 are too coarse to be worth their time
             inputs = pictures.clone().requires_grad_(True)
-            return losses.gradient_penalty(self.network(inputs)[0], inputs)
+            return formulas.gradient_penalty(self.network(inputs)[0], inputs)
         random = torch.Generator().manual_seed(seed * 1_000_003 + step)
         noise = torch.randn(pictures.shape, generator=random).to(self.device) * self.config.noise
         with self._cast():
             noisy, _ = self.network(pictures + noise)
-        return losses.noise_penalty(logits, noisy, self.config.noise)
+        return formulas.noise_penalty(logits, noisy, self.config.noise)
 
     def judge(self, made: Tensor, real: Tensor) -> dict[str, Tensor]:
         """The losses "adversarial" and "feature" for the generator whose crops `made` are, paired with `real`.
@@ -92,8 +92,8 @@ class Adversary:
         for parameter in self.network.parameters():
             parameter.requires_grad_(True)
         return {
-            "adversarial": losses.relativistic(real_logits, made_logits),
-            "feature": losses.feature_matching(made_features, real_features),
+            "adversarial": formulas.relativistic(real_logits, made_logits),
+            "feature": formulas.feature_matching(made_features, real_features),
         }
 
     def state(self) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import losses
 from .adversary import accuracies
+from .losses import formulas
 from .networks.eye import Eye
 from .recipe.config import ProjectedConfig
 
@@ -90,7 +90,7 @@ class ProjectedAdversary:
         count = len(small)
         maps = [torch.cat([a, b.detach()]) for a, b in zip(real, made, strict=True)]
         logits = self._judge(maps, torch.cat([small, small]))
-        loss = losses.relativistic([scale[count:] for scale in logits], [scale[:count] for scale in logits])
+        loss = formulas.relativistic([scale[count:] for scale in logits], [scale[:count] for scale in logits])
         right = accuracies([scale.detach().float() for scale in logits], count)["accuracy"]
         learns = right <= self.config.skip
         if learns:
@@ -107,7 +107,7 @@ class ProjectedAdversary:
         self.heads.requires_grad_(False)
         with torch.no_grad():
             theirs = self._judge(real, small)
-        loss = losses.relativistic(theirs, self._judge(made, small))
+        loss = formulas.relativistic(theirs, self._judge(made, small))
         self.heads.requires_grad_(True)
         return loss
 

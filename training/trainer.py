@@ -18,9 +18,11 @@ from torch import Tensor
 
 from vs_gansr.common import files
 
-from . import balance, checkpoint, export, losses, metrics, objective
+from . import balance, checkpoint, export, metrics
 from .adversary import Adversary
 from .enlarge import enlarge
+from .losses import formulas, objective
+from .losses.regions import directionless
 from .material.luma import luma
 from .material.neighbours import pictures
 from .material.pool import Pool
@@ -30,7 +32,6 @@ from .networks.noise import batch_noise
 from .pace import Pace
 from .projected import ProjectedAdversary
 from .recipe import Recipe, RecipeError, from_dict
-from .regions import directionless
 from .run_log import Row, RunLog, progress_line
 from .schedule import Schedule
 
@@ -152,7 +153,7 @@ class Trainer:
         if "artifact" in shares:
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
                 steady = self.mean.parts(small)[0]
-            table["artifact"] = losses.artifact(made, real, steady)
+            table["artifact"] = formulas.artifact(made, real, steady)
         if self.projected is not None and {"perceptual", "projected"} & set(shares):
             numbers |= self._look(table, shares, luma(small[:, :3]), made, real, playing)
         if "adversarial" in shares or "feature" in shares:
@@ -185,7 +186,7 @@ class Trainer:
         numbers: Row = {}
         seen, truth = self.projected.look(made, real, self.step, self.recipe.run.seed)
         if "perceptual" in shares:
-            table["perceptual"] = losses.feature_matching(seen, truth)
+            table["perceptual"] = formulas.feature_matching(seen, truth)
         if plays and self.recipe.adversarial.projected:
             numbers |= self.projected.learn(seen, truth, small, 1.0)
             if "projected" in shares:

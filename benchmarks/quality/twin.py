@@ -28,8 +28,9 @@ from benchmarks.quality import methods, metrics
 from benchmarks.quality.prepare import PREPARATIONS, Case, material, prepare
 from benchmarks.quality.score import say
 from benchmarks.quality.store import Store
-from training import losses, recipe
+from training import recipe
 from training.adversary import Adversary, accuracies
+from training.losses import formulas
 from training.material import pool
 from training.material.neighbours import Inputs, seen_luma
 from training.metrics import detail
@@ -115,7 +116,7 @@ def told_apart(settings: recipe.Recipe, enlarge: Callable[[Inputs], Pictures], s
 
     def pair(crops: pool.Pool, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         low, high = crops.batch(seed, step, 12, settings.run.crop, 1)
-        return losses.luma(torch.from_numpy(high.astype(np.float32) / 255)), torch.from_numpy(enlarge(low))[:, None]
+        return formulas.luma(torch.from_numpy(high.astype(np.float32) / 255)), torch.from_numpy(enlarge(low))[:, None]
 
     for step in range(steps):
         real, made = pair(training, step)

@@ -7,11 +7,11 @@ import torch
 from msgspec.structs import replace
 from torch.nn import functional as F
 
-from training import objective
-from training.aim import aimed, sharpened_resize
+from training.losses import objective
+from training.losses.aim import aimed, sharpened_resize
+from training.losses.regions import directionless, flat
 from training.recipe import Recipe
 from training.recipe.config import AdversaryConfig, AimConfig, BandConfig
-from training.regions import directionless, flat
 
 
 def scene() -> torch.Tensor:

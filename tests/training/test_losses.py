@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training import losses
+from training.losses import formulas
 from training.material import luma
 
 Pair = tuple[Tensor, Tensor]
@@ -50,29 +50,35 @@ def odd(loss: Callable[[Tensor, Tensor], Tensor], *shapes: tuple[int, ...]) -> C
 PICTURES, CLIPS = (2, 3, 6, 5), (2, 3, 3, 4, 4)
 ONE = [picture(1, 1, 2, 2)]
 CASES = [
-    Case("charbonnier", losses.charbonnier, PICTURES, odd(losses.charbonnier, (1, 3, 4, 4), (1, 3, 4, 5)), 0, same),
-    Case("structure", losses.structure, (2, 3, 45, 48), odd(losses.structure, (1, 3, 43, 64), (1, 3, 43, 64)), 0, same),
-    Case("gradient", losses.gradient, PICTURES, odd(losses.gradient, (3, 4, 4), (3, 4, 4)), 0, lambda x: (x + 0.25, x)),
-    Case("frequency", losses.frequency, PICTURES, odd(losses.frequency, (1, 3, 4, 4), (2, 3, 4, 4)), 0, same),
+    Case("charbonnier", formulas.charbonnier, PICTURES, odd(formulas.charbonnier, (1, 3, 4, 4), (1, 3, 4, 5)), 0, same),
     Case(
-        "temporal", losses.temporal, CLIPS, odd(losses.temporal, (2, 1, 3, 4, 4), (2, 1, 3, 4, 4)), 0,
+        "structure", formulas.structure, (2, 3, 45, 48), odd(formulas.structure, (1, 3, 43, 64), (1, 3, 43, 64)), 0,
+        same,
+    ),
+    Case(
+        "gradient", formulas.gradient, PICTURES, odd(formulas.gradient, (3, 4, 4), (3, 4, 4)), 0,
+        lambda x: (x + 0.25, x),
+    ),
+    Case("frequency", formulas.frequency, PICTURES, odd(formulas.frequency, (1, 3, 4, 4), (2, 3, 4, 4)), 0, same),
+    Case(
+        "temporal", formulas.temporal, CLIPS, odd(formulas.temporal, (2, 1, 3, 4, 4), (2, 1, 3, 4, 4)), 0,
         lambda x: (x + 0.25, x),
     ),
     Case(
-        "relativistic", lambda a, b: losses.relativistic(scales(a), scales(b)), (2, 1, 4, 4),
-        lambda: losses.relativistic(ONE, []), 0, lambda x: (x - 60, x),
+        "relativistic", lambda a, b: formulas.relativistic(scales(a), scales(b)), (2, 1, 4, 4),
+        lambda: formulas.relativistic(ONE, []), 0, lambda x: (x - 60, x),
     ),
     Case(
-        "feature_matching", lambda a, b: losses.feature_matching(scales(a), scales(b)), (2, 4, 6, 6),
-        lambda: losses.feature_matching([], []), 0, same,
+        "feature_matching", lambda a, b: formulas.feature_matching(scales(a), scales(b)), (2, 4, 6, 6),
+        lambda: formulas.feature_matching([], []), 0, same,
     ),
     Case(
-        "noise_penalty", lambda a, b: losses.noise_penalty(scales(a), scales(b), 0.1), (2, 1, 4, 4),
-        lambda: losses.noise_penalty(ONE, ONE, 0.0), 0, same,
+        "noise_penalty", lambda a, b: formulas.noise_penalty(scales(a), scales(b), 0.1), (2, 1, 4, 4),
+        lambda: formulas.noise_penalty(ONE, ONE, 0.0), 0, same,
     ),
     Case(
-        "gradient_penalty", lambda a, b: losses.gradient_penalty([(a * a * b.detach()).mean(1, True)], a),
-        (2, 3, 4, 4), lambda: losses.gradient_penalty(ONE, ONE[0]), 0,
+        "gradient_penalty", lambda a, b: formulas.gradient_penalty([(a * a * b.detach()).mean(1, True)], a),
+        (2, 3, 4, 4), lambda: formulas.gradient_penalty(ONE, ONE[0]), 0,
         lambda x: (x.requires_grad_(), torch.zeros_like(x)),
     ),
 ]  # fmt: skip
@@ -118,7 +124,7 @@ class TestLoss:
 
 def test_relativistic_at_even_odds_is_log_2() -> None:
     logits = [picture(2, 1, 3, 3)]
-    assert float(losses.relativistic(logits, logits)) == pytest.approx(math.log(2))
+    assert float(formulas.relativistic(logits, logits)) == pytest.approx(math.log(2))
 
 
 def test_noise_penalty_tends_to_the_exact_one() -> None:
@@ -130,13 +136,13 @@ def test_noise_penalty_tends_to_the_exact_one() -> None:
     def judge(x: Tensor) -> list[Tensor]:
         return [(x * weights).sum(1, True)]
 
-    exact = float(losses.gradient_penalty(judge(pictures), pictures).detach())
-    near = float(losses.noise_penalty(judge(pictures), judge(pictures + 0.01 * noise), 0.01).detach())
+    exact = float(formulas.gradient_penalty(judge(pictures), pictures).detach())
+    near = float(formulas.noise_penalty(judge(pictures), judge(pictures + 0.01 * noise), 0.01).detach())
     assert exact == pytest.approx(5.25, rel=1e-4)
     assert near == pytest.approx(exact, rel=0.05)
 
 
-@pytest.mark.parametrize(("module", "examples"), [(losses, 8), (luma, 1)])
+@pytest.mark.parametrize(("module", "examples"), [(formulas, 8), (luma, 1)])
 def test_examples_in_the_docstrings(module: ModuleType, examples: int) -> None:
     done = doctest.testmod(module, extraglobs={"torch": torch})
     assert done.attempted >= examples

@@ -11,7 +11,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from training import bands, losses, objective, regions, sliced_wasserstein
+from training.losses import bands, formulas, objective, regions, sliced_wasserstein
 from training.recipe import Recipe
 from training.recipe.config import BandConfig, LossConfig
 
@@ -102,7 +102,7 @@ def test_perfect_and_moved_grain_cost_little_and_wiped_grain_much() -> None:
     wiped = bands.low_pass(real, 1.0)
     assert float(distance(real, real)) == 0
     assert float(distance(other, real)) < 0.2 * float(distance(wiped, real))
-    assert float(losses.charbonnier(other, real)) > float(losses.charbonnier(wiped, real))
+    assert float(formulas.charbonnier(other, real)) > float(formulas.charbonnier(wiped, real))
 
 
 def test_it_is_blind_within_a_window_and_sees_across() -> None:
@@ -191,7 +191,7 @@ def test_the_objective_shows_low_bands_and_repeats(small_recipe: Recipe) -> None
     assert not torch.equal(
         table["sliced_texture"], objective.terms(shares, small, made, real, recipe, 4)["sliced_texture"]
     )
-    assert float(table["pixel"]) < 0.5 * float(losses.charbonnier(made, real))
+    assert float(table["pixel"]) < 0.5 * float(formulas.charbonnier(made, real))
 
 
 def test_a_run_with_sliced_losses_trains_and_resumes(trainer, small_recipe: Recipe) -> None:  # type: ignore[no-untyped-def]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import losses
+from ..recipe import Recipe
+from ..recipe.config import AdversaryConfig, BandConfig
+from . import formulas
 from .aim import aimed
 from .bands import halve, laplacian, low_pass
-from .recipe import Recipe
-from .recipe.config import AdversaryConfig, BandConfig
 from .regions import KINDS, directionless, regions
 from .sliced_wasserstein import directions, sliced_wasserstein
 
@@ -26,16 +26,16 @@ def terms(
     table: dict[str, Tensor] = {}
     low, low_real = _lowered(made, aimed(small, real, recipe.aim), real, recipe.bands)
     if "pixel" in shares:
-        table["pixel"] = losses.charbonnier(low, low_real)
+        table["pixel"] = formulas.charbonnier(low, low_real)
     if "structure" in shares:
-        table["structure"] = losses.structure(low, low_real)
+        table["structure"] = formulas.structure(low, low_real)
     if "gradient" in shares:
-        table["gradient"] = losses.gradient(made, real)
+        table["gradient"] = formulas.gradient(made, real)
     if "frequency" in shares:
-        table["frequency"] = losses.frequency(made, real)
+        table["frequency"] = formulas.frequency(made, real)
     if "temporal" in shares:
         clips = (-1, recipe.run.clip, *made.shape[1:])
-        table["temporal"] = losses.temporal(made.reshape(clips), real.reshape(clips))
+        table["temporal"] = formulas.temporal(made.reshape(clips), real.reshape(clips))
     wanted = [kind for kind in KINDS if f"sliced_{kind}" in shares]
     if wanted:
         random = torch.Generator().manual_seed(recipe.run.seed * 1_000_003 + step)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .material.luma import luma as luma
+from ..material.luma import luma as luma
 
 
 def _same(name: str, made: Tensor, real: Tensor, dims: int = 4) -> None:

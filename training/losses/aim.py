@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .networks.generator import catmull_rom
-from .recipe.config import AimConfig
+from ..networks.generator import catmull_rom
+from ..recipe.config import AimConfig
 from .regions import directionless, flat
 
 
