@@ -17,12 +17,13 @@ from msgspec.structs import replace
 from vs_gansr.common import files
 
 from . import export as exporting
-from . import metrics, recipe, report, smoke
+from . import recipe, smoke
 from .balance import BalanceError
-from .checkpoint import CheckpointError
-from .enlarge import enlarge
 from .material import data, pool
 from .material.neighbours import pictures
+from .records import metrics, report
+from .records.checkpoint import CheckpointError
+from .records.enlarge import enlarge
 from .trainer import CHECKPOINT, Trainer
 
 _ERRORS = (recipe.RecipeError, BalanceError, CheckpointError, exporting.ExportError, ValueError, OSError)

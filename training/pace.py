@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from .recipe.config import RunConfig
-from .run_log import Row
+from .records.run_log import Row
 
 
 class Pace:

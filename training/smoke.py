@@ -13,7 +13,7 @@ from .export import ExportedModel, export
 from .material import pool
 from .recipe import Recipe, check
 from .recipe.config import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, RunConfig
-from .run_log import LOG, read
+from .records.run_log import LOG, read
 from .trainer import CHECKPOINT, Trainer
 
 

@@ -18,9 +18,8 @@ from torch import Tensor
 
 from vs_gansr.common import files
 
-from . import balance, checkpoint, export, metrics
+from . import balance, export
 from .adversary import Adversary
-from .enlarge import enlarge
 from .losses import formulas, objective
 from .losses.regions import directionless
 from .material.luma import luma
@@ -32,7 +31,9 @@ from .networks.noise import batch_noise
 from .pace import Pace
 from .projected import ProjectedAdversary
 from .recipe import Recipe, RecipeError, from_dict
-from .run_log import Row, RunLog, progress_line
+from .records import checkpoint, metrics
+from .records.enlarge import enlarge
+from .records.run_log import Row, RunLog, progress_line
 from .schedule import Schedule
 
 CHECKPOINT = "checkpoint.pt"

@@ -33,7 +33,7 @@ from training.adversary import Adversary, accuracies
 from training.losses import formulas
 from training.material import pool
 from training.material.neighbours import Inputs, seen_luma
-from training.metrics import detail
+from training.records.metrics import detail
 from vs_gansr.engine.base import cpu_threads
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library as models

@@ -14,11 +14,12 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from training import checkpoint, smoke
-from training.checkpoint import CheckpointError
+from training import smoke
 from training.material import pool
 from training.recipe import Recipe
-from training.run_log import LOG, read
+from training.records import checkpoint
+from training.records.checkpoint import CheckpointError
+from training.records.run_log import LOG, read
 from training.trainer import CHECKPOINT, Trainer
 
 KILLS = 20

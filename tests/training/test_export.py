@@ -15,12 +15,13 @@ import torch
 from generators import shaken
 from msgspec.structs import replace
 
-from training import checkpoint, export, smoke
-from training.checkpoint import CheckpointError
+from training import export, smoke
 from training.export import ExportError
 from training.networks.generator import Branched, LumaGenerator, catmull_rom
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig
+from training.records import checkpoint
+from training.records.checkpoint import CheckpointError
 from training.trainer import CHECKPOINT, Trainer
 from vs_gansr.colour.tags import BT709_LUMA
 from vs_gansr.model import library as runtime_model

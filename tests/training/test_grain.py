@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from training import export
-from training.enlarge import enlarge
 from training.material.luma import luma
 from training.networks import noise
 from training.networks.generator import LumaGenerator
@@ -22,6 +21,7 @@ from training.networks.grain import FAINT
 from training.networks.grow import grow
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig, LossConfig
+from training.records.enlarge import enlarge
 from training.trainer import CHECKPOINT
 from vs_gansr.model.metadata import Metadata
 

@@ -12,10 +12,11 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from training import metrics, smoke
+from training import smoke
 from training.material import data, pool
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import DataConfig
+from training.records import metrics
 
 
 @pytest.fixture

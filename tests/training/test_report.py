@@ -12,7 +12,7 @@ import pytest
 from networks import point
 from PIL import Image
 
-from training import metrics, report
+from training.records import metrics, report
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from training import export, smoke
 from training.balance import BalanceError
-from training.checkpoint import load
 from training.networks.generator import Branched
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import AdversaryConfig, GuardConfig, ShipConfig
-from training.run_log import LOG, read
+from training.records.checkpoint import load
+from training.records.run_log import LOG, read
 from training.trainer import CHECKPOINT, PIXEL, Trainer
 
 Make = Callable[..., Trainer]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality import twin
-from training.metrics import detail
+from training.records.metrics import detail
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library
 

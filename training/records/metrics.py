@@ -15,8 +15,8 @@ from PIL import Image
 from vs_gansr.common import files
 from vs_gansr.common.decibels import psnr
 
-from .material.codec import Frames, rgb_clip
-from .material.luma import luma_of
+from ..material.codec import Frames, rgb_clip
+from ..material.luma import luma_of
 
 
 def psnr_y(made: Frames, real: Frames) -> float:

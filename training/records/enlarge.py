@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .material.codec import Frames
-from .material.neighbours import Inputs
+from ..material.codec import Frames
+from ..material.neighbours import Inputs
+from ..networks.generator import LumaGenerator
+from ..networks.noise import noise_plane
 from .metrics import to_uint8
-from .networks.generator import LumaGenerator
-from .networks.noise import noise_plane
 
 
 def enlarge(generator: LumaGenerator, low: Inputs) -> Frames:
