@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from vs_gansr.common import files
 
-from . import export as exporting
 from . import recipe, smoke
 from .balance import BalanceError
+from .export import export as exporting
 from .material import data, pool
 from .material.neighbours import pictures
 from .records import metrics, report

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .export import ExportedModel, export
+from .export.export import ExportedModel, export
 from .material import pool
 from .recipe import Recipe, check
 from .recipe.config import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, RunConfig

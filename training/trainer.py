@@ -18,8 +18,9 @@ from torch import Tensor
 
 from vs_gansr.common import files
 
-from . import balance, export
+from . import balance
 from .adversary import Adversary
+from .export import export
 from .losses import formulas, objective
 from .losses.regions import directionless
 from .material.luma import luma

@@ -15,8 +15,9 @@ import torch
 from generators import shaken
 from msgspec.structs import replace
 
-from training import export, smoke
-from training.export import ExportError
+from training import smoke
+from training.export import export
+from training.export.export import ExportError
 from training.networks.generator import Branched, LumaGenerator, catmull_rom
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig

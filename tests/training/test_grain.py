@@ -13,7 +13,7 @@ import torch
 from msgspec.structs import replace
 from torch import Tensor
 
-from training import export
+from training.export import export
 from training.material.luma import luma
 from training.networks import noise
 from training.networks.generator import LumaGenerator

@@ -11,7 +11,8 @@ import vapoursynth as vs
 from generators import shaken
 from msgspec.structs import replace
 
-from training import command, export, int8, recipe, smoke
+from training import command, recipe, smoke
+from training.export import export, int8
 from training.material import pool
 from training.material.codec import clip_of
 from training.material.luma import luma_of

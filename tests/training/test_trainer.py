@@ -10,8 +10,9 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from training import export, smoke
+from training import smoke
 from training.balance import BalanceError
+from training.export import export
 from training.networks.generator import Branched
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import AdversaryConfig, GuardConfig, ShipConfig

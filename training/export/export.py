@@ -18,12 +18,12 @@ from vs_gansr.common import files
 from vs_gansr.model import metadata
 from vs_gansr.model.metadata import Metadata
 
-from . import recipe
-from .material import data
-from .networks.generator import FoldedGenerator, LumaGenerator, of_luma
-from .networks.grain import FoldedGrain
-from .recipe.config import ShipConfig
-from .records import checkpoint
+from .. import recipe
+from ..material import data
+from ..networks.generator import FoldedGenerator, LumaGenerator, of_luma
+from ..networks.grain import FoldedGrain
+from ..recipe.config import ShipConfig
+from ..records import checkpoint
 
 OPSET = 17
 """Of the ONNX files."""

@@ -20,9 +20,9 @@ from vs_gansr.common import files
 from vs_gansr.common.decibels import psnr
 from vs_gansr.model.rewrite.int8 import quantise
 
-from . import recipe
-from .material import pool
-from .material.neighbours import seen_luma
+from .. import recipe
+from ..material import pool
+from ..material.neighbours import seen_luma
 
 Picture = NDArray[np.float32]
 """Luma (1, frames, height, width), 0 to 1, in order of time."""
