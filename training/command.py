@@ -17,14 +17,14 @@ from msgspec.structs import replace
 from vs_gansr.common import files
 
 from . import recipe, smoke
-from .balance import BalanceError
 from .export import export as exporting
+from .loop.balance import BalanceError
+from .loop.trainer import CHECKPOINT, Trainer
 from .material import data, pool
 from .material.neighbours import pictures
 from .records import metrics, report
 from .records.checkpoint import CheckpointError
 from .records.enlarge import enlarge
-from .trainer import CHECKPOINT, Trainer
 
 _ERRORS = (recipe.RecipeError, BalanceError, CheckpointError, exporting.ExportError, ValueError, OSError)
 

@@ -10,11 +10,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from .export.export import ExportedModel, export
+from .loop.trainer import CHECKPOINT, Trainer
 from .material import pool
 from .recipe import Recipe, check
 from .recipe.config import DataConfig, DiscriminatorConfig, GeneratorConfig, LossConfig, PoolConfig, RunConfig
 from .records.run_log import LOG, read
-from .trainer import CHECKPOINT, Trainer
 
 
 def pictures(folder: Path, count: int = 10) -> None:

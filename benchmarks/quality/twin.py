@@ -29,7 +29,7 @@ from benchmarks.quality.prepare import PREPARATIONS, Case, material, prepare
 from benchmarks.quality.score import say
 from benchmarks.quality.store import Store
 from training import recipe
-from training.adversary import Adversary, accuracies
+from training.loop.adversary import Adversary, accuracies
 from training.losses import formulas
 from training.material import pool
 from training.material.neighbours import Inputs, seen_luma

@@ -10,10 +10,10 @@ import torch
 from msgspec.structs import replace
 
 from training import smoke
+from training.loop.trainer import Trainer
 from training.material import pool
 from training.recipe import Recipe
 from training.recipe.config import RunConfig
-from training.trainer import Trainer
 
 torch.set_num_threads(1)
 

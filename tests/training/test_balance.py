@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.balance import BalanceError, Balancer, Guard, shares
+from training.loop.balance import BalanceError, Balancer, Guard, shares
 from training.recipe.config import GuardConfig, LossConfig
 
 

@@ -15,12 +15,12 @@ import torch
 from msgspec.structs import replace
 
 from training import smoke
+from training.loop.trainer import CHECKPOINT, Trainer
 from training.material import pool
 from training.recipe import Recipe
 from training.records import checkpoint
 from training.records.checkpoint import CheckpointError
 from training.records.run_log import LOG, read
-from training.trainer import CHECKPOINT, Trainer
 
 KILLS = 20
 INTERVAL = 2
@@ -85,7 +85,7 @@ def test_sigkill_at_random_moments(material: Path, tmp_path: Path) -> None:
     run = replace(recipe.run, checkpoint_every=INTERVAL, pixel_part=0.99, crop=16)
     recipe = replace(recipe, run=run)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.trainer"])
+    context.set_forkserver_preload(["training.loop.trainer"])
     chance = random.Random(11)
     folder = tmp_path / "run"
     last = -1

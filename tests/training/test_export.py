@@ -18,12 +18,12 @@ from msgspec.structs import replace
 from training import smoke
 from training.export import export
 from training.export.export import ExportError
+from training.loop.trainer import CHECKPOINT, Trainer
 from training.networks.generator import Branched, LumaGenerator, catmull_rom
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig
 from training.records import checkpoint
 from training.records.checkpoint import CheckpointError
-from training.trainer import CHECKPOINT, Trainer
 from vs_gansr.colour.tags import BT709_LUMA
 from vs_gansr.model import library as runtime_model
 from vs_gansr.model.metadata import Metadata

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from torch import Tensor
 
 from training.export import export
+from training.loop.trainer import CHECKPOINT
 from training.material.luma import luma
 from training.networks import noise
 from training.networks.generator import LumaGenerator
@@ -22,7 +23,6 @@ from training.networks.grow import grow
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig, LossConfig
 from training.records.enlarge import enlarge
-from training.trainer import CHECKPOINT
 from vs_gansr.model.metadata import Metadata
 
 CONFIG = GeneratorConfig(width=16, convolutions=3, start_slope=0.0, grain=True)

@@ -9,9 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from training import smoke
+from training.loop.trainer import Trainer
 from training.recipe import Recipe, RecipeError, check
 from training.recipe.config import LossConfig, ProjectedConfig
-from training.trainer import Trainer
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from training import command, recipe, smoke
 from training.export import export, int8
+from training.loop.trainer import CHECKPOINT, Trainer
 from training.material import pool
 from training.material.codec import clip_of
 from training.material.luma import luma_of
@@ -20,7 +21,6 @@ from training.material.neighbours import pictures, seen_luma, with_neighbours
 from training.networks.generator import LumaGenerator
 from training.recipe import RecipeError
 from training.recipe.config import GeneratorConfig
-from training.trainer import CHECKPOINT, Trainer
 from vs_gansr.engine import probe
 from vs_gansr.model import library
 from vs_gansr.model.metadata import Metadata

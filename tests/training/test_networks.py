@@ -10,7 +10,7 @@ import torch
 from generators import shaken
 from PIL import Image
 
-from training.adversary import Adversary, accuracies
+from training.loop.adversary import Adversary, accuracies
 from training.material.luma import luma
 from training.networks.discriminator import Discriminator
 from training.networks.generator import Branched, LumaGenerator

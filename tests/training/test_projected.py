@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from training.loop.projected import ProjectedAdversary
 from training.networks.eye import Eye
-from training.projected import ProjectedAdversary
 from training.recipe.config import ProjectedConfig
 
 

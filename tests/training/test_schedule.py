@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from training.loop.schedule import Schedule
 from training.recipe import Recipe
-from training.schedule import Schedule
 
 
 @pytest.fixture

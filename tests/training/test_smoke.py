@@ -10,7 +10,7 @@ import vapoursynth as vs
 from paths import ROOT
 
 from training import command, smoke
-from training.trainer import CHECKPOINT
+from training.loop.trainer import CHECKPOINT
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ import torch
 from msgspec.structs import replace
 
 from training import smoke
-from training.balance import BalanceError
 from training.export import export
+from training.loop.balance import BalanceError
+from training.loop.trainer import CHECKPOINT, PIXEL, Trainer
 from training.networks.generator import Branched
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import AdversaryConfig, GuardConfig, ShipConfig
 from training.records.checkpoint import load
 from training.records.run_log import LOG, read
-from training.trainer import CHECKPOINT, PIXEL, Trainer
 
 Make = Callable[..., Trainer]
 

@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 
-from .recipe.config import RunConfig
-from .records.run_log import Row
+from ..recipe.config import RunConfig
+from ..records.run_log import Row
 
 
 class Pace:

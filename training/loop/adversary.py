@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .losses import formulas
-from .networks.discriminator import Discriminator
-from .recipe.config import AdversaryConfig, DiscriminatorConfig
+from ..losses import formulas
+from ..networks.discriminator import Discriminator
+from ..recipe.config import AdversaryConfig, DiscriminatorConfig
 
 
 class Adversary:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .recipe import Recipe
+from ..recipe import Recipe
 
 
 class Schedule:

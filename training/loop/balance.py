@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .recipe.config import GuardConfig, LossConfig
+from ..recipe.config import GuardConfig, LossConfig
 
 
 class BalanceError(RuntimeError):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..losses import formulas
+from ..networks.eye import Eye
+from ..recipe.config import ProjectedConfig
 from .adversary import accuracies
-from .losses import formulas
-from .networks.eye import Eye
-from .recipe.config import ProjectedConfig
 
 
 class Head(nn.Module):

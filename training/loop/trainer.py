@@ -18,23 +18,23 @@ from torch import Tensor
 
 from vs_gansr.common import files
 
+from ..export import export
+from ..losses import formulas, objective
+from ..losses.regions import directionless
+from ..material.luma import luma
+from ..material.neighbours import pictures
+from ..material.pool import Pool
+from ..networks.generator import FoldedGenerator, LumaGenerator
+from ..networks.grow import grow
+from ..networks.noise import batch_noise
+from ..recipe import Recipe, RecipeError, from_dict
+from ..records import checkpoint, metrics
+from ..records.enlarge import enlarge
+from ..records.run_log import Row, RunLog, progress_line
 from . import balance
 from .adversary import Adversary
-from .export import export
-from .losses import formulas, objective
-from .losses.regions import directionless
-from .material.luma import luma
-from .material.neighbours import pictures
-from .material.pool import Pool
-from .networks.generator import FoldedGenerator, LumaGenerator
-from .networks.grow import grow
-from .networks.noise import batch_noise
 from .pace import Pace
 from .projected import ProjectedAdversary
-from .recipe import Recipe, RecipeError, from_dict
-from .records import checkpoint, metrics
-from .records.enlarge import enlarge
-from .records.run_log import Row, RunLog, progress_line
 from .schedule import Schedule
 
 CHECKPOINT = "checkpoint.pt"
