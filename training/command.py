@@ -34,11 +34,6 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def _recipe(name: str) -> recipe.Recipe:
-    path = Path(name)
-    return recipe.load(path if path.suffix == ".toml" else Path("scripts/recipes") / f"{name}.toml")
-
-
 def control(settings: recipe.Recipe) -> recipe.Recipe:
     """The recipe of a generator of several frames for one that sees a single one, and nothing else changed.
 
@@ -109,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/train", description="Train a generator; a run resumes where it stopped."
     )
-    parser.add_argument("recipe", nargs="?", help="a TOML file or a name under scripts/recipes")
+    parser.add_argument("recipe", nargs="?", help="a TOML file or a name in training/recipes")
     parser.add_argument("--smoke", action="store_true", help="the whole chain on ten drawn pictures, in seconds")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop (resumably) after so many minutes")
     parser.add_argument("--folder", type=Path, help="run folder (default runs/NAME)")
@@ -146,7 +141,7 @@ def _smoke(device: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    settings = _recipe(options.recipe)
+    settings = recipe.load(recipe.find(options.recipe))
     if options.control:
         settings = control(settings)
     folder: Path = options.folder or Path("runs") / settings.name
@@ -178,22 +173,5 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def export_main(arguments: list[str] | None = None) -> int:
-    """Run `scripts/export`; 0 when the model is written and verified, 1 with one line on stderr otherwise."""
-    parser = argparse.ArgumentParser(prog="scripts/export", description="Turn a checkpoint into a model and its card.")
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("model", type=Path, help="models/NAME.onnx; the card goes beside it as NAME.md")
-    parser.add_argument("--hardware", default="a CPU", help="what it was trained on, for the card")
-    options = parser.parse_args(arguments)
-    try:
-        made = exporting.export(options.checkpoint, options.model, options.hardware)
-        card = options.model.with_suffix(".md")
-        if card.exists():
-            _say(f"export: {card} is there already and left alone")
-        else:
-            files.write(card, exporting.card(made, options.hardware))
-    except _ERRORS as error:
-        _say(f"export: {error}")
-        return 1
-    _say(f"export: {made.path}, {made.path.stat().st_size:,} bytes, {made.difference:.1e} from PyTorch at most")
-    return 0
+if __name__ == "__main__":
+    sys.exit(main())

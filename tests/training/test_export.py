@@ -71,7 +71,7 @@ def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_r
         "3 convolutions 3x3, 16 features, ReLU",
         "MIT",
         "drawn-1.png",
-        "`scripts/recipes/smoke.toml`",
+        "`training/recipes/smoke.toml`",
     ):
         assert fact in text
     assert "drawn-2.png" not in text, "a held-out picture is listed as training material"

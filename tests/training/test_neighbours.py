@@ -145,5 +145,5 @@ def test_calibration_pictures_are_aligned_triples(made: Path, material: Path) ->
 
 
 def test_the_trial_can_be_read() -> None:
-    settings = recipe.load("scripts/recipes/trials/general-2x-psnr-t3.toml")
+    settings = recipe.load("training/recipes/trials/general-2x-psnr-t3.toml")
     assert settings.generator.frames == 3 and settings.pixel.temporal > 0 and settings.run.clip > 1

@@ -13,7 +13,7 @@ from training import recipe
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import RunConfig
 
-SHIPPED = sorted((ROOT / "scripts" / "recipes").rglob("*.toml"))
+SHIPPED = sorted((ROOT / "training" / "recipes").rglob("*.toml"))
 MINIMAL = 'name = "x"\nsummary = "y"\n'
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import vapoursynth as vs
 from paths import ROOT
 
 from training import command, smoke
+from training.export import command as export_command
 from training.loop.trainer import CHECKPOINT
 
 
@@ -47,13 +51,13 @@ def test_smoke_model_upscales_in_the_plugin(made: tuple[Path, list[str]]) -> Non
 def test_export_and_report_commands(made: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     folder, _ = made
     target = folder / "again.onnx"
-    assert command.export_main([str(folder / "broken" / CHECKPOINT), str(target), "--hardware", "a test"]) == 0
+    assert export_command.main([str(folder / "broken" / CHECKPOINT), str(target), "--hardware", "a test"]) == 0
     assert target.read_bytes()[:20]
     assert target.with_suffix(".md").read_text().startswith("# smoke")
     target.with_suffix(".md").write_text("edited by hand")
-    assert command.export_main([str(folder / "broken" / CHECKPOINT), str(target)]) == 0
+    assert export_command.main([str(folder / "broken" / CHECKPOINT), str(target)]) == 0
     assert target.with_suffix(".md").read_text() == "edited by hand"
-    assert command.export_main([str(folder / "none.pt"), str(target)]) == 1
+    assert export_command.main([str(folder / "none.pt"), str(target)]) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert "none.pt" in said.err.splitlines()[-1]
@@ -81,6 +85,7 @@ def test_sheet_of_pairs(made: tuple[Path, list[str]], tmp_path: Path, monkeypatc
 
 def test_wrappers_start_the_scripts() -> None:
     for name in ("train", "export"):
-        wrapper = ROOT / "scripts" / name
-        assert wrapper.stat().st_mode & 0o111
-        assert f'exec "$PY" scripts/{name}.py "$@"' in wrapper.read_text()
+        command = [str(ROOT / "scripts" / name), "--help"]
+        environment = os.environ | {"GANSR_PYTHON": sys.executable}
+        shown = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+        assert shown.stdout.startswith(f"usage: scripts/{name} ")

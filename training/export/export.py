@@ -329,7 +329,7 @@ def card(made: ExportedModel, hardware: str) -> str:
         f"| parameters | {made.plain.resize.size + sum(w.size + b.size for w, b in made.plain.convolutions):,} |",
         "| licence | MIT |",
         f"| training | {training_line(settings, state, hardware)} |",
-        f"| recipe | `scripts/recipes/{settings.name}.toml`, seed {settings.run.seed}; {_repeat(settings, state)} |",
+        f"| recipe | `training/recipes/{settings.name}.toml`, seed {settings.run.seed}; {_repeat(settings, state)} |",
         f"| data list SHA-256 | `{state['data_sha256']}` |",
         "| versions | " + ", ".join(f"{name} {number}" for name, number in state["versions"].items()) + " |",
         f"| file SHA-256 | `{hashlib.sha256(made.path.read_bytes()).hexdigest()}` |",

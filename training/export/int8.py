@@ -1,6 +1,6 @@
 """Owns the int8 twin of a model trained here: calibrated on the frames it was trained on, measured on held-out ones.
 
-    scripts/quantise NAME [--recipe scripts/recipes/NAME.toml] [--pictures 128] [--keep conv0 conv9]
+    scripts/quantise NAME [--recipe training/recipes/NAME.toml] [--pictures 128] [--keep conv0 conv9]
 
 Reads models/NAME.onnx, writes models/NAME.int8.onnx and prints how far both are apart.
 """
@@ -57,13 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="scripts/quantise", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", help="of a model in models/")
-    parser.add_argument("--recipe", type=Path, help="default: scripts/recipes/NAME.toml")
+    parser.add_argument("--recipe", type=Path, help="default: training/recipes/NAME.toml")
     parser.add_argument("--pictures", type=int, default=128, help="frames to calibrate on (%(default)s)")
     parser.add_argument(
         "--keep", nargs="*", default=[], metavar="NODE", help="convolutions that stay float32, as conv0"
     )
     args = parser.parse_args(argv)
-    settings = recipe.load(args.recipe or Path(f"scripts/recipes/{args.name}.toml"))
+    settings = recipe.load(args.recipe or recipe.find(args.name))
     source = Path("models") / f"{args.name}.onnx"
     target = source.with_name(f"{args.name}.int8.onnx")
     data = source.read_bytes()

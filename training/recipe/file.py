@@ -185,6 +185,12 @@ def _at(value: Any, path: list[str]) -> tuple[Any, msgspec.inspect.Type]:
     return value, kind
 
 
+def find(name: str) -> Path:
+    """The path of a recipe: `name` itself if it ends in .toml, training/recipes/`name`.toml otherwise."""
+    path = Path(name)
+    return path if path.suffix == ".toml" else Path(__file__).parents[1] / "recipes" / f"{name}.toml"
+
+
 def load(path: str | Path) -> Recipe:
     """Read and check a recipe file.
 
