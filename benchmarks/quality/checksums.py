@@ -182,11 +182,11 @@ def sample(path: Path, sampling: Sampling) -> vs.VideoNode:
 
 
 def upscaled(clip: vs.VideoNode, model: str, precision: str) -> vs.VideoNode | None:
-    """`clip` by the CPU; None where the model has no int8 twin."""
+    """Return the frames of `clip` upscaled on the CPU; None where the model has no int8 variant."""
     try:
         return clip.gansr.Upscale(model=model, provider="CPU", precision=precision)
     except vs.Error as error:
-        if precision == "int8" and "has no int8 twin" in str(error):
+        if precision == "int8" and "has no int8" in str(error):
             return None
         raise
 

@@ -1,4 +1,4 @@
-"""Values are made once for each key, by one thread, while others get theirs; what falls out is told."""
+"""One thread makes the value of a key while threads with other keys go on; dropped values are reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from vs_gansr.common.caching import KeyLocks, LruCache
 
-SECONDS = 20.0  # that a thread may take at most, on a busy machine
+SECONDS = 20.0  # most that a thread may take on a busy machine
 
 
 def test_the_values_used_last_are_kept() -> None:

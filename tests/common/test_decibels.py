@@ -1,4 +1,4 @@
-"""The peak signal-to-noise ratio is its formula, with equals at the most there is."""
+"""The peak signal-to-noise ratio equals its formula; equal pictures get the maximum."""
 
 from __future__ import annotations
 

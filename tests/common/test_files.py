@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, whatever happens meanwhile."""
+"""Readers find either the old file or the new file at any time, and never a part of one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_failing_block_leaves_the_old_file_alone(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    """The process may write no more than 4 KiB into a file."""
+    """The process may write no more than 4 KiB to a file."""
     path = tmp_path / "file"
     path.write_text("old")
     code = (

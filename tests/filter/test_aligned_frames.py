@@ -204,12 +204,12 @@ def test_what_a_file_may_say(tmp_path: Path) -> None:
     spec = probe.describe(library.load(str(path))).spec
     assert (spec.channels, spec.frames, spec.inputs, spec.aligned, spec.scale) == (1, 3, 3, True, 2)
     for said, message in (
-        ({"frames": "2"}, r"3 input channels and says gansr.frames 2"),
-        ({"frames": "5"}, r"3 input channels and says gansr.frames 5"),
-        ({"aligned": "1"}, r"says gansr.aligned and takes 1 frames with 3 channels"),
-        ({"frames": "1", "aligned": "1"}, r"says gansr.aligned and takes 1 frames with 3 channels"),
-        ({"frames": "0"}, r"damaged metadata: frames is 0, not 1 to 31"),
-        ({"frames": "3", "aligned": "2"}, r"damaged metadata: aligned is 2, not 0 to 1"),
+        ({"frames": "2"}, r"3 input channels and its gansr.frames is 2"),
+        ({"frames": "5"}, r"3 input channels and its gansr.frames is 5"),
+        ({"aligned": "1"}, r"has gansr.aligned and takes 1 frames with 3 channels"),
+        ({"frames": "1", "aligned": "1"}, r"has gansr.aligned and takes 1 frames with 3 channels"),
+        ({"frames": "0"}, r"damaged metadata: frames is 0 but has to be from 1 to 31"),
+        ({"frames": "3", "aligned": "2"}, r"damaged metadata: aligned is 2 but has to be from 0 to 1"),
     ):
         with pytest.raises(ModelError, match=message):
             library.load(str(networks.aligned_mix(tmp_path / "bad.onnx", WEIGHTS, said)))

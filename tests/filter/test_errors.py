@@ -21,8 +21,8 @@ def clip() -> vs.VideoNode:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"model": "4"}, r'model "4" is a number; .* as in model="general-4x"'),
-        ({"model": "3x"}, r'model "3x" is a number; .* as in model="general-2x"'),
+        ({"model": "4"}, r'model "4" is a number; .*: model="general-4x"'),
+        ({"model": "3x"}, r'model "3x" is a number; .*: model="general-2x"'),
         ({"model": "nonsense"}, r'unknown model "nonsense"; shipped:'),
         ({"model": "no/such/file.onnx"}, r'model file "no/such/file.onnx" does not exist; shipped models:'),
         ({"model": ""}, r"model is empty"),
@@ -33,7 +33,7 @@ def clip() -> vs.VideoNode:
         ({"tilesize": 16, "overlap": 8}, r"tilesize \[16, 16\] must exceed twice the overlap \[8, 8\]"),
         ({"provider": "Abacus"}, r'unknown provider "Abacus"; there are: auto, .*CPU'),
         ({"precision": "fp8"}, r'precision "fp8" is unknown; use one of: auto, fp32, fp16, bf16, int8'),
-        ({"precision": "int8"}, r'has no int8 twin \(point\.int8\.onnx\)'),
+        ({"precision": "int8"}, r'has no int8 variant \(point\.int8\.onnx\)'),
         ({"device_id": 7, "provider": "CPU"}, r"device_id 7 does not exist, the CPU is device 0"),
         ({"device_id": -1}, r"device_id -1 is negative"),
         ({"device_id": 99}, r"device_id 99"),
@@ -101,7 +101,7 @@ def test_channel_counts(clip: vs.VideoNode, core: vs.Core, tmp_path: Path) -> No
     gray = core.std.BlankClip(format=vs.GRAY8, width=8, height=8, color=[99])
     assert gray.gansr.Upscale(str(one)).get_frame(0)[0][15, 15] == 99
     four = networks.point(tmp_path / "four.onnx", channels=4)
-    with pytest.raises(vs.Error, match=r'^Upscale: model "four" has 4 input channels, 1 or 3 are supported'):
+    with pytest.raises(vs.Error, match=r'^Upscale: model "four" has 4 input channels; supported are 1 or 3'):
         clip.gansr.Upscale(str(four))
 
 
@@ -123,7 +123,7 @@ def test_networks_that_are_no_upscalers(clip: vs.VideoNode, tmp_path: Path) -> N
     with pytest.raises(vs.Error, match=r'^Upscale: model "flat" turns a 64x65 picture'):
         clip.gansr.Upscale(flat)
     vector = save("vector.onnx", helper.make_node("Relu", ["input"], ["output"]), [1, 3])
-    with pytest.raises(vs.Error, match=r'^Upscale: model "vector" takes no 4-dimensional'):
+    with pytest.raises(vs.Error, match=r'^Upscale: model "vector" has no 4-dimensional'):
         clip.gansr.Upscale(vector)
     unknown = save("unknown.onnx", helper.make_node("NoSuchOperator", ["input"], ["output"]), free)
     with pytest.raises(vs.Error, match=r"^Upscale: ONNX Runtime refuses the model"):

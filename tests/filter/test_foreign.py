@@ -209,7 +209,7 @@ def test_own_models_by_name_and_near_names(tmp_path: Path) -> None:
             clip.gansr.Upscale(typo)
     (tmp_path / "net.pth").touch()
     for name, message in (
-        (str(tmp_path / "net.pth"), r'net.pth" is PyTorch\'s, not ONNX; .*: gansr convert ".*net.pth"'),
+        (str(tmp_path / "net.pth"), r'net.pth" is a PyTorch file; .*: gansr convert ".*net.pth"'),
         ("fast-2x.onnx", r"did you mean fast-2x\?"),
     ):
         with pytest.raises(vs.Error, match=f"^Upscale: model .*{message}"):
@@ -220,7 +220,7 @@ def test_own_models_by_name_and_near_names(tmp_path: Path) -> None:
 
 def test_what_is_no_image_network_is_refused(tmp_path: Path) -> None:
     for channels in (2, 4, 6, 12):
-        with pytest.raises(ModelError, match=f"has {channels} input channels, 1 or 3 are supported, and 3 for each"):
+        with pytest.raises(ModelError, match=f"has {channels} input channels; supported are 1 or 3, or 3 for each"):
             library.load(str(repeat(tmp_path / "m.onnx", [1, channels, "h", "w"])))
     with pytest.raises(ModelError, match="a free number of input channels"):
         library.load(str(repeat(tmp_path / "m.onnx", [1, "c", "h", "w"])))

@@ -42,7 +42,7 @@ def test_loops_are_refused_wherever_they_hide(clip: vs.VideoNode, tmp_path: Path
     g = Graph()
     loop = helper.make_node("Loop", ["", "", "input"], ["looped"], body=body)
     g.nodes.append(loop)
-    refused(clip, g.proto("looped"), tmp_path, "contains Loop, which may run for ever; export it without loops")
+    refused(clip, g.proto("looped"), tmp_path, "contains Loop, which may run forever; export it without loops")
     inside = helper.make_graph([helper.make_node("Scan", ["input"], ["s"], body=body, num_scan_inputs=1)], "b", [], [])
     shallow = helper.make_node("If", ["c"], ["out"], then_branch=inside, else_branch=inside)
     middle = helper.make_graph(
@@ -52,7 +52,7 @@ def test_loops_are_refused_wherever_they_hide(clip: vs.VideoNode, tmp_path: Path
     for hidden in (shallow, deep):
         g = Graph()
         g.nodes.append(hidden)
-        refused(clip, g.proto("out"), tmp_path, "contains Scan, which may run for ever")
+        refused(clip, g.proto("out"), tmp_path, "contains Scan, which may run forever")
     g = Graph()
     proto = g.proto(g.conv("input", 3))
     proto.functions.append(helper.make_function("own", "F", ["a"], ["b"], [loop], list(proto.opset_import)))
@@ -214,7 +214,7 @@ def test_a_model_replaced_between_evaluations(clip: vs.VideoNode, tmp_path: Path
 @pytest.mark.parametrize(
     ("metadata", "match"),
     [
-        ({"scale": "1000000"}, "scale is 1000000, not 1 to 16"),
+        ({"scale": "1000000"}, "scale is 1000000 but has to be from 1 to 16"),
         ({"scale": "0"}, "scale is 0"),
         ({"scale": "-2"}, "scale is -2"),
         ({"multiple": "99999999999"}, "multiple is 99999999999"),
@@ -237,7 +237,7 @@ def test_metadata_out_of_range(clip: vs.VideoNode, tmp_path: Path, metadata: dic
     [
         ([1, 3, 1 << 31, 1 << 31], "takes 2147483648x2147483648 pictures only"),
         ([1, 3, 1 << 31, 8], "takes 8x2147483648 pictures only"),
-        ([1, 6_000_003, 16, 16], "takes 2000001 frames at once, more than 31"),
+        ([1, 6_000_003, 16, 16], "takes 2000001 frames at once; at most 31"),
         ([1, 3 * (1 << 40) + 3, "h", "w"], "frames at once"),
     ],
     ids=str,

@@ -63,7 +63,7 @@ def test_each_texture_has_a_session_of_its_own(pair: Path) -> None:
 
 @pytest.mark.parametrize("texture", [0.0, 0.5])
 def test_no_twin(texture: float, small_model: Path) -> None:
-    with pytest.raises(vs.Error, match=r"has no twin without an adversary \(small-psnr\.onnx\); use texture=1"):
+    with pytest.raises(vs.Error, match=r"has no faithful model \(small-psnr\.onnx\); use texture=1"):
         source().gansr.Upscale(str(small_model), texture=texture)
 
 

@@ -81,7 +81,7 @@ def test_mixed_types_on_a_gpu(kinds: tuple[int, int], tmp_path: Path, machine: f
 @pytest.mark.parametrize("kind", ["UINT8", "BFLOAT16"])
 def test_outputs_of_other_types_are_refused(kind: str, tmp_path: Path) -> None:
     path = repeating(tmp_path / "m.onnx", (FLOAT, TensorProto.DataType.Value(kind)))
-    with pytest.raises(ModelError, match=f"gives {kind.lower()} numbers; float16, float32 or float64 are needed"):
+    with pytest.raises(ModelError, match=f"outputs {kind.lower()}; float16, float32 or float64 is needed"):
         spec_of(path)
 
 

@@ -1,4 +1,6 @@
-"""The receptive field read off a graph is the one that perturbing a pixel shows; unknown graphs are called unknown."""
+"""The receptive field from the graph equals the one that changing a pixel shows; unknown graphs are reported as
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ def read(proto: onnx.ModelProto) -> Study:
 
 
 def perturbed_radius(proto: onnx.ModelProto, step: int, side: int, trials: int = 6) -> int:
-    """How far from a changed pixel the output changes, in input pixels, over every position within `step`."""
+    """Return how far from a changed pixel the output changes, in input pixels, over every position within `step`."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
@@ -136,7 +138,7 @@ def test_a_constant_picture_over_the_picture_is_no_translation() -> None:
 def test_smallest_picture() -> None:
     g = Graph()
     reflecting = read(g.proto(unpadded(g)))
-    assert reflecting.minimum == 6  # reflecting 5 pixels takes 6
+    assert reflecting.minimum == 6  # reflecting 5 pixels needs 6
     g = Graph()
     deep = g.op("Pad", g.space_to_depth("input"), g.const([0, 0, 3, 3, 0, 0, 3, 3]), mode="reflect")
     assert read(g.proto(g.depth_to_space(g.conv(deep, 12, 7, pad=[0] * 4)))).minimum == 8
@@ -151,7 +153,7 @@ def test_what_looks_too_far_is_unknown() -> None:
 
 
 def test_memory_follows_the_picture() -> None:
-    """Two feature maps are alive at once in a plain stack; the estimate holds at sizes that were not walked."""
+    """A plain stack keeps two feature maps in memory at once; the estimate also holds at sizes that were not walked."""
     g = Graph()
     found = read(g.proto(g.depth_to_space(g.conv(g.op("Relu", g.conv(g.conv("input", 32), 32)), 12))))
     for width, height in ((100, 60), (1920, 1080)):

@@ -1,4 +1,4 @@
-"""Graph rewrites: equal values, and the layout that they are for is really kept."""
+"""Graph rewrites keep the network's values and keep ONNX Runtime's blocked layout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CPU = ["CPUExecutionProvider"]
 
 
 def network(nodes: list, weights: dict[str, np.ndarray], channels: int = 3) -> onnx.ModelProto:
-    """A network `input` -> `output` of static size."""
+    """Return a network `input` -> `output` of static size."""
     x = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, channels, 20, 28])
     y = helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, None, 20, 28])
     tensors = [numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in weights.items()]
@@ -34,7 +34,7 @@ def kernels(features: int, inputs: int = 3) -> np.ndarray:
 
 
 def run(proto: onnx.ModelProto, tmp_path: Path) -> tuple[np.ndarray, Counter[str]]:
-    """The network's output on a picture, and the operators ONNX Runtime was left with."""
+    """Return the network's output on a picture, and the operators that ONNX Runtime kept."""
     settings = ort.SessionOptions()
     settings.log_severity_level = 4
     settings.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -46,7 +46,7 @@ def run(proto: onnx.ModelProto, tmp_path: Path) -> tuple[np.ndarray, Counter[str
 
 
 def check_equal(proto: onnx.ModelProto, tmp_path: Path) -> tuple[Counter[str], Counter[str]]:
-    """Asserts that the rewritten network gives the same; the operators before and after."""
+    """Assert that the rewritten network gives the same values; return the operators before and after."""
     want, before = run(proto, tmp_path)
     copy = onnx.ModelProto.FromString(proto.SerializeToString())
     got, after = run(cpu_layout.for_cpu(copy), tmp_path)
@@ -72,7 +72,7 @@ def test_prelu(slopes: np.ndarray, rank: int, tmp_path: Path) -> None:
 
 
 def test_prelu_of_one_shared_slope_and_exporters_habits(tmp_path: Path) -> None:
-    """A slope handed over by Identity or Constant nodes is a constant all the same."""
+    """A slope that passes through Identity or Constant nodes is handled as a constant."""
     slope = numpy_helper.from_array(np.linspace(0, 0.5, 16, dtype=np.float32).reshape(16, 1, 1), "value")
     nodes = [
         helper.make_node("Constant", [], ["k"], value=slope),
@@ -94,18 +94,18 @@ def test_what_does_not_come_in_blocks_is_left_alone(tmp_path: Path) -> None:
         network(nodes, {"w0": kernels(24), "s": np.linspace(0, 1, 24).reshape(24, 1, 1)}), tmp_path
     )
     assert before == after
-    nodes = [helper.make_node("PRelu", ["input", "s"], ["output"])]  # nothing before it
+    nodes = [helper.make_node("PRelu", ["input", "s"], ["output"])]  # no node before it
     before, after = check_equal(network(nodes, {"s": np.linspace(0, 1, 16).reshape(16, 1, 1)}, 16), tmp_path)
     assert before == after
     nodes = [conv("input", "a", "w0"), helper.make_node("PRelu", ["a", "s"], ["output"])]
-    by_place = np.random.default_rng(2).random((16, 20, 28))  # a slope for every pixel
+    by_place = np.random.default_rng(2).random((16, 20, 28))  # one slope per pixel
     before, after = check_equal(network(nodes, {"w0": kernels(16), "s": by_place}), tmp_path)
     assert before == after
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_scaled_residual(turned: bool, tmp_path: Path) -> None:
-    """c * (a + b) + x, with the number on either side."""
+    """c * (a + b) + x, with the number on either side of the product."""
     nodes = [
         conv("input", "x", "w0"),
         conv("x", "a", "w1"),
@@ -146,7 +146,7 @@ def test_tidy_leaves_outputs_and_values_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("opset", [9, 10, 11, 12, 13])
 def test_old_networks_become_modern(opset: int) -> None:
-    """The habits of old exporters: attributes that became inputs, weights listed as inputs."""
+    """Networks of old exporters: attributes that became inputs later, and weights listed as inputs."""
     nodes = [conv("input", "a", "w"), helper.make_node("LeakyRelu", ["a"], ["b"], alpha=0.2)]
     weights = {"w": kernels(4), "sizes": np.array([1, 1, 2, 2])}
     if opset < 11:

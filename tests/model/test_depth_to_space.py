@@ -1,4 +1,4 @@
-"""Depth-to-space while writing equals ONNX Runtime's operator, exactly."""
+"""Depth-to-space during the write to the frame gives exactly the values of ONNX Runtime's operator."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_equals_the_operator(mode: str, block: int) -> None:
     cells = run(proto, picture)[0]
     assert cells.shape == (channels, 5, 7)
     for plane in range(3):
-        padded = np.zeros((5 * block, 7 * block + 9), np.float32)  # rows further apart than they are long
+        padded = np.zeros((5 * block, 7 * block + 9), np.float32)  # rows have a stride larger than their length
         place = padded[:, : 7 * block]
         taken.write(cells, plane, place)
         np.testing.assert_array_equal(place, want[plane])

@@ -1,4 +1,4 @@
-"""Samples go into a network as they are stored and come out so, equal to numpy's arithmetic."""
+"""A network reads and writes samples as frames store them; the results equal numpy's arithmetic."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZE = (6, 10)
 
 
 def network(kind: int = TensorProto.FLOAT, channels: int = 1, opset: int = 17, listed: bool = False) -> onnx.ModelProto:
-    """A 3x3 convolution of every channel by itself; `listed` has its weights among the inputs, as old files do."""
+    """Return a 3x3 depthwise convolution; `listed` puts its weights among the inputs, as old files do."""
     dtype = helper.tensor_dtype_to_np_dtype(kind)
     weights = [numpy_helper.from_array(np.tile(KERNEL, (channels, 1, 1, 1)).astype(dtype), "k")]
     node = helper.make_node("Conv", ["x", "k"], ["y"], pads=[1] * 4, group=channels)
@@ -46,7 +46,9 @@ def run(proto: onnx.ModelProto, picture: np.ndarray) -> list[np.ndarray]:
 
 
 def codes(samples: Samples, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """Every kind of code: the least, the largest, and what lies between, beyond black and white too."""
+    """Return codes of every kind: the smallest, the largest and values between them, including values beyond black
+    and white.
+    """
     rng = np.random.default_rng(seed)
     values = rng.random((1, channels, *SIZE)) * 1.2 - 0.1
     values[..., 0, 0], values[..., 0, 1] = -9, 9
@@ -70,14 +72,14 @@ def expected(picture: np.ndarray, source: Samples, target: Samples) -> np.ndarra
 @pytest.mark.parametrize("source", STORED)
 @pytest.mark.parametrize(("peak", "channels"), [(1.0, 1), (255.0, 3)])
 def test_any_samples_to_any(source: str, target: str, peak: float, channels: int) -> None:
-    """The convolution is linear, so that a white of 255 inside changes nothing outside."""
+    """The convolution is linear, so a network whose white is 255 gives the same samples."""
     before, after = STORED[source], STORED[target]
     picture = codes(before, channels)
     proto = wrap(network(channels=channels), before, after, picture.shape, ValueRange(0, peak), ValueRange(0, peak))
     [got] = run(proto, picture)
     assert got.dtype == after.dtype and got.shape == picture.shape
     want = expected(picture, before, after)
-    if after.is_integer:  # where rounding hangs on the last bits of float32
+    if after.is_integer:  # where rounding depends on the last bits of float32
         assert np.abs(got - want).max() <= 1 and (got != want).mean() < 0.02
     else:
         step = 1e-3 if after.dtype == np.float16 else 2e-6
@@ -145,9 +147,9 @@ def test_weights_among_the_inputs_are_none() -> None:
 
 
 def test_old_operators_are_refused() -> None:
-    with pytest.raises(ModelError, match="opset 6, 7 or later"):
+    with pytest.raises(ModelError, match="opset 6 cannot read stored samples; opset 7 or later"):
         wrap(network(opset=6), Samples.float32(), Samples.float32(), (1, 1, *SIZE))
-    with pytest.raises(ModelError, match="opset 10, 11 or later"):
+    with pytest.raises(ModelError, match="opset 10 cannot read stored samples; opset 11 or later"):
         wrap(network(opset=10), Samples.float32(), Samples.integer(8, True), (1, 1, *SIZE))
 
 
@@ -158,7 +160,7 @@ def test_unknown_types_are_refused() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_a_shipped_network_between_stored_samples(precision: str) -> None:
-    """The same as the bare network on the same picture, but for the rounding of what comes out."""
+    """The network with conversions gives the values of the bare network, except for the rounding of the output."""
     name = library.default_model()
     file = library.load(name)
     proto = onnx.load_model_from_string(file.data)
@@ -176,7 +178,7 @@ def test_a_shipped_network_between_stored_samples(precision: str) -> None:
 
 
 def test_a_network_without_its_last_depth_to_space() -> None:
-    """Its output has another shape than a picture; sessions know it all the same."""
+    """The output has another shape than a picture; sessions can read that shape."""
     file = library.load(library.default_model())
     proto = onnx.load_model_from_string(file.data)
     whole = wrap(proto, Samples.float32(), Samples.integer(8, True), (1, file.spec.inputs, 8, 12))

@@ -1,4 +1,4 @@
-"""The half-precision copy of a generator: close to the original, and never an overflow that could be seen coming."""
+"""The half-precision copy of a generator is close to the original and does not overflow on what the probes show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(proto: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
 
 
 def run_in_half(proto: onnx.ModelProto, picture: np.ndarray) -> np.ndarray:
-    """Every value as the graph types it: ONNX Runtime's CPU provider computes float16 in float32 and hides overflow."""
+    """Run a network with every value in the type that its graph states; ONNX Runtime's CPU provider hides overflow."""
     with np.errstate(over="ignore", invalid="ignore"):
         return ReferenceEvaluator(proto).run(None, {"input": picture})[0]
 
@@ -41,7 +41,9 @@ def picture(size: int = 64, seed: int = 1) -> np.ndarray:
 
 
 def loud(path: Path, gain: float) -> onnx.ModelProto:
-    """Two 1x1 convolutions, the first `gain` times as loud, the second as much softer, then a third: together 1."""
+    """Return three 1x1 convolutions: the first multiplies by `gain`, the second divides by it; together they change
+    nothing.
+    """
     weights = [
         numpy_helper.from_array((np.eye(3) * factor).astype(np.float32).reshape(3, 3, 1, 1), f"w{i}")
         for i, factor in enumerate((np.sqrt(gain), np.sqrt(gain), 1 / gain, 1.0))
@@ -63,14 +65,14 @@ def test_half_copy_is_close_to_the_original(tmp_path: Path) -> None:
         TensorProto.FLOAT
     ] * 2
     assert psnr(run(halved, picture()), run(proto, picture())) > 60
-    assert TensorProto.FLOAT16 not in {t.data_type for t in proto.graph.initializer}  # the original is untouched
+    assert TensorProto.FLOAT16 not in {t.data_type for t in proto.graph.initializer}  # the original is unchanged
 
 
 def test_activations_that_overflow_stay_in_float(tmp_path: Path) -> None:
     proto = loud(tmp_path, 1e6)
     named = name_nodes(proto)
     blocked = float16.overflowing(named)
-    assert blocked == {named.graph.node[1].name, named.graph.node[2].name}  # they make and read the large value
+    assert blocked == {named.graph.node[1].name, named.graph.node[2].name}  # these nodes make and read the large value
     naive = float16.convert(proto, keep=frozenset())
     assert not np.isfinite(run_in_half(naive, picture(8))).all()
     assert psnr(run_in_half(float16.convert(proto), picture(8)), picture(8)) > 55

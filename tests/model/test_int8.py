@@ -1,4 +1,4 @@
-"""The int8 twin: integers where it pays, the same function within 8 bit precision, metadata kept."""
+"""The int8 variant computes in integers where that is faster, stays close to float32 and keeps its metadata."""
 
 from __future__ import annotations
 
@@ -23,59 +23,59 @@ def pictures(count: int = 4) -> list[np.ndarray]:
     return [rng.random((1, 3, 32, 40), np.float32) for _ in range(count)]
 
 
-def test_twin_is_close_and_its_convolutions_are_integers(tmp_path: Path) -> None:
+def test_variant_is_close_and_its_convolutions_are_integers(tmp_path: Path) -> None:
     path = networks.compact(tmp_path / "a.onnx", 16, 5, skip=True, metadata={"name": "a", "licence": "MIT"})
-    twin = quantise(path.read_bytes(), pictures())
+    variant = quantise(path.read_bytes(), pictures())
     picture = pictures(6)[-1]
-    want, got = run(path.read_bytes(), picture), run(twin, picture)
+    want, got = run(path.read_bytes(), picture), run(variant, picture)
     assert want.shape == got.shape
     assert 10 * np.log10(np.ptp(want) ** 2 / np.mean((want - got) ** 2)) > 35
     assert np.abs(want - got).max() > 0
-    proto = onnx.load_model_from_string(twin)
-    said = {prop.key: prop.value for prop in proto.metadata_props}
-    assert said["gansr.precision"] == "int8" and said["gansr.licence"] == "MIT" and said["gansr.name"] == "a"
+    proto = onnx.load_model_from_string(variant)
+    stored = {prop.key: prop.value for prop in proto.metadata_props}
+    assert stored["gansr.precision"] == "int8" and stored["gansr.licence"] == "MIT" and stored["gansr.name"] == "a"
     settings = ort.SessionOptions()
     settings.optimized_model_filepath = str(tmp_path / "optimised.onnx")
-    ort.InferenceSession(twin, settings, providers=["CPUExecutionProvider"])
+    ort.InferenceSession(variant, settings, providers=["CPUExecutionProvider"])
     kinds = [node.op_type for node in onnx.load(settings.optimized_model_filepath).graph.node]
     assert kinds.count("QLinearConv") == 5
-    assert sum(kind in ("Conv", "FusedConv") for kind in kinds) == 1  # the resize beside stays float
-    assert "Relu" not in kinds  # folded
+    assert sum(kind in ("Conv", "FusedConv") for kind in kinds) == 1  # the resizing convolution stays float32
+    assert "Relu" not in kinds  # folded into the quantisation
 
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_the_end_is_not_rounded(skip: bool, tmp_path: Path) -> None:
-    """One rounding less, the last, and a result that is nearer; all other convolutions read integers still."""
+    """Without the last rounding the result is nearer to float32; all other convolutions still read integers."""
     path = networks.compact(tmp_path / "a.onnx", 16, 5, skip=skip)
-    twin = quantise(path.read_bytes(), pictures())
-    proto = with_float_end(onnx.load_model_from_string(twin))
+    variant = quantise(path.read_bytes(), pictures())
+    proto = with_float_end(onnx.load_model_from_string(variant))
     onnx.checker.check_model(proto, full_check=True)
     before, after = (
         [node.op_type for node in each.graph.node].count("QuantizeLinear")
-        for each in (onnx.load_model_from_string(twin), proto)
+        for each in (onnx.load_model_from_string(variant), proto)
     )
     assert after == before - 1
     picture = pictures(6)[-1]
     want = run(path.read_bytes(), picture)
-    errors = [np.mean((want - run(data, picture)) ** 2) for data in (twin, proto.SerializeToString())]
+    errors = [np.mean((want - run(data, picture)) ** 2) for data in (variant, proto.SerializeToString())]
     assert errors[1] < errors[0]
     plain = path.read_bytes()
     assert with_float_end(onnx.load_model_from_string(plain)) == onnx.load_model_from_string(plain)
 
 
 def test_an_end_that_clips_is_left_alone(tmp_path: Path) -> None:
-    """A ReLU before depth-to-space is folded into the rounding, without which there would be none."""
+    """A ReLU before depth-to-space is folded into the rounding; removing the rounding would remove the ReLU."""
     proto = onnx.load(str(networks.compact(tmp_path / "a.onnx", 16, 4)))
     end = next(node for node in proto.graph.node if node.op_type == "DepthToSpace")
     place = list(proto.graph.node).index(end)
     proto.graph.node.insert(place, onnx.helper.make_node("Relu", [end.input[0]], ["clipped"]))
     end.input[0] = "clipped"
-    twin = quantise(proto.SerializeToString(), pictures())
-    assert "Relu" not in [node.op_type for node in onnx.load_model_from_string(twin).graph.node]
-    kept = with_float_end(onnx.load_model_from_string(twin)).SerializeToString()
+    variant = quantise(proto.SerializeToString(), pictures())
+    assert "Relu" not in [node.op_type for node in onnx.load_model_from_string(variant).graph.node]
+    kept = with_float_end(onnx.load_model_from_string(variant)).SerializeToString()
     picture = pictures(6)[-1]
     assert run(kept, picture).min() >= 0
-    np.testing.assert_array_equal(run(kept, picture), run(twin, picture))
+    np.testing.assert_array_equal(run(kept, picture), run(variant, picture))
 
 
 @pytest.mark.parametrize("skip", [False, True])
@@ -111,11 +111,11 @@ def test_shapes_that_an_exporter_wrote_down_do_not_stop_it(tmp_path: Path) -> No
     proto.graph.node.append(onnx.helper.make_node("Identity", ["shuffled"], [shuffle.output[0]]))
     shuffle.output[0] = "shuffled"
     weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "w0")
-    said = onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims)
-    proto.graph.value_info.append(said)  # of a weight that gets another channel
-    twin = quantise(proto.SerializeToString(), pictures())
+    stored = onnx.helper.make_tensor_value_info(weight.name, weight.data_type, weight.dims)
+    proto.graph.value_info.append(stored)  # the shape of a weight that gets another channel
+    variant = quantise(proto.SerializeToString(), pictures())
     picture = pictures()[0]
-    assert np.abs(run(twin, picture) - run(proto.SerializeToString(), picture)).max() < 0.1
+    assert np.abs(run(variant, picture) - run(proto.SerializeToString(), picture)).max() < 0.1
 
 
 def test_what_cannot_be_quantised_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Size rules pad as little as they may; a network's description survives being written and read."""
+"""Size rules pad as little as possible; a network's description is unchanged after writing and reading it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own files lie where each system has them."""
+"""A user's own files are where each operating system expects them."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_folders(
 
 
 def test_a_relative_xdg_folder_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the XDG Base Directory Specification demands."""
+    """The XDG Base Directory Specification requires this."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_DATA_HOME", "somewhere")
     assert user_folders.models_folder() == tmp_path / ".local/share/gansr/models"
 
 
-def test_own_models_by_name_without_their_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_models_by_name_without_int8_variants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders.redirect(monkeypatch, tmp_path, tmp_path)
     assert user_folders.user_models() == {}
     folder = tmp_path / "gansr" / "models"

@@ -1,7 +1,8 @@
-"""What a network's file is: found, read, checked, rewritten. Graphs in, graphs out; knows no video and no frames.
+"""Find, read, check and rewrite network files. This package takes and returns ONNX graphs and handles no video
+frames.
 
-spec        what is known of a network          library     finding and reading files, by name or path
-validate    what is refused of a file           metadata    a file's description of itself
-analysis    how far a network looks, off its graph user_folders where a user's own files lie
-rewrite     one graph made into another that computes the same
+spec        what is known about a network           library       finds and reads files by name or path
+validate    refuses files that are not usable       metadata      a file's own description, in gansr.* properties
+analysis    receptive field and memory of a graph   user_folders  the user's model and cache folders
+rewrite     turns a graph into an equivalent one
 """

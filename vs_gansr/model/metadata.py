@@ -1,6 +1,6 @@
-"""Owns a network's description of itself: the metadata properties `gansr.*` of an ONNX file, read and written here.
+"""Read and write a network's description of itself: the metadata properties `gansr.*` of an ONNX file.
 
-Whoever makes networks (cli/convert, train/export, the quantiser) writes them, library.py reads them.
+cli/convert, train/export and the quantiser write the properties; library.py reads them.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ __all__ = ["LARGEST_RULE", "LARGEST_SCALE", "MOST_FRAMES", "Metadata", "read", "
 
 PREFIX = "gansr."
 LARGEST_SCALE = 16
-LARGEST_RULE = 1024  # pixels, of a radius or size rule; more is damage, not a network
+LARGEST_RULE = 1024  # pixels of a radius or size rule at most; larger values mean a damaged file
 LARGEST_PEAK = 65535.0
-MOST_FRAMES = 31  # at once; more is damage, not a network
+MOST_FRAMES = 31  # input frames at most; larger values mean a damaged file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What a network says of itself; None where it says nothing. A property is named like its field."""
+    """A network's description of itself; None: not stated. Each property is named like its field."""
 
-    name: str | None = None  # what people call it
-    summary: str | None = None  # one line
-    scale: int | None = None  # output over input size
-    colour: str | None = None  # of a picture: "rgb" or "luma"
-    frames: int | None = None  # pictures that its input holds, in order of time
-    aligned: int | None = None  # 1: the frames around the middle one have to be moved onto it
-    range: float | None = None  # the value that stands for white, where that for black is 0
-    clamp: int | None = None  # 1: values below black and above white are no input for it; 0: they are, as of HDR
-    radius: int | None = None  # pixels an output pixel looks to any side
-    multiple: int | None = None  # pixels that both sides are divisible by
-    minimum: int | None = None  # pixels of the shortest side
-    precision: str | None = None  # of its weights: "fp32", "fp16" or "int8"
+    name: str | None = None  # name for people
+    summary: str | None = None  # one-line description
+    scale: int | None = None  # output size divided by input size
+    colour: str | None = None  # kind of picture: "rgb" or "luma"
+    frames: int | None = None  # number of input pictures, in order of time
+    aligned: int | None = None  # 1: the outer frames have to be motion-compensated to the middle one
+    range: float | None = None  # the value of white; black is 0
+    clamp: int | None = None  # 1: clamp the input to black and white; 0: values outside are valid input, as in HDR
+    radius: int | None = None  # pixels that an output pixel sees to each side
+    multiple: int | None = None  # pixels; width and height are multiples of it
+    minimum: int | None = None  # pixels; smallest width and height
+    precision: str | None = None  # precision of the weights: "fp32", "fp16" or "int8"
     licence: str | None = None  # SPDX name, or free text
-    source: str | None = None  # where a converted network came from
-    training: str | None = None  # how a network trained here was made, in one line
+    source: str | None = None  # origin of a converted network
+    training: str | None = None  # how a network was trained, in one line
 
 
 def whole(least: int, most: int) -> Callable[[str, str], int]:
-    """A reader of whole numbers from `least` to `most`; it raises ValueError for others."""
+    """Return a parser of integers from `least` to `most`; it raises ValueError for anything else."""
 
     def parse(key: str, text: str) -> int:
         value = int(text)
         if not least <= value <= most:
-            raise ValueError(f"{key} is {value}, not {least} to {most}")
+            raise ValueError(f"{key} is {value} but has to be from {least} to {most}")
         return value
 
     return parse
 
 
 def peak(key: str, text: str) -> float:
-    """A value for white; ValueError where it cannot be one."""
+    """Parse the value of white. Raises ValueError unless it is above 0 and at most LARGEST_PEAK."""
     value = float(text)
     if not 0 < value <= LARGEST_PEAK:
-        raise ValueError(f"{key} is {value}, not above 0 and at most {LARGEST_PEAK:g}")
+        raise ValueError(f"{key} is {value}, but has to be above 0 and at most {LARGEST_PEAK:g}")
     return value
 
 
@@ -74,21 +74,21 @@ NUMBERS: dict[str, Callable[[str, str], int | float]] = {
 
 
 def read(proto: onnx.ModelProto) -> Metadata:
-    """The network's own description. Raises ValueError for a number that is none, or out of its range."""
-    said = {p.key.removeprefix(PREFIX): p.value for p in proto.metadata_props if p.key.startswith(PREFIX)}
+    """Read the network's description. Raises ValueError for a value that is no number or out of range."""
+    properties = {p.key.removeprefix(PREFIX): p.value for p in proto.metadata_props if p.key.startswith(PREFIX)}
     known: dict[str, Any] = {}
     for each in fields(Metadata):
-        if each.name in said:
+        if each.name in properties:
             parse = NUMBERS.get(each.name)
-            known[each.name] = parse(each.name, said[each.name]) if parse else said[each.name]
+            known[each.name] = parse(each.name, properties[each.name]) if parse else properties[each.name]
     return Metadata(**known)
 
 
 def write(proto: onnx.ModelProto, metadata: Metadata) -> None:
-    """Makes `metadata` the network's own description; properties that it says nothing of stay as they are."""
-    said = {p.key: p.value for p in proto.metadata_props}
+    """Write the fields of `metadata` that are not None into the network's properties; other properties stay."""
+    properties = {p.key: p.value for p in proto.metadata_props}
     for each in fields(Metadata):
         value = getattr(metadata, each.name)
         if value is not None:
-            said[PREFIX + each.name] = f"{value:g}" if isinstance(value, float) else str(value)
-    onnx.helper.set_model_props(proto, said)
+            properties[PREFIX + each.name] = f"{value:g}" if isinstance(value, float) else str(value)
+    onnx.helper.set_model_props(proto, properties)

@@ -1,4 +1,4 @@
-"""Owns what is refused of an ONNX file before anything is made of it: other things than networks, and traps."""
+"""Refuse ONNX files that hold no image network or that could harm the process, before anything else reads them."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from .rewrite.graph_view import attribute, inputs, weights
 __all__ = ["NetworkInput", "check_graph", "entry"]
 
 MOST_MARGINS = 16
-LARGEST_MARGIN = 1 << 20  # pixels that Pad may add or take; shape inference aborts the process over some beyond
-FLOATS = (  # types of an output; UNDEFINED where the file does not say
+LARGEST_MARGIN = 1 << 20  # pixels that one Pad may add or remove; shape inference aborts the process on larger amounts
+FLOATS = (  # accepted types of the output; UNDEFINED: the file does not say
     onnx.TensorProto.UNDEFINED,
     onnx.TensorProto.FLOAT,
     onnx.TensorProto.FLOAT16,
     onnx.TensorProto.DOUBLE,
 )
-ENDLESS = ("Loop", "Scan")  # how often they run is decided while they run
+ENDLESS = ("Loop", "Scan")  # operators whose number of iterations is known only at run time
 
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """A network's input: `frames` pictures of `channels` each, stacked."""
+    """A network's input: `frames` stacked pictures of `channels` channels each."""
 
-    name: str  # of the tensor
-    channels: int  # of one picture: 3 or 1
-    frames: int  # an odd number
-    aligned: bool  # True: luma of three frames, the outer ones moved onto the middle one
-    fixed: tuple[int, int] | None  # (width, height) in pixels where no other size is allowed
+    name: str  # name of the input tensor
+    channels: int  # channels of one picture: 3 or 1
+    frames: int  # number of pictures, odd
+    aligned: bool  # True: takes luma of three frames, with the outer two motion-compensated to the middle one
+    fixed: tuple[int, int] | None  # the only accepted (width, height) in pixels; None: sizes are free
     half: bool  # True: float16, else float32
 
 
-def entry(proto: onnx.ModelProto, name: str, said: Metadata) -> NetworkInput:
-    """The input of the network called `name`, which says `said` of itself.
+def entry(proto: onnx.ModelProto, name: str, described: Metadata) -> NetworkInput:
+    """Return the input of the network called `name`, whose metadata is `described`.
 
-    ModelError unless the graph maps one picture to one picture, or a few neighbouring ones to that in the middle.
+    Raises ModelError unless the graph maps one picture, or an odd number of neighbouring pictures, to one picture.
     """
     graph = proto.graph
     if not graph.node or not graph.input or not graph.output:
@@ -47,55 +47,61 @@ def entry(proto: onnx.ModelProto, name: str, said: Metadata) -> NetworkInput:
     entries = inputs(graph)
     if len(entries) != 1 or len(graph.output) != 1:
         raise ModelError(
-            f'model "{name}" has {len(entries)} inputs and {len(graph.output)} outputs, one of each is needed'
+            f'model "{name}" has {len(entries)} inputs and {len(graph.output)} outputs; exactly one of each is needed'
         )
     tensor = entries[0].type.tensor_type
-    dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]  # some exporters write -1 for free
+    dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]  # -1: free, in some exporters
     if len(dims) != 4 or tensor.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
-        raise ModelError(f'model "{name}" takes no 4-dimensional float picture (NCHW) as its input')
+        raise ModelError(f'model "{name}" has no 4-dimensional float input (NCHW)')
     stacked = dims[1] or first_channels(graph, entries[0].name)
-    channels, frames = pictures_of(stacked, name, said)
+    channels, frames = pictures_of(stacked, name, described)
     width, height = dims[3] or dims[2], dims[2] or dims[3]
     fixed = (width, height) if width and height else None
     half = tensor.elem_type == onnx.TensorProto.FLOAT16
     if graph.output[0].type.tensor_type.elem_type not in FLOATS:
         kind = onnx.TensorProto.DataType.Name(graph.output[0].type.tensor_type.elem_type).lower()
         raise ModelError(
-            f'model "{name}" gives {kind} numbers; float16, float32 or float64 are needed: '
-            "export it without its last Cast"
+            f'model "{name}" outputs {kind}; float16, float32 or float64 is needed: export it without the final Cast'
         )
-    return NetworkInput(entries[0].name, channels, frames, bool(said.aligned), fixed, half)
+    return NetworkInput(entries[0].name, channels, frames, bool(described.aligned), fixed, half)
 
 
-def pictures_of(stacked: int | None, name: str, said: Metadata) -> tuple[int, int]:
-    """Channels of one picture and the number of pictures in `stacked` input channels. ModelError for others."""
-    if said.frames is not None:
-        channels = (stacked or 0) // said.frames
-        if channels not in (1, 3) or channels * said.frames != stacked or not said.frames % 2:
+def pictures_of(stacked: int | None, name: str, described: Metadata) -> tuple[int, int]:
+    """Return (channels of one picture, number of pictures) for `stacked` input channels.
+
+    Raises ModelError where the channels cannot be divided that way or contradict the metadata.
+    """
+    if described.frames is not None:
+        channels = (stacked or 0) // described.frames
+        if channels not in (1, 3) or channels * described.frames != stacked or not described.frames % 2:
             raise ModelError(
-                f'model "{name}" has {stacked or "a free number of"} input channels and says gansr.frames '
-                f"{said.frames}; an odd number of frames with 1 or 3 channels each is supported"
+                f'model "{name}" has {stacked or "a free number of"} input channels and its gansr.frames is '
+                f"{described.frames}; an odd number of frames with 1 or 3 channels each is supported"
             )
     elif stacked is None or not (stacked == 1 or stacked % 6 == 3):
         raise ModelError(
-            f'model "{name}" has {stacked or "a free number of"} input channels, 1 or 3 are supported, '
-            "and 3 for each of an odd number of frames"
+            f'model "{name}" has {stacked or "a free number of"} input channels; supported are 1 or 3, '
+            "or 3 for each of an odd number of frames"
         )
     else:
         channels = min(3, stacked)
     frames = stacked // channels
     if frames > MOST_FRAMES:
-        raise ModelError(f'model "{name}" takes {frames} frames at once, more than {MOST_FRAMES}')
-    if said.aligned and (channels, frames) != (1, 3):
+        raise ModelError(f'model "{name}" takes {frames} frames at once; at most {MOST_FRAMES} are supported')
+    if described.aligned and (channels, frames) != (1, 3):
         raise ModelError(
-            f'model "{name}" says gansr.aligned and takes {frames} frames with {channels} channels each; '
-            "luma of three frames is what is aligned: say gansr.frames 3"
+            f'model "{name}" has gansr.aligned and takes {frames} frames with {channels} channels each; '
+            "only luma of three frames can be aligned: set gansr.frames to 3"
         )
     return channels, frames
 
 
 def first_channels(graph: onnx.GraphProto, name: str) -> int | None:
-    """The channels that the convolution reading the input wants, for files that leave their number free."""
+    """Return the input channels of the convolution that reads the input; used where the file leaves their number
+    free.
+
+    Returns None where no convolution with constant weights reads the input.
+    """
     kernels = weights(graph)
     for node in graph.node:
         if node.op_type == "Conv" and len(node.input) > 1 and node.input[0] == name and node.input[1] in kernels:
@@ -105,7 +111,9 @@ def first_channels(graph: onnx.GraphProto, name: str) -> int | None:
 
 
 def check_graph(proto: onnx.ModelProto, name: str) -> None:
-    """ModelError for what no picture's network needs and a hostile file may hold, wherever it hides."""
+    """Raise ModelError for endless loops, external weights and huge Pad amounts, in the main graph and in all nested
+    ones.
+    """
     nodes = [*proto.graph.node, *(node for function in proto.functions for node in function.node)]
     tensors: list[onnx.TensorProto] = []
     named: dict[str, onnx.TensorProto] = {}
@@ -122,7 +130,7 @@ def check_graph(proto: onnx.ModelProto, name: str) -> None:
             break
         node = nodes.pop()
         if node.op_type in ENDLESS:
-            raise ModelError(f'model "{name}" contains {node.op_type}, which may run for ever; export it without loops')
+            raise ModelError(f'model "{name}" contains {node.op_type}, which may run forever; export it without loops')
         if node.op_type == "Pad":
             margins |= set(node.input[1:2])
         elif node.op_type == "Constant":
@@ -138,10 +146,10 @@ def check_graph(proto: onnx.ModelProto, name: str) -> None:
 
 
 def largest_whole(tensor: onnx.TensorProto) -> int:
-    """The largest absolute value of a short list of whole numbers; 0 for anything else."""
+    """Return the largest absolute value of a short int64 tensor; 0 for any other tensor."""
     if tensor.data_type != onnx.TensorProto.INT64 or math.prod(tensor.dims) > MOST_MARGINS:
         return 0
     try:
         return max(map(abs, onnx.numpy_helper.to_array(tensor).ravel().tolist()), default=0)
-    except Exception:  # damaged: ONNX Runtime says how
+    except Exception:  # the tensor is damaged: ONNX Runtime reports how
         return 0

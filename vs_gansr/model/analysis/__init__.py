@@ -1,8 +1,8 @@
-"""How far a network looks, read off its ONNX graph without running it.
+"""Read a network's receptive field, size rule and memory use from its ONNX graph, without running it.
 
-study       radius, size rule, smallest picture and memory of a graph
-operators   rules for operators that compute          movement    rules for those that move data
-trace       the record kept of one tensor    ending     which values the output can have
+study       receptive-field radius, size rule, smallest picture and memory of a graph
+operators   rules for operators that compute          movement    rules for operators that move data
+trace       the record kept for one tensor            ending      the range of the output's values
 """
 
 from __future__ import annotations

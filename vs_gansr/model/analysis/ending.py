@@ -1,4 +1,4 @@
-"""Tell from the last nodes of a graph which values its output can have."""
+"""Read the range of a network's output from the last nodes of its graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOVED = {"Identity", "Cast", "Reshape", "Transpose", "Slice", "DepthToSpace", "R
 
 
 def signed_output(proto: onnx.ModelProto) -> bool:
-    """True if the output lies between -1 and 1 because it comes from a Tanh, or from a Clip at these values."""
+    """Return True if the output ranges from -1 to 1 because it comes from a Tanh or from a Clip with these bounds."""
     view = GraphView(proto)
     name = proto.graph.output[0].name
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Owns the rules for operators that move data or make constants, and compute nothing from pixels."""
+"""Rules for operators that move data or make constants and do not compute on pixels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from .trace import (
 
 
 def transposed(t: Trace, order: Sequence[int]) -> Trace:
-    """`t` with its axes in another order."""
+    """Return `t` with its axes in the given order."""
     shape = tuple(t.shape[a] for a in order)
     return Trace(shape, pair_of(r.transpose(0, *(a + 1 for a in order)) for r in t.reach), itemsize=t.itemsize)
 
@@ -43,7 +43,7 @@ def transpose(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Tr
 
 
 def reshaped(t: Trace, shape: Sequence[int]) -> Trace:
-    """`t` with the same elements in another shape. UnknownError where their numbers differ."""
+    """Return `t` in another shape. Raises UnknownError where the numbers of elements differ."""
     if math.prod(shape) != math.prod(t.shape):
         raise UnknownError(f"{t.shape} cannot become {tuple(shape)}")
     reach = []
@@ -99,7 +99,7 @@ def expand(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def taken(t: Trace, axis: int, index: Any) -> Trace:
-    """`t` with its `axis` replaced by the places `index` names (a slice or a list)."""
+    """Return `t` with only the elements along `axis` that `index`, a slice or a list, selects."""
     length = len(range(t.shape[axis])[index]) if isinstance(index, slice) else len(index)
     reach = []
     for r in t.reach:
@@ -162,7 +162,7 @@ def concat(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def pad(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
-    """Pad, whatever it fills with."""
+    """Pad, in every mode."""
     t, rank = inputs[0], len(inputs[0].shape)
     amounts = either(node, inputs, "pads", 1)
     axes = positive(numbers(given(inputs, 3)) or range(rank), rank)

@@ -1,4 +1,4 @@
-"""Owns the rules for operators that compute: which elements of their inputs each element of the output depends on."""
+"""Rules for operators that compute: which input elements each output element depends on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ from .trace import (
 
 
 def elementwise(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
-    """Every operand's element at the same place, after broadcasting."""
+    """Elementwise operators with broadcasting: an output element depends on the elements of all operands at its
+    position.
+    """
     present = [t for t in inputs if t is not ABSENT]
     shape = np.broadcast_shapes(*(t.shape for t in present))
     reach = [bounds(shape)[0], bounds(shape)[1]]
@@ -46,12 +48,14 @@ def elementwise(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[
     for t in present:
         offset = len(shape) - len(t.shape)
         if not t.dependent and any(a >= offset and t.shape[a - offset] > 1 for a in varying):
-            state.steady = False  # a constant picture is laid over this one
+            state.steady = False  # a constant that varies over the picture makes the result depend on the position
     return [Trace(shape, pair_of(reach), itemsize=max(t.itemsize for t in present))]
 
 
 def unary(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
-    """The first operand's element at the same place; the others are parameters."""
+    """Operators on one tensor: an output element depends on the input element at its position; other operands are
+    parameters.
+    """
     if any(t.dependent for t in inputs[1:]):
         raise UnknownError(f"{node.op_type} with parameters that depend on the picture")
     size = {"QuantizeLinear": 1, "DequantizeLinear": 4}.get(node.op_type, inputs[0].itemsize)
@@ -61,7 +65,7 @@ def unary(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]
 
 
 def window(node: onnx.NodeProto, spatial: tuple[int, ...], kernel: list[int]) -> tuple[list[int], list[int], list[int]]:
-    """Strides, dilations and pads (befores, then afters) of a convolution or a pool."""
+    """Return the strides, dilations and pads (all before, then all after) of a convolution or pooling node."""
     rank = len(spatial)
     strides = list(attribute(node, "strides", [1] * rank))
     dilations = list(attribute(node, "dilations", [1] * rank))
@@ -79,7 +83,9 @@ def window(node: onnx.NodeProto, spatial: tuple[int, ...], kernel: list[int]) ->
 
 
 def slide(state: Walk, node: onnx.NodeProto, t: Trace, kernel: list[int], channels: int | None) -> Trace:
-    """A window over rows and columns: convolution or pooling (`channels` None: as many as before)."""
+    """Slide a window over rows and columns, as convolution and pooling do. `channels` None keeps the number of
+    channels.
+    """
     spatial = t.shape[2:]
     strides, dilations, pads = window(node, spatial, kernel)
     rank = len(spatial)
@@ -135,7 +141,7 @@ def conv_transpose(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> li
 
 
 def shuffle(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
-    """DepthToSpace and SpaceToDepth; the channels of one place share one bound."""
+    """DepthToSpace and SpaceToDepth. All channels at one position get the same bounds."""
     t, block = inputs[0], attribute(node, "blocksize")
     n, c, h, w = t.shape
     reach = [lowest(r, [1]) for r in t.reach]
@@ -181,7 +187,7 @@ def resize(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def resize_taps(node: onnx.NodeProto, length: int, scale: Fraction, transform: str) -> npt.NDArray[np.int64]:
-    """The input places that each output place of a resized axis is made of, in exact arithmetic."""
+    """Return the input positions that each output position of a resized axis depends on, in exact arithmetic."""
     p, q = scale.numerator, scale.denominator
     o = np.arange(length)
     numerator = 2 * o * q if transform == "asymmetric" else (2 * o + 1) * q - p
@@ -203,7 +209,7 @@ def resize_taps(node: onnx.NodeProto, length: int, scale: Fraction, transform: s
 
 
 def over_axes(axes_of: Callable[[onnx.NodeProto, list[Trace]], Iterable[int]]) -> Rule:
-    """A rule for what mixes all elements along some axes and keeps the shape: softmax, normalisations."""
+    """Return a rule for operators that mix all elements along some axes and keep the shape: softmax, normalisations."""
 
     def rule(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace]:
         t = inputs[0]
@@ -251,12 +257,12 @@ def matmul(state: Walk, node: onnx.NodeProto, inputs: list[Trace]) -> list[Trace
 
 
 def axis_on(node: onnx.NodeProto, inputs: list[Trace]) -> list[int]:
-    """The one axis of softmax and its like."""
+    """Return the one axis of softmax and similar operators."""
     return [attribute(node, "axis", -1)]
 
 
 def axes_from(node: onnx.NodeProto, inputs: list[Trace]) -> range:
-    """The axes that a layer normalisation runs over."""
+    """Return the axes that a layer normalisation covers."""
     rank = len(inputs[0].shape)
     return range(attribute(node, "axis", -1) % rank, rank)
 

@@ -1,8 +1,8 @@
-"""Owns what a graph says of itself: how far it looks, its size rule, and the memory it takes; runs nothing.
+"""Analyse a graph: receptive-field radius, size rule and memory use. This module runs no network.
 
-The graph is walked (trace.py) at a few small sizes. The first and last input row each output row depends on give
-the receptive-field radius; how the tensors' sizes follow the picture's size gives the size rule, the smallest
-picture, and the bytes alive at each node, for any size.
+The graph is walked (trace.py) at a few small sizes. The first and last input row that each output row depends on give
+the receptive-field radius. The sizes of the tensors as functions of the picture's size give the size rule, the
+smallest picture, and the bytes in use at each node for any size.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .trace import ABSENT, LARGEST, SMALL, Bounds, Trace, UnknownError, Walk, co
 
 __all__ = ["Study", "study", "walk"]
 
-SIZES = (64, 96, 168, 240)  # walked first; the next is tried where a size rule forbids one
-LARGEST_SIDE = 1024  # a network that looks further than this is not tiled exactly
+SIZES = (64, 96, 168, 240)  # pixels; sides walked first; the next is tried where a size rule forbids one
+LARGEST_SIDE = 1024  # pixels; networks with a larger receptive field are not tiled exactly
 LARGEST_STEP = 64
 MOST_NODES = 20_000
 MOST_WORK = 1 << 28  # elements of bounds written in one walk
@@ -38,7 +38,7 @@ FOLDED = (
     "Neg Not Or Pow Range ReduceMax ReduceMin ReduceProd ReduceSum Reshape Round Slice Split Sqrt Squeeze Sub "
     "Transpose Unsqueeze Where"
 )
-# What ONNX Runtime computes in its blocked layout; others get a plain copy of their input.
+# Operators that ONNX Runtime computes in its blocked layout; other operators get a plain copy of their input.
 BLOCKED = "AveragePool Concat Conv GlobalAveragePool GlobalMaxPool MaxPool QuantizeLinear"
 IN_PLACE, FREE, FOLDABLE, UNCOPIED = (
     frozenset(names.split()) for names in (OVERWRITES, VIEWS, FOLDED, f"{BLOCKED} {OVERWRITES} {VIEWS}")
@@ -47,24 +47,24 @@ IN_PLACE, FREE, FOLDABLE, UNCOPIED = (
 
 @dataclass(frozen=True)
 class Study:
-    """What was found."""
+    """The results of analysing a graph."""
 
-    radius: int | None = None  # input pixels an output pixel looks to any side; None: all of them, or unknown
-    multiple: int | None = None  # pixels that sides and tile positions are divisible by; None: unknown
-    minimum: int = 1  # pixels of the shortest side
-    alive: tuple[tuple[float, float, float, float], ...] = ()  # see `bytes`: (1, h, w, h * w) coefficients by node
+    radius: int | None = None  # input pixels that an output pixel sees to each side; None: all of them, or unknown
+    multiple: int | None = None  # pixels; sides and tile positions are multiples of it; None: unknown
+    minimum: int = 1  # pixels; smallest width and height
+    alive: tuple[tuple[float, float, float, float], ...] = ()  # for `bytes`: coefficients of (1, h, w, h * w), by node
 
     def bytes(self, width: int, height: int) -> int | None:
-        """The most bytes alive at once between input and output of a width x height picture; None if unknown."""
+        """Return the peak of bytes between input and output for a width x height picture; None if unknown."""
         if not self.alive:
             return None
         return int((np.array(self.alive) @ (1, height, width, height * width)).max())
 
 
 def study(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, int] | None = None) -> Study:
-    """Studies the network with input `name`, (1, `channels`, height, width). Never raises.
+    """Analyse the network whose input is called `name` and has shape (1, `channels`, height, width). Never raises.
 
-    `fixed` is the only (width, height) it takes, if so.
+    `fixed` is the only (width, height) that the network accepts, if there is one.
     """
     if fixed:
         return study_fixed(proto, name, channels, fixed)
@@ -82,7 +82,7 @@ def study(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, in
 
 
 def study_fixed(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, int]) -> Study:
-    """`study` of a network that takes one (width, height) only."""
+    """Analyse a network that accepts only one (width, height)."""
     width, height = fixed
     try:
         found = walk(proto, name, (1, channels, height, width))
@@ -93,7 +93,10 @@ def study_fixed(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[i
 
 
 def walk(proto: onnx.ModelProto, name: str, shape: Sequence[int]) -> Walk:
-    """Follows the graph from its input `name` of `shape` (1, C, H, W). Raises UnknownError."""
+    """Follow the graph from its input `name` of `shape` (1, C, H, W).
+
+    Raises UnknownError where an operator has no rule or the graph is damaged or too large.
+    """
     if len(proto.graph.node) > MOST_NODES:
         raise UnknownError(f"{len(proto.graph.node)} nodes")
     state = Walk(opset(proto))
@@ -120,7 +123,7 @@ def walk(proto: onnx.ModelProto, name: str, shape: Sequence[int]) -> Walk:
 
 
 def step(state: Walk, node: onnx.NodeProto) -> list[Trace]:
-    """Applies one node's rule."""
+    """Apply the rule of one node and return the traces of its outputs. Raises UnknownError where no rule applies."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in RULES:
         raise UnknownError(f"no rule for {node.op_type}")
     try:
@@ -129,7 +132,7 @@ def step(state: Walk, node: onnx.NodeProto) -> list[Trace]:
         fold(state, node, inputs, outputs)
     except UnknownError:
         raise
-    except Exception as error:  # a damaged graph fails a rule in many ways, none of which needs telling apart
+    except Exception as error:  # a damaged graph makes rules fail in many ways; all are handled alike
         raise UnknownError(f"{node.op_type} {node.name}: {type(error).__name__}: {error}") from error
     for trace in outputs:
         if max(r.size for r in trace.reach) > LARGEST:
@@ -138,7 +141,7 @@ def step(state: Walk, node: onnx.NodeProto) -> list[Trace]:
 
 
 def fold(state: Walk, node: onnx.NodeProto, inputs: list[Trace], outputs: list[Trace]) -> None:
-    """Computes small results of small constants with ONNX's own reference implementation."""
+    """Compute small constants with ONNX's reference implementation and store them in `outputs`."""
     if node.op_type not in FOLDABLE or any(t.value is None and t is not ABSENT for t in inputs):
         return
     if any(o.value is not None or math.prod(o.shape) > SMALL for o in outputs):
@@ -157,13 +160,14 @@ def fold(state: Walk, node: onnx.NodeProto, inputs: list[Trace], outputs: list[T
         out.value = np.asarray(value)
 
 
-# ---- How far it looks
+# ---- Receptive field
 
 
 def radius_of(proto: onnx.ModelProto, name: str, channels: int, side: int, multiple: int) -> tuple[int | None, int]:
-    """The radius and the size rule, from walks at growing sizes until a row's view ends inside the picture.
+    """Return (radius, multiple) from walks at growing sizes, until a row sees less than the whole picture.
 
-    Begins at `side` x `side` pixels; `multiple` is what sides have to be divisible by for all that is known yet.
+    Starts at `side` x `side` pixels. `multiple` is the divisor of sides that is known so far. The radius is None if
+    unknown.
     """
     while side <= LARGEST_SIDE:
         try:
@@ -178,9 +182,10 @@ def radius_of(proto: onnx.ModelProto, name: str, channels: int, side: int, multi
 
 
 def outlook(found: Walk, output: str, height: int, width: int, multiple: int) -> tuple[int | None, int]:
-    """The radius that one walk shows (None if it cannot) and the step in which the view repeats.
+    """Return (radius, step) as one walk over `height` x `width` pixels shows them.
 
-    The walk was over `height` x `width` pixels; the step is a multiple of `multiple`.
+    The radius is None if the walk does not show it. The step is the period in which the receptive field repeats, a
+    multiple of `multiple`.
     """
     trace = found.tensors[output]
     if len(trace.shape) != 4 or 0 in trace.shape or trace.shape[2] % height or trace.shape[3] % width:
@@ -198,9 +203,9 @@ def outlook(found: Walk, output: str, height: int, width: int, multiple: int) ->
 
 
 def rows_seen(reach: Bounds, axis: int, outputs: int, length: int) -> tuple[npt.NDArray[np.int32], ...]:
-    """First and last input row seen by the output rows that lie over each input row.
+    """Return the first and the last input row that the output rows above each input row depend on.
 
-    `outputs` rows over `length`, which lie along `axis` of the output; `reach` is Trace.reach there.
+    The output has `outputs` rows along `axis` for `length` input rows. `reach` is Trace.reach for that axis.
     """
     joined = reach.min(axis=tuple(a + 1 for a in range(reach.ndim - 1) if a != axis))
     over = np.broadcast_to(joined, (2, outputs)).reshape(2, length, -1).min(axis=-1)
@@ -209,7 +214,9 @@ def rows_seen(reach: Bounds, axis: int, outputs: int, length: int) -> tuple[npt.
 
 
 def radius_along(first: npt.NDArray[np.int32], last: npt.NDArray[np.int32], multiple: int) -> tuple[int, int] | None:
-    """Radius and step along one axis; None where no row's view ends inside, or the view follows no pattern."""
+    """Return (radius, step) along one axis; None where every row sees the picture's edge or the rows follow no
+    pattern.
+    """
     length = len(first)
     place = np.arange(length)
     free = (first > 0) & (last < length - 1)
@@ -218,7 +225,7 @@ def radius_along(first: npt.NDArray[np.int32], last: npt.NDArray[np.int32], mult
         return None
     radius = int(max((place - first)[middle].max(), (last - place)[middle].max()))
     if (place - first > radius).any() or (last - place > radius).any():
-        return None  # rows at the edge look further than those inside: something wraps around
+        return None  # rows at the edge see further than rows inside: the network wraps around
     pattern = np.stack([first - place, last - place])[:, middle]
     for step in range(multiple, min(LARGEST_STEP, length // 4) + 1, multiple):
         if (pattern[:, step:] == pattern[:, :-step]).all():
@@ -226,13 +233,15 @@ def radius_along(first: npt.NDArray[np.int32], last: npt.NDArray[np.int32], mult
     return None
 
 
-# ---- What sizes it takes
+# ---- Accepted sizes
 
 
 def slopes(corners: list[Walk], side: int) -> list[tuple[str, Fraction, int]]:
-    """For every tensor and axis that grows with the picture: its name, pixels per input pixel, and the rest.
+    """Return, for each tensor axis that grows with the picture, the tensor's name, its pixels per input pixel, and
+    the remainder.
 
-    `corners` are walks over pictures of `side` and twice that, height before width, the smallest first.
+    `corners` are walks over pictures of `side` and 2 * `side` in each direction, ordered by height and then by width,
+    smallest first.
     """
     base, wider, taller, _ = corners
     found = []
@@ -246,13 +255,13 @@ def slopes(corners: list[Walk], side: int) -> list[tuple[str, Fraction, int]]:
 
 
 def size_rule(corners: list[Walk], side: int) -> int | None:
-    """What sides must be divisible by so that every tensor's size is whole; None if it is not to be found."""
+    """Return the divisor of sides that keeps every tensor's size whole; None if there is none up to LARGEST_STEP."""
     multiple = math.lcm(*(slope.denominator for _, slope, _ in slopes(corners, side)))
     return multiple if multiple <= LARGEST_STEP else None
 
 
 def smallest(corners: list[Walk], side: int, multiple: int) -> int:
-    """The shortest side that leaves something of every tensor and enough to reflect."""
+    """Return the smallest side at which no tensor is empty and every reflecting Pad has enough pixels."""
     reflected = corners[0].reflected
     least = max(
         (math.ceil((reflected.get(name, 0) + 1 - rest) / slope) for name, slope, rest in slopes(corners, side)),
@@ -261,11 +270,11 @@ def smallest(corners: list[Walk], side: int, multiple: int) -> int:
     return max(1, -(-least // multiple)) * multiple
 
 
-# ---- What memory it takes
+# ---- Memory
 
 
 def alive(proto: onnx.ModelProto, corners: list[Walk], side: int) -> tuple[tuple[float, float, float, float], ...]:
-    """Coefficients for Study.alive: sizes of tensors are bilinear in the picture's height and width."""
+    """Return the coefficients for Study.alive: tensor sizes are bilinear in the picture's height and width."""
     points = [(1, h, w, h * w) for h in (side, 2 * side) for w in (side, 2 * side)]
     sums = np.stack([live_bytes(proto, found) for found in corners])
     rows = np.unique(np.round(np.linalg.solve(np.array(points, float), sums).T, 6), axis=0)
@@ -274,10 +283,10 @@ def alive(proto: onnx.ModelProto, corners: list[Walk], side: int) -> tuple[tuple
 
 
 def live_bytes(proto: onnx.ModelProto, found: Walk) -> npt.NDArray[np.float64]:
-    """Bytes of the tensors alive while each node runs, without the picture and the result, which lie elsewhere.
+    """Return the bytes of the tensors in use while each node runs, without the network's input and output.
 
-    An elementwise operator writes over its input where nobody else reads it; a reshape takes no memory; `scratch`
-    is added to what its node finds alive.
+    An elementwise operator overwrites its input if no other node reads it. A reshape takes no memory. The bytes that
+    `scratch` returns for a node are added.
     """
     graph = proto.graph
     outside = {graph.output[0].name, *(value.name for value in graph.input)}
@@ -310,7 +319,9 @@ def live_bytes(proto: onnx.ModelProto, found: Walk) -> npt.NDArray[np.float64]:
 
 
 def scratch(node: onnx.NodeProto, found: Walk, outside: set[str]) -> int:
-    """Bytes a node takes beside its operands: a copy in another layout, and the columns of a transposed convolution."""
+    """Return the bytes that a node needs besides its operands: a copy in another layout, or the columns of a
+    ConvTranspose.
+    """
     source = found.tensors.get(node.input[0]) if node.input else None
     if source is None or not source.dependent or node.op_type in UNCOPIED or node.input[0] in outside:
         return 0

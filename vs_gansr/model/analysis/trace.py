@@ -1,7 +1,7 @@
-"""Owns the record kept of one tensor while a graph is walked, and the arithmetic on it that the rules share.
+"""The record kept for one tensor during a walk over a graph, and the arithmetic that the rules share.
 
-A network is followed at one concrete size without computing a pixel. For every tensor the walk keeps its shape
-and, per axis of the picture, the first and last input row (column) that each of its elements depends on.
+A walk follows a network at one concrete size and computes no pixels. For each tensor it keeps the shape and, for rows
+and columns of the picture, the first and last input row (column) that each element depends on.
 """
 
 from __future__ import annotations
@@ -18,60 +18,60 @@ from onnx import numpy_helper
 
 from ..rewrite.graph_view import attribute
 
-type Bounds = npt.NDArray[np.int32]  # (2, ...): first row and minus the last one, so that min() joins both
-type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]  # walk, node, operands -> results
+type Bounds = npt.NDArray[np.int32]  # (2, ...): the first row and the negated last row, so that min() joins both
+type Rule = Callable[["Walk", onnx.NodeProto, list["Trace"]], list["Trace"]]  # (walk, node, operands) -> results
 
-NOTHING = np.int32(1 << 29)  # the bounds of what does not depend on the picture
+NOTHING = np.int32(1 << 29)  # the bounds of an element that does not depend on the picture
 NO_TAP = -(1 << 40)
-SMALL = 4096  # elements up to which a constant's value is kept
-LARGEST = 1 << 23  # elements of bounds held for one tensor
+SMALL = 4096  # elements; values of larger constants are not kept
+LARGEST = 1 << 23  # elements of bounds kept for one tensor at most
 
 
 class UnknownError(Exception):
-    """The graph does something no rule is written for; nothing can be said of its reach."""
+    """The graph contains something that no rule covers, so its receptive field is unknown."""
 
 
 @dataclass
 class Trace:
-    """One tensor."""
+    """What a walk knows about one tensor."""
 
     shape: tuple[int, ...]  # elements along each axis
-    reach: tuple[Bounds, Bounds]  # along the picture's rows and columns; length 1 on axes they do not vary on
-    value: npt.NDArray[Any] | None = None  # itself if it is constant and small
-    itemsize: int = 4  # bytes of an element
+    reach: tuple[Bounds, Bounds]  # bounds for rows and columns; axes without variation have length 1
+    value: npt.NDArray[Any] | None = None  # the content of a small constant
+    itemsize: int = 4  # bytes of one element
 
     @property
     def dependent(self) -> bool:
-        """True where any element depends on the picture."""
+        """True if any element depends on the picture."""
         return any(bool((r < NOTHING).any()) for r in self.reach)
 
 
 @dataclass
 class Walk:
-    """What is found on the way."""
+    """The state of a walk over a graph."""
 
-    opset: int  # the version of the operators
+    opset: int  # version of the ONNX operators
     tensors: dict[str, Trace] = field(default_factory=dict)  # by name
-    reflected: dict[str, int] = field(default_factory=dict)  # by tensor: its pixels that a reflecting pad takes
-    steady: bool = True  # False: the result depends on the place in the picture
+    reflected: dict[str, int] = field(default_factory=dict)  # by tensor name: pixels a reflecting Pad takes
+    steady: bool = True  # False: the result depends on the position in the picture
 
 
 def bounds(shape: Sequence[int] = ()) -> tuple[Bounds, Bounds]:
-    """Bounds of something constant with as many axes as `shape`."""
+    """Return the bounds of a constant with as many axes as `shape`."""
     empty = np.full((2, *(1 for _ in shape)), NOTHING, np.int32)
     return empty, empty
 
 
-ABSENT = Trace((), bounds())  # stands for an optional operand that was left out
+ABSENT = Trace((), bounds())  # stands for an omitted optional operand
 
 
 def constant(value: npt.NDArray[Any]) -> Trace:
-    """The record of a constant, with its value if it is small."""
+    """Return the trace of a constant, with its value if it is small."""
     return Trace(value.shape, bounds(value.shape), value if value.size <= SMALL else None, value.itemsize)
 
 
 def constant_tensor(tensor: onnx.TensorProto) -> Trace:
-    """The same of a weight as ONNX keeps it."""
+    """Return the trace of a weight stored as ONNX's TensorProto, with its value if it is small."""
     shape = tuple(int(d) for d in tensor.dims)
     if math.prod(shape) <= SMALL:
         return constant(numpy_helper.to_array(tensor))
@@ -79,12 +79,14 @@ def constant_tensor(tensor: onnx.TensorProto) -> Trace:
 
 
 def given(inputs: list[Trace], index: int) -> Trace | None:
-    """Input number `index`, None where it was left out."""
+    """Return operand number `index`; None where it is omitted."""
     return inputs[index] if index < len(inputs) and inputs[index] is not ABSENT else None
 
 
 def numbers(trace: Trace | None) -> list[int] | None:
-    """A constant operand as whole numbers; UnknownError where it is not constant."""
+    """Return a constant operand as a list of integers; None if it is omitted. Raises UnknownError where it is not
+    constant.
+    """
     if trace is None:
         return None
     if trace.value is None:
@@ -93,30 +95,30 @@ def numbers(trace: Trace | None) -> list[int] | None:
 
 
 def either(node: onnx.NodeProto, inputs: list[Trace], name: str, index: int) -> list[int] | None:
-    """A list that older operator sets keep in an attribute and newer ones in an input."""
+    """Return a list that older opsets store in the attribute `name` and newer ones in operand number `index`."""
     listed = attribute(node, name)
     return [int(v) for v in listed] if listed is not None else numbers(given(inputs, index))
 
 
 def positive(axes: Iterable[int], rank: int) -> list[int]:
-    """Axes counted from the front, of a tensor with `rank` of them."""
+    """Return `axes` without negative numbers, for a tensor of `rank` axes."""
     return [a % rank for a in axes]
 
 
 def within(elements: int, node: onnx.NodeProto) -> None:
-    """UnknownError where a rule would have to write out more than it should."""
+    """Raise UnknownError where a rule would create more than LARGEST elements."""
     if elements > LARGEST:
         raise UnknownError(f"{node.op_type} {node.name} makes {elements} elements")
 
 
 def lowest(r: Bounds, axes: Iterable[int]) -> Bounds:
-    """The bounds of all elements along `axes` together; the axes stay, with length 1."""
+    """Return the joined bounds of all elements along `axes`; these axes keep length 1."""
     joined: Bounds = r.min(axis=tuple(a + 1 for a in axes), keepdims=True)
     return joined
 
 
 def spread(trace: Trace, axes: Iterable[int]) -> list[Bounds]:
-    """The bounds with `axes` written out to their full length."""
+    """Return the bounds expanded to full length along `axes`."""
     result = []
     for r in trace.reach:
         shape = list(r.shape)
@@ -129,7 +131,7 @@ def spread(trace: Trace, axes: Iterable[int]) -> list[Bounds]:
 
 
 def squeezed(r: Bounds) -> Bounds:
-    """The bounds with length 1 along every axis they do not vary on."""
+    """Return the bounds with length 1 along every axis on which they are constant."""
     for a in range(1, r.ndim):
         if r.shape[a] > 1 and bool((r == r.take([0], a)).all()):
             r = r.take([0], a)
@@ -137,15 +139,15 @@ def squeezed(r: Bounds) -> Bounds:
 
 
 def pair_of(bounds: Iterable[Bounds]) -> tuple[Bounds, Bounds]:
-    """The bounds along rows and columns as a tuple."""
+    """Return the bounds for rows and columns as a tuple."""
     y, x = bounds
     return y, x
 
 
 def gather_taps(r: Bounds, axis: int, taps: npt.NDArray[Any], size: int) -> Bounds:
-    """For each row of `taps`, the bounds of all the places it names, as if the tensor's edge went on outside.
+    """Return, for each row of `taps`, the joined bounds of the positions along `axis` that it lists.
 
-    NO_TAP names no place. What lies outside is no part of the picture, but whoever looks there sees past its edge.
+    NO_TAP stands for no position. A position outside the tensor counts as one beyond the edge of the picture.
     """
     if r.shape[axis] == 1:
         return r

@@ -1,6 +1,6 @@
-"""One graph made into another that computes the same: for other arithmetic, other samples, or faster.
+"""Turn a graph into another one that computes the same in other arithmetic, on other samples, or faster.
 
-graph_view      finding one's way in a graph        cpu_layout      a form that CPUs compute faster; newer operators
-float16, int8   other arithmetic                    depth_to_space  the last step, done while writing
-ends            samples as frames store them, at both ends
+graph_view      reading and editing a graph             cpu_layout      a layout that CPUs compute faster; newer opsets
+float16, int8   other arithmetic                        depth_to_space  moves the last operator out of the graph
+ends            frame samples as input and output       interpolate     blends the weights of two networks
 """

@@ -1,12 +1,12 @@
-"""Owns graph rewrites that keep a network's values and make it faster on the CPU; runs nothing, knows no files.
+"""Rewrite a graph so that CPUs run it faster; its values change only by rounding. This module runs nothing.
 
-ONNX Runtime's CPU kernels for convolutions work on channels in blocks of 8 or 16 and are fast as long as what lies
-between them keeps that layout: Relu, LeakyRelu, Add of two tensors and convolutions do, PRelu and multiplication by
-a number do not. So the latter are expressed by the former here. Values change by rounding only.
+ONNX Runtime's convolution kernels for CPUs work on blocks of 8 or 16 channels. They are fast while the operators
+between them keep that layout: Relu, LeakyRelu, Add of two tensors and Conv do; PRelu and Mul by a number do not. This
+module replaces PRelu and Mul by operators that do.
 
-Tried and left out because ONNX Runtime does it itself once sizes are static, or because nothing came of it: folding
-constants and shape arithmetic (a SwinIR of 2531 nodes is left with 105), reshapes, Sub and Div as convolutions,
-x * sigmoid(x) kept unfused.
+Not done here, because ONNX Runtime does it once sizes are static or because it gained nothing: folding constants and
+shape arithmetic (ONNX Runtime leaves 105 of a SwinIR's 2531 nodes), reshapes, Sub and Div as convolutions, keeping x
+* sigmoid(x) unfused.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ __all__ = ["BLOCKED", "for_cpu", "modern", "tidy"]
 
 type Array = npt.NDArray[np.floating[Any]]
 
-BLOCK = 16  # channels; with any other number the layout is lost anyway
-OPSET = 17  # what older networks are brought to
-BLOCKED = platform.machine().lower() in ("x86_64", "amd64")  # other processors' kernels have no such layout
+BLOCK = 16  # channels; the layout is lost with any other number
+OPSET = 17  # older networks are converted to this version
+BLOCKED = platform.machine().lower() in ("x86_64", "amd64")  # kernels of other processors have no such layout
 
 
 def for_cpu(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """`proto`, changed in place: equal in value, in a form that keeps the CPU's blocked layout."""
+    """Change `proto` in place so that it keeps the CPU's blocked layout, and return it."""
     tidy(proto)
     graph = GraphView(proto)
     for node in graph.nodes:
@@ -53,11 +53,11 @@ def for_cpu(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def modern(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """An equal network, `proto` itself or another: of opset 13 or later, as int8 and colour in the graph need it, and
-    with its weights no inputs.
+    """Return an equal network of opset 13 or later whose weights are not inputs; it may be `proto` itself.
 
-    Its opset stays where ONNX's converter fails, or would move pixels: it takes the linear enlargement of opsets
-    before 11 for that of later ones.
+    The opset stays where ONNX's converter fails and where conversion would move pixels: the converter treats the
+    linear enlargement of opsets before 11 like the later one. Int8 and the samples at the graph's ends need the newer
+    opset.
     """
     version = opset(proto)
     moved = version < 11 and any(
@@ -67,7 +67,7 @@ def modern(proto: onnx.ModelProto) -> onnx.ModelProto:
     if version < 13 and not moved:
         try:
             converted = onnx.version_converter.convert_version(proto, OPSET)
-        except Exception:  # an operator that it does not know: whoever needs a later opset says so
+        except Exception:  # unknown operator; whoever needs a later opset reports it
             return proto
         converted.metadata_props.extend(p for p in proto.metadata_props if p not in converted.metadata_props)
         proto = converted
@@ -75,7 +75,7 @@ def modern(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def tidy(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """`proto`, changed in place: constants are initializers and nothing is merely passed on by Identity."""
+    """Change `proto` in place: Constant nodes become initializers and Identity nodes disappear. Return it."""
     graph = proto.graph
     outputs = {value.name for value in graph.output}
     constants = {tensor.name for tensor in graph.initializer}
@@ -98,7 +98,7 @@ def tidy(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def channels(graph: GraphView, name: str) -> int | None:
-    """The channels of a value, found through what keeps their number; None if not found or not in blocks."""
+    """Return the number of channels of a value; None if it is unknown or no multiple of BLOCK."""
     while name in graph.makers:
         node = graph.makers[name]
         if node.op_type == "Conv":
@@ -115,21 +115,22 @@ def channels(graph: GraphView, name: str) -> int | None:
 
 
 def number(graph: GraphView, name: str) -> Array | None:
-    """The float32 constant called `name`, None if it is anything else."""
+    """Return the float32 constant called `name`; None if it is anything else."""
     value = graph.array(name)
     return value if value is not None and value.dtype == np.float32 else None
 
 
 def depthwise(graph: GraphView, source: str, target: str, factor: Array) -> onnx.NodeProto:
-    """target = factor * source, channel by channel, as a convolution."""
+    """Return a depthwise convolution that computes target = factor * source for each channel."""
     inputs = [source, graph.constant(factor.reshape(-1, 1, 1, 1))]
     return helper.make_node("Conv", inputs, [target], name=graph.name(), group=factor.size, kernel_shape=[1, 1])
 
 
 def rewrite_prelu(graph: GraphView, node: onnx.NodeProto) -> None:
-    """PRelu(x, s) = x + Relu((s - 1) x) where s <= 1, and x + (1 - s) Relu(-x) anywhere; LeakyRelu if s is one number.
+    """Replace PRelu(x, s) by x + Relu((s - 1) x) if s <= 1, else by x + (1 - s) Relu(-x); by LeakyRelu if s is one
+    number.
 
-    Follows from the definition (He et al. 2015, arXiv 1502.01852): x for x >= 0, s x below.
+    This follows from the definition (He et al. 2015, arXiv 1502.01852): x for x >= 0, s x below.
     """
     slope = number(graph, node.input[1])
     if slope is None:
@@ -162,9 +163,9 @@ def rewrite_prelu(graph: GraphView, node: onnx.NodeProto) -> None:
 
 
 def rewrite_scaling(graph: GraphView, node: onnx.NodeProto) -> None:
-    """The scaling of a residual block, c * (a + b) + x, with the multiplication as a convolution.
+    """Replace the multiplication in the scaling of a residual block, c * (a + b) + x, by a convolution.
 
-    ONNX Runtime itself takes the one behind a convolution into its weights.
+    ONNX Runtime itself merges a multiplication after a convolution into the weights.
     """
     for source, other in (node.input[:2], node.input[1::-1]):
         value = number(graph, other)

@@ -1,7 +1,7 @@
-"""Owns a network's final depth-to-space: taken out of the graph, done while the result is written to the frame.
+"""Take a network's final depth-to-space out of the graph, to do it while the result is written to the frame.
 
-ONNX Runtime's DepthToSpace costs the CPU a tenth of an int8 generator's time and its result is copied once more
-into the frame; copying every channel to its places in the frame does both at once.
+ONNX Runtime's DepthToSpace takes a tenth of the time of an int8 generator on the CPU, and its result has to be copied
+into the frame again. Copying each channel to its positions in the frame does both at once.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = ["Shuffle", "take_out"]
 
 @dataclass(frozen=True)
 class Shuffle:
-    """Depth-to-space of (1, C * block**2 or more, H, W) to (1, C, block * H, block * W), after ONNX's operator."""
+    """ONNX's depth-to-space from (1, C * block**2 or more, H, W) to (1, C, block * H, block * W)."""
 
-    block: int  # pixels a side that one place becomes
-    column_row_depth: bool  # ONNX mode CRD; else DCR
-    channels: int  # before, without any that only fill up
+    block: int  # pixels; width and height of the square that one position becomes
+    column_row_depth: bool  # True: ONNX mode CRD; False: DCR
+    channels: int  # number of input channels, without padding
 
     def channel(self, plane: int, row: int, column: int) -> int:
-        """The channel that holds pixel (row, column) of each block x block cell of `plane`."""
+        """Return the channel that holds pixel (row, column) of each block x block square of `plane`."""
         if self.column_row_depth:
             return (plane * self.block + row) * self.block + column
         planes = self.channels // self.block**2
         return (row * self.block + column) * planes + plane
 
     def write(self, cells: npt.NDArray[Any], plane: int, place: npt.NDArray[Any]) -> None:
-        """Fills `place`, shape (block * H, block * W), with one plane of `cells`, shape (channels or more, H, W)."""
+        """Fill `place`, shape (block * H, block * W), with one plane of `cells`, shape (channels or more, H, W)."""
         for row in range(self.block):
             for column in range(self.block):
                 source = cells[self.channel(plane, row, column)]
@@ -42,9 +42,9 @@ class Shuffle:
 
 
 def take_out(proto: onnx.ModelProto) -> Shuffle | None:
-    """Ends the graph before its final depth-to-space, and before a cut of its input's surplus channels.
+    """Remove the graph's final DepthToSpace and a Slice before it that drops padding channels.
 
-    Returns what was taken out, or None, the graph untouched, where there is nothing to take.
+    Returns the removed operation, or None if there is none; the graph is unchanged then.
     """
     view = GraphView(proto)
     end = proto.graph.output[0]
@@ -52,7 +52,7 @@ def take_out(proto: onnx.ModelProto) -> Shuffle | None:
     if last is None or last.op_type != "DepthToSpace":
         return None
     mode, block = attribute(last, "mode", "DCR"), attribute(last, "blocksize", 0)
-    if mode not in ("DCR", "CRD") or block < 1:  # damaged; ONNX Runtime says so
+    if mode not in ("DCR", "CRD") or block < 1:  # the file is damaged; ONNX Runtime reports it
         return None
     removed, source = [last], last.input[0]
     channels = channels_cut(view, source)
@@ -72,7 +72,7 @@ def take_out(proto: onnx.ModelProto) -> Shuffle | None:
 
 
 def channels_cut(view: GraphView, name: str) -> int | None:
-    """The channels kept, if `name` is made by a slice of the first channels."""
+    """Return the number of channels kept, if a Slice of the first channels makes `name`; else None."""
     node = view.makers.get(name)
     if node is None or node.op_type != "Slice" or len(node.input) != 4:
         return None
@@ -83,7 +83,7 @@ def channels_cut(view: GraphView, name: str) -> int | None:
 
 
 def channels_inferred(proto: onnx.ModelProto, name: str) -> int | None:
-    """The number of channels of a value, by shape inference."""
+    """Return the number of channels of a value by shape inference; None if it is unknown."""
     inferred = onnx.shape_inference.infer_shapes(proto)
     for value in inferred.graph.value_info:
         if value.name == name:

@@ -1,9 +1,9 @@
-"""Owns how samples as frames store them get into a network and out of it, inside its graph; knows no formats.
+"""Convert frame samples to a network's values and back inside its graph. This module knows no video formats.
 
     stored samples -- Cast -- Mul -- Add -- Clip -- network -- Cast -- Mul -- Add -- Clip -- Round -- Cast -- samples
                                                        +------ ReduceSum -- watch
 
-Both ends compute in float32 whatever the network computes in, and hold only the nodes that change something.
+Both conversions compute in float32, whatever the network's precision, and leave out nodes that would change nothing.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .graph_view import (
 
 __all__ = ["Samples", "wrap"]
 
-OLDEST_OPSET = 7  # Mul and Add of a tensor and a number
-OLDEST_CLIP = 11  # Clip with its bounds as inputs
-OLDEST_ROUND = 11  # Round, which integers need
+OLDEST_OPSET = 7  # the first with Mul and Add of a tensor and a number
+OLDEST_CLIP = 11  # the first whose Clip takes its bounds as inputs
+OLDEST_ROUND = 11  # the first with Round, which integer samples need
 UNIT = ValueRange()
 TYPES = {
     np.dtype(np.uint8): TensorProto.UINT8,
@@ -48,23 +48,26 @@ TYPES = {
 class Samples:
     """How a frame stores a value whose black is 0 and whose white is 1: as the code scale * value + offset."""
 
-    dtype: np.dtype[Any]  # of the codes: uint8, uint16, float16 or float32
+    dtype: np.dtype[Any]  # type of the codes: uint8, uint16, float16 or float32
     scale: float = 1.0  # codes between black and white
     offset: float = 0.0  # the code of black
     peak: float = 1.0  # the largest code that may be stored; for integers only, floats are not clipped
 
     def __post_init__(self) -> None:
         if self.dtype not in TYPES:
-            raise ValueError(f"Samples: dtype {self.dtype} is none of {', '.join(map(str, TYPES))}")
+            raise ValueError(f"Samples: dtype {self.dtype} is unsupported; use one of {', '.join(map(str, TYPES))}")
 
     @classmethod
     def float32(cls, white: float = 1.0) -> Samples:
-        """Float samples whose white is `white`, not clipped."""
+        """Return unclipped float32 samples with the given value of white."""
         return cls(np.dtype(np.float32), scale=white)
 
     @classmethod
     def integer(cls, bits: int, full_range: bool) -> Samples:
-        """Luma, gray or RGB of 8 to 16 bits: full range (0 to 2**bits - 1) or limited (16 to 235 at 8 bits)."""
+        """Return integer samples of 8 to 16 bits for luma, gray or RGB.
+
+        The codes are full range (0 to 2**bits - 1) or limited range (16 to 235 at 8 bits).
+        """
         dtype, peak = np.dtype(np.uint8 if bits == 8 else np.uint16), float((1 << bits) - 1)
         if full_range:
             return cls(dtype, peak, 0.0, peak)
@@ -72,12 +75,12 @@ class Samples:
 
     @property
     def exceeds_white(self) -> bool:
-        """True where codes can be below black or above white."""
+        """True if codes can be below black or above white."""
         return not self.is_integer or self.offset > 0 or self.peak > self.scale
 
     @property
     def is_integer(self) -> bool:
-        """True where codes are whole numbers, clipped to 0 ... peak and rounded half to even."""
+        """True if codes are integers, clipped to 0 ... peak and rounded half to even."""
         return self.dtype.kind == "u"
 
 
@@ -91,18 +94,23 @@ def wrap(
     clamp: bool = False,
     watch: bool = False,
 ) -> onnx.ModelProto:
-    """A copy of the network that takes samples as `source` stores them and gives them as `target` does.
+    """Return a copy of the network that reads samples as `source` stores them and writes samples as `target` stores
+    them.
 
-    `shape` is the static one of its input, (1, C, H, W); `takes` and `gives` are the ranges of the network's own input
-    and output. With `clamp` no value outside of `takes` enters the network. The first output is the network's, of
-    whatever shape it has. With `watch` there is a second one, float32 of shape (1,): the sum of all that the network
-    gave, finite exactly if every sample is (but for sums beyond float32). Names are those in the result's graph.
-    Raises ModelError for operators too old for the ends: of opset 6 and earlier, for integers of opset 10 and earlier.
+    Args:
+        shape: the static shape of the input, (1, C, H, W).
+        takes, gives: the value ranges of the network's own input and output.
+        clamp: clamp the input to `takes`.
+        watch: add a second output, float32 of shape (1,): the sum of everything the network outputs.
+            It is finite exactly if every value is finite, unless the sum itself exceeds float32.
+
+    The first output is the network's, in the shape it has. Read the names of input and outputs from the result's
+    graph. Raises ModelError for opsets that lack an operator: 6 and earlier, with integer output 10 and earlier.
     """
     oldest = OLDEST_ROUND if target.is_integer else OLDEST_OPSET
     if opset(proto) < oldest:
         raise ModelError(
-            f"stored samples cannot go into a network of opset {opset(proto)}, {oldest} or later is needed"
+            f"networks of opset {opset(proto)} cannot read stored samples; opset {oldest} or later is needed"
         )
     proto = without_weight_inputs(copied(proto))
     [entry] = inputs(proto.graph)
@@ -144,32 +152,32 @@ def wrap(
 
 
 def _clamps(view: GraphView, name: str, takes: ValueRange) -> bool:
-    """True if all that reads the network's input are Clip nodes that let nothing outside of `takes` through."""
+    """Return True if only Clip nodes with bounds inside `takes` read the network's input."""
     readers = view.readers.get(name, [])
     bounds = [clip_bounds(view, node) if node.op_type == "Clip" else None for node in readers]
     return bool(bounds) and all(b is not None and takes.black <= b[0] and b[1] <= takes.white for b in bounds)
 
 
 class OperatorChain:
-    """Operators one behind the other, of one value each beside constants; those that change nothing are left out."""
+    """A chain of operators with one input and one output each; operators that change nothing are left out."""
 
     def __init__(self, view: GraphView, kind: int) -> None:
-        self.view = view  # the graph they become part of
-        self.given = self.kind = kind  # ONNX's types of the first operator's input, and of the last one's output
-        self.steps: list[tuple[str, tuple[str, ...], dict[str, Any]]] = []  # operator, constants, attributes
+        self.view = view  # the graph that gets the operators
+        self.given = self.kind = kind  # ONNX types of the chain's input and of its output
+        self.steps: list[tuple[str, tuple[str, ...], dict[str, Any]]] = []  # (operator, constants, attributes)
 
     def op(self, operator: str, *constants: str, **attributes: Any) -> None:
-        """One more operator."""
+        """Append an operator."""
         self.steps.append((operator, constants, attributes))
 
     def cast(self, kind: int) -> None:
-        """The value as ONNX's type `kind`."""
+        """Append a Cast to the ONNX type `kind` unless the value has it."""
         if kind != self.kind:
             self.op("Cast", to=kind)
             self.kind = kind
 
     def clip(self, least: float, most: float) -> None:
-        """The value from `least` to `most`, in float32."""
+        """Append a Clip from `least` to `most`, in float32."""
         self.cast(TensorProto.FLOAT)
         if opset(self.view.proto) < OLDEST_CLIP:
             self.op("Clip", min=least, max=most)
@@ -177,7 +185,7 @@ class OperatorChain:
             self.op("Clip", self.view.constant(least), self.view.constant(most))
 
     def linear(self, factor: float, shift: float) -> None:
-        """factor * value + shift, in float32."""
+        """Append factor * value + shift, in float32."""
         if factor != 1 or shift != 0:
             self.cast(TensorProto.FLOAT)
         if factor != 1:
@@ -186,7 +194,7 @@ class OperatorChain:
             self.op("Add", self.view.constant(shift))
 
     def nodes(self, begin: str, end: str) -> list[onnx.NodeProto]:
-        """The operators between the values `begin` and `end`."""
+        """Return the nodes that lead from the value `begin` to the value `end`."""
         values = [begin, *(self.view.name(operator.lower()) for operator, _, _ in self.steps[1:]), end]
         return [
             helper.make_node(operator, [value, *constants], [result], name=f"{result}.{operator}", **attributes)

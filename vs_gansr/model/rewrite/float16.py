@@ -1,8 +1,8 @@
-"""Owns the half-precision copy of a generator: which nodes may not be halved, and the conversion; knows no video.
+"""Make a half-precision copy of a generator and find the nodes that have to stay in float32.
 
-ONNX Runtime's converter does the work. It clips weights that float16 cannot hold and lets activations overflow, so
-the nodes concerned are found first, by their weights and by a tiny run on the CPU, and stay in float32. They are
-joined directly where they touch: the converter alone would pass what is between them through float16.
+ONNX Runtime's converter does the conversion. It clips weights that exceed float16 and lets activations overflow, so
+this module first finds the nodes concerned, from their weights and from a short run on the CPU. Adjacent nodes in
+float32 are connected directly; the converter alone would cast the values between them to float16 and back.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = ["convert", "is_half", "overflowing"]
 log = logging.getLogger("vs_gansr")
 
 UNIT = ValueRange()
-LARGEST = 65504.0  # of float16
-HEADROOM = 4.0  # real pictures may excite more than the probes do
-LARGEST_PROBE = 1 << 24  # samples of a picture that looks for overflow
-PROBE = 48  # pixels a side of the pictures that look for overflow
+LARGEST = 65504.0  # the largest finite float16
+HEADROOM = 4.0  # pictures may cause larger activations than the probes do
+LARGEST_PROBE = 1 << 24  # samples in a probe picture at most
+PROBE = 48  # pixels; width and height of the probe pictures
 
 
 def convert(proto: onnx.ModelProto, takes: ValueRange = UNIT, keep: frozenset[str] | None = None) -> onnx.ModelProto:
-    """A copy in float16 whose inputs and outputs are as they were; nodes named in `keep` stay float32, too.
+    """Return a copy in float16 with unchanged input and output types; nodes named in `keep` stay float32.
 
-    `takes` is the range of the input; `keep` is what `overflowing` finds unless it is given. Raises ModelError where
-    the network resists.
+    `takes` is the value range of the input. `keep` is the result of `overflowing` unless it is given. Raises
+    ModelError where the conversion fails.
     """
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -45,7 +45,7 @@ def convert(proto: onnx.ModelProto, takes: ValueRange = UNIT, keep: frozenset[st
         halved: onnx.ModelProto = convert_float_to_float16(copy, keep_io_types=True, node_block_list=sorted(keep))
     except Exception as error:
         raise ModelError(
-            f"the model cannot be put into half precision: {one_line(error)}; use precision fp32"
+            f"the model cannot be converted to half precision: {one_line(error)}; use precision fp32"
         ) from error
     rejoin(halved.graph)
     sort_nodes(halved.graph)  # the converter appends its casts at the end
@@ -53,15 +53,14 @@ def convert(proto: onnx.ModelProto, takes: ValueRange = UNIT, keep: frozenset[st
 
 
 def is_half(proto: onnx.ModelProto) -> bool:
-    """True if the network's weights are float16 already."""
+    """Return True if the network's weights are float16 already."""
     return any(tensor.data_type == TensorProto.FLOAT16 and len(tensor.dims) == 4 for tensor in proto.graph.initializer)
 
 
 def overflowing(proto: onnx.ModelProto, takes: ValueRange = UNIT) -> frozenset[str]:
-    """Names of the nodes that float16 cannot hold: by a weight, or by an activation in a run on small pictures.
+    """Return the names of the nodes that exceed float16, in a weight or in an activation on small pictures.
 
-    `takes` is the range of the input. A network that does not run on such pictures is judged by its
-    weights alone.
+    `takes` is the value range of the input. If the network cannot run on such pictures, only the weights are checked.
     """
     limit = LARGEST / HEADROOM
     heavy = {t.name for t in proto.graph.initializer if t.data_type == TensorProto.FLOAT and largest(t) > LARGEST}
@@ -72,20 +71,23 @@ def overflowing(proto: onnx.ModelProto, takes: ValueRange = UNIT) -> frozenset[s
 
 
 def largest(tensor: onnx.TensorProto) -> float:
-    """The largest absolute value of a weight."""
+    """Return the largest absolute value of a weight."""
     return float(np.abs(numpy_helper.to_array(tensor)).max(initial=0.0))
 
 
 def activations(proto: onnx.ModelProto, takes: ValueRange) -> dict[str, float]:
-    """The largest absolute value of every float activation over two pictures: noise, and black and white dots."""
+    """Return the largest absolute value of every float activation over two pictures: noise, and black and white dots.
+
+    Returns {} where the network cannot run on such pictures.
+    """
     probe = copied(proto)
     graph = probe.graph
     [entry] = inputs(graph)
     dims = [
-        d.dim_value if d.dim_value > 0 else side  # some exporters write -1 for free
+        d.dim_value if d.dim_value > 0 else side  # some exporters write -1 for a free size
         for d, side in zip(entry.type.tensor_type.shape.dim, (1, 3, PROBE, PROBE), strict=False)
     ]
-    if math.prod(dims) > LARGEST_PROBE:  # of a fixed size
+    if math.prod(dims) > LARGEST_PROBE:  # a network of a large fixed size
         return {}
     rng = np.random.default_rng(0)
     noise = rng.random(dims, np.float32)
@@ -106,16 +108,16 @@ def activations(proto: onnx.ModelProto, takes: ValueRange) -> dict[str, float]:
         for picture in (noise, np.round(noise)):
             values = np.float32(takes.black) + np.float32(takes.white - takes.black) * picture
             for name, result in zip(names, session.run(None, {entry.name: values}), strict=True):
-                value = np.abs(result).max(initial=0.0)  # NaN counts as the largest
+                value = np.abs(result).max(initial=0.0)  # NaN counts as infinite
                 found[name] = max(found.get(name, 0.0), float(value)) if value == value else np.inf
-    except Exception as error:  # a size rule, say: the watch on the output still tells
-        log.debug("no probe for overflow: %s", one_line(error))
+    except Exception as error:  # for example a size rule; the check of the output still finds overflows
+        log.debug("activations were not checked for overflow: %s", one_line(error))
         return {}
     return found
 
 
 def rejoin(graph: onnx.GraphProto) -> None:
-    """Leaves out float32 -> float16 -> float32: the second cast's readers take the value before the first."""
+    """Remove casts from float32 to float16 and back: readers of the second cast read the value before the first."""
     before = {
         node.output[0]: node.input[0]
         for node in graph.node

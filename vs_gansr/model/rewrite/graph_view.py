@@ -1,6 +1,6 @@
-"""Owns what all rewrites of graphs share: finding one's way in an ONNX graph, and changing it in place.
+"""Read an ONNX graph and change it in place; all rewrites use this module.
 
-A value is whatever a graph has a name for: its inputs, its weights, and what its nodes make.
+A value is anything that has a name in a graph: an input, a weight, or a node's output.
 """
 
 from __future__ import annotations
@@ -37,63 +37,63 @@ __all__ = [
 
 type Array = npt.NDArray[Any]
 
-PREFIX = "gansr."  # of every name that is added
+PREFIX = "gansr."  # starts every added name
 
 
 def copied(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that shares nothing with the original."""
+    """Return an independent copy."""
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     return copy
 
 
 def opset(proto: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that the network is written in; 1 where it says none."""
+    """Return the version of ONNX's own operators that the network uses; 1 where the file states none."""
     return max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=1)
 
 
 def output_type(proto: onnx.ModelProto) -> int:
-    """ONNX's type of the network's only output, inferred where the file does not say it; 0 if that fails."""
+    """Return the ONNX type of the network's only output; inferred where the file does not state it, 0 if that fails."""
     kind = int(proto.graph.output[0].type.tensor_type.elem_type)
     return kind or int(onnx.shape_inference.infer_shapes(proto).graph.output[0].type.tensor_type.elem_type)
 
 
 def weights(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
-    """The graph's constants (initializers) by name."""
+    """Return the graph's constants (initializers) by name."""
     return {tensor.name: tensor for tensor in graph.initializer}
 
 
 def inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    """The graph's inputs; old files list their weights among them, which are left out here."""
+    """Return the graph's inputs without the weights, which old files list among them."""
     constants = weights(graph)
     return [value for value in graph.input if value.name not in constants]
 
 
 def attribute(node: onnx.NodeProto, name: str, otherwise: Any = None) -> Any:
-    """A node's attribute, text as str; `otherwise` where the node has none of that name, or a damaged one."""
+    """Return a node's attribute, text as str; `otherwise` where it is missing or damaged."""
     for each in node.attribute:
         if each.name == name:
             try:
                 value = helper.get_attribute_value(each)
                 return value.decode() if isinstance(value, bytes) else value
-            except ValueError:  # of no type, or no text
+            except ValueError:  # the attribute has no type, or no valid text
                 return otherwise
     return otherwise
 
 
 def constant_value(node: onnx.NodeProto) -> Array | None:
-    """The tensor of a Constant node, None if it holds anything else."""
+    """Return the tensor of a Constant node; None if it holds anything else."""
     tensor = attribute(node, "value")
     return None if tensor is None else numpy_helper.to_array(tensor)
 
 
 def has_graphs(proto: onnx.ModelProto) -> bool:
-    """True if a node holds a graph of its own, which may use any name of the outer one."""
+    """Return True if a node contains a subgraph, which may use any name of the outer graph."""
     return any(a.g.node or a.graphs for node in proto.graph.node for a in node.attribute)
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Names of the values a node reads, those its subgraphs take from around them included."""
+    """Yield the names of the values that a node reads, including those its subgraphs read from outside."""
     yield from node.input
     for each in node.attribute:
         for graph in (each.g, *each.graphs):
@@ -105,7 +105,7 @@ def reads(node: onnx.NodeProto) -> Iterator[str]:
 
 
 def name_nodes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """`proto`, in which every node gets a name of its own, so that it can be spoken of."""
+    """Give every node of `proto` a unique name, and return `proto`."""
     taken = Counter(node.name for node in proto.graph.node)
     numbers = count()
     for node in proto.graph.node:
@@ -115,7 +115,7 @@ def name_nodes(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def sort_nodes(graph: onnx.GraphProto) -> None:
-    """Puts every node behind those it reads from, as ONNX wants it."""
+    """Sort the nodes so that each one follows the nodes it reads from, as ONNX requires."""
     nodes = list(graph.node)
     makers = {name: i for i, node in enumerate(nodes) for name in node.output}
     sorter: TopologicalSorter[int] = TopologicalSorter()
@@ -125,25 +125,25 @@ def sort_nodes(graph: onnx.GraphProto) -> None:
 
 
 def put_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:
-    """Makes `nodes`, some of them the graph's own, the nodes of the graph."""
+    """Replace the graph's nodes by `nodes`, which may include some of its own."""
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(copies)
 
 
 def without_weight_inputs(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """`proto`, whose weights are no inputs any more."""
+    """Remove the weights from the inputs of `proto`, and return `proto`."""
     graph = proto.graph
     entries = inputs(graph)
     if len(entries) < len(graph.input):
         del graph.input[:]
         graph.input.extend(entries)
-        proto.ir_version = max(proto.ir_version, 4)  # before that, weights had to be inputs
+        proto.ir_version = max(proto.ir_version, 4)  # earlier versions require weights among the inputs
     return proto
 
 
 def fixed_size(proto: onnx.ModelProto, name: str, shape: Sequence[int]) -> onnx.ModelProto:
-    """`proto`, whose input `name` has the static `shape`; all other shapes follow from it."""
+    """Give the input `name` of `proto` the static `shape`, clear all other shapes, and return `proto`."""
     value = next(v for v in proto.graph.input if v.name == name)
     for dim, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
         dim.dim_value = size
@@ -152,24 +152,24 @@ def fixed_size(proto: onnx.ModelProto, name: str, shape: Sequence[int]) -> onnx.
 
 
 def forget_shapes(graph: onnx.GraphProto) -> None:
-    """Removes what the graph says of the shapes of its results, which are about to change."""
+    """Clear the stored shapes of the graph's results."""
     del graph.value_info[:]
     graph.output[0].type.tensor_type.ClearField("shape")
 
 
 class GraphView:
-    """A network's graph: who makes and who reads each value, its constants, and names for new ones.
+    """A network's graph with its constants, with the nodes that make and read each value, and with unused names.
 
-    Nodes are told apart by identity. `replace` and `op` take effect with `finish`; constants are added at once.
+    Nodes are compared by identity. `replace` takes effect with `finish`; constants are added at once.
     """
 
     def __init__(self, proto: onnx.ModelProto) -> None:
         self.proto = proto  # the whole file, changed in place
         self.graph: onnx.GraphProto = proto.graph  # its graph
-        self.nodes = list(proto.graph.node)  # as they were in the beginning, held so that they keep their identity
-        self.weights = weights(proto.graph)  # constants by name, those added here included
-        self.makers = {name: node for node in self.nodes for name in node.output}  # by the value they make
-        self.readers: dict[str, list[onnx.NodeProto]] = {}  # by the value they read
+        self.nodes = list(proto.graph.node)  # the nodes at the start, kept so that their identities stay valid
+        self.weights = weights(proto.graph)  # constants by name, including added ones
+        self.makers = {name: node for node in self.nodes for name in node.output}  # nodes by the value they make
+        self.readers: dict[str, list[onnx.NodeProto]] = {}  # nodes by the value they read
         for node in self.nodes:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
@@ -178,13 +178,13 @@ class GraphView:
         self._replaced: dict[int, list[onnx.NodeProto]] = {}
 
     def name(self, kind: str = "") -> str:
-        """A name that nothing has, telling `kind`."""
+        """Return an unused name that contains `kind`."""
         name = next(n for i in self._numbers if (n := f"{PREFIX}{kind}{i}") not in self._taken)
         self._taken.add(name)
         return name
 
     def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
-        """Adds a constant; returns its name."""
+        """Add a constant and return its name."""
         name = self.name("constant")
         tensor = numpy_helper.from_array(np.ascontiguousarray(value, dtype).reshape(np.shape(value)), name)
         self.graph.initializer.append(tensor)
@@ -192,23 +192,23 @@ class GraphView:
         return name
 
     def array(self, name: str) -> Array | None:
-        """The constant called `name`, None if there is none."""
+        """Return the constant called `name`; None if there is none."""
         tensor = self.weights.get(name)
         return None if tensor is None else numpy_helper.to_array(tensor)
 
     def set_array(self, name: str, value: Array) -> None:
-        """Gives the constant called `name` another value."""
+        """Set the content of the constant called `name`."""
         self.weights[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
 
     def replace(self, node: onnx.NodeProto, *nodes: onnx.NodeProto) -> None:
-        """Puts `nodes` where `node` is; none at all takes it out."""
+        """Replace `node` by `nodes`; without `nodes`, remove it."""
         self._replaced[id(node)] = list(nodes)
         for new in nodes:
             for name in new.output:
                 self.makers[name] = new
 
     def finish(self) -> None:
-        """Carries the replacements out, and drops constants that nothing reads any more."""
+        """Carry out the replacements and remove constants that no node reads."""
         if not self._replaced:
             return
         put_nodes(self.graph, [new for node in self.nodes for new in self._replaced.get(id(node), [node])])
@@ -220,8 +220,8 @@ class GraphView:
 
 
 def clip_bounds(view: GraphView, node: onnx.NodeProto) -> tuple[float, float] | None:
-    """The smallest and largest value that a Clip node lets through; None where they are not constant."""
-    if len(node.input) < 2:  # before opset 11 they are attributes
+    """Return the smallest and the largest value that a Clip node lets through; None where they are not constant."""
+    if len(node.input) < 2:  # opsets before 11 have attributes
         return float(attribute(node, "min", -np.inf)), float(attribute(node, "max", np.inf))
     bounds = []
     for name, open_end in zip((*node.input[1:], "")[:2], (-np.inf, np.inf), strict=True):

@@ -1,13 +1,13 @@
-"""Owns the int8 twin of a convolutional generator: which layers become integers, and in what shape.
+"""Make the int8 variant of a convolutional generator.
 
-Convolutions between the first and the last compute on 8 bit integers (unsigned activations, signed weights with a
-scale per output channel), in ONNX's QDQ form. A convolution that leads from the input straight to the output, the
-resize beside the body, stays float32: it carries the picture itself, of which the body only changes little. Ranges
-are the smallest and largest values seen on the calibration pictures.
+Convolutions between the first and the last compute on 8-bit integers (unsigned activations, signed weights with one
+scale per output channel), in ONNX's QDQ form. A convolution that leads directly from the input to the output, which
+resizes the picture, stays float32: it carries the picture, to which the other layers add small changes. The
+quantisation ranges are the smallest and largest values over the calibration pictures.
 
-Channel counts decide speed: VNNI kernels take input channels in fours and output channels in sixteens, so the first
-convolution gets an empty fourth channel and the last as many empty channels as it lacks, cut off again before
-depth-to-space.
+The number of channels decides the speed: VNNI kernels take input channels in groups of 4 and output channels in
+groups of 16. The input of the first convolution is therefore padded to a multiple of 4 channels and the output of the
+last one to a multiple of 16; the padding is removed before depth-to-space.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ from .graph_view import GraphView, attribute, inputs, name_nodes
 __all__ = ["align_channels", "quantise", "with_float_end"]
 
 INPUT_STEP, OUTPUT_STEP = 4, 16
-MOVED = {"Add", "Slice", "DepthToSpace", "Identity"}  # what comes between the last convolution and the picture
+MOVED = {"Add", "Slice", "DepthToSpace", "Identity"}  # operators between the last convolution and the output
 PASSED_THROUGH = {"Add", "Slice", "DepthToSpace", "Pad", "Identity"}
 
 
 def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]], keep: Collection[str] = ()) -> bytes:
-    """The int8 twin of the network in `data`, calibrated on `pictures`, each (1, C, H, W) float32 in the network's own
-    value range; the convolutions named in `keep` stay float32. Metadata is kept, `gansr.precision` becomes `int8`.
+    """Return the int8 variant of the network in `data`.
+
+    `pictures` are for calibration, each (1, C, H, W) float32 in the network's own value range. Convolutions named in
+    `keep` stay float32. Metadata is kept; `gansr.precision` becomes `int8`.
 
     Raises ModelError where there is no convolution to quantise, or no picture.
     """
@@ -48,7 +50,7 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]], keep: Col
     beside = [node.name for node in convolutions if node.name in keep or is_beside(view, node)]
     inner = [node.name for node in convolutions if node.name not in beside]
     if not inner:
-        raise ModelError("the model has no convolutions between input and output to quantise")
+        raise ModelError("the model has no convolutions between its input and its output to quantise")
     align_channels(proto)
     source = Pictures(name, pictures)
     if source.first is None:
@@ -76,14 +78,15 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]], keep: Col
 
 
 def with_float_end(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """`proto`, changed in place, without the rounding to integers of what only the picture is made of.
+    """Change `proto` in place: remove the rounding of values from which only moves and sums make the picture. Return
+    it.
 
-    For runtimes whose integer convolutions can give floats, where it costs nothing; others need the rounding to know
-    an integer convolution. Where the integers begin with zero the rounding may stand for a ReLU too, and stays.
+    This suits runtimes whose integer convolutions can output floats at no cost; other runtimes need the rounding to
+    recognise an integer convolution. Rounding that clips at zero may replace a ReLU and stays.
     """
     view = GraphView(proto)
     waiting = [value.name for value in proto.graph.output]
-    ends: set[int] = set()  # nodes that only move or add up what becomes the picture
+    ends: set[int] = set()  # nodes after which only moves and sums follow
     while waiting:
         node = view.makers.get(waiting.pop())
         if node is not None and node.op_type in MOVED and id(node) not in ends:
@@ -106,7 +109,7 @@ def with_float_end(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _clips(view: GraphView, rounding: onnx.NodeProto) -> bool:
-    """True if nothing below zero comes out of a QuantizeLinear, or if that cannot be told."""
+    """Return True if a QuantizeLinear outputs nothing below zero, or if that is unknown."""
     zero = view.weights.get(rounding.input[2]) if len(rounding.input) > 2 else None
     if zero is None:
         return True
@@ -115,7 +118,7 @@ def _clips(view: GraphView, rounding: onnx.NodeProto) -> bool:
 
 
 class Pictures:
-    """Calibration pictures in the form ONNX Runtime's calibrator asks for."""
+    """Calibration pictures as an ONNX Runtime CalibrationDataReader."""
 
     def __init__(self, name: str, pictures: Iterable[npt.NDArray[np.float32]]) -> None:
         self._name = name
@@ -124,7 +127,7 @@ class Pictures:
         self._begun = False
 
     def get_next(self) -> dict[str, npt.NDArray[np.float32]] | None:
-        """The next picture by input name, or None at the end."""
+        """Return the next picture by input name; None at the end."""
         if not self._begun:
             self._begun = True
             return None if self.first is None else {self._name: self.first}
@@ -132,14 +135,16 @@ class Pictures:
         return None if picture is None else {self._name: picture}
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Pictures are taken one by one in any case."""
+        """Do nothing: pictures are read one at a time anyway."""
 
 
 def is_beside(view: GraphView, conv: onnx.NodeProto) -> bool:
-    """True for a convolution with no other before it and none after it."""
+    """Return True for a convolution that leads directly from the input to the output, with no layer before or after
+    it.
+    """
 
     def clear(names: Iterable[str], step: Callable[[str], list[onnx.NodeProto]]) -> bool:
-        """True if the walk from `names` meets nothing but operators that compute no features."""
+        """Return True if the walk from `names` meets only operators that compute no features."""
         waiting = list(names)
         while waiting:
             for node in step(waiting.pop()):
@@ -158,17 +163,18 @@ def is_beside(view: GraphView, conv: onnx.NodeProto) -> bool:
 
 
 def align_channels(proto: onnx.ModelProto) -> None:
-    """Fills the channels of the first convolution's input to a multiple of 4, and of those before a final
-    depth-to-space to a multiple of 16, with zeros. The function stays the same."""
+    """Pad the channels of the first convolution's input to a multiple of 4, and the channels before a final
+    depth-to-space to a multiple of 16, with zeros. The network's result stays the same.
+    """
     view = GraphView(proto)
     fill_first(view)
     fill_last(view)
     view.finish()
-    del proto.graph.value_info[:]  # what it says of the channels is wrong now
+    del proto.graph.value_info[:]  # the stored shapes are wrong now
 
 
 def fill_first(view: GraphView) -> None:
-    """Fills the input of the only convolution at the beginning, behind a Clip if there is one."""
+    """Pad the input of the only first convolution, after a Clip if there is one."""
     name = view.graph.input[0].name
     name = next((node.output[0] for node in view.readers.get(name, []) if node.op_type == "Clip"), name)
     first = [n for n in view.readers.get(name, []) if n.op_type == "Conv" and not is_beside(view, n)]
@@ -184,7 +190,9 @@ def fill_first(view: GraphView) -> None:
 
 
 def fill_last(view: GraphView) -> None:
-    """Fills the output of the convolutions whose sum the final depth-to-space takes, and cuts it off again."""
+    """Pad the output of the convolutions whose sum is the input of the final depth-to-space, and slice the padding
+    off.
+    """
     shuffle = view.nodes[-1]
     if shuffle.op_type != "DepthToSpace":
         return
@@ -211,7 +219,7 @@ def fill_last(view: GraphView) -> None:
 
 
 def pad_weight(view: GraphView, name: str, axis: int, missing: int) -> None:
-    """Appends `missing` zeros to a constant along `axis`."""
+    """Append `missing` zeros to a constant along `axis`."""
     values = numpy_helper.to_array(view.weights[name])
     edges = [(0, missing if a == axis else 0) for a in range(values.ndim)]
     view.set_array(name, np.pad(values, edges))
