@@ -1,4 +1,4 @@
-"""The shim: core.gansr exists wherever VapourSynth runs, hands calls over, and leaves nothing behind."""
+"""The shim: core.gansr exists wherever VapourSynth runs, forwards calls to Python and leaks nothing."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_one_list_of_arguments(core: vs.Core) -> None:
     assert all(argument.metadata["help"] for argument in ARGUMENTS)
     options = vars(grammar().parse_args(["in.mkv", "out.mkv"]))
     fields = {field.name for field in dataclasses.fields(UpscaleJob)}
-    named = {*names} - {"format", "grain"} | {"source_grain"}  # the command's own --grain is new grain
+    named = {*names} - {"format", "grain"} | {"source_grain"}  # the command's --grain adds new grain
     assert named <= fields and named - {"reuse"} <= set(options)
     pytest.importorskip("vsscale")
     from vs_gansr.vsjetpack import Gansr
@@ -120,7 +120,7 @@ def test_error_in_vspipe_is_one_clear_line(point_model: Path, tmp_path: Path) ->
     assert done.returncode != 0
     assert done.stdout == ""
     assert 'Upscale: unknown model "nonsense"' in done.stderr
-    assert "plugin.py" not in done.stderr  # none of our own frames in the traceback
+    assert "plugin.py" not in done.stderr  # the traceback shows no frames of this package
 
 
 def test_any_vsscript_host(point_model: Path, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_two_cores_in_one_process(point_model: Path) -> None:
 
 
 def test_call_on_a_core_of_another_environment_is_refused(point_model: Path) -> None:
-    """The clip's core decides where filters are made; mixing two would crash later."""
+    """The clip's core decides where filters are made; mixing two cores would crash later."""
     done = run_python(
         """
         import sys, vapoursynth as vs
@@ -259,7 +259,7 @@ def test_errors_while_rendering_are_one_line(tmp_path: Path, core: vs.Core, poin
     out = failing.gansr.Upscale(str(point_model))
     with pytest.raises(vs.Error):
         out.get_frame(3)
-    out.get_frame(4)  # one bad frame does not poison the rest
+    out.get_frame(4)  # other frames still work after a bad one
     bad = core.std.Splice([clips.noise(vs.YUV420P8, 16, 16, 1, props={"_Matrix": m}) for m in (1, 11)])
     with pytest.raises(vs.Error) as caught:
         bad.gansr.Upscale(str(point_model)).get_frame(1)

@@ -1,4 +1,4 @@
-"""The scaler for vsjetpack, against the real package: its base classes, its own users of scalers, its registry."""
+"""The scaler for vsjetpack against the real package: its base classes, its users of scalers and its registry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_is_a_scaler_as_vsjetpack_understands_it() -> None:
 
 @pytest.mark.parametrize("size", [(96, 64), (None, None), (72, 48), (160, 100)], ids=str)
 def test_scales_to_any_size(size: tuple, clip: vs.VideoNode, small_model: Path) -> None:
-    """The network by its own factor, then the scaler given; nothing more where that is the size asked for."""
+    """The network enlarges by its own factor, then the scaler resizes; no resize where the size is right already."""
     out = Gansr(str(small_model), scaler=Bilinear).scale(clip, *size)
     width, height = size[0] or clip.width, size[1] or clip.height
     assert (out.width, out.height, out.format.id) == (width, height, vs.YUV420P8)
@@ -73,7 +73,7 @@ def test_radius_is_the_network_s(small_model: Path, tmp_path: Path) -> None:
 
 
 def test_serves_where_the_package_takes_scalers(small_model: Path) -> None:
-    """Its clamping scaler and its rescaling run on ours, their results made of what ours gives."""
+    """vsjetpack's clamping scaler and its rescaling accept Gansr, and their results come from Gansr's output."""
     gray = clips.noise(vs.GRAYS, 64, 48, length=1)
     scaler = Gansr(str(small_model))
     clamped = vsscale.ClampScaler(scaler, reference=Catrom, masked=False).supersample(gray, 2)

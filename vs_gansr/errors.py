@@ -1,16 +1,16 @@
-"""Owns the error tree; knows nothing of what raises.
+"""The exceptions of this package.
 
 GansrError
 ├── ArgumentError   an argument or clip that cannot be used
-├── ModelError      a model that is unknown, damaged or does not fit
+├── ModelError      a model that is unknown, damaged or does not fit the clip
 ├── ProviderError   an execution provider or device that cannot run
 └── RenderError     a frame that could not be computed
-    ├── ShortageError    for want of memory
-    ├── NotFiniteError   the network gave NaN or infinity
-    └── DeviceLostError  its device is gone for this process
+    ├── ShortageError    there was not enough memory
+    ├── NotFiniteError   the network returned NaN or infinity
+    └── DeviceLostError  the device stopped working in this process
 
-plugin.py translates the tree once, at VapourSynth's border, into `Upscale: <message>`. Messages carry the
-offending values and the remedy in one line.
+plugin.py turns them into VapourSynth errors, `Upscale: <message>`. Each message is one line and names the values that
+are wrong and the remedy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 
 class GansrError(Exception):
-    """Anything this package refuses, with a one-line message."""
+    """Base class of the exceptions of this package. The message is one line."""
 
 
 class ArgumentError(GansrError):
@@ -49,19 +49,19 @@ class RenderError(GansrError):
 
 
 class ShortageError(RenderError):
-    """Not enough memory; with smaller tiles there may be."""
+    """Not enough memory; smaller tiles may fit."""
 
 
 class NotFiniteError(RenderError):
-    """The network gave numbers that are not finite; in float32 it may give others."""
+    """The network returned NaN or infinity; float32 may avoid it."""
 
 
 class DeviceLostError(RenderError):
-    """A device that computes nothing more in this process."""
+    """A device that stopped working in this process."""
 
 
 def one_line(error: BaseException, limit: int = 400) -> str:
-    """The error's message without line breaks or other control characters, at most `limit` characters."""
+    """Return the error's message in one line without control characters, cut to `limit` characters."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,7 +1,7 @@
-"""Owns the border between core.gansr and Python: unpacks VapourSynth's maps, turns errors into one line.
+"""Connect core.gansr with Python: unpack VapourSynth's maps and turn exceptions into one-line errors.
 
-The shim (native/gansr.c) calls `enter` for every call of a public function; `enter` calls the shim back with the
-callable that does the work, which is how the arguments arrive as Python objects.
+The shim (native/gansr.c) calls `enter` for every call of a public function. `enter` calls the shim's Answer with the
+function that does the work, and VapourSynth converts the arguments to Python objects.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ type Answer = dict[str, Any]
 
 
 def enter(function: str) -> None:
-    """Answers the call of `core.gansr.<function>` that is under way in this thread."""
+    """Answer the current call of `core.gansr.<function>` in this thread."""
     vs.core.gansr.Answer(func=partial(answer, function))
 
 
 def answer(function: str, **arguments: Any) -> Answer:
-    """The result of `function` as a map, or its error under the key `error`."""
+    """Return the result of `function` as a map, or its error under the key `error`."""
     try:
         return FUNCTIONS[function](**arguments)
     except GansrError as error:
@@ -40,7 +40,7 @@ def answer(function: str, **arguments: Any) -> Answer:
         return {"error": f"{function}: {type(error).__name__}: {one_line(error)}"}
 
 
-# The core's threads do not live on in a child that a fork makes: whoever waits for a frame there waits for ever.
+# The core's threads do not exist in a forked child, so a request for a frame would wait forever there.
 PROCESS = os.getpid()
 
 
@@ -55,8 +55,8 @@ def upscale(
 
     if os.getpid() != PROCESS:
         raise ArgumentError(
-            "this process was forked from one that uses VapourSynth, whose threads are not in it; "
-            'start it afresh, as by multiprocessing.get_context("spawn")'
+            "this process was forked from one that uses VapourSynth and lacks its threads; "
+            'start processes with multiprocessing.get_context("spawn")'
         )
     for name in ("model", "provider", "precision"):
         if isinstance(rest.get(name), bytes):
@@ -66,7 +66,7 @@ def upscale(
 
 
 def pair(name: str, value: int | Sequence[int] | None) -> tuple[int, int] | None:
-    """(w, h) from one number or two."""
+    """Return (w, h) from one number or two. Raises ArgumentError for any other count."""
     if value is None:
         return None
     numbers = [value] if isinstance(value, int) else list(value)
@@ -88,7 +88,7 @@ def models() -> Answer:
 
 
 def version_info() -> Answer:
-    """Versions of the plugin, VapourSynth and ONNX Runtime, and the providers that really run here."""
+    """Return the versions of the plugin, VapourSynth and ONNX Runtime, and the providers that work here."""
     import onnxruntime
 
     from .engine.auto import providers

@@ -1,4 +1,4 @@
-"""Owns `Gansr`, the generator as a scaler of vsjetpack; needs that package, and nothing else imports this.
+"""`Gansr`, a scaler for vsjetpack. This module needs that package; no other module imports this one.
 
 from vs_gansr.vsjetpack import Gansr
 
@@ -22,15 +22,15 @@ from .model import library
 
 __all__ = ["Gansr"]
 
-RADIUS = 16  # pixels, of networks whose radius nobody knows
+RADIUS = 16  # pixels; the radius assumed for networks of unknown radius
 
 
 class Gansr(BaseGenericScaler):  # type: ignore[misc]
-    """core.gansr.Upscale under vsscale's conventions: any size, any sub-pixel shift, wherever a scaler is taken.
+    """core.gansr.Upscale as a vsscale scaler, for any size and any sub-pixel shift.
 
-    The network enlarges by its own factor, `scaler` brings that to the size asked for and `shifter` applies the
-    shift, both `kernel` unless given. Clips may be integer or float, YUV, Gray or RGB. All other arguments are
-    those of core.gansr.Upscale.
+    The network enlarges by its own factor. `scaler` then resizes to the requested size and `shifter` applies the
+    shift; both default to `kernel`. Clips may be integer or float, YUV, Gray or RGB. All other arguments are those of
+    core.gansr.Upscale.
     """
 
     def __init__(
@@ -55,7 +55,10 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
     ) -> None:
         arguments = given(locals())
         super().__init__(kernel=kernel, scaler=scaler, shifter=shifter)
-        for name, value in arguments.items():  # attributes each, because vskernels compares scalers by theirs
+        for (
+            name,
+            value,
+        ) in arguments.items():  # vskernels compares scalers by their attributes
             setattr(self, name, value)
 
     def scale(
@@ -66,10 +69,10 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
         shift: tuple[float, float] = (0, 0),
         **kwargs: Any,
     ) -> vs.VideoNode:
-        """`clip` at width x height (default: its own size), moved by `shift` (top, left) in pixels of the result, as
-        vsscale's own network scalers do.
+        """Return `clip` at width x height (default: its own size), moved by `shift` (top, left).
 
-        Raises vapoursynth.Error as core.gansr.Upscale does.
+        The shift is in pixels of the result, as in vsscale's own network scalers. Raises vapoursynth.Error as
+        core.gansr.Upscale does.
         """
         width, height = self._wh_norm(clip, width, height)
         large = upscale(clip, **given(vars(self)))
@@ -77,6 +80,6 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
 
     @property
     def kernel_radius(self) -> int:
-        """How far the network looks, in pixels; RADIUS where that is unknown."""
-        found = probe.describe(library.load(given(vars(self)).get("model") or library.default_model())).spec.radius
-        return RADIUS if found is None else found
+        """The network's radius in pixels; RADIUS where it is unknown."""
+        radius = probe.describe(library.load(given(vars(self)).get("model") or library.default_model())).spec.radius
+        return RADIUS if radius is None else radius

@@ -1,1 +1,1 @@
-"""Numbers of colour: what frame tags mean and how conversions follow from them. Knows no video and no networks."""
+"""Colour arithmetic: the meaning of frame properties and the conversions they need. No video and no networks."""

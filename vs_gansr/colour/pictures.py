@@ -1,4 +1,4 @@
-"""Owns made-up pictures to try a network on; knows no networks.
+"""Generate synthetic pictures to test a network on.
 
 A picture is a float32 array (3, height, width), RGB in [0, 1].
 """
@@ -16,14 +16,14 @@ type Picture = npt.NDArray[np.float32]
 
 
 def made_up(width: int, height: int, count: int, seed: int = 0) -> list[Picture]:
-    """`count` pictures with the spectrum of photographs, some edges, and flat places; for want of real ones.
+    """Return `count` synthetic pictures that have the spectrum of photographs, some edges and some flat areas.
 
-    (3, `height`, `width`) each, RGB in [0, 1]; the same `seed` gives the same ones.
+    Each is (3, `height`, `width`), RGB in [0, 1]. The same `seed` gives the same pictures.
     """
     rng = np.random.default_rng(seed)
     fy, fx = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :]
     falling = 1 / np.maximum(np.hypot(fy, fx), 1 / max(width, height))
-    made = []
+    pictures = []
     for _ in range(count):
         noise = np.fft.ifft2(np.fft.fft2(rng.normal(size=(3, height, width))) * falling).real
         noise = noise[:1] + 0.3 * noise
@@ -31,10 +31,10 @@ def made_up(width: int, height: int, count: int, seed: int = 0) -> list[Picture]
         for _ in range(4):
             y, x = rng.integers(height), rng.integers(width)
             noise[:, y : y + height // 4, x : x + width // 4] = rng.random((3, 1, 1))
-        made.append(np.clip(noise, 0, 1).astype(np.float32))
-    return made
+        pictures.append(np.clip(noise, 0, 1).astype(np.float32))
+    return pictures
 
 
 def luma(picture: Picture) -> Picture:
-    """BT.709 luma of an RGB picture, shape (1, height, width)."""
+    """Return BT.709 luma of an RGB picture, shape (1, height, width)."""
     return np.tensordot(np.array(BT709_LUMA, np.float32), picture, 1)[np.newaxis].astype(np.float32)

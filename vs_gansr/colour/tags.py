@@ -1,7 +1,7 @@
-"""Owns what a clip's colour tags mean and what conversion must undo them; knows no VapourSynth, no network.
+"""Interpret a clip's colour properties and choose the conversions they need. This module imports no VapourSynth.
 
-Numbers are those of ITU-T H.273 (matrix) and of VapourSynth's frame properties. Everything here is a pure
-function of a format and a mapping of frame properties.
+Numbers are those of ITU-T H.273 (matrix) and of VapourSynth's frame properties. All functions are pure functions of
+formats and of mappings of frame properties.
 """
 
 from __future__ import annotations
@@ -35,72 +35,74 @@ MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT470BG, MATRIX_ST170M = 1, 2, 5, 6
 MATRIX_BT2020_NCL = 9
 MATRIX_NAMES = {MATRIX_BT709: "709", MATRIX_BT470BG: "470bg", MATRIX_ST170M: "170m", MATRIX_BT2020_NCL: "2020ncl"}
 
-# Primaries that leave no doubt: 709, 470bg, 170m, 2020.
+# Primaries that imply a matrix: 709, 470bg, 170m, 2020.
 MATRIX_OF_PRIMARIES = {1: MATRIX_BT709, 5: MATRIX_BT470BG, 6: MATRIX_ST170M, 9: MATRIX_BT2020_NCL}
 
-BT709_LUMA = (0.2126, 0.7152, 0.0722)  # what red, green and blue weigh in luma
+BT709_LUMA = (0.2126, 0.7152, 0.0722)  # weights of red, green and blue in luma
 
-# The kernel chroma is resampled with, in both directions: Keys' cubic of a = -1/2, which zimg calls b = 0, c = 0.5.
+# The kernel for chroma in both directions: Keys' cubic with a = -1/2, which is b = 0, c = 0.5 in zimg.
 CATMULL_ROM: dict[str, float] = {"filter_param_a": 0.0, "filter_param_b": 0.5}
 
-MAX_SUBSAMPLING_LOG2 = 2  # zimg takes up to 4x
+MAX_SUBSAMPLING_LOG2 = 2  # zimg supports up to 4x
 
 
 class Family:
-    """VapourSynth's colour family numbers."""
+    """VapourSynth's numbers for colour families."""
 
     GRAY, RGB, YUV = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Format:
-    """What of a video format decides about colour."""
+    """The parts of a video format that determine its colour conversion."""
 
-    id: int  # VapourSynth's
-    name: str  # VapourSynth's, for messages
-    family: int  # one of Family's
-    is_float: bool  # samples are floats, else unsigned integers
-    bits: int  # of a sample
-    subsampling_w: int = 0  # chroma has 2^-w of luma's columns
-    subsampling_h: int = 0  # chroma has 2^-h of luma's rows
+    id: int  # VapourSynth's id
+    name: str  # VapourSynth's name, for messages
+    family: int  # one of Family's numbers
+    is_float: bool  # True: float samples; False: unsigned integers
+    bits: int  # bits per sample
+    subsampling_w: int = 0  # chroma has 2^-w times the columns of luma
+    subsampling_h: int = 0  # chroma has 2^-h times the rows of luma
 
 
 @dataclass(frozen=True)
 class ColourKey:
-    """How RGB is turned back into the clip's own colours: arguments of the way back, by frame."""
+    """The arguments for converting RGB back to the clip's own colours, for one frame."""
 
-    format: int  # id of the format that comes out
-    matrix: int | None  # H.273's number; None for RGB
+    format: int  # id of the output format
+    matrix: int | None  # H.273 number; None for RGB
     full_range: int  # 1 full, 0 limited
-    chroma_location: int | None  # VapourSynth's number; None where none is said or chroma has luma's size
-    dither: bool  # by error diffusion, where the depth is reduced
+    chroma_location: int | None  # VapourSynth's number; None: not tagged, or chroma has the size of luma
+    dither: bool  # whether to use error diffusion, for a reduced bit depth
 
 
 def check_format(fmt: Format) -> None:
-    """Raises ArgumentError for a format the conversion cannot take, naming it."""
+    """Raise ArgumentError for a format that cannot be converted, with its name."""
     if fmt.family not in (Family.GRAY, Family.RGB, Family.YUV):
         raise ArgumentError(f"format {fmt.name} is not Gray, RGB or YUV; convert the clip first")
     if max(fmt.subsampling_w, fmt.subsampling_h) > MAX_SUBSAMPLING_LOG2:
         factor = 1 << max(fmt.subsampling_w, fmt.subsampling_h)
         raise ArgumentError(
-            f"format {fmt.name} is subsampled by {factor}, at most 4 is supported; "
+            f"format {fmt.name} is subsampled by {factor}; at most 4 is supported: "
             "convert the clip to 4:4:4 or 4:2:0 first"
         )
     if not fmt.is_float and fmt.bits > 16:
         raise ArgumentError(
-            f"format {fmt.name} has {fmt.bits} bit integers, 8 to 16 are supported; "
+            f"format {fmt.name} has {fmt.bits} bit integers; 8 to 16 are supported: "
             "convert the clip to 16 bit or float first"
         )
 
 
 def needs_matrix(fmt: Format, props: Mapping[str, Any]) -> bool:
-    """True for YUV whose `_Matrix` is missing or unspecified (2)."""
+    """Return True for YUV whose `_Matrix` is missing or unspecified (2)."""
     return fmt.family == Family.YUV and int(props.get("_Matrix", MATRIX_UNSPECIFIED)) == MATRIX_UNSPECIFIED
 
 
 def guess_matrix(width: int, height: int, primaries: int = MATRIX_UNSPECIFIED) -> int:
-    """The matrix that goes with these primaries (H.273), or, where they do not say, the one that material of this
-    size usually has: BT.709 for HD, else BT.601 (625 or 525 lines)."""
+    """Return the matrix that belongs to these primaries (H.273), or the usual one for this picture size.
+
+    The usual one is BT.709 for HD, else BT.601 (625 or 525 lines).
+    """
     if primaries in MATRIX_OF_PRIMARIES:
         return MATRIX_OF_PRIMARIES[primaries]
     if height >= 720 or width >= 1280:
@@ -108,15 +110,16 @@ def guess_matrix(width: int, height: int, primaries: int = MATRIX_UNSPECIFIED) -
     return MATRIX_BT470BG if height in (576, 288) else MATRIX_ST170M
 
 
-# Across and down, by H.273's number: -1 at the first of the luma samples it stands for, 0 between them, 1 at the last.
+# (across, down) by H.273 number: -1 at the first of the luma samples a chroma sample covers, 0 at their centre, 1 at
+# the last.
 SITINGS = ((-1, 0), (0, 0), (-1, -1), (0, -1), (-1, 1), (0, 1))
 
 
 def chroma_shift(location: int, subsampling_w: int, subsampling_h: int) -> tuple[float, float]:
-    """How far (x, y) a chroma sample lies from the middle of the luma samples it stands for, in chroma samples.
+    """Return the offset (x, y), in chroma samples, of a chroma sample from the centre of the luma samples it covers.
 
-    `location` is VapourSynth's `_ChromaLocation`, left where it is negative; the subsampling is in powers of two.
-    Raises ArgumentError for a location that there is not.
+    `location` is VapourSynth's `_ChromaLocation`; negative means left. The subsampling is in powers of two. Raises
+    ArgumentError for an unknown location.
     """
     if location >= len(SITINGS):
         raise ArgumentError(f"_ChromaLocation {location} is unknown; correct it with std.SetFrameProps (0 to 5)")
@@ -126,40 +129,44 @@ def chroma_shift(location: int, subsampling_w: int, subsampling_h: int) -> tuple
 
 
 def is_interlaced(props: Mapping[str, Any]) -> bool:
-    """True where `_FieldBased` is 1 (bottom field first) or 2 (top field first)."""
+    """Return True where `_FieldBased` is 1 (bottom field first) or 2 (top field first)."""
     return int(props.get("_FieldBased", 0)) in (1, 2)
 
 
 def full_range(family: int, props: Mapping[str, Any]) -> int:
-    """1 for full, 0 for limited range, from `_Range` (the core turns `_ColorRange` into it), or the family's custom."""
+    """Return 1 for full and 0 for limited range: `_Range`, else full for RGB and limited for YUV and Gray.
+
+    The core translates `_ColorRange` to `_Range`.
+    """
     if "_Range" in props:
         return int(props["_Range"])
     return int(family == Family.RGB)
 
 
 def needs_dither(source: Format, target: Format) -> bool:
-    """True where the depth is reduced, and only there: same depth in and out rounds."""
+    """Return True where the bit depth is reduced. Equal depths in and out are rounded without dither."""
     if target.is_float:
         return False
     return source.is_float or source.bits > target.bits
 
 
 def way_back(source: Format, target: Format, props: Mapping[str, Any], width: int, height: int) -> ColourKey:
-    """The conversion from RGB to `target` for a `source` frame with `props`, width x height in pixels.
+    """Return the conversion from RGB to `target` for a frame of format `source` with `props`, width x height in
+    pixels.
 
-    Where the family stays the same the tags stay the same. RGB to YUV takes BT.709 or BT.601 by size and
-    limited range, YUV or Gray to RGB takes full range.
+    The tags stay the same where the colour family does. RGB to YUV uses BT.709 or BT.601 by size and limited range;
+    YUV or Gray to RGB uses full range.
     """
     tagged = int(props.get("_Matrix", MATRIX_UNSPECIFIED))
     if source.family != Family.YUV or tagged == MATRIX_UNSPECIFIED:
         tagged = guess_matrix(width, height, int(props.get("_Primaries", MATRIX_UNSPECIFIED)))
     location = props.get("_ChromaLocation") if source.family == Family.YUV else None
     subsampled = bool(target.subsampling_w or target.subsampling_h)
-    kindred = source.family == target.family or Family.RGB not in (source.family, target.family)
+    same_kind = source.family == target.family or Family.RGB not in (source.family, target.family)
     return ColourKey(
         format=target.id,
         matrix=None if target.family == Family.RGB else tagged,
-        full_range=full_range(target.family, props if kindred else {}),
+        full_range=full_range(target.family, props if same_kind else {}),
         chroma_location=int(location) if subsampled and location is not None else None,
         dither=needs_dither(source, target),
     )

@@ -1,1 +1,1 @@
-"""What every room may use and what knows nothing of networks, pictures or frames."""
+"""Helpers for all other packages: caches, files, decibels, memory. They know no networks, pictures or frames."""

@@ -1,4 +1,4 @@
-"""Owns values kept for later and shared by threads: each made once, without holding up whoever wants another."""
+"""Caches that threads share: each value is made once, and a thread waits only for the value it asked for."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["KeyLocks", "LruCache"]
 
 
 class KeyLocks[K: Hashable]:
-    """A lock for each key. It is re-entrant, and exists only while somebody holds it or waits for it."""
+    """A re-entrant lock for each key. It exists only while a thread holds it or waits for it."""
 
     def __init__(self) -> None:
-        self._guard = threading.RLock()  # re-entrant: garbage may be collected, and release things, in here
-        self._locks: dict[K, tuple[threading.RLock, int]] = {}  # with the number of threads that are concerned
+        self._guard = threading.RLock()  # re-entrant: garbage collection may run here and release keys
+        self._locks: dict[K, tuple[threading.RLock, int]] = {}  # each with the number of threads that hold or await it
 
     @contextmanager
     def hold(self, key: K) -> Iterator[None]:
-        """Holds the lock of `key`; waits while another thread does."""
+        """Hold the lock of `key`; wait while another thread holds it."""
         with self._guard:
             lock, users = self._locks.get(key, (threading.RLock(), 0))
             self._locks[key] = lock, users + 1
@@ -34,22 +34,23 @@ class KeyLocks[K: Hashable]:
 
 
 class LruCache[K: Hashable, V]:
-    """The `most` values that were used last. Safe from any thread.
+    """Keep the `most` values that were used last. Safe from any thread.
 
-    `drop` is called with every value that falls out or is cleared, outside of all locks.
+    Every value that is dropped or cleared is passed to `drop`, outside of all locks.
     """
 
     def __init__(self, most: int, drop: Callable[[V], object] | None = None) -> None:
-        self.most = most  # values kept at once
+        self.most = most  # number of values kept
         self._drop = drop
-        self._values: OrderedDict[K, V] = OrderedDict()  # the one used last is the last
+        self._values: OrderedDict[K, V] = OrderedDict()  # ordered by last use
         self._guard = threading.RLock()
         self._making: KeyLocks[K] = KeyLocks()
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """The value of `key`; where there is none, what `make` gives, which is called by one thread at a time.
+        """Return the value of `key`; if there is none, store and return what `make` returns.
 
-        Only those who want the same key wait for it. What `make` raises goes to its caller; the next one tries again.
+        One thread at a time calls `make` for a key; only threads that ask for the same key wait. If `make` raises,
+        its caller gets the exception and the next thread calls `make` again.
         """
         with self._guard:
             if key in self._values:
@@ -62,27 +63,27 @@ class LruCache[K: Hashable, V]:
             value = make()
             with self._guard:
                 self._values[key] = value
-                fallen = [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self.most)]
-        self._let_go(fallen)
+                dropped = [self._values.popitem(last=False)[1] for _ in range(len(self._values) - self.most)]
+        self._drop_all(dropped)
         return value
 
     def pop(self, key: K) -> V | None:
-        """Takes the value of `key` out, for the caller to do with as it likes; None if there is none."""
+        """Remove the value of `key` and return it without calling `drop`; None if there is none."""
         with self._guard:
             return self._values.pop(key, None)
 
     def clear(self) -> None:
-        """Drops all values."""
+        """Drop all values."""
         with self._guard:
-            fallen = list(self._values.values())
+            dropped = list(self._values.values())
             self._values.clear()
-        self._let_go(fallen)
+        self._drop_all(dropped)
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def _let_go(self, fallen: list[V]) -> None:
-        while fallen:
-            value = fallen.pop()
+    def _drop_all(self, dropped: list[V]) -> None:
+        while dropped:
+            value = dropped.pop()
             if self._drop:
                 self._drop(value)

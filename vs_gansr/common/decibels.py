@@ -1,4 +1,4 @@
-"""Owns the peak signal-to-noise ratio, from an error that is already a mean."""
+"""The peak signal-to-noise ratio of a mean squared error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ __all__ = ["psnr"]
 
 
 def psnr(error: float, peak: float = 1.0, most: float = 100.0) -> float:
-    """10 log10(peak^2 / error) in dB: `error` is a mean of squares where white is `peak`; at most `most`, as of equals.
+    """Return 10 log10(peak^2 / error) in dB, at most `most`.
+
+    `error` is a mean of squared differences and `peak` is the value of white; equal pictures get `most`.
 
     >>> psnr(0.01)
     20.0

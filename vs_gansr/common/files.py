@@ -1,4 +1,4 @@
-"""Owns how files are written so that nobody ever sees half of one; knows no content."""
+"""Write files so that readers find either the old content or the complete new content."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 __all__ = ["delete", "rename", "replaced", "sweep", "write", "write_through"]
 
-PATIENCE = 5.0  # seconds that a virus scanner, an indexer or a player may hold a file before we give up
-HELD = (5, 32, 33)  # Windows: access denied, sharing violation, lock violation
+PATIENCE = 5.0  # seconds to wait for a virus scanner, an indexer or a player to close a file
+HELD = (5, 32, 33)  # Windows errors: access denied, sharing violation, lock violation
 
 
-def patiently[T](act: Callable[[], T]) -> T:
-    """What `act` returns; on Windows it is tried again while another program has one of its files open."""
+def while_in_use[T](act: Callable[[], T]) -> T:
+    """Return what `act` returns; on Windows, retry it while another program has one of its files open."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
@@ -29,20 +29,22 @@ def patiently[T](act: Callable[[], T]) -> T:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Gives `source` the name `target`, whose file it replaces. Raises OSError; both are as they were then."""
-    patiently(lambda: source.replace(target))
+    """Rename `source` to `target` and replace the file of that name. Raises OSError; both files are unchanged then."""
+    while_in_use(lambda: source.replace(target))
 
 
 def delete(path: Path) -> None:
-    """Deletes a file if it is there. Raises OSError."""
-    patiently(lambda: path.unlink(missing_ok=True))
+    """Delete a file if it exists. Raises OSError."""
+    while_in_use(lambda: path.unlink(missing_ok=True))
 
 
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
-    """A name beside `path`, of its ending, to write its new content to: it becomes `path` when the block ends well.
+    """Yield a temporary name beside `path`, with its suffix; the file of that name becomes `path` when the block
+    succeeds.
 
-    Where the block raises, `path` stays as it was and nothing is left. Raises OSError where the renaming fails.
+    If the block raises, `path` is unchanged and the temporary file is deleted. Raises OSError where the renaming
+    fails.
     """
     part = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
     try:
@@ -53,16 +55,19 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def sweep(path: Path) -> None:
-    """Removes what writers of `path` that were killed left beside it; for places where nobody else is writing it."""
+    """Delete the temporary files that killed writers of `path` left beside it. Call it only while no other process
+    writes `path`.
+    """
     token = "[0-9a-f]" * 8
     for part in path.parent.glob(f".{glob.escape(path.stem)}.{token}.part{glob.escape(path.suffix)}"):
         part.unlink(missing_ok=True)
 
 
 def write(path: Path, data: bytes | str) -> None:
-    """Writes `data`, text as UTF-8, to `path`, whose folder is made if need be; at any moment the old file or the new.
+    """Write `data`, text as UTF-8, to `path`; create its folder if needed. Readers find either the old file or the
+    new one.
 
-    Forced to disk, so that a full one is noticed here. Raises OSError; the old file is untouched then.
+    The data is forced to disk, so that a full disk is noticed here. Raises OSError; the old file is unchanged then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replaced(path) as part:
@@ -70,7 +75,7 @@ def write(path: Path, data: bytes | str) -> None:
 
 
 def write_through(path: Path, data: bytes | str) -> None:
-    """Writes `data` to `path` itself and forces it to disk."""
+    """Write `data`, text as UTF-8, to `path` itself and force it to disk. Raises OSError."""
     with path.open("wb") as file:
         file.write(data.encode() if isinstance(data, str) else data)
         file.flush()

@@ -1,7 +1,7 @@
-"""Owns giving freed memory back to the system; knows nothing of what it held.
+"""Return freed memory to the operating system.
 
-Before 2.39 glibc hardly reuses aligned blocks, as VapourSynth's planes are (bug 30723): resident memory grows with
-every frame although nothing leaks. Returning the free pages now and then keeps it level.
+Before version 2.39, glibc rarely reuses aligned blocks such as VapourSynth's planes (glibc bug 30723), so resident
+memory grows with every frame although nothing leaks. Calling malloc_trim regularly keeps it level.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["breathe"]
+__all__ = ["trim"]
 
-EVERY = 0.1  # seconds
-SHARE = 0.02  # of a thread's time, at most, may go into this
+INTERVAL = 0.1  # seconds between two calls
+SHARE = 0.02  # largest share of one thread's time
 
 
 def _trimmer() -> Callable[[int], int] | None:
@@ -25,19 +25,19 @@ def _trimmer() -> Callable[[int], int] | None:
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
-_trim = _trimmer()
+_malloc_trim = _trimmer()
 _lock = threading.Lock()
 _next = 0.0
 
 
-def breathe() -> None:
-    """Returns free pages to the system, not more often than EVERY; for every frame to call."""
+def trim() -> None:
+    """Return free pages to the operating system, at most once per INTERVAL. Call it for every frame."""
     global _next
-    if _trim is None or time.monotonic() < _next or not _lock.acquire(blocking=False):
+    if _malloc_trim is None or time.monotonic() < _next or not _lock.acquire(blocking=False):
         return
     try:
-        start = time.thread_time()  # not the clock: it would count what other threads took meanwhile
-        _trim(0)
-        _next = time.monotonic() + max(EVERY, (time.thread_time() - start) / SHARE)
+        start = time.thread_time()  # processor time of this thread only
+        _malloc_trim(0)
+        _next = time.monotonic() + max(INTERVAL, (time.thread_time() - start) / SHARE)
     finally:
         _lock.release()

@@ -51,7 +51,7 @@ class NetworkFilter:
             planes.views(out),
             self.stored(picture),
         )
-        malloc_trim.breathe()
+        malloc_trim.trim()
         return out
 
     def stored(self, frame: vs.VideoFrame) -> Stored:

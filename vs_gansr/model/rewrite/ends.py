@@ -94,18 +94,13 @@ def wrap(
     clamp: bool = False,
     watch: bool = False,
 ) -> onnx.ModelProto:
-    """Return a copy of the network that reads samples as `source` stores them and writes samples as `target` stores
-    them.
+    """Return a copy of the network that reads samples like `source` and writes samples like `target`.
 
-    Args:
-        shape: the static shape of the input, (1, C, H, W).
-        takes, gives: the value ranges of the network's own input and output.
-        clamp: clamp the input to `takes`.
-        watch: add a second output, float32 of shape (1,): the sum of everything the network outputs.
-            It is finite exactly if every value is finite, unless the sum itself exceeds float32.
-
-    The first output is the network's, in the shape it has. Read the names of input and outputs from the result's
-    graph. Raises ModelError for opsets that lack an operator: 6 and earlier, with integer output 10 and earlier.
+    `shape` is the static shape of the input, (1, C, H, W). `takes` and `gives` are the ranges of the network's own
+    input and output. `clamp` clamps the input to `takes`. The first output is the network's, in its own shape. `watch`
+    adds a second output, float32 of shape (1,): the sum of all values, finite exactly if they all are (unless the sum
+    itself exceeds float32). Read the names of input and outputs from the result's graph. Raises ModelError for opsets
+    that lack an operator: 6 and earlier, with integer output 10 and earlier.
     """
     oldest = OLDEST_ROUND if target.is_integer else OLDEST_OPSET
     if opset(proto) < oldest:
