@@ -1,4 +1,6 @@
-"""gansr.Align: luma of n - 1, n and n + 1 in one frame, the neighbours moved onto the centre."""
+"""gansr.Align returns luma of n - 1, n and n + 1 in one frame, with the neighbours motion-compensated to the middle
+one.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import vapoursynth as vs
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth noise of every scale over 16 to 235, (height, width) uint8: every place unlike every other."""
+    """Return smooth noise at every scale from 16 to 235, (height, width) uint8; no two positions look alike."""
     rng = np.random.default_rng(seed)
     value = np.zeros((height, width))
     for octave in range(6):
@@ -25,7 +27,7 @@ def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def clip_of(planes: list[np.ndarray], props: dict[int, dict[str, int]] | None = None) -> vs.VideoNode:
-    """A Gray8 clip of `planes`."""
+    """Return a Gray8 clip of `planes`."""
     height, width = planes[0].shape
     core = vs.core.core
     blank = core.std.BlankClip(format=vs.GRAY8, width=width, height=height, length=len(planes), keep=True)
@@ -41,13 +43,13 @@ def clip_of(planes: list[np.ndarray], props: dict[int, dict[str, int]] | None = 
 
 
 def aligned(clip: vs.VideoNode, n: int) -> list[np.ndarray]:
-    """The three planes of frame n."""
+    """Return the three planes of frame n."""
     with clip.gansr.Align().get_frame(n) as frame:
         return [np.asarray(frame[i]).copy() for i in range(3)]
 
 
 def moving(steps: tuple[int, int], width: int = 160, height: int = 112, length: int = 3) -> list[np.ndarray]:
-    """Frames of a texture that a camera pans over by `steps` (x, y) pixels a frame."""
+    """Return frames of a texture over which a camera pans by `steps` (x, y) pixels per frame."""
     (dx, dy), room = steps, length
     whole = texture(height + room * abs(dy), width + room * abs(dx))
     x0, y0 = (room * abs(d) if d < 0 else 0 for d in (dx, dy))
@@ -59,14 +61,14 @@ def test_whole_pixel_shifts_are_undone_exactly(steps: tuple[int, int]) -> None:
     frames = moving(steps)
     before, centre, after = aligned(clip_of(frames), 1)
     assert np.array_equal(centre, frames[1])
-    # Beyond these rows and columns the neighbour shows nothing of the centre, and blocks may hold such pixels.
+    # Beyond these rows and columns the neighbour shows nothing of the centre; blocks may contain such pixels.
     x, y = (8 + abs(step) for step in steps)
     for moved in (before, after):
         assert np.array_equal(moved[y:-y, x:-x], centre[y:-y, x:-x])
 
 
 def test_things_that_move_apart_are_each_followed() -> None:
-    """Blocks of 8 pixels: a square that moves the other way than what is behind it."""
+    """Two objects in opposite motion, a square before a background, are both followed in blocks of 8 pixels."""
     back, square = texture(160, 240, 1), texture(64, 64, 2)
     frames = []
     for n in range(3):
@@ -88,7 +90,7 @@ def test_a_cut_shows_the_centre_alone() -> None:
 
 @pytest.mark.parametrize("name, n, seen", [("_SceneChangePrev", 2, (1, 3)), ("_SceneChangeNext", 1, (1, 3))])
 def test_a_flagged_change_of_scene_is_believed(name: str, n: int, seen: tuple[int, int]) -> None:
-    """Frames that match nonetheless, told apart by a code value."""
+    """A frame flagged as a scene change is not used although it would match; a code value identifies each frame."""
     base = texture(64, 96)
     clip = clip_of([base - n for n in range(4)], {n: {name: 1}})
     for m in range(4):
@@ -107,7 +109,7 @@ def test_ends_repeat_the_centre() -> None:
 
 @pytest.mark.parametrize("sigma", [2, 6])
 def test_noise_does_not_scatter_vectors(sigma: int) -> None:
-    """A still picture, half of it flat, under new noise in every frame: its neighbours stay where they are."""
+    """A still picture, half of it flat, with new noise in each frame gets zero vectors."""
     still = texture(112, 160).astype(int)
     still[:, :80] = 120
     rng = np.random.default_rng(0)
@@ -154,7 +156,7 @@ def test_every_depth_moves_the_same_pixels(fmt: int) -> None:
     "size", [(1, 1), (2, 5), (7, 9), (8, 8), (9, 16), (17, 31), (50, 49), (97, 101), (333, 47)], ids=str
 )
 def test_any_size(size: tuple[int, int]) -> None:
-    """Sizes that are no multiples of a block, and pictures smaller than one: all of a still picture matches."""
+    """All blocks of a still picture match at sizes that are no multiple of a block and at sizes below one block."""
     width, height = size
     base = texture(height, width)
     clip = clip_of([base, base + 1, base + 2])

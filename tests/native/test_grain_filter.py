@@ -1,4 +1,6 @@
-"""gansr.Grain: the source's own level at the source's scale, new in every frame, off edges, the same in any order."""
+"""gansr.Grain adds the source's level of grain, new in each frame, away from edges, and equal in any order of
+requests.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ core = vs.core
 
 
 def clip_of(planes: list[np.ndarray], format: int = vs.GRAY8) -> vs.VideoNode:
-    """A clip of one plane a frame, each (height, width) in the format's own values; other planes are neutral."""
+    """Return a clip with one plane per frame, each (height, width) in the format's own values; other planes are
+    neutral.
+    """
     height, width = planes[0].shape
     blank = core.std.BlankClip(format=format, width=width, height=height, length=len(planes), keep=True)
 
@@ -23,7 +27,7 @@ def clip_of(planes: list[np.ndarray], format: int = vs.GRAY8) -> vs.VideoNode:
 
 
 def noisy(level: float, width: int = 160, height: int = 120, length: int = 3) -> list[np.ndarray]:
-    """Flat mid-gray with Gaussian noise, 8-bit."""
+    """Return frames of flat mid-gray with Gaussian noise, 8-bit."""
     rng = np.random.default_rng(0)
     return [np.rint(120 + rng.normal(0, level, (height, width))).astype(np.uint8) for _ in range(length)]
 

@@ -1,8 +1,8 @@
-/* align.c: gansr.Align, which shows a clip's luma beside that of its neighbours in time, moved onto it.
+/* align.c: gansr.Align, which returns the luma of each frame and of its two neighbours, motion-compensated.
  *
- * Frame n becomes a frame of three planes of one size: luma of n - 1, of n and of n + 1, the outer two as match.c
- * aligns them. The centre's own pixels stand in at the clip's ends, across a change of scene, size or format, and where
- * nothing matches.
+ * Frame n becomes a frame of three planes of one size: luma of n - 1, n and n + 1. match.c aligns the outer two to the
+ * middle one. The middle frame's own pixels are used at the clip's ends, across a change of scene, size or format, and
+ * where nothing matches.
  */
 #include "align.h"
 
@@ -35,7 +35,7 @@ static int flagged(const VSFrame *frame, const char *property, const VSAPI *vsap
     return vsapi->mapGetInt(vsapi->getFramePropertiesRO(frame), property, 0, &err) && !err;
 }
 
-/* Whether a scene ends between two frames that follow each other. */
+/* Return true if a scene, size or format ends between two consecutive frames. */
 static int divided(const VSFrame *before, const VSFrame *after, const VSAPI *vsapi) {
     return vsapi->getFrameWidth(before, 0) != vsapi->getFrameWidth(after, 0) ||
            vsapi->getFrameHeight(before, 0) != vsapi->getFrameHeight(after, 0) ||
@@ -43,7 +43,7 @@ static int divided(const VSFrame *before, const VSFrame *after, const VSAPI *vsa
            flagged(before, "_SceneChangeNext", vsapi) || flagged(after, "_SceneChangePrev", vsapi);
 }
 
-/* A plane's copies in several sizes, in a frame of the core's: it keeps such memory for the next one, malloc would not. */
+/* Make a plane's copies in several sizes, in a frame of the core's, because the core reuses the memory of frames. */
 static VSFrame *reduceLuma(const Source *source, Reduced *reduced, VSCore *core, const VSAPI *vsapi) {
     VSVideoFormat bytes;
     size_t rows = layOutReduced(reduced, source->width, source->height, NULL) / SCRATCH_ROW + 1;
@@ -54,7 +54,7 @@ static VSFrame *reduceLuma(const Source *source, Reduced *reduced, VSCore *core,
     return memory;
 }
 
-/* Makes the frame of the three. `frames` holds NULL for a neighbour that there is not. NULL where memory is short. */
+/* Return the frame of three planes, or NULL if out of memory. `frames` is NULL for a missing neighbour. */
 static VSFrame *alignFrames(const Align *d, const VSFrame *frames[3], VSCore *core, const VSAPI *vsapi) {
     const int luma[3] = {0, 0, 0};
     const VSFrame *centre = frames[1], *planes[3] = {centre, centre, centre};
@@ -69,7 +69,7 @@ static VSFrame *alignFrames(const Align *d, const VSFrame *frames[3], VSCore *co
             continue;
         Source other = describeLuma(frames[i], vsapi);
         if (other.pixels == source.pixels)
-            continue; /* a frame that is shown again */
+            continue; /* a repeated frame */
         if (!memory)
             memory = reduceLuma(&source, &reduced, core, vsapi);
         VSFrame *memoryOther = reduceLuma(&other, &reducedOther, core, vsapi);

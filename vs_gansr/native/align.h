@@ -1,4 +1,4 @@
-/* align.h: gansr.Align, see align.c. */
+/* align.h: the filter gansr.Align; see align.c. */
 #ifndef GANSR_ALIGN_H
 #define GANSR_ALIGN_H
 

@@ -1,10 +1,9 @@
-/* gansr.c: makes core.gansr.* exist and lets Python compute frames.
+/* gansr.c: registers core.gansr.* and lets Python compute frames.
  *
- * VapourSynth loads native libraries only, so this file hands calls over to the Python package vs_gansr
- * and holds a frame filter that asks a Python callable for each frame. It knows nothing of pixels,
- * colours or networks; what else is native, align.c, grain.c, match.c and reduce.c, knows pixels only. No link
- * against Python: the few functions it needs are looked up in the process, which a script host has
- * loaded already.
+ * VapourSynth loads only native libraries as plugins. This file therefore forwards calls to the Python package
+ * vs_gansr and provides a frame filter that calls a Python function for each frame. It does not process pixels;
+ * align.c, grain.c, match.c and reduce.c do. The library does not link against Python: it looks up the few
+ * functions it needs in the process, where the script host has loaded them already.
  */
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
@@ -30,7 +29,7 @@
 #define THREAD_LOCAL _Thread_local
 #endif
 
-/* ---- Python, found at run time ------------------------------------------------------------- */
+/* ---- Python functions, looked up at run time ------------------------------------------------- */
 
 typedef struct PyApi {
     int (*isInitialized)(void);
@@ -50,7 +49,7 @@ typedef void (*AnyFunction)(void);
 static AnyFunction findSymbol(const char *name) {
     AnyFunction found = NULL;
 #ifdef _WIN32
-    /* vapoursynth's module is built for the stable ABI, so python3.dll is loaded when Python is. */
+    /* VapourSynth's module uses the stable ABI, so python3.dll is loaded whenever Python is. */
     HMODULE module = GetModuleHandleA("python3.dll");
     FARPROC p = module ? GetProcAddress(module, name) : NULL;
 #else
@@ -73,7 +72,7 @@ static int findPython(PyApi *py) {
     return py->isInitialized() != 0;
 }
 
-/* ---- The hand-over: one call of core.gansr.X becomes one call in Python ---------------------- */
+/* ---- Forwarding: each call of core.gansr.X calls Python once --------------------------------- */
 
 typedef struct Call {
     const VSMap *in;
@@ -131,7 +130,7 @@ static void VS_CC handOver(const VSMap *in, VSMap *out, void *userData, VSCore *
     }
 }
 
-/* Called back by vs_gansr.plugin.enter with the callable that does the work. */
+/* vs_gansr.plugin.enter calls this with the function that does the work. */
 static void VS_CC answer(const VSMap *in, VSMap *out, void *userData, VSCore *core, const VSAPI *vsapi) {
     (void)userData;
     Call *call = currentCall;
@@ -140,7 +139,7 @@ static void VS_CC answer(const VSMap *in, VSMap *out, void *userData, VSCore *co
         return;
     }
     if (call->core != core)
-        return; /* handOver says so */
+        return; /* handOver reports it */
     call->answered = 1;
     VSFunction *func = vsapi->mapGetFunction(in, "func", 0, NULL);
     VSMap *ret = vsapi->createMap();
@@ -158,9 +157,9 @@ static void VS_CC answer(const VSMap *in, VSMap *out, void *userData, VSCore *co
 
 /* ---- The frame filter ----------------------------------------------------------------------- */
 
-/* func(n, f) gets frame n of every clip (with before/after: of the first clip also its neighbours, in
- * order of time, ends repeated) and returns val: a frame, or a clip whose frame `frame` (default n) is
- * then requested and passed on, or one line of text, which becomes the frame's error. */
+/* func(n, f) gets frame n of every clip. With before/after it also gets the neighbours of the first clip's frame, in
+ * order of time; the first and last frame are repeated at the ends. It returns val: a frame, or a clip whose frame
+ * `frame` (default n) is requested and returned, or one line of text, which becomes the frame's error. */
 typedef struct Filter {
     VSVideoInfo vi;
     VSFunction *func;
@@ -181,7 +180,7 @@ static void freeReferral(Referral *referral, const VSAPI *vsapi) {
 }
 
 static const VSFrame *checkFrame(const VSFrame *frame, const Filter *d, VSFrameContext *ctx, const VSAPI *vsapi) {
-    const VSVideoInfo *vi = &d->vi; /* the core aborts the process on a frame that breaks its node's promise */
+    const VSVideoInfo *vi = &d->vi; /* the core aborts on a frame unlike its node's VSVideoInfo */
     const VSVideoFormat *format;
     if (!frame)
         return NULL;
@@ -248,7 +247,7 @@ static const VSFrame *VS_CC filterGetFrame(int n, int reason, void *instanceData
         frame = checkFrame(vsapi->getFrameFilter(referral->n, referral->node, ctx), d, ctx, vsapi);
     }
     *frameData = NULL;
-    freeReferral(referral, vsapi); /* done, or an input failed */
+    freeReferral(referral, vsapi); /* finished, or an input failed */
     return frame;
 }
 
@@ -318,7 +317,7 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                           (void *)"Models", plugin);
     api->registerFunction("Version", "", "gansr:data;vapoursynth:data;onnxruntime:data;providers:data[];", handOver,
                           (void *)"Version", plugin);
-    /* For vs_gansr itself; names may not begin with an underscore. */
+    /* For internal use by vs_gansr; VapourSynth allows no names that start with an underscore. */
     api->registerFunction("Answer", "func:func;", "", answer, NULL, plugin);
     api->registerFunction("FrameFilter",
                           "clips:vnode[];func:func;width:int:opt;height:int:opt;format:int:opt;before:int:opt;"

@@ -1,8 +1,8 @@
-/* grain.c: gansr.Grain, which puts a source's grain back on its enlarged picture.
+/* grain.c: gansr.Grain, which adds as much grain to an enlarged clip as its source has.
  *
- * The level is measured in the flat blocks of the source frame's luma; what the enlarged picture still has of it, at the
- * same scale, is taken off. The noise is a function of frame number and place, so frames may come in any order. It is
- * added to luma, or alike to R, G and B, and fades towards edges, black and white.
+ * The level is measured in flat blocks of the source frame's luma. The level that the enlarged frame still has at the
+ * same scale is subtracted. The noise depends only on frame number and position, so frames may be requested in any
+ * order. It is added to luma, or equally to R, G and B, and fades out towards edges, black and white.
  */
 #include "grain.h"
 
@@ -14,20 +14,20 @@
 #include "VSHelper4.h"
 
 enum {
-    BLOCK = 8,         /* side of the blocks in which the level is measured */
-    LEAST_BLOCKS = 16, /* flat ones; with fewer there is no level */
-    CELL = 4,          /* side of the cells that have one weight at their centre */
-    HISTOGRAM = 512,   /* bins of a block's level */
+    BLOCK = 8,         /* pixels; side of the blocks in which the level is measured */
+    LEAST_BLOCKS = 16, /* with fewer flat blocks the level counts as 0 */
+    CELL = 4,          /* pixels; side of the cells, each with one weight at its centre */
+    HISTOGRAM = 512,   /* number of bins for the levels of blocks */
 };
 
-#define WHITE 255.0f       /* the scale of everything below: 8-bit code values */
-#define LEAST_LEVEL 0.25f  /* below it the source counts as free of grain */
-#define MOST_LEVEL 16.0f   /* noise of a broken source stays bearable */
-#define FLAT 5.0f          /* difference between the means of a flat block's quarters */
-#define EDGE_FROM 10.0f    /* range of values around a cell from which on grain fades */
-#define EDGE_TO 36.0f      /* and at which there is none */
-#define FADE 10.0f         /* distance from black and white within which it fades */
-#define BLURRED 0.375f     /* deviation of white noise after 1 2 1 along both axes */
+#define WHITE 255.0f       /* all values below are 8-bit code values */
+#define LEAST_LEVEL 0.25f  /* a source below this level has no grain */
+#define MOST_LEVEL 16.0f   /* limits the noise for damaged sources */
+#define FLAT 5.0f          /* largest difference between the means of a flat block's quarters */
+#define EDGE_FROM 10.0f    /* range of values around a cell at which grain starts to fade */
+#define EDGE_TO 36.0f      /* range at which there is no grain */
+#define FADE 10.0f         /* distance from black and white within which grain fades */
+#define BLURRED 0.375f     /* deviation of unit white noise after the filter 1 2 1 along both axes */
 
 typedef struct Grain {
     VSNode *clip, *source;
@@ -35,12 +35,12 @@ typedef struct Grain {
     float amount;
 } Grain;
 
-/* A plane of values of any sample type, read as 8-bit code values with black at 16 or 0 as stored. */
+/* A plane of any sample type, read as 8-bit code values; black is 16 or 0, as stored. */
 typedef struct Luma {
     const uint8_t *pixels;
     ptrdiff_t stride;
     int width, height, bytes, isFloat;
-    float scale, offset; /* stored value to code value */
+    float scale, offset; /* code value = stored value * scale + offset */
 } Luma;
 
 static Luma describe(const VSFrame *frame, int plane, const VSAPI *vsapi) {
@@ -64,7 +64,7 @@ static inline float at(const Luma *luma, int x, int y) {
     return value * luma->scale + luma->offset;
 }
 
-/* The mean of `by` x `by` pixels. */
+/* Return the mean of `by` x `by` pixels. */
 static float mean(const Luma *luma, int x, int y, int by) {
     float sum = 0;
     for (int v = 0; v < by; v++)
@@ -73,8 +73,8 @@ static float mean(const Luma *luma, int x, int y, int by) {
     return sum / (float)(by * by);
 }
 
-/* The deviation of grain in the flat blocks of a plane reduced `by` times, in code values; 0 where it cannot be told.
- * After J. Immerkaer, CVIU 64 (1996): the mask 1 -2 1 squared has a gain of 6 on white noise and none on slopes. */
+/* Return the deviation of grain in the flat blocks of a plane reduced `by` times, in code values; 0 if unknown.
+ * After J. Immerkaer, CVIU 64 (1996): the mask 1 -2 1 on both axes has a gain of 6 on white noise and 0 on slopes. */
 static float levelOf(const Luma *luma, int by) {
     int columns = luma->width / by / BLOCK, rows = luma->height / by / BLOCK, flat = 0;
     int counts[HISTOGRAM] = {0};
@@ -116,7 +116,7 @@ static float levelOf(const Luma *luma, int by) {
     return bin ? ((float)bin + 0.5f) * 2 * MOST_LEVEL / HISTOGRAM : 0;
 }
 
-/* Uniform bits for a place of a frame: the final mix of MurmurHash3. */
+/* Return uniformly distributed bits for a position in a frame: the final mix of MurmurHash3. */
 static inline uint32_t bits(uint32_t x, uint32_t y, uint32_t frame) {
     uint32_t h = (x * 0x9E3779B1u) ^ (y * 0x85EBCA77u) ^ ((frame + 1) * 0xC2B2AE3Du);
     h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
@@ -124,7 +124,7 @@ static inline uint32_t bits(uint32_t x, uint32_t y, uint32_t frame) {
     return h ^ (h >> 16);
 }
 
-/* White noise of mean 0 and deviation 1: the sum of four bytes, nearly Gaussian, blurred by 1 2 1 along the row. */
+/* Fill a row with noise of mean 0: sums of four bytes, nearly Gaussian, deviation 1 before a blur by 1 2 1. */
 static void noiseRow(float *out, float *white, int width, int y, int frame) {
     for (int x = 0; x < width + 2; x++) {
         uint32_t h = bits((uint32_t)x, (uint32_t)y, (uint32_t)frame);
@@ -135,7 +135,7 @@ static void noiseRow(float *out, float *white, int width, int y, int frame) {
         out[x] = 0.25f * (white[x] + 2 * white[x + 1] + white[x + 2]);
 }
 
-/* How much grain each cell takes, 0 to 1, by the range of values in it and around it. */
+/* Compute the weight of grain in each cell, 0 to 1, from the values in and around the cell. */
 static void weigh(const Luma *luma, float *weights, int columns, int rows) {
     for (int row = 0; row < rows; row++)
         for (int column = 0; column < columns; column++) {
@@ -158,7 +158,7 @@ static void weigh(const Luma *luma, float *weights, int columns, int rows) {
         }
 }
 
-/* The weight of a pixel between the centres of cells. */
+/* Return the weight of a pixel, interpolated between the centres of cells. */
 static inline float weightAt(const float *upper, const float *lower, float down, int x, int columns) {
     float place = ((float)x + 0.5f) / CELL - 0.5f;
     place = place < 0 ? 0 : place;
@@ -183,8 +183,7 @@ static inline void put(uint8_t *row, const uint8_t *from, int x, float noise, co
         ((uint16_t *)(void *)row)[x] = (uint16_t)value;
 }
 
-/* Adds noise of deviation `level` to the first `planes` planes of `out`, which is a copy of `frame`. Returns 0 where
- * memory is short. */
+/* Add noise of deviation `level` to the first `planes` planes of `out`, a copy of `frame`. 0 if out of memory. */
 static int addGrain(const VSFrame *frame, VSFrame *out, int planes, float level, int n, const VSAPI *vsapi) {
     Luma luma = describe(frame, planes == 3 ? 1 : 0, vsapi);
     const VSVideoFormat *format = vsapi->getVideoFrameFormat(frame);
@@ -225,7 +224,7 @@ static int addGrain(const VSFrame *frame, VSFrame *out, int planes, float level,
     return 1;
 }
 
-/* Mean squared deviation that noise of deviation 1, blurred by 1 2 1 and made `by` times smaller, keeps. */
+/* Return the deviation that remains of unit noise after a blur by 1 2 1 and a reduction to 1 / `by` of the size. */
 static float kept(int by) {
     const float taps[3] = {0.25f, 0.5f, 0.25f};
     float box[16] = {0}, squares = 0;

@@ -1,4 +1,4 @@
-/* grain.h: gansr.Grain, which puts a source's grain back on its enlarged picture. */
+/* grain.h: the filter gansr.Grain, which adds a source's grain to its enlarged picture; see grain.c. */
 #ifndef GANSR_GRAIN_H
 #define GANSR_GRAIN_H
 

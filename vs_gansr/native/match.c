@@ -1,13 +1,13 @@
-/* match.c: block matching by whole pixels; knows neither frames nor VapourSynth.
+/* match.c: block matching by whole pixels, without VapourSynth.
  *
- * Each block of 8x8 pixels of the centre plane gets the displacement at which a window of 16x16 around it differs least
- * from the neighbour: sum of absolute differences of 8-bit copies, plus a price for moving otherwise than the blocks
- * beside it, without which noise would scatter the vectors. Smaller planes are searched first; what was found there,
- * what the blocks before it have, no movement and the median of all are where the search begins. Whole pixels only,
- * since interpolation would destroy the aliasing that carries the detail. A block that matches nowhere keeps the
- * centre's own pixels.
+ * Each block of 8x8 pixels of the centre plane gets the motion vector at which the 16x16 window around it differs least
+ * from the neighbour. The cost is the sum of absolute differences of 8-bit copies plus a penalty for a vector unlike
+ * those of adjacent blocks; without the penalty, noise would scatter the vectors. Smaller planes are searched first.
+ * The search starts from the vector found there, from the vectors of preceding blocks, from zero and from the median of
+ * all vectors. Vectors are whole pixels, because interpolation would destroy the aliasing that carries the detail. A
+ * block without a match keeps the centre's own pixels.
  *
- * The search is integer arithmetic in a fixed order: the same planes give the same result on every machine.
+ * The search uses integer arithmetic in a fixed order, so equal planes give equal results on every machine.
  */
 #include "match.h"
 
@@ -18,13 +18,13 @@
 #include "simd.h"
 
 enum {
-    BLOCK = 8,         /* pixels a side that share a vector */
-    WINDOW = 16,       /* pixels a side that are compared for it */
-    FARTHEST = 1024,   /* a vector's components are no larger */
-    COARSE_REACH = 4,  /* of the exhaustive search in the smallest plane */
-    STEPS = 16,        /* of the descent from the best beginning, at most */
-    FAR = 4,           /* beyond so many pixels a vector costs no more for being unlike those beside it */
-    NOISE_FLOOR = 4,   /* code values a pixel by which any match may differ */
+    BLOCK = 8,         /* pixels; side of the square that shares a vector */
+    WINDOW = 16,       /* pixels; side of the square that is compared */
+    FARTHEST = 1024,   /* largest component of a vector */
+    COARSE_REACH = 4,  /* pixels; radius of the exhaustive search in the smallest plane */
+    STEPS = 16,        /* most steps of the descent from the best starting vector */
+    FAR = 4,           /* pixels; the penalty for an unlike vector does not grow beyond */
+    NOISE_FLOOR = 4,   /* code values per pixel by which any match may differ */
 };
 
 typedef struct Vector {
@@ -38,7 +38,7 @@ typedef struct Field {
 
 /* ---- Differences ----------------------------------------------------------------------------- */
 
-/* Sum of absolute differences of two squares of WINDOW or BLOCK pixels a side. */
+/* Sums of absolute differences of two squares with WINDOW or BLOCK pixels per side. */
 #ifdef GANSR_SSE2
 static int rowsDifference(const uint8_t *a, ptrdiff_t strideA, const uint8_t *b, ptrdiff_t strideB, int rows) {
     __m128i even = _mm_setzero_si128(), odd = even;
@@ -80,15 +80,15 @@ static int blockDifference(const uint8_t *a, ptrdiff_t strideA, const uint8_t *b
 
 /* ---- The search ------------------------------------------------------------------------------ */
 
-/* One block's search: where it lies, where it may go, what it costs so far. */
+/* The search for one block: its position, the allowed vectors and the best vector so far. */
 typedef struct Search {
     const Plane8 *neighbour;
     const uint8_t *window;          /* in the centre plane */
     ptrdiff_t stride;               /* of the centre plane */
-    int windowX, windowY;           /* the window's corner */
-    Vector least, most;             /* the block stays inside the picture */
-    Vector expected;                /* what the blocks before it have */
-    int price;                      /* of a pixel's deviation from that */
+    int windowX, windowY;           /* upper left corner of the window */
+    Vector least, most;             /* allowed vectors, which keep the block inside the picture */
+    Vector expected;                /* median vector of preceding blocks */
+    int price;                      /* penalty per pixel of deviation from `expected` */
     Vector best;
     int cost;
 } Search;
@@ -124,7 +124,7 @@ static void descend(Search *s) {
         Vector from = s->best;
         int taken = -1;
         for (int k = 0; k < 4; k++) {
-            if (last >= 0 && k == 3 - last) /* where it came from */
+            if (last >= 0 && k == 3 - last) /* the direction it came from */
                 continue;
             Vector before = s->best;
             tryVector(s, from.x + steps[k].x, from.y + steps[k].y);
@@ -137,7 +137,7 @@ static void descend(Search *s) {
     }
 }
 
-/* The corner of a block's column or row: the last one ends with the picture. */
+/* Return the first pixel of a column or row of blocks; the last block ends at the picture's edge. */
 static int cornerOf(int block, int length) {
     int last = length > BLOCK ? length - BLOCK : 0;
     return block * BLOCK < last ? block * BLOCK : last;
@@ -154,7 +154,7 @@ static void beginSearch(Search *s, const Plane8 *centre, const Plane8 *neighbour
     s->least = (Vector){clampTo(-x, -FARTHEST, 0), clampTo(-y, -FARTHEST, 0)};
     s->most = (Vector){clampTo(width - across - x, 0, FARTHEST), clampTo(height - down - y, 0, FARTHEST)};
     s->cost = INT_MAX;
-    /* What differs between a place and the pixel beside it grows with noise as matching errors do. */
+    /* Differences between adjacent pixels grow with noise as matching errors do. */
     int busy = windowDifference(s->window, s->stride, s->window + 1, s->stride) +
                windowDifference(s->window, s->stride, s->window + s->stride, s->stride);
     s->price = 4 + busy / 24;
@@ -200,7 +200,7 @@ static int middle(const int *counts, int total) {
     return place - FARTHEST;
 }
 
-/* The median of all vectors, each component for itself. */
+/* Return the median of all vectors, for each component separately. */
 static Vector medianVector(const Field *field, int *counts) {
     int total = field->columns * field->rows;
     Vector found;
@@ -217,8 +217,8 @@ static Vector medianVector(const Field *field, int *counts) {
 
 /* ---- The result ------------------------------------------------------------------------------ */
 
-/* Whether a block shows the same at its vector. Half a pixel off a block differs by half of what it differs from itself
- * moved by one, and noise differs from noise as much as from itself moved: such a match is good. */
+/* Return true if a block matches at its vector. A block half a pixel off differs half as much as a block moved by one
+ * pixel, and two samples of noise differ as much as moved noise does; both count as matches. */
 static int matches(const Plane8 *centre, const Plane8 *neighbour, int x, int y, Vector v) {
     const uint8_t *here = centre->pixels + y * centre->stride + x;
     const uint8_t *there = neighbour->pixels + (y + v.y) * neighbour->stride + x + v.x;
@@ -236,8 +236,8 @@ static void copyBlock(uint8_t *to, ptrdiff_t stride, const Source *from, int x, 
         memcpy(to + i * stride, source + i * from->stride, (size_t)(across * bytesPerSample));
 }
 
-/* Returns whether enough matches: in nine clips at most 8 % of the blocks of frames that follow each other were bad, and
- * more than a third in frames of different clips. */
+/* Copy the matching blocks to `out`; return true if enough blocks match. In nine clips, at most 8 % of the blocks
+ * of consecutive frames had no match; in frames of different clips, more than a third had none. */
 static int writeMatches(const Plane8 *centre, const Plane8 *other, const Field *field, const Source *neighbour,
                         uint8_t *out, ptrdiff_t stride, int bytesPerSample) {
     int bad = 0;

@@ -1,13 +1,13 @@
-/* match.h: which pixels of one plane show what another plane shows, see match.c. */
+/* match.h: motion compensation between two planes; see match.c. */
 #ifndef GANSR_MATCH_H
 #define GANSR_MATCH_H
 
 #include "reduce.h"
 
-/* Writes `neighbour` moved to where `centre` shows the same, and the centre's own pixels where nothing matches, to
- * `out` (stride in bytes, bytesPerSample wide samples). The planes are of one size and kind, `reduced...` made of them.
- * Returns 1; 0 where so little matches that the neighbour is of another scene, -1 where memory is short: `out` holds
- * nothing of use then. */
+/* Write the pixels of `neighbour` that match `centre` to `out`, at the centre's positions; where nothing matches, write
+ * the centre's own pixels. `stride` is in bytes, samples have bytesPerSample bytes. The planes have one size and type,
+ * and `reduced...` are their reduced copies. Returns 1 on success, 0 if so few blocks match that the neighbour shows
+ * another scene, -1 if out of memory; `out` is not usable after 0 and -1. */
 int alignPlane(const Source *centre, const Reduced *reducedCentre, const Source *neighbour,
                const Reduced *reducedNeighbour, uint8_t *out, ptrdiff_t stride, int bytesPerSample);
 

@@ -1,17 +1,17 @@
-/* reduce.c: 8-bit copies of a plane in several sizes, to search in; see reduce.h. */
+/* reduce.c: 8-bit copies of a plane in several sizes, for the motion search; see reduce.h. */
 #include "reduce.h"
 
 #include <string.h>
 
 #include "simd.h"
 
-static uint8_t toByte(float value) { /* black at 16, white at 235: what lies outside keeps some room */
+static uint8_t toByte(float value) { /* black 16, white 235, with room for values outside */
     float code = value * 219.0f + 16.5f;
     code = code > 0.0f ? code : 0.0f; /* NaN becomes 0 */
     return (uint8_t)(code < 255.0f ? code : 255.0f);
 }
 
-static float fromHalf(uint16_t half) { /* finite ones */
+static float fromHalf(uint16_t half) { /* for finite values */
     uint32_t bits = (uint32_t)(half & 0x7fff) << 13;
     float value;
     memcpy(&value, &bits, sizeof(value));

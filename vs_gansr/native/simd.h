@@ -1,4 +1,4 @@
-/* simd.h: the few vector instructions that the compiler does not find by itself. */
+/* simd.h: vector instructions that compilers do not generate by themselves. */
 #ifndef GANSR_SIMD_H
 #define GANSR_SIMD_H
 
