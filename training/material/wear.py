@@ -57,7 +57,7 @@ def draw(rng: np.random.Generator, config: WearConfig, kernels: list[str]) -> We
     first, second = (kernels[int(rng.integers(len(kernels)))] for _ in range(2))
     radius = amount = along = down = 0.0
     if rng.random() < config.halo_chance:
-        if rng.random() < 0.5:
+        if rng.random() >= config.taps_share:
             radius, amount = float(rng.uniform(*config.mask_radius)), float(rng.uniform(*config.mask_amount))
         else:
             along = float(rng.uniform(*config.taps))

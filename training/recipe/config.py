@@ -112,12 +112,14 @@ class WearConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Height of the earlier size, relative to the input's height."""
     halo_chance: Share = 0.5
     """Share of the worn inputs that are sharpened at the earlier size."""
+    taps_share: Share = 0.5
+    """Share of the sharpened inputs that a FIR filter sharpens; an unsharp mask sharpens the others."""
     mask_radius: Range = (0.6, 2.2)
-    """Radius of the unsharp mask that sharpens half of them, in pixels of the earlier size."""
+    """Radius of the unsharp mask, in pixels of the earlier size."""
     mask_amount: Range = (0.3, 1.4)
     """Amount of that mask."""
     taps: Range = (0.08, 0.32)
-    """Outer taps of the FIR filter [-a, 1 + 2a, -a] that sharpens the other half, in both directions or along rows."""
+    """Outer taps of the FIR filter [-a, 1 + 2a, -a], along rows and, for 6 of 10, along columns."""
     lines_chance: Share = 0.1
     """Share of the worn inputs that keep half of their lines and show each of them twice."""
     encode_chance: Share = 0.2
