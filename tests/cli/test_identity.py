@@ -57,9 +57,9 @@ def test_the_encoders_own_version_is_found(encoder: str) -> None:
 
 
 def test_another_processor_does_not_make_another_header(tmp_path: Path) -> None:
-    """x265 writes the processor's features into the codec's header."""
+    """x265 writes the processor's features and its threads into the codec's header."""
     hashes = []
-    for name, params in (("a", ""), ("b", ":asm=sse2"), ("c", ":asm=sse2:ref=1")):
+    for name, params in (("a", ""), ("b", ":asm=sse2:pools=1"), ("c", ":asm=sse2:pools=1:ref=1")):
         path = tmp_path / f"{name}.mp4"
         x265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", f"log-level=none:frame-threads=1{params}"]
         footage.ffmpeg(*footage.picture(frames=5), "-pix_fmt", "yuv420p", *x265, path)

@@ -105,6 +105,7 @@ class LocalWorker:
         )
         if sys.platform == "win32":
             self.tree = ProcessTree(self.process.pid)
+            threading.Thread(target=self._end_its_children, daemon=True).start()
         self._write(job.to_json())
         self._write(json.dumps(seat))
         threading.Thread(target=self._listen, daemon=True).start()
@@ -129,6 +130,11 @@ class LocalWorker:
                 self.events.put(Event("line", line, self))
         words = f": {self.last_words[-1]}" if self.last_words else ""
         self.events.put(Event("ended", f"{how(self.process.wait())}{words}", self))
+
+    def _end_its_children(self) -> None:
+        """On Windows, when it has ended: they may hold its stderr open, by whose end its own is noticed."""
+        self.process.wait()
+        self.signal("SIGKILL")
 
     def signal(self, name: str) -> None:
         if sys.platform == "win32":

@@ -67,10 +67,10 @@ def hevc_units(header: bytes) -> Iterator[bytes]:
 
 
 def without_processor(unit: bytes) -> bytes:
-    """x265 writes its options into the header, and among them the processor's features, which change no picture. The
-    bytes before that text count it."""
+    """x265 writes its options into the header, and among them the processor's features and its threads, which change no
+    picture; on Windows it counts these otherwise from one run to the next. The bytes before that text count it."""
     _, name, text = unit.partition(b"x265 (build")
-    return name + re.sub(rb"cpuid=\d+ ", b"", text) if name else unit
+    return name + re.sub(rb"(cpuid|numa-pools)=[^ ]* ", b"", text) if name else unit
 
 
 def display_order(times: Sequence[int]) -> list[int]:
