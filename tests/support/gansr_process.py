@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+LOOK = 0.2 if sys.platform == "win32" else 0.005  # seconds between looks at processes, which cost a lot under Wine
+
 type Gansr = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -20,9 +22,12 @@ def command(*words: str | Path) -> list[str]:
     return [sys.executable, "-m", "vs_gansr", *map(str, words)]
 
 
+OF_WINE = "Failed to create DXGI factory."  # which ONNX Runtime says where there is no screen
+
+
 def one_line(text: str) -> str:
     """The only line of `text`."""
-    lines = text.strip().splitlines()
+    lines = [line for line in text.strip().splitlines() if line != OF_WINE]
     assert len(lines) == 1, text
     return lines[0]
 
@@ -83,7 +88,7 @@ class Running:
             assert self.process.poll() is None, f"ended with {self.process.returncode} before that: {self.said()}"
             assert time.monotonic() < deadline, f"never came: {self.said()}"
             self.children()
-            time.sleep(0.005)
+            time.sleep(LOOK)
         self.children()
 
     def said(self) -> str:

