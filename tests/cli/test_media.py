@@ -120,9 +120,11 @@ def test_light_level_without_mastering_display() -> None:
 
 
 def test_remarks_name_what_is_left_behind() -> None:
-    graph = Graph(clip=None, plain=None, steps=(), source_size=(64, 64), timestamps=(0,), time_base=Fraction(1))
-    assert remarks(source(STEADY), graph, {}) == []
-    said = remarks(source(STEADY, size=(65, 65)), graph, {"HDR10Plus": b"x", "DolbyVisionRPU": b"x"})
+    size = (64, 64)
+    graph = Graph(None, None, (), decoded_size=size, source_size=size, timestamps=(0,), time_base=Fraction(1))
+    job = UpscaleJob("in.mkv", "out.mkv")
+    assert remarks(job, source(STEADY), graph, {}) == []
+    said = remarks(job, source(STEADY, size=(65, 65)), graph, {"HDR10Plus": b"x", "DolbyVisionRPU": b"x"})
     assert [any(word in line for line in said) for word in ("65x65 is cut to 64x64", "HDR10+", "Dolby Vision")] == [
         True
     ] * 3

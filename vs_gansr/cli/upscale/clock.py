@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from .media import Source, decoding_times
+from .look import decoding_times
+from .media import Source
 
 __all__ = ["NO_TIME", "settled"]
 

@@ -40,6 +40,14 @@ KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attachments",
 TAGS = {"colorspace": "_Matrix", "color_primaries": "_Primaries", "color_trc": "_Transfer"}
 BRANDS = ("major_brand", "minor_version", "compatible_brands")  # what kind of MP4 the source was
 UNSPECIFIED = 2
+# Tags of a file that ffmpeg writes into MP4 and MOV by names of their own; keys such as Apple's go in besides.
+KNOWN_TAGS = {
+    "mp4": "title artist album_artist composer album date encoder comment genre copyright grouping lyrics description "
+    "synopsis show episode_id network keywords episode_sort season_number media_type hd_video gapless_playback "
+    "compilation track disc location creation_time",
+    "mov": "title artist album date encoder comment genre copyright location creation_time make model",
+}
+WRITTEN_ANEW = {*BRANDS, TAG, "timecode"}
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,24 @@ def carry(job: UpscaleJob, source: Source) -> Plan:
             notes.append(f"{track} becomes {form}, which {Path(job.output).suffix} can hold")
         else:
             tracks.append((track, "copy"))
+    if lost := lost_tags(job, source):
+        notes.append(f"tags that {Path(job.output).suffix} does not know are not carried: {', '.join(lost)}")
     return Plan(tuple(tracks), tuple(notes), tuple(covers))
+
+
+def lost_tags(job: UpscaleJob, source: Source) -> list[str]:
+    """The names of the file's tags that the output's container has no place for."""
+    known = KNOWN_TAGS.get(container(job.output, job.encoder), "").split()
+    if not known or keyed(source):
+        return []
+    written = {*known, *WRITTEN_ANEW}
+    return [name for name in source.metadata if name not in written and name.split("-")[0] not in known]
+
+
+def keyed(source: Source) -> bool:
+    """Whether the file's tags have keys as those of QuickTime, `com.apple.quicktime.make`, which MP4 and MOV then hold
+    beside all others."""
+    return any(name.startswith("com.") for name in source.metadata)
 
 
 def trial(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
@@ -118,7 +143,7 @@ def command(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture
     words = joined(job, ffmpeg, source, plan, ["-f", "nut"], picture.start, light_options(picture.props))
     words += [*pictured(job, picture), "-fps_mode:0", "passthrough"]
     words += ["-bsf:0", ",".join([last_duration(picture), *options.bitstream_filters])]
-    return [*words, *ending(job, list(options.rest))]
+    return [*words, *ending(job, source, list(options.rest))]
 
 
 def chunk_command(job: UpscaleJob, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
@@ -139,7 +164,7 @@ def join_command(
     """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `job.temporary`."""
     words = joined(job, ffmpeg, source, plan, ["-f", "mp4"], picture.start - delay, light_options(picture.props))
     words += ["-bsf:0", last_duration(picture), "-c:0", "copy"]
-    return [*words, *ending(job, chunkable.file_options(divide(job).rest))]
+    return [*words, *ending(job, source, chunkable.file_options(divide(job).rest))]
 
 
 def opening(ffmpeg: Ffmpeg) -> list[str]:
@@ -168,11 +193,12 @@ def joined(
     return words
 
 
-def ending(job: UpscaleJob, extra: list[str]) -> list[str]:
+def ending(job: UpscaleJob, source: Source, extra: list[str]) -> list[str]:
     """The output's options, and its name."""
     kind = container(job.output, job.encoder)
     # hvc1 is the only tag that Apple's players take.
     words = ["-tag:0", "hvc1"] if job.encoder == "x265" and kind in ("mp4", "mov") else []
+    words += ["-movflags", "+use_metadata_tags"] if kind in KNOWN_TAGS and keyed(source) else []
     # The carried tracks wait for the first picture, however long that takes.
     return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{job.temporary}"]
 
@@ -188,10 +214,13 @@ def carried(source: Source, plan: Plan) -> list[str]:
     ]
     for place, (track, codec) in enumerate(plan.tracks, 1):
         words += ["-map", f"1:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"1:s:{track.index}"]
+    if source.timecode:
+        words += ["-metadata:s:0", f"timecode={source.timecode}"]
+        words += ["-metadata", f"timecode={source.timecode}"] if "timecode" in source.metadata else []
     for tag in BRANDS:
         words += ["-metadata", f"{tag}="]
     for tag, _ in source.video.tags:
-        if tag.upper().startswith(STATISTICS):  # true of the old picture only
+        if tag.upper().startswith((*STATISTICS, "ALPHA_MODE")):  # true of the old picture only
             words += ["-metadata:s:0", f"{tag}="]
     return words
 

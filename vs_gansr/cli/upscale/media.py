@@ -7,10 +7,10 @@ encode of hours rather than after it.
 from __future__ import annotations
 
 import bisect
-import contextlib
 import hashlib
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,8 +18,10 @@ from itertools import pairwise
 from typing import Any
 
 from ..common import CommandError
+from .look import CAPTIONED, CAPTIONS, Headers, look_at
+from .orientation import UPRIGHT, Orientation, of_matrix
 
-__all__ = ["Source", "Track", "cover_pictures", "damage", "decoding_times", "display_times", "probe"]
+__all__ = ["Source", "Track", "cover_pictures", "damage", "display_times", "probe"]
 
 MICRO = 1_000_000  # FFmpeg's unit for whole files
 UNTIMED = {"avi"}  # containers that number packets as they are decoded, and say no time of presentation
@@ -43,8 +45,13 @@ class Track:
     disposition: tuple[str, ...]
     tags: tuple[tuple[str, str], ...]
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether Matroska says so; other containers do at each packet."""
+        return any(name.lower() == "enc_key_id" for name, _ in self.tags)
+
     def __str__(self) -> str:
-        return f"{self.kind} track {self.index} ({', '.join(filter(None, (self.codec, self.name)))})"
+        return f"{self.kind} track {self.index} ({', '.join(filter(None, (self.codec or 'unknown codec', self.name)))})"
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,10 @@ class Source:
     `ahead` seconds by which the file's clock is ahead of the picture's, where that is not its own ·
     `metadata` the names of the file's own tags, in small letters · `inferred` the container does not say when pictures
     are shown: `packets` follow from when they are decoded · `cut_short` the file ends within something · `hollow` times
-    of packets that repeat the picture before.
+    of packets that repeat the picture before · `beside` names of side_data.py that the picture carries · `orientation`
+    how it is turned upright, which BestSource does where the file says it (`turned_by_file`) · `crop` rows and columns
+    that the container leaves out: top, bottom, left, right · `timecode` of the first frame, or empty ·
+    `shapes` of pixels, with their times, that headers within the stream say, each other than the one before.
     """
 
     path: str
@@ -83,6 +93,16 @@ class Source:
     metadata: tuple[str, ...] = ()
     inferred: bool = False
     hollow: frozenset[int] = frozenset()
+    beside: frozenset[str] = frozenset()
+    orientation: Orientation = UPRIGHT
+    turned_by_file: bool = False
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    timecode: str = ""
+    shapes: tuple[tuple[int, Fraction], ...] = ()
+
+    def tag(self, name: str) -> str:
+        """A tag of the picture's track, whatever its capitals; empty where there is none."""
+        return next((value for known, value in self.video.tags if known.lower() == name), "")
 
 
 def probe(path: str) -> Source:
@@ -119,9 +139,14 @@ def _read(container: Any, path: str) -> Source:
     stream = container.streams.best("video")
     if stream is None or tracks[stream.index].cover:
         raise CommandError(f"{path} has no video track: {', '.join(map(str, tracks)) or 'it is empty'}")
+    if stream.codec_context is None:
+        raise CommandError(
+            f"{path}: no decoder here knows the codec of {tracks[stream.index]}; if the file is encrypted (DRM) take "
+            "one that is not, else convert it by a program that reads it, to FFV1 in .mkv for example"
+        )
     refuse_dolby(stream, path)
     bases = [_ratio(s.time_base) for s in container.streams]
-    picture = Packets()
+    picture = Packets(stream)
     layout = hashlib.sha256()
     reached = over = Fraction(0)
     origin = Fraction(container.start_time or 0, MICRO)
@@ -130,6 +155,8 @@ def _read(container: Any, path: str) -> Source:
         if packet.is_discard:
             continue
         track = tracks[packet.stream_index]
+        if packet.has_sidedata("encryption_info") or track.is_encrypted:
+            raise CommandError(f"{path}: {track} is encrypted (DRM), so nothing can be made of it; take another source")
         if packet.stream_index == stream.index:
             picture.add(packet, track.codec)
         if packet.pts is not None and not track.cover:
@@ -137,7 +164,10 @@ def _read(container: Any, path: str) -> Source:
             over = max(over, end)
             reached = max(reached, end) if track.kind in ("video", "audio") else reached
     inferred = container.format.name in UNTIMED or picture.has_untimed()
-    times = picture.shown_as_decoded(path, stream.index) if inferred else tuple(sorted(picture.shown))
+    seen = look_at(path, stream.index, float(reached))
+    times = picture.shown_as_decoded(seen.first) if inferred else tuple(sorted(picture.shown))
+    stored = {name: bytes(data) for name, data in stream.codec_context.coded_side_data.items()}
+    by_file = of_matrix(stored["display_matrix"]) if "display_matrix" in stored else None
     return Source(
         path=path,
         video=tracks[stream.index],
@@ -156,7 +186,27 @@ def _read(container: Any, path: str) -> Source:
         metadata=tuple(name.lower() for name in container.metadata),
         inferred=inferred,
         hollow=frozenset(picture.hollow),
+        beside=frozenset({*seen.names, *stored, *picture.beside}),
+        shapes=tuple(picture.headers.shapes),
+        orientation=seen.orientation if by_file is None else by_file,
+        turned_by_file=by_file is not None,
+        crop=cropping(stored.get("frame_cropping", b"")),
+        timecode=first_timecode(stream.metadata, container.metadata),
     )
+
+
+def first_timecode(*tags: Mapping[str, str]) -> str:
+    """The time code of the first frame as tags say it, `HH:MM:SS:FF`; empty where none does."""
+    found = (value for metadata in tags for name, value in metadata.items() if name.lower() == "timecode")
+    return next(found, "")
+
+
+def cropping(data: bytes) -> tuple[int, int, int, int]:
+    """How many rows and columns of the coded picture a container leaves out: top, bottom, left, right."""
+    if len(data) < 16:
+        return 0, 0, 0, 0
+    top, bottom, left, right = struct.unpack("<4I", data[:16])
+    return top, bottom, left, right
 
 
 def promise(container: Any, stream: Any) -> Fraction | None:
@@ -171,19 +221,28 @@ def promise(container: Any, stream: Any) -> Fraction | None:
 
 class Packets:
     """What the picture's packets say: `shown` durations by time of presentation, `decoded` times of decoding, `keys`
-    times of key frames, `hollow` those of packets that hold no picture of their own."""
+    times of key frames, `hollow` those of packets that hold no picture of their own, `beside` names of side data."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: Any) -> None:
+        self.headers = Headers(stream)
         self.shown: dict[int, int] = {}
         self.decoded: list[int] = []
         self.keys: list[int] = []
         self.hollow: list[int] = []
+        self.beside: set[str] = set()
         self._without = 0
 
     def add(self, packet: Any, codec: str) -> None:
         """Takes note of one packet; the empty one at a file's end is none."""
         if not packet.size:
             return
+        self.beside.update(data.data_type for data in packet.iter_sidedata())
+        if codec in CAPTIONED and ("a53_cc" not in self.beside or packet.is_keyframe):
+            content = bytes(packet)
+            if any(sign in content for sign in CAPTIONS):
+                self.beside.add("a53_cc")
+            if packet.is_keyframe:
+                self.headers.add(content, packet.pts if packet.dts is None else packet.dts)
         if packet.pts is None:
             self._without += 1
         else:
@@ -199,10 +258,10 @@ class Packets:
         """Whether packets say when they are decoded, but not all of them when they are shown."""
         return 0 < self._without <= len(self.decoded)
 
-    def shown_as_decoded(self, path: str, track: int) -> tuple[int, ...]:
-        """When each picture is shown, as it follows from when packets are decoded."""
+    def shown_as_decoded(self, first: int | None) -> tuple[int, ...]:
+        """When each picture is shown, as it follows from when packets are decoded; the first one with that of the time
+        `first`."""
         times = sorted(set(self.decoded))
-        first = next(decoding_times(path, track), None) if times else None
         return display_times(times, times[0] if first is None else first) if times else ()
 
 
@@ -216,19 +275,6 @@ def display_times(decoding: Sequence[int], first: int) -> tuple[int, ...]:
     delay = sum(time < first for time in decoding)
     pace = round(statistics.median(b - a for a, b in pairwise(decoding))) if len(decoding) > 1 else 1
     return (*decoding[delay:], *(decoding[-1] + pace * n for n in range(1, delay + 1)))
-
-
-def decoding_times(path: str, track: int) -> Iterator[int | None]:
-    """For each picture that can be decoded the time of the packet with which it comes out; None at the file's end."""
-    import av
-
-    with av.open(path) as container:
-        stream = container.streams[track]
-        stream.thread_count = 1  # several would have more packets under way
-        for packet in container.demux(stream):
-            with contextlib.suppress(av.error.InvalidDataError):  # damage, which is counted
-                for frame in packet.decode():
-                    yield frame.dts
 
 
 def cover_pictures(path: str, covers: Sequence[Track]) -> dict[int, bytes]:

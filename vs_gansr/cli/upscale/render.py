@@ -19,18 +19,21 @@ from typing import Any
 
 from .. import ffmpeg
 from ..common import CommandError
-from . import encode, encoder_options, filters, media, samples, sources
+from . import encode, encoder_options, filters, media, samples, side_data, sources
 from .encode import Picture
 from .job import RECORD, UpscaleJob
 from .media import Source, Track
 from .plan import Span, pace, scene_changes, spans
 from .printed import is_noise, listen
 from .script import NO_TIME, Graph, build, steady, timed
-from .watch import Watch
+from .timecode import later
+from .watch import Watch, changed
 
 __all__ = ["OpenFilm", "open_film", "picture_of", "send", "tell", "write_covers"]
 
 REPORT_SECONDS = 0.2
+# Properties by which BestSource and scripts hand over side data.
+BESIDE = {"DolbyVisionRPU": "DOVI_RPU_BUFFER", "HDR10Plus": "DYNAMIC_HDR_PLUS", "ICCProfile": "ICC_PROFILE"}
 SCRIPT_STAGE = "reading how long each frame of the script is shown (--fps saves that)"
 
 
@@ -88,7 +91,7 @@ def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:
         *filters.named(step.function for step in graph.steps),
         *plan.notes,
         *graph.notes,
-        *remarks(source, graph, props),
+        *remarks(job, source, graph, props),
         *([harm] if harm else []),
     ]:
         tell(note=text)
@@ -122,6 +125,9 @@ def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
     """Source and graph with their times as the part asked for and the filters make them."""
     base, (first, last) = graph.time_base, graph.span
     stamps = graph.timestamps
+    if source.timecode and source.packets:
+        ratio = {"bob": Fraction(2), "ivtc": Fraction(4, 5)}.get(job.field, Fraction(1))
+        source = replace(source, timecode=later(source.timecode, first, pace(stamps, base), ratio))
     if samples.partial(job):
         begin = stamps[first] * base if first else source.origin
         over = max(source.origin + source.reached, (stamps[-1] + 1) * base)
@@ -185,8 +191,8 @@ def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
     """What the encoder must know of `graph`'s pictures."""
     clip, stamps, base = graph.clip, graph.timestamps, graph.time_base
     sar, (width, height) = source.sar, graph.source_size
-    if source.packets and (width - height) * (source.size[0] - source.size[1]) < 0:
-        sar = 1 / sar  # BestSource has turned the picture upright
+    if source.orientation.is_sideways:
+        sar = 1 / sar
     shape = Fraction(width, height) / Fraction(clip.width, clip.height)
     if abs(shape * clip.width - clip.width) >= 2:  # more than rounding to whole pixels: both sides were asked for
         sar = (sar * shape).limit_denominator(1 << 15)
@@ -202,18 +208,33 @@ def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
     return Picture(clip.width, clip.height, pixel_format, sar, props, start, last, last + length)
 
 
-def remarks(source: Source, graph: Graph, props: Any) -> list[str]:
-    """What is not carried of this picture, in words."""
+def remarks(job: UpscaleJob, source: Source, graph: Graph, props: Any) -> list[str]:
+    """What is done to the picture before the network, and what is not carried of it, in words."""
     said = []
-    if source.packets and sorted(graph.source_size) != sorted(source.size):
-        (w, h), (a, b) = source.size, graph.source_size
+    if source.packets and sorted(graph.decoded_size) != sorted(source.size):
+        (w, h), (a, b) = source.size, graph.decoded_size
         said.append(f"VapourSynth holds subsampled video in whole steps only: {w}x{h} is cut to {a}x{b}")
-    if "_Alpha" in props:
+    if any(source.crop):
+        (w, h), (a, b) = graph.decoded_size, graph.source_size
+        sides = "{} above, {} below, {} left and {} right".format(*source.crop)
+        said.append(f"the container crops the picture by {sides}: {w}x{h} becomes {a}x{b}")
+    if not source.orientation.is_square:
+        right, left = source.orientation.degrees, 360 - source.orientation.degrees
+        turn = f"{right} degrees to the right" if right < 180 else f"{left} degrees to the left"
+        said.append(f"the source is to be turned by {turn}, which is not done: the picture is as it is coded")
+    if len(source.shapes) > 1 and not job.sar:
+        (_, first), (time, other) = source.shapes[:2]
+        was, now = (f"{shape.numerator}:{shape.denominator}" for shape in (first, other))
+        place = f"{float(time * source.time_base - source.origin):.2f} s"
+        said.append(changed("sample aspect ratio", was, now, place))
+    if "_Alpha" in props or source.tag("alpha_mode") == "1":
         said.append("the source's alpha plane (transparency) is not carried")
-    for prop, name in (("DolbyVisionRPU", "Dolby Vision"), ("HDR10Plus", "HDR10+")):
-        if prop in props:
-            said.append(f"the source's {name} metadata, made for its own pictures, is not carried")
-    return said
+    names = {*source.beside, *(name for prop, name in BESIDE.items() if prop in props)}
+    if source.tag("alpha_mode") == "1":
+        names.discard("matroska_block_additional")
+    if source.tag("stereo_mode") and encode.container(job.output, job.encoder) == "matroska":
+        names -= {"STEREO3D", "stereo_3d"}
+    return said + side_data.notes(names)
 
 
 def send(film: OpenFilm, pipe: Any, span: Span | None = None, report: Callable[[int], None] | None = None) -> None:

@@ -58,7 +58,8 @@ class Target:
 class Graph:
     """The clip, the steps that made it, and when each frame is shown: `timestamps` times `time_base` seconds.
 
-    `plain` the clip as the network gets it · `source_size` is the decoded width and height · `timestamps` are the
+    `plain` the clip as the network gets it · `decoded_size` width and height as the decoder gives them, `source_size`
+    those of the upright picture without what its container crops · `timestamps` are the
     whole source's own at first, NO_TIME where it has none; `timed` makes them those of the clip's frames, which are
     made of the source's frames `span`, up to the second number · `end` when the last frame is over, in seconds, None
     where the source says it · `notes` of the source that are worth telling.
@@ -67,6 +68,7 @@ class Graph:
     clip: vs.VideoNode
     plain: vs.VideoNode
     steps: tuple[Step, ...]
+    decoded_size: tuple[int, int]
     source_size: tuple[int, int]
     timestamps: tuple[int, ...]
     time_base: Fraction
@@ -103,8 +105,11 @@ def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
     if not hasattr(core, "gansr"):
         raise CommandError("VapourSynth did not load core.gansr; `gansr doctor` says why")
     opened = sources.open_clip(job, source, whole and not samples.partial(job))
-    size = (opened.clip.width, opened.clip.height)
+    decoded = (opened.clip.width, opened.clip.height)
     made = Assembly(core, opened.clip, [Step(opened.function, opened.arguments)])
+    for function, arguments in sources.preparations(source, opened.clip):
+        made.add(function, **arguments)
+    size = (made.clip.width, made.clip.height)
     if not opened.timed:
         rate = 1 / opened.time_base
         made.add("std.AssumeFPS", fpsnum=rate.numerator, fpsden=rate.denominator)
@@ -122,7 +127,7 @@ def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
     if job.compare:
         made.clip = samples.wipe(enlarged_plainly(plain, made.clip), made.clip)
     times = (opened.timestamps, opened.time_base, span, opened.end, opened.notes)
-    return Graph(made.clip, plain, tuple(made.steps), size, *times)
+    return Graph(made.clip, plain, tuple(made.steps), decoded, size, *times)
 
 
 def enlarged_plainly(clip: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:

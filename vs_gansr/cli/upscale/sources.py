@@ -26,7 +26,9 @@ from .clock import NO_TIME, settled
 from .colour_names import NUMBERED
 from .durations import frame_durations, frame_times
 from .job import UpscaleJob
+from .look import look_at_images
 from .media import Source, Track
+from .orientation import UPRIGHT
 from .vpy import run_script
 from .watch import sample_aspect
 
@@ -40,6 +42,7 @@ __all__ = [
     "numbered",
     "open_clip",
     "open_media",
+    "preparations",
     "shaped",
     "tags",
 ]
@@ -82,17 +85,26 @@ def has_times(path: str) -> bool:
 
 def open_media(job: UpscaleJob) -> Source:
     """What the source holds besides its pictures. Raises CommandError where it cannot be read."""
+    zero = Fraction(0)
+    alone = Source("", PICTURE, (), (0, 0), Fraction(1), zero, Fraction(1, 1000), (), 0, zero, None)
+    if numbered(job.source) and (files := images(job.source)):
+        looks = look_at_images([str(path) for path in files])
+        if len({look.orientation for look in looks}) > 1:
+            raise CommandError(f"{job.source}: the images are turned in different ways; turn them all upright first")
+        names = frozenset(name for look in looks for name in look.names)
+        alone = replace(alone, orientation=looks[0].orientation if looks else UPRIGHT, beside=names)
     if has_times(job.source):
         source = media.probe(job.source)
     elif job.tracks:
         beside = media.probe(job.tracks)
         others = tuple(track for track in beside.others if track.kind != "video" or track.cover)
         begin = beside.packets[0] * beside.time_base  # where the script's first frame is
-        source = replace(beside, others=others, packets=(), keys=(), last=0, promised=None, sar=Fraction(1))
-        source = replace(source, origin=Fraction(0), ahead=begin)
+        source = replace(
+            alone, path=beside.path, video=beside.video, others=others, reached=beside.reached, ahead=begin,
+            layout=beside.layout, metadata=beside.metadata, timecode=beside.timecode,
+        )  # fmt: skip
     else:
-        zero = Fraction(0)
-        source = Source("", PICTURE, (), (0, 0), Fraction(1), zero, Fraction(1, 1000), (), 0, zero, None)
+        source = alone
     if job.sar:
         source = replace(source, sar=Fraction(job.sar))
     return source
@@ -105,7 +117,7 @@ def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> Opened:
     """
     if is_script(job.source):
         return open_script(job, whole)
-    function, arguments, opened = open_file(job, source.video.index)
+    function, arguments, opened = open_file(job, source)
     clip = of_one_format(opened["clip"], job.source)
     if has_times(job.source):
         stamps = opened["timestamps"]
@@ -148,12 +160,33 @@ def of_one_format(clip: vs.VideoNode, path: str) -> vs.VideoNode:
     return clip
 
 
-def open_file(job: UpscaleJob, track: int) -> tuple[str, tuple[tuple[str, Any], ...], dict[str, Any]]:
+def turned_here(source: Source) -> bool:
+    """Whether BestSource leaves it to us to turn the picture upright: it knows only what the container says, turns by
+    quarters alone, and does so before anything is cropped."""
+    return not source.turned_by_file or any(source.crop) or not source.orientation.is_square
+
+
+def preparations(source: Source, clip: vs.VideoNode) -> list[tuple[str, dict[str, int]]]:
+    """The calls that crop the decoded `clip` as its container says and turn it upright."""
+    across, down = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
+    steps = (down, down, across, across)
+    sides = {
+        name: side - side % step
+        for name, side, step in zip(("top", "bottom", "left", "right"), source.crop, steps, strict=True)
+        if side >= step
+    }
+    calls: list[tuple[str, dict[str, int]]] = [("std.Crop", sides)] if sides else []
+    return calls + [(f"std.{name}", {}) for name in source.orientation.calls if turned_here(source)]
+
+
+def open_file(job: UpscaleJob, source: Source) -> tuple[str, tuple[tuple[str, Any], ...], dict[str, Any]]:
     """BestSource's function, its arguments and what it gives for a file or numbered images."""
     core = vs.core.core
     if not hasattr(core, "bs"):
         raise CommandError('BestSource is not installed; run: pip install "vs-gansr[cli]"')
-    arguments: list[tuple[str, Any]] = [("source", as_argument(job.source)), ("track", track)]
+    arguments: list[tuple[str, Any]] = [("source", as_argument(job.source)), ("track", source.video.index)]
+    if source.turned_by_file and turned_here(source):
+        arguments.append(("apply_rotation", 0))
     if numbered(job.source):
         arguments += [("start_number", first_number(job.source)), ("cachemode", 0)]
     if job.accept_damage:  # with one thread the decoder gives what comes before the damage even of a file cut short

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["Watch", "sample_aspect"]
+__all__ = ["Watch", "changed", "sample_aspect"]
 
 NAMES = {
     "sample aspect ratio": ("_SARNum", "_SARDen"),
@@ -48,8 +48,13 @@ class Watch:
             if now != before:
                 del self._kept[name]
                 said, was = (":".join("unset" if v is None else f"{v:g}" for v in values) for values in (now, before))
-                found[name] = (
-                    f"the {name} changes on the way, from {was} to {said} at frame {number}; the whole film is "
-                    "tagged as its first frame, so cut the source there to keep both"
-                )
+                found[name] = changed(name, was, said, f"frame {number}")
         return found
+
+
+def changed(name: str, was: str, now: str, place: str) -> str:
+    """What is told of a change."""
+    return (
+        f"the {name} changes on the way, from {was} to {now} at {place}; the whole film is tagged as its first frame, "
+        "so cut the source there to keep both"
+    )

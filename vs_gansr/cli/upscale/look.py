@@ -1,0 +1,129 @@
+"""Look at a file's picture as a decoder gives it: which packets give a frame, and what lies beside the frames."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from .orientation import UPRIGHT, Orientation, of_frame
+
+__all__ = ["CAPTIONED", "CAPTIONS", "Headers", "Look", "decoding_times", "look_at", "look_at_images"]
+
+MOST_HEADERS = 64  # of a stream, that are decoded
+PLACES = (0.0, 0.5, 0.9)  # of a file, where a frame is decoded
+# How ATSC A/53 and DVDs begin captions inside a picture's packets.
+CAPTIONED = ("h264", "hevc", "mpeg1video", "mpeg2video")
+CAPTIONS = (b"\xb5\x00\x31GA94\x03", b"\x00\x00\x01\xb2GA94\x03", b"\x00\x00\x01\xb2CC\x01\xf8")
+
+
+@dataclass(frozen=True)
+class Look:
+    """What decoded frames carry: the names of their side data, how the first one is turned upright, and the time at
+    which the packet is decoded with which it comes, in the track's time base; None for no frame, or no time."""
+
+    names: frozenset[str] = frozenset()
+    orientation: Orientation = UPRIGHT
+    first: int | None = None
+
+
+def decoded(path: str, track: int, start: float = 0.0) -> Iterator[Any]:
+    """The track's frames that can be decoded, from the key frame at or before `start` seconds."""
+    import av
+
+    with av.open(path) as container:
+        stream = container.streams[track]
+        stream.thread_count = 1  # several would have more packets under way
+        if start:
+            container.seek(round(start / Fraction(stream.time_base)), stream=stream)
+        for packet in container.demux(stream):
+            with contextlib.suppress(av.error.FFmpegError):  # damage, which is counted
+                yield from packet.decode()
+
+
+def decoding_times(path: str, track: int) -> Iterator[int | None]:
+    """For each picture that can be decoded the time of the packet with which it comes out; None at the file's end."""
+    return (frame.dts for frame in decoded(path, track))
+
+
+def beside(frame: Any) -> dict[str, bytes]:
+    """The frame's side data by FFmpeg's names."""
+    return {kind.name: bytes(frame.side_data[kind]) for kind in frame.side_data}
+
+
+def look_at(path: str, track: int, length: float) -> Look:
+    """Decodes a frame at the beginning, in the middle and near the end of a file of `length` seconds."""
+    import av
+
+    first: Any = next(decoded(path, track), None)
+    if first is None:
+        return Look()
+    names = set(beside(first))
+    for place in PLACES[1:]:
+        with contextlib.suppress(av.error.FFmpegError, OSError):  # a file that cannot be sought in
+            later = next(decoded(path, track, place * length), None)
+            names |= set(beside(later)) if later is not None else set()
+    return Look(frozenset(names), of_frame(beside(first)), first.dts)
+
+
+class Headers:
+    """The shapes of pixels that the headers within a stream say, as they come: `shapes` times and ratios, each other
+    than the one before. Codecs whose headers stand at the file's beginning alone have none."""
+
+    def __init__(self, stream: Any) -> None:
+        import av.bitstream
+
+        self.shapes: list[tuple[int, Fraction]] = []
+        self._known: dict[bytes, Fraction | None] = {}
+        self._codec: str = stream.codec_context.name
+        boxed = (stream.codec_context.extradata or b"")[:1] == b"\x01"  # in MP4 and Matroska lengths part its units
+        chain = f"{self._codec}_mp4toannexb,extract_extradata" if boxed else "extract_extradata"
+        self._filter: Any = None
+        with contextlib.suppress(av.error.FFmpegError):  # another codec
+            self._filter = av.bitstream.BitStreamFilterContext(chain, stream)
+
+    def add(self, data: bytes, time: int) -> None:
+        """Reads a key frame's packet, shown at `time`."""
+        import av
+
+        if self._filter is None:
+            return
+        with contextlib.suppress(av.error.FFmpegError):  # damage, which is counted
+            for packet in self._filter.filter(av.Packet(data)):
+                for header in packet.iter_sidedata():
+                    if header.data_type == "new_extradata":
+                        self._note(bytes(header), bytes(packet), time)
+
+    def _note(self, header: bytes, data: bytes, time: int) -> None:
+        if header not in self._known:
+            self._known[header] = shape_of(self._codec, data) if len(self._known) < MOST_HEADERS else None
+        shape = self._known[header]
+        if shape and (not self.shapes or self.shapes[-1][1] != shape):
+            self.shapes.append((time, shape))
+
+
+def shape_of(codec: str, data: bytes) -> Fraction | None:
+    """The shape of pixels that a key frame's packet says; None where it says none or cannot be decoded."""
+    import av
+
+    decoder = av.CodecContext.create(codec, "r")
+    if not isinstance(decoder, av.VideoCodecContext):
+        return None
+    with contextlib.suppress(av.error.FFmpegError):
+        decoder.decode(av.Packet(data))
+        decoder.decode(None)
+    ratio = decoder.sample_aspect_ratio
+    return Fraction(ratio.numerator, ratio.denominator) if ratio and ratio.numerator and ratio.denominator else None
+
+
+def look_at_images(paths: Sequence[str]) -> list[Look]:
+    """What the first, the middle and the last of numbered images carry."""
+    import av
+
+    found = []
+    for path in dict.fromkeys((paths[0], paths[len(paths) // 2], paths[-1])):
+        with contextlib.suppress(av.error.FFmpegError, OSError):  # BestSource says why it cannot be read
+            found.append(look_at(path, 0, 0.0))
+    return found
