@@ -1,4 +1,4 @@
-"""Owns the command lines of training and export; it must not know how anything they start works."""
+"""Run `scripts/train`: its command line, the report and the sheet of pairs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from msgspec.structs import replace
 
 from vs_gansr.common import files
 
@@ -21,7 +20,7 @@ from .export import export as exporting
 from .loop.balance import BalanceError
 from .loop.trainer import CHECKPOINT, Trainer
 from .material import data, pool
-from .material.neighbours import pictures
+from .recipe.reference import reference
 from .records import metrics, report
 from .records.checkpoint import CheckpointError
 from .records.enlarge import enlarge
@@ -34,19 +33,6 @@ def _say(line: str) -> None:
     sys.stderr.flush()
 
 
-def control(settings: recipe.Recipe) -> recipe.Recipe:
-    """The recipe of a generator of several frames for one that sees a single one, and nothing else changed.
-
-    Raises:
-        RecipeError: it sees a single one.
-    """
-    if settings.generator.frames == 1:
-        raise recipe.RecipeError(f"{settings.name}: generator.frames is 1; a control is for recipes of 3 frames")
-    generator = replace(settings.generator, frames=1)
-    summary = f"{settings.summary}; control of one frame"
-    return replace(settings, name=f"{settings.name}-control", summary=summary, generator=generator)
-
-
 def write_report(folder: Path) -> Path:
     """Write `folder`/report.html from the run's log, samples and checkpoint; returns its path."""
     generator, settings, state = exporting.load_generator(folder / CHECKPOINT)
@@ -54,11 +40,10 @@ def write_report(folder: Path) -> Path:
     frame = held_out.high.shape[1] // 2
     low, high = np.asarray(held_out.low[:, frame]), np.asarray(held_out.high[:, frame])
     scale = settings.generator.scale
-    small = pictures(low)
-    methods = {"Lanczos": metrics.lanczos(small, scale)}
+    methods = {"Lanczos": metrics.lanczos(low, scale)}
     for name, network in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
         _say(f"report: {name} enlarges {len(low)} held-out crops")
-        methods[name] = network(small)
+        methods[name] = network(low)
     methods[settings.name] = enlarge(generator, low)
     scores = {name: metrics.score(pictures, high) for name, pictures in methods.items()}
     size = int(training.facts["bytes"]) / 2**20
@@ -90,7 +75,7 @@ def write_sheet(settings: recipe.Recipe, target: Path, pairs: int = 64) -> None:
     chosen = np.linspace(0, len(ready) - 1, pairs).astype(int)
     columns = []
     for part in np.array_split(chosen, 8):
-        columns += [pictures(np.asarray(ready.low[part, 0])), np.asarray(ready.high[part, 0])]
+        columns += [np.asarray(ready.low[part, 0]), np.asarray(ready.high[part, 0])]
     metrics.save_sheet(metrics.sheet(columns), target)
     labels = [
         f"column {n // -(-pairs // 8) + 1}, row {n % -(-pairs // 8) + 1}: {ready.labels[i]}"
@@ -118,15 +103,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, default=None, help="processes that make the pool")
     parser.add_argument("--pool-only", action="store_true", help="make the pool of degraded clips and stop")
     parser.add_argument("--sheet", type=Path, help="write a sheet of 64 degraded pairs (PNG) and stop")
-    parser.add_argument(
-        "--control", action="store_true", help="the recipe of 3 frames with a single one, to compare with"
-    )
+    parser.add_argument("--reference", action="store_true", help="print docs/recipes.md, all that a recipe may say")
     parser.add_argument("--report", action="store_true", help="write the run's report.html and stop")
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    if bool(options.recipe) == options.smoke:
-        parser.error("give a recipe or --smoke")
+    if bool(options.recipe) + options.smoke + options.reference != 1:
+        parser.error("give a recipe, --smoke or --reference")
+    if options.reference:
+        sys.stdout.write(reference())
+        return 0
     try:
         return _smoke(options.device) if options.smoke else _train(options)
     except _ERRORS as error:
@@ -142,8 +128,6 @@ def _smoke(device: str) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     settings = recipe.load(recipe.find(options.recipe))
-    if options.control:
-        settings = control(settings)
     folder: Path = options.folder or Path("runs") / settings.name
     if options.report:
         _say(f"report: {write_report(folder)}")

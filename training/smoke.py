@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -37,15 +36,15 @@ def pictures(folder: Path, count: int = 10) -> None:
         image.save(target / f"drawn-{index}.png")
 
 
-def recipe(folder: Path, steps: int = 10, frames: Literal[1, 3] = 1) -> Recipe:
-    """A recipe small enough for seconds that goes through both stages and every loss; its generator sees `frames`."""
+def recipe(folder: Path, steps: int = 10) -> Recipe:
+    """A recipe small enough for seconds that goes through both stages."""
     return check(
         Recipe(
             name="smoke",
             summary="smoke run, of no use as a model",
             data=DataConfig(root=str(folder), holdout=5),
             pool=PoolConfig(clips=5, length=4, field=(128, 96), crops=2, crop=64, frames=2),
-            generator=GeneratorConfig(width=16, convolutions=3, frames=frames),
+            generator=GeneratorConfig(width=16, convolutions=3),
             discriminator=DiscriminatorConfig(width=8),
             pixel=LossConfig(pixel=0.8, gradient=0.1, frequency=0.1),
             adversarial=LossConfig(pixel=0.6, frequency=0.1, temporal=0.1, adversarial=0.15, feature=0.05),
@@ -71,7 +70,7 @@ def losses_logged(folder: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k not in timed} for row in read(folder / LOG) if "rate" in row]
 
 
-def run(folder: Path, device: str, say: Callable[[str], None], frames: Literal[1, 3] = 1) -> ExportedModel:
+def run(folder: Path, device: str, say: Callable[[str], None]) -> ExportedModel:
     """Train both networks on `device` for a few steps, break off, resume, compare with an unbroken run, export, verify.
 
     Everything lies in `folder`; `say` takes lines for a person to read.
@@ -80,7 +79,7 @@ def run(folder: Path, device: str, say: Callable[[str], None], frames: Literal[1
         RuntimeError: the resumed run's numbers differ from the unbroken one's, or any part's own error.
     """
     pictures(folder)
-    settings = recipe(folder, frames=frames)
+    settings = recipe(folder)
     base = folder / "pool"
     training = pool.load(pool.build(settings, False, base, workers=1, say=say))
     held_out = pool.load(pool.build(settings, True, base, workers=1, say=say))

@@ -32,7 +32,8 @@ from training import recipe
 from training.loop.adversary import Adversary, accuracies
 from training.losses import formulas
 from training.material import pool
-from training.material.neighbours import Inputs, seen_luma
+from training.material.codec import Frames
+from training.material.luma import luma_of
 from training.records.metrics import detail
 from vs_gansr.engine.base import cpu_threads
 from vs_gansr.errors import ModelError
@@ -84,8 +85,8 @@ def compare(case: Case, ours: methods.Method, twin: methods.Method) -> tuple[flo
     return metrics.ssimulacra2(reference, a), metrics.ssimulacra2(reference, b.std.ModifyFrame(b, sharpen)), strength
 
 
-def network(model: Path) -> Callable[[Inputs], Pictures]:
-    """A pool's small crops, (n, 3 or 5, h, w) code values, to luma (n, S * h, S * w) float32, not clamped.
+def network(model: Path) -> Callable[[Frames], Pictures]:
+    """A pool's small crops, (n, 3, h, w) code values, to luma (n, S * h, S * w) float32, not clamped.
 
     Raises ModelError unless the file takes luma, as all that are exported here do.
     """
@@ -96,9 +97,9 @@ def network(model: Path) -> Callable[[Inputs], Pictures]:
     options.intra_op_num_threads = torch.get_num_threads()
     runner = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
-    def enlarge(low: Inputs) -> Pictures:
-        ready = seen_luma(low.transpose(0, 2, 3, 1), spec.frames)  # the file takes one picture at a time
-        return np.stack([np.asarray(runner.run(None, {spec.input: each[None]})[0])[0, 0] for each in ready])
+    def enlarge(low: Frames) -> Pictures:
+        ready = luma_of(low.transpose(0, 2, 3, 1)) / np.float32(255)  # the file takes one picture at a time
+        return np.stack([np.asarray(runner.run(None, {spec.input: each[None, None]})[0])[0, 0] for each in ready])
 
     return enlarge
 
@@ -108,7 +109,7 @@ def sharpened(luma: Pictures, strength: float) -> Pictures:
     return np.asarray(np.clip(luma + strength * (luma - blurred(luma)), 0, 1), np.float32)
 
 
-def told_apart(settings: recipe.Recipe, enlarge: Callable[[Inputs], Pictures], steps: int, seed: int) -> float:
+def told_apart(settings: recipe.Recipe, enlarge: Callable[[Frames], Pictures], steps: int, seed: int) -> float:
     """Share of held-out crops whose pair (real, made) a fresh discriminator puts in the right order."""
     torch.manual_seed(seed)
     training, held_out = (pool.load(pool.folder(settings, part)) for part in (False, True))

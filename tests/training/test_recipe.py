@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from paths import ROOT
 
-from training import recipe
+from training import command, recipe
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import RunConfig
 
@@ -23,6 +23,24 @@ def test_shipped_recipes_are_right(path: Path) -> None:
     assert read.name == path.stem
     assert read.summary
     assert recipe.from_dict(json.loads(json.dumps(read.builtins()))) == read
+
+
+def test_the_reference_is_generated_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["--reference"]) == 0
+    said = capsys.readouterr().out
+    assert said == (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8"), "run scripts/train --reference"
+    assert "| `length` | integer, at least 1 | `9` | Frames of each clip. |" in said
+
+
+def test_stored_recipes_may_hold_removed_settings_that_did_nothing() -> None:
+    read = recipe.load(recipe.find("film-2x"))
+    stored = read.builtins()
+    stored["generator"] |= {"frames": 1, "grain": False}
+    stored["bands"] |= {"low_sigma": 0.0, "low_where": "everywhere"}
+    assert recipe.from_dict(stored) == read
+    stored["generator"]["grain"] = True
+    with pytest.raises(RecipeError, match=r"generator\.grain = True was removed; .* tag experiments-2026-11"):
+        recipe.from_dict(stored)
 
 
 def test_there_are_recipes() -> None:

@@ -21,7 +21,6 @@ from vs_gansr.model.metadata import Metadata
 from .. import recipe
 from ..material import data
 from ..networks.generator import FoldedGenerator, LumaGenerator, of_luma
-from ..networks.grain import FoldedGrain
 from ..recipe.config import ShipConfig
 from ..records import checkpoint
 
@@ -105,9 +104,8 @@ def resize_of_blocks(resize: np.ndarray[Any, Any], scale: int, phases: int) -> n
 
 
 def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
-    """The folded generator as one graph: `input` (1, frames, height, width) float32 luma in [0, 1] to `output`
-    (1, 1, S * height, S * width), not clamped. With grain there is a second input, `noise` (1, 1, S * height,
-    S * width) of deviation 1. Opset 17; `said` is what it says of itself."""
+    """The folded generator as one graph: `input` (1, 1, height, width) float32 luma in [0, 1] to `output`
+    (1, 1, S * height, S * width), not clamped. Opset 17; `said` is what it says of itself."""
     graph = _Graph()
     ends = [graph.constant(f"input.{end}", np.array(value, np.float32)) for end, value in (("least", 0), ("most", 1))]
     flow = graph.node("Clip", "clamp", "input", *ends, output="clamped")
@@ -121,29 +119,20 @@ def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
         name = f"active{index}"
         flow = graph.node("LeakyRelu", name, flow, alpha=plain.slope) if plain.slope else graph.node("Relu", name, flow)
     added = graph.convolution(f"conv{len(hidden)}", flow, *last, 1)
-    if plain.grain is not None:
-        noise = graph.node("SpaceToDepth", "noise_parts", "noise", blocksize=plain.scale)
-        noise = graph.convolution("grain.colouring", noise, plain.grain.colouring, pad=1)
-        loudness = graph.convolution("grain.gain", flow, plain.grain.gain, plain.grain.gain_bias, 1)
-        grain = graph.node("Mul", "grain", loudness, noise)
-        added = graph.node("Add", "grained", added, grain)
     edge = plain.resize.shape[-1] // 2
     pads = graph.constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
-    resize = np.zeros((len(plain.resize), plain.frames, *plain.resize.shape[2:]), np.float32)
-    resize[:, plain.frames // 2] = plain.resize[:, 0]
     padded = graph.node("Pad", "pad", "input", pads, output="padded", mode="edge")
-    if phases > 1:
-        resize = resize_of_blocks(plain.resize, plain.scale, phases)
+    resize = resize_of_blocks(plain.resize, plain.scale, phases) if phases > 1 else plain.resize
     skip = graph.convolution("skip", padded, resize, stride=phases)
     total = graph.node("Add", "add", added, skip, output="sum")
     graph.node("DepthToSpace", "shuffle", total, output="output", blocksize=plain.scale * phases, mode="CRD")
 
-    def picture(name: str, planes: int, size: str) -> onnx.ValueInfoProto:
+    def picture(name: str, size: str) -> onnx.ValueInfoProto:
         sides = [f"{size}height", f"{size}width"]
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, planes, *sides])
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, *sides])
 
-    inputs = [picture("input", plain.frames, "")] + ([picture("noise", 1, "large_")] if plain.grain is not None else [])
-    whole = helper.make_graph(graph.nodes, "generator", inputs, [picture("output", 1, "large_")], graph.weights)
+    inputs, outputs = [picture("input", "")], [picture("output", "large_")]
+    whole = helper.make_graph(graph.nodes, "generator", inputs, outputs, graph.weights)
     model = helper.make_model(
         whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="vs-gansr"
     )
@@ -165,7 +154,7 @@ def from_onnx(path: Path) -> tuple[FoldedGenerator, Metadata]:
         depth = sum(name.startswith("conv") and name.endswith(".weight") for name in values)
         slopes = {helper.get_node_attr_value(n, "alpha") for n in model.graph.node if n.op_type == "LeakyRelu"} or {0.0}
         shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
-        resize, middle = values["skip.weight"], (said.frames or 1) // 2
+        resize = values["skip.weight"]
         phases = resize.shape[-1] - 4
         scale = int(helper.get_node_attr_value(shuffle, "blocksize")) // phases
         if phases > 1:
@@ -174,13 +163,10 @@ def from_onnx(path: Path) -> tuple[FoldedGenerator, Metadata]:
             resize = np.ascontiguousarray(resize[rows, :, :5, :5])
         plain = FoldedGenerator(
             tuple((values[f"conv{n}.weight"], values[f"conv{n}.bias"]) for n in range(depth)),
-            resize[:, middle : middle + 1] if said.frames else resize,
+            resize,
             float(slopes.pop()),
             scale,
-            FoldedGrain(values["grain.gain.weight"], values["grain.gain.bias"], values["grain.colouring.weight"])
-            if "grain.gain.weight" in values
-            else None,
-            phases=phases,
+            phases,
         )
     except Exception as error:  # whatever another graph lacks
         raise ExportError(f"from_onnx: {path} is not a float32 network of scripts/export ({error})") from error
@@ -199,7 +185,7 @@ def between(twin: FoldedGenerator, trained: FoldedGenerator, ship: ShipConfig) -
     for ours, theirs in zip(twin.convolutions, trained.convolutions, strict=False):
         pairs += zip(ours, theirs, strict=True)
     depths = len(twin.convolutions), len(trained.convolutions)
-    if depths[0] != depths[1] or twin.grain or trained.grain or any(a.shape != b.shape for a, b in pairs):
+    if depths[0] != depths[1] or any(a.shape != b.shape for a, b in pairs):
         raise ExportError(
             f"export: ship.twin {ship.twin} is of another shape ({depths[0]} convolutions of "
             f"{len(twin.convolutions[0][0])} features, trained were {depths[1]} of {len(trained.convolutions[0][0])}); "
@@ -212,23 +198,19 @@ def between(twin: FoldedGenerator, trained: FoldedGenerator, ship: ShipConfig) -
 def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     """Largest absolute difference between `model` in ONNX Runtime and `generator` in PyTorch.
 
-    Over four sizes, values in [-0.1, 1.1], noise of deviation 1 where the network takes any.
+    Over four sizes, values in [-0.1, 1.1].
     """
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     worst = 0.0
     for height, width in ((1, 1), (7, 5), (32, 48), (65, 33)):
-        frames, phases = generator.config.frames, generator.config.phases
+        phases = generator.config.phases
         height, width = height * phases, width * phases
-        picture = 1.2 * random.random((1, frames, height, width), np.float32) - 0.1
-        scale = generator.config.scale
-        noise = random.standard_normal((1, 1, scale * height, scale * width), np.float32)
+        picture = 1.2 * random.random((1, 1, height, width), np.float32) - 0.1
         with torch.no_grad():
-            planes = [torch.from_numpy(picture[:, n : n + 1]) for n in range(frames)]
-            gray = planes.pop(frames // 2).expand(1, 3, height, width)
-            expected = generator.float().cpu().parts(torch.cat([gray, *planes], 1), torch.from_numpy(noise))[0].numpy()
-        inputs = {"input": picture} | ({"noise": noise} if generator.grain is not None else {})
-        made = np.asarray(session.run(None, inputs)[0])
+            gray = torch.from_numpy(picture).expand(1, 3, height, width)
+            expected = generator.float().cpu().parts(gray)[0].numpy()
+        made = np.asarray(session.run(None, {"input": picture})[0])
         if made.shape != expected.shape:
             raise ExportError(f"export: {width}x{height} gave {made.shape}, PyTorch {expected.shape}")
         worst = max(worst, float(np.abs(made - expected).max()))
@@ -292,8 +274,6 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
             summary=settings.summary,
             scale=plain.scale,
             colour="luma",
-            frames=plain.frames if plain.frames > 1 else None,
-            aligned=1 if plain.frames > 1 else None,
             range=1.0,
             radius=plain.radius,
             multiple=plain.phases,
@@ -313,7 +293,6 @@ def card(made: ExportedModel, hardware: str) -> str:
     """The model card in Markdown: what it is, what it was trained on and how; the evaluation is appended by hand."""
     settings, state = made.settings, made.state
     generator = settings.generator
-    of_frames = f", {generator.frames} frames in, the outer ones aligned" if generator.frames > 1 else ""
     place = ", at half the input's size" if generator.phases > 1 else ""
     activation = "ReLU" if not generator.slope else f"LeakyReLU {generator.slope}"
     lines = [
@@ -324,7 +303,7 @@ def card(made: ExportedModel, hardware: str) -> str:
         "| | |",
         "|---|---|",
         f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}"
-        f"{place}{of_frames}, of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
+        f"{place}, of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
         f"| multiply-adds per input pixel | {made.plain.multiply_adds:,} |",
         f"| parameters | {made.plain.resize.size + sum(w.size + b.size for w, b in made.plain.convolutions):,} |",
         "| licence | MIT |",

@@ -22,23 +22,22 @@ from vs_gansr.model.rewrite.int8 import quantise
 
 from .. import recipe
 from ..material import pool
-from ..material.neighbours import seen_luma
+from ..material.luma import luma_of
 
 Picture = NDArray[np.float32]
-"""Luma (1, frames, height, width), 0 to 1, in order of time."""
+"""Luma (1, 1, height, width), 0 to 1."""
 
 
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def pictures(folder: Path, count: int, frames: int = 1) -> list[Picture]:
-    """`count` small pictures of the pool in `folder`, evenly spread over its entries, as a network of `frames` frames
-    is shown them: the neighbours aligned."""
+def pictures(folder: Path, count: int) -> list[Picture]:
+    """`count` small pictures of the pool in `folder`, evenly spread over its entries."""
     low = pool.load(folder).low
     chosen = np.linspace(0, len(low) - 1, count).astype(int)
     middle = low.shape[1] // 2
-    return [seen_luma(np.asarray(low[i, middle]), frames)[None] for i in chosen]
+    return [luma_of(low[i, middle])[None, None] / np.float32(255) for i in chosen]
 
 
 def apart(first: bytes, second: bytes, pictures: Sequence[Picture]) -> list[float]:
@@ -67,10 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = Path("models") / f"{args.name}.onnx"
     target = source.with_name(f"{args.name}.int8.onnx")
     data = source.read_bytes()
-    seen = settings.generator.frames
-    twin = quantise(data, pictures(pool.build(settings, say=_say), args.pictures, seen), args.keep)
+    twin = quantise(data, pictures(pool.build(settings, say=_say), args.pictures), args.keep)
     files.write(target, twin)
-    decibels = apart(data, twin, pictures(pool.build(settings, held_out=True, say=_say), 48, seen))
+    decibels = apart(data, twin, pictures(pool.build(settings, held_out=True, say=_say), 48))
     _say(f"{target}: {len(twin):,} bytes; against float32 on 48 held-out frames:")
     _say(f"PSNR median {np.median(decibels):.1f} dB, least {min(decibels):.1f} dB")
     return 0

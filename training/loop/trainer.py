@@ -22,11 +22,9 @@ from ..export import export
 from ..losses import formulas, objective
 from ..losses.regions import directionless
 from ..material.luma import luma
-from ..material.neighbours import pictures
 from ..material.pool import Pool
 from ..networks.generator import FoldedGenerator, LumaGenerator
 from ..networks.grow import grow
-from ..networks.noise import batch_noise
 from ..recipe import Recipe, RecipeError, from_dict
 from ..records import checkpoint, metrics
 from ..records.enlarge import enlarge
@@ -131,7 +129,7 @@ class Trainer:
     # --- the step ---------------------------------------------------------------------------------------------------
 
     def train_step(self, low: Tensor, high: Tensor) -> Row:
-        """One step of both networks on (N, 3 or 5, h, w) and (N, 3, S * h, S * w) in code values; returns the step's
+        """One step of both networks on (N, 3, h, w) and (N, 3, S * h, S * w) in code values; returns the step's
         numbers."""
         run, progress = self.recipe.run, self.progress()
         if self.adversarial_from < 0 and self.schedule.plays(progress):
@@ -143,7 +141,7 @@ class Trainer:
         self.generator.slope = self.mean.slope = self.schedule.slope(progress)
         small, real = self._tensor(low), luma(self._tensor(high))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
-            made, hidden, added = self.generator.parts(small, self._noise(real))
+            made, hidden, added = self.generator.parts(small)
         numbers: Row = {}
         ramp = 0.0
         if playing:
@@ -151,13 +149,13 @@ class Trainer:
             if self.recipe.adversarial.adversarial or self.recipe.adversarial.feature:
                 numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
         shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
-        table = objective.terms(shares, luma(small[:, :3]), made, real, self.recipe, self.step)
+        table = objective.terms(shares, luma(small), made, real, self.recipe, self.step)
         if "artifact" in shares:
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
                 steady = self.mean.parts(small)[0]
             table["artifact"] = formulas.artifact(made, real, steady)
         if self.projected is not None and {"perceptual", "projected"} & set(shares):
-            numbers |= self._look(table, shares, luma(small[:, :3]), made, real, playing)
+            numbers |= self._look(table, shares, luma(small), made, real, playing)
         if "adversarial" in shares or "feature" in shares:
             judged = self.adversary.judge(objective.heard(made, real, self.recipe.adversary), real)
             table |= {name: loss for name, loss in judged.items() if name in shares}
@@ -209,14 +207,6 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 100.0)
         self.optimiser.step()
         return float(norm)
-
-    def _noise(self, real: Tensor) -> Tensor | None:
-        """Noise for the batch in hand, if the generator takes any."""
-        if self.generator.grain is None:
-            return None
-        run = self.recipe.run
-        planes = batch_noise(run.seed, self.step, len(real), real.shape[-1], run.clip)
-        return torch.from_numpy(planes).to(self.device)
 
     def _tensor(self, pictures: Tensor) -> Tensor:
         moved = pictures.to(self.device, non_blocking=True)
@@ -289,8 +279,7 @@ class Trainer:
         frame = self.held_out.high.shape[1] // 2
         low, high = np.asarray(self.held_out.low[:, frame]), np.asarray(self.held_out.high[:, frame])
         made = enlarge(self.mean, low)
-        small = pictures(low)
-        plain = metrics.lanczos(small, self.recipe.generator.scale)
+        plain = metrics.lanczos(low, self.recipe.generator.scale)
         scores, base = metrics.score(made, high), metrics.score(plain, high)
         held = {f"held_{key}": value for key, value in scores.items()}
         log.add(self.step, self.elapsed, held | {f"lanczos_{key}": value for key, value in base.items()})
@@ -299,7 +288,7 @@ class Trainer:
             + ", ".join(f"{key} {value:.2f} (Lanczos {base[key]:.2f})" for key, value in scores.items())
         )
         chosen = self.held_out.telling(6)
-        sheet = metrics.sheet([small[chosen], plain[chosen], made[chosen], high[chosen]])
+        sheet = metrics.sheet([low[chosen], plain[chosen], made[chosen], high[chosen]])
         metrics.save_sheet(sheet, self.folder / "samples" / f"{self.step:07d}.png")
 
     def save(self, name: str = CHECKPOINT) -> None:

@@ -9,7 +9,7 @@ from ..recipe import Recipe
 from ..recipe.config import AdversaryConfig, BandConfig
 from . import formulas
 from .aim import aimed
-from .bands import halve, laplacian, low_pass
+from .bands import halve, laplacian
 from .regions import KINDS, directionless, regions
 from .sliced_wasserstein import directions, sliced_wasserstein
 
@@ -24,11 +24,11 @@ def terms(
     Random choices are a function of the recipe's seed and `step`.
     """
     table: dict[str, Tensor] = {}
-    low, low_real = _lowered(made, aimed(small, real, recipe.aim), real, recipe.bands)
+    aim = aimed(small, real, recipe.aim)
     if "pixel" in shares:
-        table["pixel"] = formulas.charbonnier(low, low_real)
+        table["pixel"] = formulas.charbonnier(made, aim)
     if "structure" in shares:
-        table["structure"] = formulas.structure(low, low_real)
+        table["structure"] = formulas.structure(made, aim)
     if "gradient" in shares:
         table["gradient"] = formulas.gradient(made, real)
     if "frequency" in shares:
@@ -53,15 +53,6 @@ def heard(made: Tensor, real: Tensor, config: AdversaryConfig) -> Tensor:
     if config.where == "everywhere":
         return made
     return made.detach().lerp(made, directionless(real).to(made.dtype))
-
-
-def _lowered(made: Tensor, aim: Tensor, real: Tensor, config: BandConfig) -> tuple[Tensor, Tensor]:
-    """Picture and aim, blurred where the recipe says that fine detail need not lie where the reference has it."""
-    low, low_real = (low_pass(pictures, config.low_sigma) for pictures in (made, aim))
-    if config.low_where == "everywhere" or config.low_sigma == 0:
-        return low, low_real
-    where = directionless(real)
-    return made.lerp(low, where), aim.lerp(low_real, where)
 
 
 def _sliced(made: Tensor, real: Tensor, config: BandConfig, random: torch.Generator) -> Tensor:

@@ -19,7 +19,6 @@ from ..recipe import Recipe
 from ..recipe.config import PoolConfig
 from . import data, degrade, titles
 from .codec import Frames
-from .neighbours import Inputs, with_neighbours
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,8 @@ class Pool:
 
     high: Frames
     """References: (entries, frames, crop, crop, 3) uint8 RGB."""
-    low: Inputs
-    """Inputs: (entries, frames, crop / scale, crop / scale, 3) uint8 RGB, or 5 channels as in neighbours.py."""
+    low: Frames
+    """Inputs: (entries, frames, crop / scale, crop / scale, 3) uint8 RGB."""
     labels: list[str]
     """Where each entry comes from and what became of it."""
     facts: dict[str, str | int | float]
@@ -38,16 +37,16 @@ class Pool:
     def __len__(self) -> int:
         return len(self.high)
 
-    def batch(self, seed: int, step: int, batch: int, crop: int, clip: int) -> tuple[Inputs, Frames]:
+    def batch(self, seed: int, step: int, batch: int, crop: int, clip: int) -> tuple[Frames, Frames]:
         """Batch number `step`: a pure function of its arguments, so a resumed run needs no saved position.
 
-        Returns (low, high): (batch, 3 or 5, crop / scale, crop / scale) and (batch, 3, crop, crop), contiguous.
+        Returns (low, high): (batch, 3, crop / scale, crop / scale) and (batch, 3, crop, crop), contiguous.
         `clip` neighbouring frames of one place follow each other; flips and transposition are drawn per place.
         """
         rng = np.random.default_rng([seed, step])
         scale = self.high.shape[2] // self.low.shape[2]
         small = crop // scale
-        low = np.empty((batch, self.low.shape[-1], small, small), self.low.dtype)
+        low = np.empty((batch, 3, small, small), np.uint8)
         high = np.empty((batch, 3, crop, crop), np.uint8)
         for place in range(batch // clip):
             entry = int(rng.integers(len(self.high)))
@@ -72,7 +71,7 @@ class Pool:
         return [index for _, index in sorted(best.values(), reverse=True)[:count]]
 
 
-def _turn(picture: Inputs, turn: NDArray[np.int64]) -> Inputs:
+def _turn(picture: Frames, turn: NDArray[np.int64]) -> Frames:
     picture = picture.transpose((2, 1, 0) if turn[0] else (2, 0, 1))
     if turn[1]:
         picture = picture[:, ::-1]
@@ -82,14 +81,9 @@ def _turn(picture: Inputs, turn: NDArray[np.int64]) -> Inputs:
 def folder(recipe: Recipe, held_out: bool = False, base: str | Path = ".pool") -> Path:
     """Where this recipe's pool lives below `base`: recipes with the same data, degradation and pool settings share one.
 
-    `held_out`: the one that only measures. A pool with neighbours is another; while there is no plain one it serves
-    recipes of one frame, too.
+    `held_out`: the one that only measures.
     """
-    plain = Path(base) / (recipe.digest("data", "degrade", "wear", "pool") + ("-held-out" if held_out else ""))
-    aligned = plain.with_name(f"{plain.name}-aligned")
-    if recipe.generator.frames > 1 or (not complete(plain) and complete(aligned)):
-        return aligned
-    return plain
+    return Path(base) / (recipe.digest("data", "degrade", "wear", "pool") + ("-held-out" if held_out else ""))
 
 
 def complete(path: Path) -> bool:
@@ -97,10 +91,10 @@ def complete(path: Path) -> bool:
     return (path / "pool.json").is_file()
 
 
-def cut(high: Frames, low: Inputs, rng: np.random.Generator, config: PoolConfig) -> tuple[Frames, Inputs]:
+def cut(high: Frames, low: Frames, rng: np.random.Generator, config: PoolConfig) -> tuple[Frames, Frames]:
     """`config.crops` squares of `config.frames` neighbouring frames from a pair of clips, the detailed ones likelier.
 
-    Returns (crops, frames, crop, crop, 3) and the matching small ones, with as many channels as `low`.
+    Returns (crops, frames, crop, crop, 3) and the matching small ones.
     """
     crops, crop, frames = config.crops, config.crop, config.frames
     length, height = high.shape[:2]
@@ -122,7 +116,7 @@ def cut(high: Frames, low: Inputs, rng: np.random.Generator, config: PoolConfig)
     return np.stack(highs), np.stack(lows)
 
 
-def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: bool) -> tuple[Frames, Inputs, str]:
+def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: bool) -> tuple[Frames, Frames, str]:
     """Clip number `index` of the pool, from `files`: crops as `cut` returns them, and a label.
 
     `held_out` only decides the draws.
@@ -142,7 +136,7 @@ def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: b
         sharp = titles.lettering(sharp, rng)
         also += ", titles"
     low, fate = degrade.degrade(sharp, rng, recipe.degrade, recipe.wear)
-    high, small = cut(sharp, with_neighbours(low) if recipe.generator.frames > 1 else low, rng, config)
+    high, small = cut(sharp, low, rng, config)
     return high, small, f"{source}: {fate}{also}"
 
 
@@ -174,8 +168,7 @@ def build(
     side = config.crop // scale
     shape = (clips * config.crops, config.frames)
     high = np.lib.format.open_memmap(part / "high.npy", "w+", np.uint8, (*shape, config.crop, config.crop, 3))
-    channels, kind = (5, np.float16) if recipe.generator.frames > 1 else (3, np.uint8)
-    low = np.lib.format.open_memmap(part / "low.npy", "w+", kind, (*shape, side, side, channels))
+    low = np.lib.format.open_memmap(part / "low.npy", "w+", np.uint8, (*shape, side, side, 3))
     labels = [""] * shape[0]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as executor:

@@ -15,7 +15,6 @@ from vs_gansr.colour.tags import BT709_LUMA
 
 from ..material.luma import luma
 from ..recipe.config import GeneratorConfig
-from .grain import FoldedGrain, GrainBranch
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,8 @@ class FoldedGenerator:
     """Of the LeakyReLU between them; 0 is ReLU."""
     scale: int
     """Enlargement, each way."""
-    grain: FoldedGrain | None = None
-    """The branch that draws grain, added before depth_to_space; None: there is none."""
     phases: int = 1
     """Side of the blocks of input pixels that the chain takes as one."""
-
-    @property
-    def frames(self) -> int:
-        """Frames of luma that the chain sees, in order of time; the resize sees the middle one."""
-        return int(self.convolutions[0][0].shape[1]) // self.phases**2
 
     @property
     def radius(self) -> int:
@@ -57,9 +49,7 @@ class FoldedGenerator:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds per input pixel."""
-        grain = self.grain.gain.size + self.grain.colouring.size if self.grain else 0
-        chain = sum(weight.size for weight, _ in self.convolutions)
-        return self.frames * self.resize.size + grain + chain // self.phases**2
+        return self.resize.size + sum(weight.size for weight, _ in self.convolutions) // self.phases**2
 
 
 def catmull_rom(scale: int, planes: int = 1) -> Tensor:
@@ -141,9 +131,7 @@ class LumaGenerator(nn.Module):
     """Convolutions, activations and depth-to-space that change luma alone, beside Catmull-Rom for all three planes.
 
     Tensor contract: (N, 3, H, W) RGB, float, nominally [0, 1] -> (N, 3, S * H, S * W) float32, not clamped; any H, W
-    of at least 1 that are multiples of `phases`. With `frames` 3 two planes more, (N, 5, H, W): luma of the frames
-    before and after, aligned; planes that it does not see are passed over. At initialisation the output is Catmull-Rom
-    resizing exactly (and faint grain, if noise is given).
+    of at least 1 that are multiples of `phases`. At initialisation the output is Catmull-Rom resizing exactly.
     Body and a learnable 5x5 kernel see BT.709 luma and add the same to R, G and B: colour differences are those of the
     resize, and a flat picture passes the kernel unchanged.
     """
@@ -158,8 +146,6 @@ class LumaGenerator(nn.Module):
     """Catmull-Rom, (S**2, 1, 5, 5); not trained."""
     skip: nn.Parameter
     """The learnable kernel beside it, (S**2, 1, 5, 5); see `sharpener`."""
-    grain: GrainBranch | None
-    """Draws grain with noise, if the size says so."""
 
     def __init__(self, config: GeneratorConfig) -> None:
         """Random weights whose output is Catmull-Rom's."""
@@ -167,7 +153,7 @@ class LumaGenerator(nn.Module):
         self.config = config
         self.slope = config.start_slope
         blocks = config.phases**2
-        widths = [config.frames * blocks] + [config.width] * (config.convolutions - 1) + [config.scale**2 * blocks]
+        widths = [blocks] + [config.width] * (config.convolutions - 1) + [config.scale**2 * blocks]
         # a long chain that begins with 0.7 of its input in each layer loses it, and its activations die
         start = (0.7, 0.7) if config.convolutions < 14 else (0.1, 1.0)
         self.body = nn.ModuleList(
@@ -180,40 +166,28 @@ class LumaGenerator(nn.Module):
             nn.init.zeros_(silent)
         self.register_buffer("cubic", catmull_rom(config.scale), persistent=False)
         self.skip = nn.Parameter(torch.zeros(config.scale**2, 1, 5, 5))
-        self.grain = GrainBranch(config.width, config.scale) if config.grain else None
 
     def sharpener(self) -> Tensor:
         """What the learned kernel adds to Catmull-Rom for luma, (S**2, 1, 5, 5): `skip` moved evenly to sums of 0."""
         return self.skip - self.skip.mean((1, 2, 3), keepdim=True)
 
-    def seen(self, x: Tensor) -> Tensor:
-        """Luma of all frames in order of time, (N, frames, H, W)."""
-        plane = luma(x[:, :3])
-        return plane if self.config.frames == 1 else torch.cat([x[:, 3:4], plane, x[:, 4:5]], 1)
-
     def hidden(self, x: Tensor) -> Tensor:
         """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
-        x = F.pixel_unshuffle(self.seen(x.clamp(0, 1)), self.config.phases)
+        x = F.pixel_unshuffle(luma(x.clamp(0, 1)), self.config.phases)
         for layer in self.body[:-1]:
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
 
-    def parts(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """(luma of the output, last hidden activations, what the body adds before depth-to-space).
-
-        `noise` is (N, 1, S * H, S * W) of deviation 1 for a generator with grain; without, there is no grain.
-        """
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(luma of the output, last hidden activations, what the body adds before depth-to-space)."""
         hidden = self.hidden(x)
         added = self.body[-1](hidden)
-        if self.grain is not None and noise is not None:
-            added = added + self.grain(hidden, noise)
-        return self._resized(luma(x[:, :3].float()), self.cubic + self.sharpener(), added.float()), hidden, added
+        return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
 
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The enlarged pictures; see the class for shapes and range, `parts` for `noise`."""
-        large = self.parts(x, noise)[0]
-        picture = x[:, :3]
-        colour = (picture - luma(picture)).flatten(0, 1)[:, None]
+    def forward(self, x: Tensor) -> Tensor:
+        """The enlarged pictures; see the class for shapes and range."""
+        large = self.parts(x)[0]
+        colour = (x - luma(x)).flatten(0, 1)[:, None]
         return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])
 
     def _resized(self, plane: Tensor, kernel: Tensor, added: Tensor | int) -> Tensor:
@@ -227,13 +201,12 @@ class LumaGenerator(nn.Module):
     def adopt(self, plain: FoldedGenerator) -> None:
         """Become a folded generator of the same shape: `plain` backwards.
 
-        One without grain leaves this one's as it is. One of RGB becomes what it does to the luma of a gray picture, one
-        of a single frame hears nothing of the others.
+        One of RGB becomes what it does to the luma of a gray picture.
 
         Raises:
             ValueError: the shapes differ.
         """
-        plain = of_frames(of_luma(plain), self.config.frames)
+        plain = of_luma(plain)
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         mine = [tuple(layer.direct.shape) for layer in layers]
         theirs = [kernel.shape for kernel, _ in plain.convolutions]
@@ -248,10 +221,6 @@ class LumaGenerator(nn.Module):
         with torch.no_grad():
             self.skip.copy_(torch.from_numpy(plain.resize) - self.cubic)
         self.slope = plain.slope
-        if plain.grain is not None:
-            if self.grain is None:
-                raise ValueError("adopt: it has grain; set generator.grain = true")
-            self.grain.adopt(plain.grain)
 
     def plain(self) -> FoldedGenerator:
         """Fold every branch: the network that ships."""
@@ -262,10 +231,7 @@ class LumaGenerator(nn.Module):
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         convolutions = tuple((numbers(layer.folded()), numbers(layer.bias)) for layer in layers)
         resize = numbers(self.cubic + self.sharpener())
-        grain = self.grain.folded() if self.grain is not None else None
-        return FoldedGenerator(
-            convolutions, resize, float(self.slope), self.config.scale, grain, phases=self.config.phases
-        )
+        return FoldedGenerator(convolutions, resize, float(self.slope), self.config.scale, self.config.phases)
 
 
 def of_luma(plain: FoldedGenerator) -> FoldedGenerator:
@@ -282,13 +248,3 @@ def of_luma(plain: FoldedGenerator) -> FoldedGenerator:
         (kernel, np.einsum("c,cp->p", weights, last_bias.reshape(3, cells))),
     )
     return replace(plain, convolutions=convolutions, resize=resize[:, None])
-
-
-def of_frames(plain: FoldedGenerator, frames: int) -> FoldedGenerator:
-    """A folded generator of one frame as one of `frames` that hears nothing of the others; one of as many as it is."""
-    (kernel, bias), *rest = plain.convolutions
-    if plain.frames != 1 or frames == 1:
-        return plain
-    wide = np.zeros((len(kernel), frames, *kernel.shape[2:]), np.float32)
-    wide[:, frames // 2] = kernel[:, 0]
-    return replace(plain, convolutions=((wide, bias), *rest))

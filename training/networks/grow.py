@@ -38,8 +38,7 @@ def grow(plain: FoldedGenerator, width: int, convolutions: int, seed: int, noise
     grown.append((_pad(last, last.shape[0], width), bias))
     if noise:
         grown = [(_noisy(kernel, noise, random), bias) for kernel, bias in grown]
-    grain = plain.grain and dataclasses.replace(plain.grain, gain=_pad(plain.grain.gain, len(plain.grain.gain), width))
-    return dataclasses.replace(plain, convolutions=tuple(grown), grain=grain)
+    return dataclasses.replace(plain, convolutions=tuple(grown))
 
 
 def _identity(features: int) -> Convolution:

@@ -1,4 +1,7 @@
-"""Owns the rooms of a recipe: frozen settings with their defaults and bounds; it must not know how any is used."""
+"""Define the tables of a recipe: frozen settings with their defaults and bounds.
+
+docs/recipes.md is made of this module: the docstrings of its classes and of their fields.
+"""
 
 from __future__ import annotations
 
@@ -23,39 +26,40 @@ Codec = Literal["h264", "h265", "mpeg2", "mpeg4", "none"]
 
 
 class DataConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which material is drawn from, and how often."""
+    """Choose the material."""
 
     root: str = "../shared/data"
     """Folder with train/ and, for licences and credits, manifest.csv; relative to the working folder."""
     weights: tuple[tuple[str, Amount], ...] = ()
-    """(glob on the file name, factor): the first match counts, 1 where none matches; 0 leaves a file out."""
+    """Pairs of a glob on the file name and a factor of how often the file is drawn; the first match counts. Files
+    without a match have factor 1; 0 leaves a file out."""
     exclude_licences: tuple[str, ...] = ()
-    """Files whose licence in the manifest contains one of these strings are left out."""
+    """Leave out files whose licence in manifest.csv contains one of these strings."""
     video_share: Share = 0.2
-    """Of the clips, how many come from videos; the others are pans over stills."""
+    """Share of the clips that come from videos. The others are pans over stills."""
     holdout: Count = 12
-    """Every so-manieth file, if it is a still, only measures the run and is never trained on; 0: none."""
+    """Hold out every Nth file if it is a still, to measure the run with; 0 disables."""
     held_out: tuple[str, ...] = ()
-    """Globs on names of files, videos included, that only measure the run, too."""
+    """Globs on names of further files to hold out, videos included."""
     titles: Share = 0.0
-    """Of the clips, how many get lettering drawn over them."""
+    """Share of the clips that get lettering drawn over them."""
     leaves: Share = 0.0
     """Share of the clips that are pans over drawn dead leaves pictures."""
     video_scale: Range = (0.5, 0.67)
-    """Videos are made so many times as large, drawn anew for each clip: their files are lossy."""
+    """Factor by which videos are scaled first, drawn for each clip: their files are lossy."""
 
 
 class DegradeConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Chances and ranges of everything that stands between a sharp frame and the one a user has."""
+    """Make the small, compressed input from the sharp reference."""
 
     scale: Positive = 2
-    """How many times smaller than the reference the input is, each way."""
+    """Ratio of the reference's size to the input's, each way."""
     kernels: tuple[tuple[Kernel, Amount], ...] = (
         ("catrom", 0.42), ("area", 0.26), ("bilinear", 0.12), ("lanczos", 0.20),
     )  # fmt: skip
-    """(what makes the small picture, weight)."""
+    """Pairs of a resize kernel and its weight."""
     codecs: tuple[tuple[Codec, Amount], ...] = (("h264", 0.54), ("h265", 0.33), ("mpeg2", 0.07), ("none", 0.06))
-    """(what encodes the small picture, weight)."""
+    """Pairs of a codec and its weight."""
     h264_crf: Range = (15.0, 29.0)
     """Rate factor of x264, 0 to 51."""
     h265_crf: Range = (21.0, 31.0)
@@ -65,13 +69,12 @@ class DegradeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     mpeg4_q: Range = (2.0, 8.0)
     """Quantiser of MPEG-4 part 2, 1 to 31."""
     soft_chance: Share = 0.0
-    """Of the clips, how many are blurred before all else, the reference with them: much real video is softer than its
-    size allows, and a generator that never saw such sharpens what never was sharp."""
+    """Share of the clips whose reference is blurred, too, as soft cameras and earlier enlargements leave it."""
     soft_sigma: Range = (0.4, 1.3)
     """Deviation of that Gaussian, in reference pixels."""
     camera_chance: Share = 0.0
-    """Of the clips, how many are filmed, the reference with them: blurred by a lens, given a sensor's noise, sharpened
-    as cameras do, encoded well. Such are a film's own frames; a still made smaller is not."""
+    """Share of the clips whose reference is filmed, too: blurred by a lens, given a sensor's noise, sharpened as
+    cameras do, encoded at a high rate."""
     camera_blur: Range = (0.3, 1.0)
     """Deviation of the lens' Gaussian, in reference pixels."""
     camera_noise: Range = (0.0, 2.0)
@@ -81,23 +84,23 @@ class DegradeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     camera_crf: Range = (14.0, 22.0)
     """Rate factor of x264."""
     blur_chance: Share = 0.12
-    """Of the inputs, how many are blurred before they are made small."""
+    """Share of the inputs that are blurred before they are resized."""
     blur_sigma: Range = (0.3, 0.8)
     """Deviation of that Gaussian, in reference pixels."""
     noise_chance: Share = 0.12
-    """Of the inputs, how many get noise that the reference does not have."""
+    """Share of the inputs that get noise that the reference does not have."""
     noise_sigma: Range = (0.5, 2.5)
     """Its deviation, in 8-bit code values."""
     ringing_chance: Share = 0.06
-    """Of the inputs, how many are sharpened until they ring."""
+    """Share of the inputs that are sharpened until they ring."""
     ringing_amount: Range = (0.2, 0.6)
     """Amount of that unsharp mask of radius 1.2."""
 
 
 class WearConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What happened to worn footage before its last encode: softness, an earlier resize, halos, lost lines.
+    """Wear inputs as footage is worn before its last encode: softness, an earlier resize, halos, lost lines.
 
-    Only the input is worn; the reference stays crisp, so that a network learns to undo it.
+    The reference stays crisp, so that a network learns to undo the wear.
     """
 
     chance: Share = 0.0
@@ -129,78 +132,77 @@ class WearConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PoolConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Size of the pool of degraded clips."""
+    """Set the size of the pool of pairs, which is made once and kept on disk."""
 
     clips: Positive = 700
-    """Encodes."""
+    """Clips that are encoded."""
     length: Positive = 9
-    """Frames in each."""
+    """Frames of each clip."""
     field: tuple[Positive, Positive] = (640, 384)
-    """Width and height of each, in reference pixels."""
+    """Width and height of each clip, in reference pixels."""
     crops: Positive = 6
-    """Squares kept of each."""
+    """Squares kept of each clip."""
     crop: Positive = 192
-    """Their side, in reference pixels."""
+    """Side of the squares, in reference pixels."""
     frames: Positive = 3
-    """Neighbouring frames kept of each square."""
+    """Consecutive frames kept of each square."""
     detail_power: Amount = 1.0
-    """A place's chance to be drawn is its detail to this power."""
+    """Power of a place's detail that is its chance to be drawn; 0 draws evenly."""
     seed: Count = 1
-    """Of all draws."""
+    """Seed of all draws of the pool."""
 
 
 class GeneratorConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """A chain of 3x3 convolutions with an activation between them."""
+    """Set the size of the generator, a chain of 3x3 convolutions with an activation between them."""
 
     scale: Positive = 2
     """Enlargement, each way."""
     width: Annotated[int, Meta(ge=16, multiple_of=16)] = 32
-    """Features of each hidden layer, in steps of 16."""
+    """Features of each hidden layer."""
     convolutions: Annotated[int, Meta(ge=2)] = 8
-    """First and last included."""
+    """Number of convolutions, first and last included."""
     slope: Amount = 0.0
-    """Where LeakyReLU's slope ends; 0 is ReLU."""
+    """Slope of the LeakyReLU at the end of the first stage; 0 is ReLU."""
     start_slope: Amount = 0.1
-    """Where it starts."""
+    """Slope at the beginning."""
     phases: Literal[1, 2] = 1
-    """Side of the square of input pixels that the chain takes as one: with 2 it works at half the input's size, on
-    four planes, at a quarter of the multiply-adds."""
-    frames: Literal[1, 3] = 1
-    """Frames it sees: 3 are the one before, aligned to it, itself, and the one after, aligned to it."""
-    grain: bool = False
-    """Whether the network takes a plane of noise beside the picture, to draw grain with."""
+    """Side of the block of input pixels that the chain takes as one pixel of several planes. With 2 the chain works at
+    half the input's size, for a quarter of the multiply-adds."""
 
 
 class DiscriminatorConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Size of the U-shaped discriminator."""
+    """Set the size of the U-shaped discriminator."""
 
     width: Positive = 32
-    """Features of its largest level; the deeper ones have 2 and 3 times as many."""
+    """Features of the largest level; the deeper levels have 2 and 3 times as many."""
 
 
 class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Shares of the generator's gradient in a stage, normalised to a sum of 1; 0 leaves a loss out."""
+    """Set the share of the generator's gradient that each loss has in the pixel-loss stage.
+
+    Shares are normalised to a sum of 1; 0 leaves a loss out.
+    """
 
     pixel: Amount = 1.0
     """Smooth absolute difference."""
     structure: Amount = 0.0
-    """1 - SSIM at three sizes."""
+    """1 - SSIM at three scales."""
     gradient: Amount = 0.0
     """Difference of slopes."""
     frequency: Amount = 0.0
     """Difference of spectra."""
     temporal: Amount = 0.0
-    """Difference of changes from frame to frame; wants run.clip of at least 2."""
+    """Difference of changes from frame to frame; needs run.clip of at least 2."""
     sliced_texture: Amount = 0.0
-    """What fine detail is like, wherever it lies, in the reference's textured places."""
+    """Sliced Wasserstein distance of fine detail where the reference has texture."""
     sliced_edge: Amount = 0.0
-    """The same along its edges."""
+    """Sliced Wasserstein distance of fine detail along the reference's edges."""
     sliced_flat: Amount = 0.0
-    """The same where it is flat."""
+    """Sliced Wasserstein distance of fine detail where the reference is flat."""
     adversarial: Amount = 0.0
-    """What the discriminator says; grows from 0 after its head start."""
+    """Judgement of the discriminator; grows from 0 after run.warmup steps."""
     feature: Amount = 0.0
-    """Difference of the discriminator's features; grows alike."""
+    """Difference of the discriminator's features; grows like `adversarial`."""
     perceptual: Amount = 0.0
     """Difference of a pretrained network's features."""
     projected: Amount = 0.0
@@ -210,13 +212,8 @@ class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """How losses tell scales apart."""
+    """How the sliced losses compare fine detail."""
 
-    low_sigma: Amount = 0.0
-    """The losses `pixel` and `structure` see luma blurred by a Gaussian of this deviation, in reference pixels, so that
-    fine detail need not lie where the reference has it; 0: as it is."""
-    low_where: Literal["everywhere", "texture"] = "everywhere"
-    """Where they see it blurred; "texture": in the reference's texture without a direction, off edges and lettering."""
     levels: Annotated[int, Meta(ge=1, le=3)] = 2
     """Finest Laplacian bands that the sliced losses compare."""
     slices: Positive = 12
@@ -228,97 +225,97 @@ class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AimConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What `pixel` and `structure` ask for where the reference's fine detail cannot be known from the small picture."""
+    """Replace the reference of the losses `pixel` and `structure` where its fine detail cannot be known."""
 
     texture: Share = 0.0
-    """In texture without a direction: how much of the sharpened resize of the small picture is in place of the
-    reference."""
+    """Share of the input's sharpened resize in place of the reference in texture without a direction."""
     amount: Amount = 1.2
-    """Of that unsharp mask, by a 3x3 binomial filter."""
+    """Amount of the unsharp mask (3x3 binomial) in texture."""
     flat: Share = 0.0
-    """The same where the reference is flat."""
+    """Share of the input's sharpened resize in place of the reference where it is flat."""
     flat_amount: Amount = 0.3
-    """Of the mask there."""
+    """Amount of the unsharp mask on flats."""
 
 
 class AdversaryConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The discriminator's side of the game."""
+    """Set how the discriminator learns."""
 
     rate: Amount = 4e-4
-    """Learning rate."""
+    """Learning rate of the discriminator."""
     penalty: Literal["noise", "exact"] = "noise"
-    """How R1 + R2 is taken: by the logits' change under small noise, or by a double backward pass."""
+    """How the R1 + R2 penalty is measured: by the logits' change under small noise, or by a double backward pass."""
     penalty_weight: Amount = 0.02
-    """Its weight in the discriminator's loss."""
+    """Weight of the penalty in the discriminator's loss."""
     penalty_every: Positive = 4
-    """Steps from one penalty to the next; it weighs so much more."""
+    """Steps from one penalty to the next; the penalty is multiplied by this number."""
     noise: Annotated[float, Meta(gt=0)] = 0.02
-    """Deviation of the small noise, where white is 1."""
+    """Standard deviation of that noise; white is 1."""
     where: Literal["everywhere", "texture"] = "everywhere"
-    """Where the generator hears the discriminator; "texture": in the reference's texture without a direction alone,
-    where its whole share then falls."""
+    """Where the discriminator's gradient reaches the generator; "texture": only where the reference has texture without
+    a direction."""
 
 
 class ProjectedConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The pretrained network whose features judge, and the heads on them that learn to tell real from made crops."""
+    """Set up the pretrained judge: frozen EfficientNet-lite0 and heads that learn to tell real from made."""
 
     blocks: tuple[Count, ...] = (2, 4, 10)
-    """Blocks of EfficientNet-lite0 whose outputs are looked at: 1 and 2 at a quarter of the size, 3 and 4 at an eighth,
-    5 to 10 at a sixteenth."""
+    """Blocks of EfficientNet-lite0 whose outputs are used: 1 and 2 at a quarter of the size, 3 and 4 at an eighth, 5 to
+    10 at a sixteenth."""
     enlarge: Literal[1, 2] = 2
-    """How many times crops are enlarged before: at their own size the strided features draw a mesh of period 2."""
+    """Factor by which crops are enlarged first; at 1 the strided features leave a mesh of period 2."""
     width: Positive = 48
     """Features of each head."""
     rate: Amount = 2e-4
     """Learning rate of the heads."""
     noise: Amount = 0.015
-    """Deviation of the noise on real and made crops, where white is 1."""
+    """Standard deviation of the noise on real and made crops; white is 1."""
     skip: Share = 0.8
-    """Accuracy above which the heads do not learn in a step."""
+    """Accuracy above which the heads skip a step."""
     where: Literal["everywhere", "texture"] = "everywhere"
-    """Where the generator hears the heads; "texture": in the reference's texture without a direction."""
+    """Where the heads' gradient reaches the generator; "texture": only where the reference has texture without a
+    direction."""
 
 
 class GuardConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """When a run is stopped."""
+    """Set when a run is stopped as lost."""
 
     accuracy: tuple[Share, Share] = (0.505, 0.995)
-    """Least and most share of pairs that the discriminator may order rightly."""
+    """Least and most share of pairs that the discriminator may order correctly."""
     patience: Positive = 20
-    """Logs in a row outside of it."""
+    """Logs in a row outside of that range that stop the run."""
     alive: Share = 0.02
     """Least share of activations above 0 in the last hidden layer."""
     residual: Amount = 1e-4
-    """Least deviation of what the generator's body adds, where white is 1."""
+    """Least standard deviation of what the generator's body adds; white is 1."""
 
 
 class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Length and pace: `steps` (repeatable to the step) or `minutes` (as many steps as fit), not both."""
+    """Set length and pace: either `steps` (repeatable) or `minutes` (as many steps as fit)."""
 
     steps: Count = 0
     """Steps of the generator."""
     minutes: Amount = 0.0
     """Minutes of training."""
     batch: Positive = 12
-    """Crops a step."""
+    """Crops in a step."""
     crop: Positive = 96
-    """Their side, in reference pixels."""
+    """Side of the crops, in reference pixels."""
     clip: Positive = 1
-    """Neighbouring frames of one place in a batch."""
+    """Consecutive frames of one place in a batch."""
     rate: Amount = 4e-4
     """The generator's learning rate in the pixel-loss stage."""
     warmup: Positive = 200
-    """Steps in which it rises to that; also the discriminator's head start."""
+    """Steps in which the rate rises; also the steps that the discriminator learns alone."""
     adversarial_rate: Amount = 1.5e-4
     """The generator's learning rate in the adversarial stage."""
     pixel_part: Share = 0.4
-    """Share of the run that is the pixel-loss stage; 1: no adversary."""
+    """Share of the run that is the pixel-loss stage; 1 trains without a judge."""
     ema: Share = 0.999
-    """Decay a step of the moving average of weights that is measured and exported."""
+    """Decay, per step, of the moving average of the weights, which is measured and exported."""
     seed: Count = 7
-    """Of weights and batches."""
+    """Seed of weights and batches."""
     bf16: bool = True
-    """Whether networks run in bfloat16; weights, losses and resize stay in float32."""
+    """Run networks in bfloat16; weights, losses and resize stay in float32."""
     balance_every: Positive = 20
     """Steps from one measurement of the losses' gradients to the next."""
     log_every: Positive = 20
@@ -326,16 +323,15 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint_every: Positive = 400
     """Steps from one checkpoint to the next."""
     sample_every: Count = 2000
-    """Steps from one measurement on held-out crops to the next; 0: at the end alone."""
+    """Steps from one measurement on held-out crops to the next; 0 measures at the end only."""
     init: str = ""
-    """Checkpoint or exported network to begin with; a smaller one is grown. Empty: begin from nothing."""
+    """Checkpoint or exported network to begin with; a smaller one is grown. Empty: random weights."""
 
 
 class ShipConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """What of the trained weights is exported."""
+    """Mix the exported weights with those of another network."""
 
     twin: str = ""
-    """Exported network that the run began with, near or far, of the same shape and trained without an adversary; empty:
-    none is mixed in."""
+    """Exported network of the same shape, trained without an adversary; empty: mix nothing in."""
     part: Share = 1.0
-    """How far from the twin's weights (0) towards the trained ones (1) the exported ones lie."""
+    """Blend from the weights of `twin` (0) to the trained weights (1)."""

@@ -33,6 +33,14 @@ from .config import (
     WearConfig,
 )
 
+_REMOVED: dict[tuple[str, str], Any] = {
+    ("generator", "frames"): 1,
+    ("generator", "grain"): False,
+    ("bands", "low_sigma"): 0.0,
+    ("bands", "low_where"): "everywhere",
+}
+"""Settings that checkpoints may still hold, with the value at which each did nothing."""
+
 
 class RecipeError(ValueError):
     """A recipe says something that cannot be done; the message names the key, its value and the remedy."""
@@ -60,9 +68,9 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     pixel: LossConfig = field(default_factory=LossConfig)
     """Losses of the pixel-loss stage."""
     adversarial: LossConfig = field(default_factory=LossConfig)
-    """Losses of the adversarial stage."""
+    """Shares of the losses in the adversarial stage."""
     bands: BandConfig = field(default_factory=BandConfig)
-    """How losses tell scales apart."""
+    """How the sliced losses compare fine detail."""
     aim: AimConfig = field(default_factory=AimConfig)
     """What aligned losses ask for in texture and on flats."""
     adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
@@ -106,11 +114,6 @@ def check(recipe: Recipe) -> Recipe:
     if run.batch % run.clip or run.clip > pool.frames:
         raise RecipeError(
             f"run.clip {run.clip} must divide run.batch {run.batch} and be at most pool.frames {pool.frames}"
-        )
-    if recipe.generator.phases > 1 and (recipe.generator.frames > 1 or recipe.generator.grain):
-        raise RecipeError(
-            f"generator.phases {recipe.generator.phases} goes with frames = 1 and grain = false, not with "
-            f"{recipe.generator.frames} and {recipe.generator.grain}"
         )
     if run.pixel_part < 1 and not recipe.adversarial.adversarial + recipe.adversarial.projected:
         raise RecipeError(
@@ -205,9 +208,17 @@ def load(path: str | Path) -> Recipe:
 
 
 def from_dict(table: dict[str, Any]) -> Recipe:
-    """Inverse of `Recipe.builtins`, for a recipe stored in a checkpoint.
+    """Inverse of `Recipe.builtins`, for a recipe stored in a checkpoint, older ones included.
 
     Raises:
-        RecipeError: what was stored is no recipe of this version.
+        RecipeError: what was stored is no recipe of this version, or uses a setting that was removed.
     """
-    return _convert(table, "stored recipe")
+    kept = {room: dict(keys) if isinstance(keys, dict) else keys for room, keys in table.items()}
+    for (room, key), unused in _REMOVED.items():
+        value = kept[room].pop(key, unused) if isinstance(kept.get(room), dict) else unused
+        if value != unused:
+            raise RecipeError(
+                f"stored recipe: {room}.{key} = {value!r} was removed; the code that reads it is at the tag "
+                "experiments-2026-11"
+            )
+    return _convert(kept, "stored recipe")

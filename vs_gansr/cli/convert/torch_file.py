@@ -1,6 +1,6 @@
 """Owns networks in PyTorch's files: loads weights and nothing but weights, and turns a network into ONNX.
 
-With train/ the only importer of torch; needs the extra [convert]. Knows no video and writes no file.
+The only importer of torch in this package; needs the extra [convert]. Knows no video and writes no file.
 
 Architectures are recognised by spandrel. Whether a network takes pictures of any size is not looked up but tried:
 an export counts as free when it equals PyTorch at sizes that it was not traced with, else it is fixed at one tile.
