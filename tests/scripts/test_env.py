@@ -119,13 +119,18 @@ def test_the_fast_tests_and_all(tmp_path: Path) -> None:
     told.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
     told.chmod(0o755)
 
-    def words(*arguments: str) -> list[str]:
+    def words(*arguments: str) -> tuple[list[str], str]:
         command = [str(ROOT / "scripts" / "test"), *arguments]
-        return subprocess.run(
-            command, env=os.environ | {"GANSR_PYTHON": str(told)}, capture_output=True, text=True, check=True
-        ).stdout.split("|")[:-1]
+        environment = os.environ | {"GANSR_PYTHON": str(told)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.split("|")[:-1], done.stderr
 
     start = ["-m", "pytest", "-n", "logical", "--maxprocesses", "4"]
-    assert words("-k", "gray 16") == [*start, "-m", "not slow", "-k", "gray 16"]
-    assert words("--all", "tests/cli") == [*start, "tests/cli"]
+    asked, said = words("-k", "gray 16")
+    left = [word.removeprefix("--ignore=") for word in asked if word.startswith("--ignore=")]
+    assert asked == [*start, "-m", "not slow", *(f"--ignore={path}" for path in left), "-k", "gray 16"]
+    assert {"tests/training", "tests/benchmarks", "tests/cli/test_converter.py"} <= set(left)
+    assert all((ROOT / path).exists() for path in left)
+    assert said == f"Left out: tests marked slow, {' '.join(left)}; scripts/test --all runs them.\n"
+    assert words("--all", "tests/cli") == ([*start, "tests/cli"], "")
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("scripts/check\nscripts/test --all")
