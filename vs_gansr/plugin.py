@@ -91,13 +91,13 @@ def version_info() -> Answer:
     """Return the versions of the plugin, VapourSynth and ONNX Runtime, and the providers that work here."""
     import onnxruntime
 
-    from .engine.auto import providers
+    from .engine.auto import registry
 
     return {
         "gansr": version("vs-gansr"),
         "vapoursynth": f"R{vs.core.core_version.release_major}",
         "onnxruntime": onnxruntime.__version__,
-        "providers": providers.usable(),
+        "providers": [provider.name for provider in registry.usable()],
     }
 
 

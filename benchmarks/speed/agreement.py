@@ -19,9 +19,7 @@ from benchmarks.speed.job import Measured, SpeedJob
 from benchmarks.speed.report import NOISE
 from vs_gansr.cli.bench import harness
 from vs_gansr.common.decibels import psnr
-from vs_gansr.engine.base import CPU
-from vs_gansr.engine.cuda.engine import CudaEngine
-from vs_gansr.engine.onnxruntime.engine import OnnxRuntimeEngine
+from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.engine.planes import Tensor
 from vs_gansr.model.rewrite.ends import Samples
 
@@ -44,7 +42,7 @@ STORED = {
 
 
 def planes(job: SpeedJob) -> Measured:
-    """The CUDA engine against ONNX Runtime's on the CPU, on smooth noise: needs no VapourSynth."""
+    """The engine against ONNX Runtime's on the CPU, on smooth noise: needs no VapourSynth."""
     model, key = chosen(job)
     scale = model.spec.scale
     found: Measured = {}
@@ -54,8 +52,8 @@ def planes(job: SpeedJob) -> Measured:
         picture = [(v * stored.scale + stored.offset).round(0 if stored.is_integer else 9) for v in values]
         picture = [plane.astype(stored.dtype) for plane in picture]
         results = []
-        for make, place in ((CudaEngine, mine), (OnnxRuntimeEngine, replace(mine, provider=CPU, precision="fp32"))):
-            engine = make(model, place)
+        for place in (mine, replace(mine, provider=CPU, device_id=0, precision="fp32", options=None)):
+            engine = place.provider.make(model, place)
             shape = (model.spec.channels, scale * job.height, scale * job.width)
             results.append(np.zeros(shape, stored.dtype))
             engine.run(picture, list(results[-1]))

@@ -1,7 +1,6 @@
 """Owns what is measured without VapourSynth, on planes of noise.
 
 engine   planes in host memory to planes in host memory; endless, the same for long, memory watched
-bound    our graph on planes that stay on the device: no copies
 torch    the bare network in PyTorch, channels last, on a picture that stays on the device
 """
 
@@ -10,9 +9,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from itertools import batched
 from pathlib import Path
 from queue import SimpleQueue
@@ -22,18 +20,15 @@ import numpy as np
 from benchmarks.speed.contestants import MIB, STREAMS, rate, used, watched
 from benchmarks.speed.job import Measured, SpeedJob
 from vs_gansr.engine import probe
-from vs_gansr.engine.auto import providers
+from vs_gansr.engine.auto import registry
 from vs_gansr.engine.base import EngineKey, cpu_threads
-from vs_gansr.engine.cuda import engine as cuda_engine
-from vs_gansr.engine.cuda.engine import CudaEngine
-from vs_gansr.engine.cuda.gate import gate
-from vs_gansr.engine.cuda.options import CudaOptions
-from vs_gansr.engine.cuda.stream import CudaStream, Slot, Transfers
 from vs_gansr.engine.planes import Plane
 from vs_gansr.model import library
 from vs_gansr.model.spec import Model
 
 __all__ = ["ALONE", "chosen", "noise"]
+
+SPARE = 2  # callers beyond one a stream
 
 type Caller = Generator[None]
 
@@ -41,17 +36,17 @@ type Caller = Generator[None]
 def chosen(job: SpeedJob) -> tuple[Model, EngineKey]:
     """The model and the key of its engine, with the job's options."""
     model = probe.describe(library.load(job.model))
-    known = {field.name for field in fields(CudaOptions)}
+    provider = registry.find(job.provider)
     key = EngineKey(
         digest=model.spec.digest,
-        provider=providers.full_name(job.provider),
+        provider=provider,
         device_id=job.device_id,
         precision=job.precision,
         width=job.width,
         height=job.height,
         streams=job.num_streams or STREAMS,
         threads=cpu_threads(),
-        cuda=CudaOptions(**{name: value for name, value in job.options.items() if name in known}),
+        options=provider.tiers()[job.options.get("tier", "plain")],
     )
     return model, key
 
@@ -66,7 +61,7 @@ def engine(job: SpeedJob) -> Measured:
     spec = model.spec
     before = used(job)
     begin = time.perf_counter()
-    made = CudaEngine(model, key)
+    made = key.provider.make(model, key)
     pictures = [noise(spec.inputs, job.width, job.height, seed) for seed in range(4)]
     first_ms = 1000 * (time.perf_counter() - begin)
 
@@ -76,9 +71,8 @@ def engine(job: SpeedJob) -> Measured:
             made.run(pictures[n % len(pictures)], out)
             yield
 
-    fps = at_once(job, [caller(i) for i in range(key.streams + key.cuda.spare)])
+    fps = at_once(job, [caller(i) for i in range(key.streams + SPARE)])
     result: Measured = {"fps": fps, "first_ms": first_ms, "memory_mib": (used(job) - before) / MIB}
-    result["graph"] = made.options.graph and job.provider == "CUDA"
     made.close()
     return result
 
@@ -87,10 +81,10 @@ def endless(job: SpeedJob) -> Measured:
     """The long run where there is no VapourSynth: pictures through the engine."""
     model, key = chosen(job)
     spec = model.spec
-    made = CudaEngine(model, key)
+    made = key.provider.make(model, key)
     pictures = [noise(spec.inputs, job.width, job.height, seed) for seed in range(4)]
     outputs = SimpleQueue[list[Plane]]()
-    for _ in range(key.streams + key.cuda.spare):
+    for _ in range(key.streams + SPARE):
         outputs.put(noise(spec.channels, spec.scale * job.width, spec.scale * job.height, 0))
 
     def one(n: int) -> None:
@@ -98,55 +92,11 @@ def endless(job: SpeedJob) -> Measured:
         made.run(pictures[n % len(pictures)], out)
         outputs.put(out)
 
-    with ThreadPoolExecutor(key.streams + key.cuda.spare) as pool:
+    with ThreadPoolExecutor(key.streams + SPARE) as pool:
         batches = batched(range(int(job.options["frames"])), 64)
         result = watched(job, itertools.chain.from_iterable(pool.map(one, batch) for batch in batches))
     made.close()
     return result
-
-
-class Resident(CudaStream):
-    """A stream whose picture is on the device already and whose result stays there."""
-
-    def fill(self, transfers: Transfers, picture: Sequence[Plane]) -> None:
-        """Puts the picture there."""
-        slot = Slot(self.device, transfers, self.options.pinned)
-        for place, plane in zip(slot.inputs, picture, strict=True):
-            np.copyto(place, plane)
-        with gate.shared():
-            self.device.upload(self.memory[0], slot.upload, self.handle)
-            self.device.wait(self.handle, False)
-        slot.close(self.device)
-
-    def compute(self) -> None:
-        """Runs the network once."""
-        assert self.session is not None
-        with gate.shared():
-            self.session.run_with_iobinding(self.binding, self._run_options)
-            self.device.wait(self.handle, self.options.block)
-
-
-def bound(job: SpeedJob) -> Measured:
-    model, key = chosen(job)
-    place, make = cuda_engine.place_of(key), cuda_engine.session_maker(model, key)
-    transfers = Transfers(model.spec, key)
-    before = used(job)
-    picture = noise(model.spec.inputs, job.width, job.height, 0)
-
-    def caller() -> Caller:
-        with place.current():
-            stream = Resident(place, key.cuda)
-            try:
-                stream.open(transfers, make)
-                stream.fill(transfers, picture)
-                while True:
-                    stream.compute()
-                    yield
-            finally:
-                stream.close()
-
-    fps = at_once(job, [caller() for _ in range(key.streams)])
-    return {"fps": fps, "memory_mib": (used(job) - before) / MIB}
 
 
 def at_once(job: SpeedJob, callers: list[Caller]) -> float:
@@ -227,6 +177,5 @@ def pytorch(job: SpeedJob) -> Measured:
 ALONE: dict[str, Callable[[SpeedJob], Measured]] = {
     "engine": engine,
     "endless": endless,
-    "bound": bound,
     "torch": pytorch,
 }

@@ -1,7 +1,7 @@
 """What a GPU makes of it, in one command that needs nothing from outside: its first ten minutes.
 
 Whether it computes at all; agreement of every kind of samples, format and clip with float32 on the CPU; frames a second
-beside vs-mlrt, PyTorch and the device-resident bound; each option alone, with the memory it takes; memory that runs
+beside vs-mlrt and PyTorch; each tier alone, with the memory it takes; memory that runs
 out; memory over a long run; where the network's time goes. Every measurement runs in a process of its own, so that none
 takes the others with it, and the whole ends after `--minutes`, with what there was no time for told. What VapourSynth
 is needed for is told where it is missing. The page is runs/bench_cuda/bench_cuda.md, its figures lie beside it as JSON,
@@ -18,7 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,9 @@ from benchmarks.paths import CLIPS, ROOT
 from benchmarks.speed import report
 from benchmarks.speed.contestants import STREAMS
 from benchmarks.speed.job import Measured, SpeedJob, measure
+from vs_gansr.engine.auto import registry
 from vs_gansr.engine.base import cpu_threads
 from vs_gansr.engine.cuda import libraries as cuda_libraries
-from vs_gansr.engine.cuda.options import CudaOptions
 from vs_gansr.errors import one_line
 from vs_gansr.model import library
 
@@ -58,7 +58,6 @@ RIVALS: dict[str, tuple[str, dict[str, Any]]] = {
     "mlrt, float, CUDA graph, NHWC": ("mlrt", {"graph": True}),
     "mlrt, half float, CUDA graph, NHWC": ("mlrt", {"half": True, "graph": True}),
     "engine (no VapourSynth)": ("engine", {}),
-    "bound": ("bound", {}),
     "PyTorch, network alone": ("torch", {}),
 }
 
@@ -176,7 +175,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=list(SHARES), choices=list(SHARES))
     parser.add_argument("--rivals", nargs="+", default=list(RIVALS), choices=list(RIVALS))
     parser.add_argument("--repeats", type=int, default=1, help="of every timing, in turn; the median counts")
-    names = [field.name for field in fields(CudaOptions)] + ["streams"]
+    names = ["tier", "streams"]
     parser.add_argument("--option", nargs="+", default=names, choices=names, help="those to try the other way")
     parser.add_argument("--quick", action="store_true", help="small and short, for a machine without a GPU")
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "bench_cuda")
@@ -239,29 +238,23 @@ def speed(bench: Bench) -> list[dict[str, Any]]:
     return rows
 
 
-def alternatives(precision: str) -> Iterator[dict[str, Any]]:
-    """Every option away from its default, one at a time, what matters most first; {} is the default.
-
-    TF32 in both precisions, each beside its default.
-    """
-    base = asdict(CudaOptions())
+def alternatives(provider: str, precision: str) -> Iterator[dict[str, Any]]:
+    """Every tier of the provider, float32, and other numbers of streams; {} is the default."""
     yield {}
-    yield {"tf32": precision != "fp16"}
     if precision != "fp32":
-        yield from ({"precision": "fp32"}, {"precision": "fp32", "tf32": True})
-    for name in ("nhwc", "graph", "fuse_bias", "plan_memory"):
-        yield {name: not base[name]}
+        yield {"precision": "fp32"}
+    yield from ({"tier": name} for name in list(registry.find(provider).tiers())[1:])
     yield from ({"streams": n} for n in (1, 3) if n != STREAMS)
-    for name in ("pinned", "own_stream", "block", "workspace"):
-        yield {name: not base[name]}
-    yield from ({"search": search} for search in ("DEFAULT", "EXHAUSTIVE") if search != base["search"])
-    yield from ({"spare": n} for n in (0, 1, 4) if n != base["spare"])
 
 
 def options(bench: Bench) -> dict[str, Any]:
     """By the engine alone, so that nothing else limits."""
     name, size = bench.arguments.models[0], bench.arguments.sizes[0]
-    tried = [o for o in alternatives(bench.arguments.precision) if set(o) <= {*bench.arguments.option, "precision"}]
+    tried = [
+        o
+        for o in alternatives(bench.provider, bench.arguments.precision)
+        if set(o) <= {*bench.arguments.option, "precision"}
+    ]
     jobs = {str(given or "defaults"): bench.job("engine", name, size, **given) for given in tried}
     found = bench.in_turn(jobs)
     rows = []

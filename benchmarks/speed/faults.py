@@ -1,28 +1,25 @@
-"""Owns what a GPU must survive before it is timed: the trial, memory that runs out, a second stream that fails.
+"""Owns what a GPU must survive before it is timed: the trial, memory that runs out.
 
 trial     one convolution in half precision, made and run
-shortage  an engine that gets too little memory, and one whose second stream does: what is told, what is not given back
+shortage  an engine that gets too little memory: what is told, what is not given back
 """
 
 from __future__ import annotations
 
 import gc
-import itertools
 import time
 from collections.abc import Callable
 from dataclasses import replace
-
-import onnxruntime as ort
 
 from benchmarks.speed.alone import chosen, noise
 from benchmarks.speed.contestants import MIB, used
 from benchmarks.speed.job import Measured, SpeedJob
 from vs_gansr.cli.doctor import nvidia
-from vs_gansr.engine.auto import providers
+from vs_gansr.engine.auto import registry
+from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.cuda import driver as cuda_driver
-from vs_gansr.engine.cuda.engine import CudaEngine, MakeSession
-from vs_gansr.engine.cuda.options import CudaOptions
 from vs_gansr.errors import ShortageError, one_line
+from vs_gansr.model.spec import Model
 
 __all__ = ["FAULTS"]
 
@@ -32,7 +29,7 @@ TOO_LITTLE = 1 * MIB  # for any network's arena
 def trial(job: SpeedJob) -> Measured:
     """`trouble`, empty if the provider computes, the milliseconds until that is known, and the `device` it is about."""
     begin = time.perf_counter()
-    reason = providers.trouble(providers.full_name(job.provider), job.device_id)
+    reason = registry.find(job.provider).trouble(job.device_id)
     found: Measured = {"trouble": reason or "", "first_ms": 1000 * (time.perf_counter() - begin)}
     if job.provider == "CUDA":
         found["device"] = ", ".join(map(asked, (lambda: memory_of(job), driver)))
@@ -59,22 +56,8 @@ def asked(question: Callable[[], str]) -> str:
         return f"unknown ({one_line(error, 80)})"
 
 
-class OneStream(CudaEngine):
-    """An engine whose second stream finds no memory."""
-
-    def _start(self, make: MakeSession) -> CudaOptions:
-        count = itertools.count()
-
-        def first_only(options: CudaOptions, stream: int) -> ort.InferenceSession:
-            if next(count):
-                raise RuntimeError("CUDA failure 2: out of memory (for the sake of the trial)")
-            return make(options, stream)
-
-        return super()._start(first_only)
-
-
 def shortage(job: SpeedJob) -> Measured:
-    """`limited` and `second`: what became of each; `..._left_mib`: what is in use more than before.
+    """`limited`: what became of it; `limited_left_mib`: what is in use more than before.
 
     A first engine comes and goes before anything is counted, for what CUDA keeps for good.
     """
@@ -82,20 +65,21 @@ def shortage(job: SpeedJob) -> Measured:
     picture = noise(model.spec.inputs, job.width, job.height, 0)
     large = noise(model.spec.channels, model.spec.scale * job.width, model.spec.scale * job.height, 0)
 
-    def runs(engine: CudaEngine) -> str:
+    def runs(model: Model, key: EngineKey) -> str:
+        engine = key.provider.make(model, key)
         engine.run(picture, large)
         engine.close()
-        return f"runs on {engine.streams} of {key.streams} streams"
+        return f"runs on {getattr(engine, 'streams', key.streams)} of {key.streams} streams"
 
     def limited() -> str:
         try:
-            return runs(CudaEngine(model, replace(key, limit=TOO_LITTLE)))
+            return runs(model, replace(key, limit=TOO_LITTLE))
         except ShortageError as error:
             return f"told: {one_line(error, 120)}"
 
-    runs(CudaEngine(model, key))
+    runs(model, key)
     found: Measured = {}
-    steps: dict[str, Callable[[], str]] = {"limited": limited, "second": lambda: runs(OneStream(model, key))}
+    steps: dict[str, Callable[[], str]] = {"limited": limited}
     for name, step in steps.items():
         before = used(job)
         found[name] = step()

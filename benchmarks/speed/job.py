@@ -24,7 +24,7 @@ class SpeedJob(harness.BenchRun):
     device_id: int = 0
     """Which of the provider's devices."""
     options: dict[str, Any] = field(default_factory=dict)
-    """What that kind takes: fields of CudaOptions, `frames` of a long run ..."""
+    """What that kind takes: `tier` by name, `frames` of a long run ..."""
 
 
 def measure(job: SpeedJob, timeout: float = 1800.0) -> Measured:

@@ -15,8 +15,8 @@ import onnxruntime as ort
 
 from benchmarks.speed.alone import chosen
 from benchmarks.speed.job import Measured, SpeedJob
-from vs_gansr.engine.auto import providers
 from vs_gansr.engine.onnxruntime import sessions
+from vs_gansr.engine.onnxruntime.provider import OnnxRuntimeProvider
 
 __all__ = ["NODES", "summed"]
 
@@ -35,8 +35,8 @@ def profile(job: SpeedJob) -> Measured:
         settings.enable_profiling = True
         settings.profile_file_prefix = str(Path(folder) / "profile")
         proto = sessions.fix(onnx.load_model_from_string(model.data), model.spec, key)
-        chosen_options = key.cuda.provider_options(key.device_id, key.precision) if job.provider == "CUDA" else None
-        session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id, chosen_options)
+        assert isinstance(key.provider, OnnxRuntimeProvider)
+        session = key.provider.session(proto.SerializeToString(), settings, key)
         entry = session.get_inputs()[0]
         kind = np.float16 if "float16" in entry.type else np.float32
         picture = np.random.default_rng(0).random((1, model.spec.inputs, job.height, job.width), np.float32)
@@ -55,7 +55,7 @@ def summed(events: Iterable[Mapping[str, Any]], runs: int) -> list[list[Any]]:
         is_kernel = event.get("cat") == "Kernel"
         if not is_kernel and not (event.get("cat") == "Node" and event["name"].endswith("_kernel_time")):
             continue
-        provider = providers.short_name(told.get("provider", ""))
+        provider = told.get("provider", "").removesuffix("ExecutionProvider")
         who = ("kernel " + event["name"][:60], "") if is_kernel else (told.get("op_name", ""), provider)
         times[who] += event["dur"] / 1000 / runs
         nodes[who].add(event["name"])

@@ -15,7 +15,7 @@ import pytest
 import vapoursynth
 from gansr_process import Gansr
 
-from vs_gansr.engine.auto import providers
+from vs_gansr.engine.auto import registry
 
 STUB = r"""
 /* A driver for a GPU that is not there: as much of libcuda as is asked before anything is computed. */
@@ -99,12 +99,12 @@ def test_a_sound_installation_has_no_fault(gansr: Gansr) -> None:
     } <= topics
     texts = " ".join(finding["text"] for finding in findings)
     assert vapoursynth.core.gansr.plugin_path in texts and onnxruntime.__version__ in texts
-    assert any(f["topic"] == "provider" and f["text"] == "CPU works" for f in findings)
+    assert any(f["topic"] == "provider" and f["text"].startswith("CPU works on ") for f in findings)
     absent = [f for f in findings if f["topic"] == "provider" and "is not installed" in f["text"]]
     assert all(f["state"] == "note" and f["fix"].startswith("pip install ") for f in absent)
     tried = {f["text"].split()[0] for f in findings if f["topic"] == "provider" and f not in absent}
-    assert tried == set(map(providers.short_name, providers.listed()))
-    assert {f["text"].split()[0] for f in absent} == set(providers.missing())
+    assert tried == {provider.name for provider in registry.listed()}
+    assert {f["text"].split()[0] for f in absent} == {provider.name for provider in registry.missing()}
     assert any(f["text"].startswith("OpenVINO works on CPU") for f in findings)
 
 

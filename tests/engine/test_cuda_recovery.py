@@ -14,9 +14,9 @@ import vapoursynth as vs
 from cuda_cases import HEIGHT, WIDTH, blank, broken, check, expected, key_of, picture, recovering
 
 from vs_gansr.engine import engines, memory
-from vs_gansr.engine.auto import providers
-from vs_gansr.engine.base import CPU, CUDA
 from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.cuda.provider import CudaProvider
+from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
 from vs_gansr.errors import DeviceLostError, RenderError, ShortageError
 from vs_gansr.model.spec import Model
@@ -60,7 +60,7 @@ def test_a_shortage_is_told_from_other_errors(words: str) -> None:
 
 def test_sessions_on_a_lost_device_are_never_destroyed(machine: fakegpu.StandIn, small: Model) -> None:
     """Their destructors would end the host's process."""
-    engine = CudaEngine(small, key_of(small))
+    engine = CudaEngine(small, key_of(small, machine))
     machine.lose()
     with pytest.raises(DeviceLostError, match="says 700"):
         engine.run(picture(), blank())
@@ -71,13 +71,12 @@ def test_sessions_on_a_lost_device_are_never_destroyed(machine: fakegpu.StandIn,
     gc.collect()
     assert len(machine.sessions) == 2
     with pytest.raises(DeviceLostError, match="says 700"):
-        CudaEngine(small, key_of(small))
-    assert "start the program again" in (providers.trouble(CUDA, 0) or "")
-    assert providers.pick("auto", 0)[0] == CPU
+        CudaEngine(small, key_of(small, machine))
+    assert "start the program again" in (CudaProvider().trouble(0) or "")
 
 
 def test_a_loss_that_only_the_wait_tells_is_one(machine: fakegpu.StandIn, small: Model) -> None:
-    engine = CudaEngine(small, key_of(small, streams=1))
+    engine = CudaEngine(small, key_of(small, machine, streams=1))
 
     def failing(session: fakegpu.CpuSession) -> str:
         machine.lose(719)
@@ -91,7 +90,7 @@ def test_a_loss_that_only_the_wait_tells_is_one(machine: fakegpu.StandIn, small:
 def test_a_loss_while_an_engine_is_made_is_one(machine: fakegpu.StandIn, small: Model) -> None:
     machine.refuse = lambda options: LOST
     with pytest.raises(DeviceLostError, match="failure 700"):
-        CudaEngine(small, key_of(small))
+        CudaEngine(small, key_of(small, machine))
     assert len(machine.made) == 1 and "failure 700" in machine.gpu.lost  # no simpler options are tried
 
 
@@ -104,14 +103,14 @@ def test_auto_goes_on_with_the_cpu_where_the_gpu_is_lost(
 ) -> None:
     length = 12
     out = moving(length).gansr.Upscale(str(small.path), precision="fp32", reuse=0)
-    assert "Upscale: small in fp32 on CUDA" in said
+    assert "Upscale: small in fp32 on CUDA (3 times the CPU's speed here)" in said
     want = moving(length).gansr.Upscale(str(small.path), precision="fp32", provider="CPU", reuse=0)
     for n in range(length):
         if n == 5:
             machine.lose()
         assert clips.largest_difference(out, want, n) <= 1
     told = [line for line in said if "CUDA fails" in line]
-    assert len(told) == 1 and "says 700" in told[0] and told[0].endswith("going on with CPU")
+    assert told and "700" in told[0] and told[-1].endswith("going on with CPU")
     assert not engines.engines.values(held=True) or all(engine.key.provider == CPU for engine in
                                                         engines.engines.values(held=True))  # fmt: skip
 
@@ -120,9 +119,9 @@ def test_a_named_gpu_that_is_lost_is_an_error(machine: fakegpu.StandIn, small: M
     out = moving(3).gansr.Upscale(str(small.path), precision="fp32", provider="CUDA", reuse=0)
     out.get_frame(0).close()
     machine.lose()
-    with pytest.raises(vs.Error, match=r"^Upscale: frame 1: CUDA driver: .*says 700"):
+    with pytest.raises(vs.Error, match=r"^Upscale: frame 1: .*700"):
         out.get_frame(1)
-    with pytest.raises(vs.Error, match=r'^Upscale: provider "CUDA" cannot run: .*start the program again'):
+    with pytest.raises(vs.Error, match=r'^Upscale: provider "CUDA" cannot run: .*700'):
         moving(3).gansr.Upscale(str(small.path), provider="CUDA")
     moving(3).gansr.Upscale(str(small.path)).get_frame(0).close()  # `auto` knows better
 
@@ -133,7 +132,7 @@ def test_a_named_gpu_that_is_lost_is_an_error(machine: fakegpu.StandIn, small: M
 def test_a_failing_wait_does_not_hide_the_reason(
     machine: fakegpu.StandIn, small: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = CudaEngine(small, key_of(small, streams=1))
+    engine = CudaEngine(small, key_of(small, machine, streams=1))
     monkeypatch.setattr(machine.gpu, "wait", broken(RenderError("CUDA driver: cuEventSynchronize says 1, bad")))
     machine.fault = lambda session: "the bus fell off"
     with pytest.raises(RenderError, match="the bus fell off"):
@@ -146,7 +145,7 @@ def test_after_a_failed_picture_the_gpu_goes_on(machine: fakegpu.StandIn, small:
     """On the same engine, with the same tiles: one failure changes nothing for the pictures that follow."""
     faults = iter(["the bus fell off"])
     said: list[str] = []
-    network = recovering(small, key_of(small), said)
+    network = recovering(small, key_of(small, machine), said)
     network.prepare(WIDTH, HEIGHT)
     [engine] = engines.engines.values()
     machine.fault = lambda session: next(faults, None)
@@ -162,7 +161,7 @@ def test_after_a_failed_picture_the_gpu_goes_on(machine: fakegpu.StandIn, small:
 def test_a_shortage_of_one_picture_makes_the_engine_anew(machine: fakegpu.StandIn, small: Model) -> None:
     faults = iter(["CUDA failure 2: out of memory"] * 2)  # it is tried twice on the same engine
     said: list[str] = []
-    network = recovering(small, key_of(small, streams=1), said)
+    network = recovering(small, key_of(small, machine, streams=1), said)
     network.prepare(WIDTH, HEIGHT)
     machine.fault = lambda session: next(faults, None)
     for n in range(3):
@@ -174,46 +173,47 @@ def test_a_shortage_of_one_picture_makes_the_engine_anew(machine: fakegpu.StandI
 
 
 def test_engines_that_nobody_holds_make_room(machine: fakegpu.StandIn, small: Model) -> None:
-    old = engines.acquire(small, key_of(small))
+    old = engines.acquire(small, key_of(small, machine))
     kept = machine.live()
     old.release()
     assert len(engines.engines) == 1 and machine.live() == kept  # for whoever wants it again
     made: list[int] = []
     machine.refuse = lambda options: made.append(len(machine.sessions))  # type: ignore[func-returns-value]
     machine.room(3)  # too few for a stream
-    lease = engines.acquire(small, replace(key_of(small), height=2 * HEIGHT))
+    lease = engines.acquire(small, replace(key_of(small, machine), height=2 * HEIGHT))
     assert made == [0, 1] and len(engines.engines) == 1  # the old one was gone by then
     machine.room(3)
     with pytest.raises(ShortageError):  # what somebody holds stays
-        engines.acquire(small, key_of(small))
+        engines.acquire(small, key_of(small, machine))
     assert engines.engines.values(held=True) == [lease.value]
     lease.release()
 
 
 def test_memory_of_engines_that_nobody_holds_counts_as_free(machine: fakegpu.StandIn, small: Model) -> None:
     def budget() -> int:
-        return TilePlanner(small, replace(key_of(small), width=0, height=0), Limits()).budget
+        return TilePlanner(small, replace(key_of(small, machine), width=0, height=0), Limits()).budget
 
     alone = budget()
-    lease = engines.acquire(small, key_of(small))
+    lease = engines.acquire(small, key_of(small, machine))
     assert budget() == alone  # the stand-in tells the same free memory all the time
     lease.release()
     assert budget() == alone + lease.value.size() // 2
 
 
 def test_an_engines_size_counts_sessions_and_buffers(machine: fakegpu.StandIn, small: Model) -> None:
-    one, two = (CudaEngine(small, key_of(small, streams=streams)) for streams in (1, 2))
+    one, two = (CudaEngine(small, key_of(small, machine, streams=streams)) for streams in (1, 2))
     for engine, streams in ((one, 1), (two, 2)):
-        buffers = engine.transfers.bytes() * (2 * streams + engine.key.cuda.spare)
+        buffers = sum(engine.transfers.sizes()) * (2 * streams + 2)
         assert engine.size() == buffers + memory.need(small.spec, engine.key)
-        engine.close()
     assert two.size() > one.size() > memory.need(small.spec, one.key) > 4 * 8 * WIDTH * HEIGHT
+    one.close()
+    two.close()
 
 
 def test_integers_are_refused_on_a_named_gpu(machine: fakegpu.StandIn, tmp_path: Path, said: list[str]) -> None:
     path = networks.compact(tmp_path / "m.onnx", features=8, convs=2)
     path.with_suffix(".int8.onnx").write_bytes(path.read_bytes())
-    with pytest.raises(vs.Error, match=r'precision "int8" does not run on provider "CUDA".*use precision="fp16"'):
+    with pytest.raises(vs.Error, match=r'in int8 does not run on provider "CUDA", which computes in fp16, fp32'):
         moving(1).gansr.Upscale(str(path), precision="int8", provider="CUDA")
     moving(1).gansr.Upscale(str(path), precision="int8").get_frame(0).close()
-    assert any("in int8 on " in line and "(CUDA: it has no integer convolutions" in line for line in said), said
+    assert any("in int8 on " in line and "in int8 does not run on provider" in line for line in said), said

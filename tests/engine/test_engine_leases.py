@@ -15,10 +15,10 @@ import pytest
 from cuda_cases import HEIGHT, WIDTH, blank, check, expected, in_background, in_time, key_of, picture, recovering
 
 from vs_gansr.engine import engines
-from vs_gansr.engine.base import CPU, EngineKey
+from vs_gansr.engine.base import Choice, EngineKey
 from vs_gansr.engine.cuda.engine import CudaEngine
+from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.engine.tiled import recovery
-from vs_gansr.engine.tiled.recovery import Choice
 from vs_gansr.errors import NotFiniteError, RenderError, ShortageError
 from vs_gansr.model.spec import Model
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(fakegpu.missing() is not None, reason=str(fakegp
 def test_a_shortage_waits_for_the_pictures_on_the_way(machine: fakegpu.StandIn, small: Model) -> None:
     """Their engine goes with the last of them, and with it the memory: tiles stay as large as they were."""
     said: list[str] = []
-    network = recovering(small, key_of(small), said)
+    network = recovering(small, key_of(small, machine), said)
     network.prepare(WIDTH, HEIGHT)
     machine.room(0)  # no second engine beside the first
     started, finish = threading.Event(), threading.Event()
@@ -60,7 +60,7 @@ def test_an_engine_is_not_made_anew_while_it_is_lent(
     machine: fakegpu.StandIn, small: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another picture may drop it as soon as this one has it."""
-    network = recovering(small, key_of(small), [])
+    network = recovering(small, key_of(small, machine), [])
     network.prepare(WIDTH, HEIGHT)
     [key] = engines.engines
     acquire = engines.acquire
@@ -81,7 +81,7 @@ def test_an_engine_is_not_made_anew_while_it_is_lent(
 
 
 def test_one_that_could_not_be_made_costs_nobody_else_theirs(machine: fakegpu.StandIn, small: Model) -> None:
-    network = recovering(small, key_of(small), [])
+    network = recovering(small, key_of(small, machine), [])
     network.prepare(WIDTH, HEIGHT)
     [key] = engines.engines
     network._drop(key, None)  # as after a shortage while it was made
@@ -90,8 +90,8 @@ def test_one_that_could_not_be_made_costs_nobody_else_theirs(machine: fakegpu.St
 
 def test_what_was_given_up_is_not_held_by_a_picture_that_came_late(machine: fakegpu.StandIn, small: Model) -> None:
     said: list[str] = []
-    processor = Choice(small, replace(key_of(small), provider=CPU, width=0, height=0))
-    network = recovering(small, key_of(small), said, lambda: processor)
+    processor = Choice(small, replace(key_of(small, machine), provider=CPU, options=None, width=0, height=0))
+    network = recovering(small, key_of(small, machine), said, lambda: processor)
     begun, finish = threading.Event(), threading.Event()
 
     def slow(options: dict[str, str]) -> None:
@@ -114,7 +114,7 @@ def test_what_was_given_up_is_not_held_by_a_picture_that_came_late(machine: fake
 def test_half_precision_that_was_given_up_is_not_held(
     machine: fakegpu.StandIn, small: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = recovering(small, key_of(small, "fp16"), [])
+    network = recovering(small, key_of(small, machine, "fp16"), [])
     run = CudaEngine.run
 
     def overflows(engine: CudaEngine, *arguments: Any) -> None:
@@ -150,7 +150,7 @@ def test_shortages_of_many_pictures_lose_none(machine: fakegpu.StandIn, small: M
         with lock:
             return words[int(rng.integers(len(words)))]
 
-    network = recovering(small, key_of(small), said)
+    network = recovering(small, key_of(small, machine), said)
     machine.fault = fault
     failures: list[BaseException] = []
 

@@ -15,10 +15,10 @@ from graphs import Graph
 from paths import SUPPORT
 
 from vs_gansr.engine import memory, probe
-from vs_gansr.engine.auto import providers
-from vs_gansr.engine.base import CPU, EngineKey
+from vs_gansr.engine.base import Choice, EngineKey
 from vs_gansr.engine.engines import engines
-from vs_gansr.engine.tiled.recovery import Choice, Recovery
+from vs_gansr.engine.onnxruntime.provider import CPU
+from vs_gansr.engine.tiled.recovery import Recovery
 from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
 from vs_gansr.model import library
 
@@ -186,7 +186,7 @@ def test_a_shortage_while_the_session_is_made(
     core: vs.Core, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines.clear()
-    create = providers.create
+    create = CPU.session
 
     def limited(data: bytes, *arguments: object) -> object:
         made = create(data, *arguments)
@@ -199,7 +199,7 @@ def test_a_shortage_while_the_session_is_made(
     want.get_frame(0)
     engines.clear()
     del want
-    monkeypatch.setattr(providers, "create", limited)
+    monkeypatch.setattr(CPU, "session", limited)
     engines.clear()
     tiled = Recovery(choice_for(small_model), Limits(), lambda message: None)
     tiled.prepare(64, 48)
@@ -213,7 +213,7 @@ def test_a_shortage_that_no_tile_cures(small_model: Path, monkeypatch: pytest.Mo
     def never(*arguments: object) -> object:
         raise MemoryError
 
-    monkeypatch.setattr(providers, "create", never)
+    monkeypatch.setattr(CPU, "session", never)
     clip = clips.noise(vs.RGBS, 70, 50, length=1)
     with pytest.raises(vs.Error, match=r"^Upscale: out of memory with tiles of 9x\d+ .*, and smaller ones cannot be"):
         clip.gansr.Upscale(str(small_model))

@@ -16,8 +16,9 @@ import vapoursynth as vs
 
 from vs_gansr.engine import engines, probe
 from vs_gansr.engine.auto import cpu_rules as rules
-from vs_gansr.engine.auto import fidelity, providers
-from vs_gansr.engine.base import CPU, OPENVINO, Engine, EngineKey
+from vs_gansr.engine.auto import fidelity, registry
+from vs_gansr.engine.auto.registry import CPU, OPENVINO
+from vs_gansr.engine.base import Engine, EngineKey, Provider
 from vs_gansr.engine.cache import compiled_models
 from vs_gansr.engine.openvino import (
     engine as openvino_engine,
@@ -35,12 +36,12 @@ from vs_gansr.filter.settings import Settings
 from vs_gansr.model import library
 
 FORMATS = [vs.GRAY8, vs.YUV420P8, vs.YUV420P10, vs.YUV422P16, vs.YUV444P8, vs.YUV444PS, vs.RGB24, vs.RGB48, vs.RGBS]
-HERE = providers.trouble(OPENVINO, 0) is None
+HERE = OPENVINO.trouble(0) is None
 
 pytestmark = pytest.mark.skipif(not openvino_library.installed(), reason="openvino has no wheel for this machine")
 
 
-def engine(path: Path, provider: str = OPENVINO, width: int = 64, height: int = 48, **changes: object) -> Engine:
+def engine(path: Path, provider: Provider = OPENVINO, width: int = 64, height: int = 48, **changes: object) -> Engine:
     model = probe.describe(library.load(str(path)))
     values = {"device_id": 0, "precision": "fp32", "streams": 1, "threads": 1} | changes
     return engines.make(model, EngineKey(model.spec.digest, provider, width=width, height=height, **values))
@@ -51,8 +52,8 @@ def test_it_is_here() -> None:
     assert openvino_runtime.devices()[0] == "CPU"
 
 
-@pytest.mark.parametrize("provider", [CPU, OPENVINO])
-def test_planes_in_planes_out(provider: str, small_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("provider", [CPU, OPENVINO], ids=lambda provider: provider.name)
+def test_planes_in_planes_out(provider: Provider, small_model: Path, tmp_path: Path) -> None:
     """Whole, in part, alone or not, one plane or three, rows apart or not: the same numbers."""
     rng = np.random.default_rng(1)
     for path, channels in ((small_model, 3), (networks.point(tmp_path / "gray.onnx", channels=1), 1)):
@@ -265,23 +266,23 @@ def test_a_network_it_refuses(monkeypatch: pytest.MonkeyPatch, core: vs.Core) ->
     ],
 )
 def test_rules(
-    features: set[str], decibels: float, precision: str, found: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    features: set[str], decibels: float, precision: str, found: tuple[Provider, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "features", lambda: frozenset(features))
     monkeypatch.setattr(fidelity, "decibels", lambda *arguments: decibels)
-    monkeypatch.setattr(providers, "AUTO_ORDER", (CPU,))
+    monkeypatch.setattr(registry, "PROVIDERS", [CPU, OPENVINO])
     chosen = choose.choose(Settings(model="fast-2x", precision=precision))
     assert (chosen.choice.key.provider, chosen.choice.key.precision) == found
     if found[0] == OPENVINO:
         assert "OpenVINO (" in chosen.summary
-        assert (chosen.fallback is None) == (precision == "bf16")
+        assert (not chosen.fallbacks) == (precision == "bf16")
 
 
 def test_auto_does_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "features", lambda: frozenset({"avx512_vnni"}))
     monkeypatch.setattr(fidelity, "decibels", lambda *arguments: 60.0)
-    monkeypatch.setattr(providers, "trouble", lambda provider, device_id: "gone" if provider == OPENVINO else None)
-    monkeypatch.setattr(providers, "AUTO_ORDER", (CPU,))
+    monkeypatch.setattr(OPENVINO, "trouble", lambda device_id: "gone")
+    monkeypatch.setattr(registry, "PROVIDERS", [CPU, OPENVINO])
     chosen = choose.choose(Settings(model="fast-2x"))
     assert (chosen.choice.key.provider, chosen.choice.key.precision) == (CPU, "int8")
     assert "OpenVINO: gone" in chosen.summary

@@ -7,8 +7,9 @@ import pytest
 import vapoursynth as vs
 
 from vs_gansr.engine import probe
-from vs_gansr.engine.auto import fidelity, providers
-from vs_gansr.engine.base import CPU, OPENVINO, EngineKey
+from vs_gansr.engine.auto import fidelity, registry
+from vs_gansr.engine.auto.registry import OPENVINO
+from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.openvino import (
     engine as openvino_engine,
 )
@@ -45,7 +46,9 @@ def test_fp32_is_float32_and_bf16_is_not(monkeypatch: pytest.MonkeyPatch) -> Non
     if openvino_runtime.has("CPU", "BF16"):
         assert 50 < fidelity.decibels(plain, OPENVINO, "bf16", plain) < 80
     clip = clips.noise(vs.RGBS, 64, 48)
-    with pytest.raises(vs.Error, match="precision \"bf16\" is OpenVINO's only, not CPU's"):
+    with pytest.raises(
+        vs.Error, match='fast-2x in bf16 does not run on provider "CPU", which computes in fp32, fp16, int8'
+    ):
         clip.gansr.Upscale("fast-2x", provider="CPU", precision="bf16")
     monkeypatch.setattr(openvino_runtime, "has", lambda name, capability: capability == "FP32")
     with pytest.raises(ProviderError, match='does not compute in bfloat16 here; use "fp32"'):
@@ -55,15 +58,15 @@ def test_fp32_is_float32_and_bf16_is_not(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("provider", ["CPU", "OpenVINO"])
 def test_half_precision_on_processors_says_what_it_is(provider: str) -> None:
     """Weights in half precision, arithmetic in float32: near float32, and the log does not claim more."""
-    name = CPU if provider == "CPU" else OPENVINO
+    there = registry.find(provider)
     # Where half precision's arithmetic is real there is nothing to admit; most x86-64 processors have none.
-    if not providers.widens_half(name, 0):
+    if not there.widens_half(0):
         pytest.skip("this processor computes in half precision")
     chosen = choose.choose(Settings(model="fast-2x", provider=provider, precision="fp16"))
     assert chosen.summary == f"fast-2x in fp16 on {provider} (half floats are computed in float32 there)"
     assert "half floats" not in choose.choose(Settings(model="fast-2x", provider=provider, precision="fp32")).summary
     plain = probe.describe(library.load("fast-2x"))
-    assert 70 < fidelity.decibels(plain, name, "fp16", plain) < 90
+    assert 70 < fidelity.decibels(plain, there, "fp16", plain) < 90
     if provider == "OpenVINO":
         assert openvino_engine.properties("CPU", key_in("fp16"))["INFERENCE_PRECISION_HINT"] == "f32"
 
@@ -84,8 +87,9 @@ def test_what_other_devices_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ProviderError, match=f'OpenVINO\'s NPU does not compute in {kind} here; use "fp16"'):
             openvino_engine.properties("NPU", key_in(precision))
     monkeypatch.setattr(openvino_runtime, "device", lambda device_id: ("CPU", "GPU", "NPU")[device_id])
+    monkeypatch.setattr(openvino_runtime, "devices", lambda: ("CPU", "GPU", "NPU"))
     for device_id, precision in ((1, "fp32"), (2, "fp16")):
-        choice = choose.choice_on(OPENVINO, Settings(model="fast-2x", device_id=device_id))
+        choice = choose.choice_on(OPENVINO, device_id, Settings(model="fast-2x"))
         assert choice.key.precision == precision
 
 

@@ -16,12 +16,13 @@ import vapoursynth as vs
 
 from vs_gansr.engine import memory, probe
 from vs_gansr.engine.auto import cpu_rules as rules
-from vs_gansr.engine.auto import providers
-from vs_gansr.engine.base import CPU, EngineKey
+from vs_gansr.engine.auto import registry
+from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.engines import KEEP_BYTES, engines
 from vs_gansr.engine.onnxruntime.engine import OnnxRuntimeEngine, Stream
+from vs_gansr.engine.onnxruntime.provider import CPU, tried
 from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
-from vs_gansr.errors import NotFiniteError
+from vs_gansr.errors import NotFiniteError, ProviderError
 from vs_gansr.filter import choose, log
 from vs_gansr.filter.settings import Settings
 from vs_gansr.model import library
@@ -44,7 +45,7 @@ def test_engine_equals_a_bare_session(small_model: Path) -> None:
     loaded = probe.describe(library.load(str(small_model)))
     rng = np.random.default_rng(1)
     engine = OnnxRuntimeEngine(loaded, key(loaded))
-    bare = ort.InferenceSession(str(small_model), providers=[CPU])
+    bare = ort.InferenceSession(str(small_model), providers=["CPUExecutionProvider"])
     for _ in range(3):
         x = rng.random((1, 3, 48, 64), np.float32)
         got = np.empty((3, 96, 128), np.float32)
@@ -124,14 +125,14 @@ def test_auto_picks_what_works_and_says_so(clip: vs.VideoNode, small_model: Path
         core.remove_log_handler(handle)
     lines = [line for line in said if "small in" in line]
     assert len(lines) == 1
-    assert any(f"on {name}" in lines[0] for name in providers.usable())
+    assert any(f"on {provider.name}" in lines[0] for provider in registry.usable())
 
 
 def test_nothing_is_printed(clip: vs.VideoNode, small_model: Path) -> None:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         clip.gansr.Upscale(str(small_model)).get_frame(0)
-        providers.tried.cache_clear()
+        tried.cache_clear()
         vs.core.gansr.Version()
     assert out.getvalue() == ""
 
@@ -145,7 +146,7 @@ def test_a_session_that_fell_back_is_an_error(small_model: Path, monkeypatch: py
 
     monkeypatch.setattr(ort, "InferenceSession", FallenBack)
     loaded = probe.describe(library.load(str(small_model)))
-    with pytest.raises(providers.ProviderError, match=r'provider "CPU" fell back to SomethingElse'):
+    with pytest.raises(ProviderError, match=r'provider "CPU" fell back to SomethingElse'):
         OnnxRuntimeEngine(loaded, key(loaded))
 
 

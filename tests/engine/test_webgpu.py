@@ -17,9 +17,10 @@ import software_gpu
 from paths import ROOT
 
 from vs_gansr.engine import memory
-from vs_gansr.engine.auto import contest, fidelity, providers
-from vs_gansr.engine.base import CPU, OPENVINO, WEBGPU
+from vs_gansr.engine.auto import proof, registry
+from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.plugins import webgpu
+from vs_gansr.engine.plugins.webgpu import WebGpu
 from vs_gansr.errors import ProviderError
 from vs_gansr.filter import choose
 from vs_gansr.filter.settings import Settings
@@ -42,130 +43,128 @@ class Hardware:
 @dataclass
 class Device:
     device: Hardware
-    ep_name: str = WEBGPU
+    ep_name: str = "WebGpuExecutionProvider"
 
 
 CARD, CHIP = (Device(Hardware(metadata=found)) for found in ({"Discrete": "1"}, {}))
 
 
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Says which GPUs there are, and how quick and faithful the first is."""
+class StandIn(WebGpu):
+    """WebGPU on a machine with these GPUs."""
 
-    def has(devices: list[Device], speedup: float = 1.0, decibels: float = 60.0, half: bool = True) -> None:
-        monkeypatch.setattr(webgpu, "installed", lambda: True)
-        monkeypatch.setattr(webgpu, "builtin", lambda: False)
-        monkeypatch.setattr(webgpu, "devices", lambda: devices)
-        monkeypatch.setattr(contest, "half", lambda device_id: half)
-        monkeypatch.setattr(contest, "speedup", lambda gpu, processor: speedup)
-        far = {"fp16": decibels, "fp32": 120.0, "int8": 60.0}
-        monkeypatch.setattr(fidelity, "decibels", lambda m, p, precision, *rest: far[precision])
-        monkeypatch.setattr(providers, "AUTO_ORDER", (CPU,))
-        monkeypatch.setattr(webgpu, "_claimed", {})
-        monkeypatch.setattr(contest.remembered, "path", lambda: tmp_path / "contests.json")
+    def __init__(self, gpus: list[Device], half: bool = True) -> None:
+        super().__init__()
+        self.gpus = gpus
+        self.half = half
 
-    return has
+    def installed(self) -> bool:
+        return True
+
+    def builtin(self) -> bool:
+        return False
+
+    def listed(self) -> list[Any]:
+        return self.gpus
+
+    def trouble(self, device_id: int) -> str | None:
+        return None if device_id < len(self.gpus) else "no such device"
+
+    def precisions(self, device_id: int) -> tuple[str, ...]:
+        return ("fp16", "fp32") if self.half else ("fp32",)
+
+    def option(self, device_id: int) -> dict[str, str]:
+        self.device(device_id)
+        return self.options(EngineKey("", self, device_id, "fp32", 8, 8, 1, 1))
 
 
-def test_devices_are_told_apart_as_far_as_the_plugin_can(machine: Any) -> None:
-    machine([CHIP])
-    assert webgpu.options(0) == (CHIP, {})
+@pytest.fixture(autouse=True)
+def unclaimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process has computed on no GPU."""
+    monkeypatch.setattr(webgpu, "_claimed", {})
+
+
+def test_devices_are_told_apart_as_far_as_the_plugin_can() -> None:
+    assert StandIn([CHIP]).option(0) == {}
     with pytest.raises(ProviderError, match="device_id 1 does not exist; there are: 0 GPU Maker 8086:56a0"):
-        webgpu.options(1)
-    machine([CHIP, CARD, CARD])
-    assert webgpu.options(0)[1] == {"powerPreference": "low-power"}
-    assert webgpu.options(1)[1] == {"powerPreference": "high-performance"}
+        StandIn([CHIP]).option(1)
+    several = StandIn([CHIP, CARD, CARD])
+    assert several.option(0) == {"powerPreference": "low-power"}
+    assert several.option(1) == {"powerPreference": "high-performance"}
     with pytest.raises(ProviderError, match=r"device_id 2 .* cannot be told from device 1 .*; use device_id 1"):
-        webgpu.options(2)
-    machine([])
+        several.option(2)
     with pytest.raises(ProviderError, match="finds no GPU"):
-        webgpu.options(0)
+        StandIn([]).option(0)
 
 
-def test_one_device_a_process(machine: Any) -> None:
-    machine([CHIP, CARD])
-    with pytest.raises(RuntimeError), webgpu.claimed(0):
+def test_one_device_a_process() -> None:
+    there = StandIn([CHIP, CARD])
+    with pytest.raises(RuntimeError), there.claimed(0):
         raise RuntimeError("no session")  # so the device is not taken
     for _ in range(2):
-        with webgpu.claimed(1):
+        with there.claimed(1):
             pass
-    with pytest.raises(ProviderError, match="this process computes on device 1 already"), webgpu.claimed(0):
+    with pytest.raises(ProviderError, match="this process computes on device 1 already"), there.claimed(0):
         pass
 
 
-def test_a_session_that_fails_takes_no_device(machine: Any) -> None:
+def test_a_session_that_fails_takes_no_device() -> None:
     """The other GPU can still be had in this process."""
-    machine([CHIP, CARD])
     for device_id in (0, 1):
-        said = providers.attempt(WEBGPU, device_id, "fp32")  # the stand-ins are no devices to ONNX Runtime
+        said = StandIn([CHIP, CARD]).attempt(device_id, "fp32")  # the stand-ins are no devices to ONNX Runtime
         assert said and "already" not in said
 
 
+class Absent(WebGpu):
+    package = "package_that_is_not_there"
+
+
 def test_without_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(webgpu, "library", lambda: None)
-    webgpu.register.cache_clear()
-    try:
-        assert not webgpu.installed()
-        with pytest.raises(ProviderError, match=r'not installed; pip install "vs-gansr\[webgpu\]"'):
-            webgpu.devices()
-        with pytest.raises(ProviderError, match=r'unknown provider "webgpu"; .*pip install "vs-gansr\[webgpu\]"'):
-            providers.full_name("webgpu")
-    finally:
-        webgpu.register.cache_clear()
+    absent = Absent()
+    assert not absent.installed() and absent.library() is None and absent.devices() == []
+    with pytest.raises(ProviderError, match=r'not installed; pip install "vs-gansr\[webgpu\]"'):
+        absent.listed()
+    monkeypatch.setattr(registry, "PROVIDERS", [absent, registry.CPU])
+    with pytest.raises(ProviderError, match=r'unknown provider "webgpu"; .*pip install "vs-gansr\[webgpu\]"'):
+        registry.find("webgpu")
 
 
 @pytest.mark.parametrize(
     ("speedup", "decibels", "half", "asked", "found"),
     [
-        (3.2, 60.0, True, "auto", (WEBGPU, "fp16")),
-        (3.2, 60.0, False, "auto", (WEBGPU, "fp32")),
-        (3.2, 40.0, True, "auto", (WEBGPU, "fp32")),
-        (3.2, 40.0, True, "fp16", (WEBGPU, "fp16")),
-        (3.2, 60.0, True, "fp32", (WEBGPU, "fp32")),
+        (3.2, 60.0, True, "auto", "fp16"),
+        (3.2, 60.0, False, "auto", "fp32"),
+        (3.2, 40.0, True, "auto", "fp32"),
+        (3.2, 40.0, True, "fp16", None),
+        (3.2, 60.0, True, "fp32", "fp32"),
         (0.8, 60.0, True, "auto", None),
         (3.2, 60.0, False, "fp16", None),
         (3.2, 60.0, True, "int8", None),
     ],
 )
-def test_auto_takes_it_where_it_is_quicker(
-    speedup: float, decibels: float, half: bool, asked: str, found: tuple[str, str] | None, machine: Any
+def test_auto_takes_it_where_it_is_right_and_quicker(
+    speedup: float, decibels: float, half: bool, asked: str, found: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine([CHIP], speedup, decibels, half)
+    def prove(job: proof.Proof) -> proof.Verdict:
+        far = decibels if job.key.precision == "fp16" else 120.0
+        return proof.Verdict(far, far, 0.0, speedup)
+
+    there = StandIn([CHIP], half)
+    monkeypatch.setattr(registry, "PROVIDERS", [there, registry.CPU, registry.OPENVINO])
+    monkeypatch.setattr(proof, "prove", prove)
     chosen = choose.choose(Settings(model="fast-2x", precision=asked))
     key = chosen.choice.key
     if found:
-        assert (key.provider, key.precision) == found
+        assert (key.provider, key.precision) == (there, found)
         assert "on WebGPU (" in chosen.summary and "3.2 times the CPU's speed here" in chosen.summary
-        assert chosen.fallback and chosen.fallback().key.provider == CPU
+        assert chosen.fallbacks[-1]().key.provider.processor(0)
     else:
-        assert key.provider in (CPU, OPENVINO)
-        assert ("WebGPU: " in chosen.summary) == (asked != "int8")
+        assert key.provider.processor(0)
+        assert "WebGPU" in chosen.summary
 
 
-def test_auto_says_nothing_of_it_where_there_is_no_gpu(machine: Any) -> None:
-    machine([])
+def test_auto_says_nothing_of_it_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "PROVIDERS", [StandIn([]), registry.CPU, registry.OPENVINO])
     assert "WebGPU" not in choose.choose(Settings(model="fast-2x")).summary
-
-
-def test_the_trial_is_made_once(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    speedup = contest.speedup
-    machine([CHIP])
-    monkeypatch.setattr(contest, "speedup", speedup)
-    times = {WEBGPU: 0.002, CPU: 0.006, OPENVINO: 0.006}
-    sides: list[int] = []
-    monkeypatch.setattr(contest, "seconds", lambda choice, side: sides.append(side) or times[choice.key.provider])
-    contest._known.clear()
-    gpu = choose.choice_on(WEBGPU, Settings(model="fast-2x"))
-    processor = choose.choice_on(CPU, Settings(model="fast-2x"))
-    for _ in range(2):
-        assert contest.speedup(gpu, processor) == pytest.approx(3)
-        contest._known.clear()
-    assert sides == [64, 64, 256, 256]
-    times[WEBGPU] = 1.0  # a hopeless one is not asked for a second picture
-    contest.remembered.path().unlink()
-    assert contest.speedup(gpu, processor) == pytest.approx(0.006)
-    assert sides[4:] == [64, 64]
-    contest._known.clear()
 
 
 def test_a_tensor_too_large_for_one_buffer_is_a_shortage() -> None:

@@ -62,10 +62,11 @@ def test_bad_arguments(clip: vs.VideoNode, arguments: dict, message: str, point_
 
 
 def test_unavailable_cuda_says_why(clip: vs.VideoNode, point_model: Path) -> None:
-    from vs_gansr.engine.auto import providers
+    from vs_gansr.engine.auto import registry
 
-    reason = providers.trouble(providers.CUDA, 0)
-    if providers.CUDA not in providers.listed():
+    cuda = next(provider for provider in registry.PROVIDERS if provider.name == "CUDA")
+    reason = cuda.trouble(0)
+    if not cuda.installed():
         expected = 'unknown provider "CUDA"'
     elif reason is None:
         clip.gansr.Upscale(str(point_model), provider="CUDA").get_frame(0)

@@ -16,10 +16,10 @@ import vapoursynth as vs
 from graphs import Graph
 from onnx.reference import ReferenceEvaluator
 
-from vs_gansr.engine.auto import providers
 from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.engines import engines
 from vs_gansr.engine.onnxruntime.engine import Stream
+from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.model.rewrite import float16
 
 MESSAGES = {"memory": "Failed to allocate memory for requested buffer of size 99", "random": "the bus fell off"}
@@ -217,7 +217,7 @@ def real_half(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Half precision in earnest, and as if the tiny run beforehand had missed the pictures that overflow."""
     monkeypatch.setattr(float16, "overflowing", lambda *_: frozenset())
     engines.clear()
-    create, init = providers.create, Stream.__init__
+    create, init = CPU.session, Stream.__init__
     made: dict[int, bytes] = {}
 
     def remember(data: bytes, *arguments: Any) -> Any:
@@ -230,7 +230,7 @@ def real_half(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if key.precision == "fp16":
             self._session = RealHalf(made[id(real)], self)  # type: ignore[assignment]
 
-    monkeypatch.setattr(providers, "create", remember)
+    monkeypatch.setattr(CPU, "session", remember)
     monkeypatch.setattr(Stream, "__init__", replaced)
     yield
     monkeypatch.undo()

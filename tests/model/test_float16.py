@@ -13,8 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from vs_gansr.engine import probe
-from vs_gansr.engine.base import CPU, EngineKey
+from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.onnxruntime import sessions
+from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.model import library
 from vs_gansr.model.rewrite import float16
 from vs_gansr.model.rewrite.graph_view import name_nodes

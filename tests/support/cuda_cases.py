@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from vs_gansr.engine.base import CPU, CUDA, Engine, EngineKey
-from vs_gansr.engine.cuda.options import CudaOptions
+from vs_gansr.engine.base import Choice, Engine, EngineKey, Provider
+from vs_gansr.engine.cuda.options import FAST, CudaOptions
 from vs_gansr.engine.planes import Plane
-from vs_gansr.engine.tiled.recovery import Choice, Recovery
+from vs_gansr.engine.tiled.recovery import Recovery
 from vs_gansr.engine.tiled.tile_planner import Limits
 from vs_gansr.model.spec import Model
 
 WIDTH, HEIGHT, SCALE = 32, 16, 2
 
 
-def key_of(model: Model, precision: str = "fp32", streams: int = 2, provider: str = CUDA, **options: Any) -> EngineKey:
-    cuda = CudaOptions(**options)
-    return EngineKey(model.spec.digest, provider, 0, precision, WIDTH, HEIGHT, streams, 1, cuda=cuda)
+def key_of(
+    model: Model, provider: Provider, precision: str = "fp32", streams: int = 2, options: CudaOptions | None = FAST
+) -> EngineKey:
+    return EngineKey(model.spec.digest, provider, 0, precision, WIDTH, HEIGHT, streams, 1, options=options)
 
 
 def picture(seed: int = 0) -> list[Plane]:
@@ -37,7 +38,7 @@ def blank() -> list[Plane]:
 
 def expected(model: Model, planes: list[Plane]) -> list[Plane]:
     """The network in a plain session, in float32, nothing bound."""
-    session = ort.InferenceSession(model.data, providers=[CPU])
+    session = ort.InferenceSession(model.data, providers=["CPUExecutionProvider"])
     [result] = session.run(None, {model.spec.input: np.stack(planes)[None]})
     return list(result[0])
 
@@ -81,9 +82,9 @@ def in_background(step: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-def recovering(model: Model, key: EngineKey, said: list[str], fallback: Callable[[], Choice] | None = None) -> Recovery:
+def recovering(model: Model, key: EngineKey, said: list[str], *fallbacks: Callable[[], Choice]) -> Recovery:
     """The network on pictures of any size, with what it says."""
-    return Recovery(Choice(model, replace(key, width=0, height=0)), Limits(), said.append, fallback)
+    return Recovery(Choice(model, replace(key, width=0, height=0)), Limits(), said.append, fallbacks)
 
 
 def broken(error: BaseException) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,14 @@ import pytest
 from onnx import TensorProto, helper
 from paths import NATIVE
 
-from vs_gansr.engine.auto import providers
-from vs_gansr.engine.base import CPU, CUDA
-from vs_gansr.engine.cuda import driver as cuda_driver
+from vs_gansr.engine.auto import proof, registry
+from vs_gansr.engine.auto.proof import Verdict
+from vs_gansr.engine.base import EngineKey
+from vs_gansr.engine.cuda import driver
+from vs_gansr.engine.cuda.provider import CudaProvider
+from vs_gansr.engine.onnxruntime.provider import CPU
 
+CUDA = "CUDAExecutionProvider"
 PROVIDER = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
 
 
@@ -100,12 +105,14 @@ class CpuSession:
         return getattr(self.real, name)
 
     def get_providers(self) -> list[str]:
-        return [CUDA, CPU]
+        return [CUDA, "CPUExecutionProvider"]
 
     def io_binding(self) -> CpuBinding:
         return CpuBinding(self.real)
 
-    def run_with_iobinding(self, binding: CpuBinding, options: Any) -> None:
+    def run_with_iobinding(self, binding: CpuBinding, options: Any = None) -> None:
+        if self.machine.status:
+            raise RuntimeError(f"CUDA failure {self.machine.status}: the stand-in is lost")
         if fault := self.machine.fault(self):
             raise RuntimeError(fault)
         self.real.run_with_iobinding(binding.real, options)
@@ -124,28 +131,41 @@ class CpuBinding:
         self.real.bind_output(name, "cpu", *where)
 
 
-class StandIn:
-    """A machine with a GPU in this process: the driver's stand-in holds the memory, the CPU computes."""
+class StandIn(CudaProvider):
+    """CUDA's provider on a machine with a GPU: the driver's stand-in holds the memory, the CPU computes.
+
+    Its proof is taken as passed, with `verdict`.
+    """
 
     def __init__(self, patch: pytest.MonkeyPatch, library: Path) -> None:
-        self.gpu = cuda_driver.Cuda(0, str(library))
+        super().__init__()
+        self.gpu = driver.Cuda(0, str(library))
         self.sessions: weakref.WeakSet[CpuSession] = weakref.WeakSet()
         self.made: list[tuple[Any, dict[str, str]]] = []  # settings and options of all sessions there ever were
         self.fault: Callable[[CpuSession], str | None] = lambda session: None
         self.refuse: Callable[[dict[str, str]], str | None] = lambda options: None
+        self.status = 0
+        self.verdict = Verdict(99.0, 99.0, 0.0, 3.0)
         self._driver = ctypes.CDLL(str(library))
-        self._create = providers.create
-        patch.setitem(cuda_driver._opened, 0, self.gpu)
-        patch.setattr(providers, "tried", lambda provider, device_id: None)
-        patch.setattr(providers, "create", self._made)
+        patch.setitem(driver._opened, 0, self.gpu)
+        patch.setattr(registry, "PROVIDERS", [self if p.name == "CUDA" else p for p in registry.PROVIDERS])
+        patch.setattr(proof, "prove", lambda job: self.verdict)
 
-    def _made(self, data: bytes, settings: Any, provider: str, device_id: int, chosen: Any = None) -> Any:
-        if provider != CUDA:
-            return self._create(data, settings, provider, device_id, chosen)
-        self.made.append((settings, dict(chosen)))
-        if why := self.refuse(dict(chosen)):
+    def devices(self) -> list[str]:
+        return ["Fake"]
+
+    def hardware(self) -> bool:
+        return True
+
+    def trouble(self, device_id: int) -> str | None:
+        return driver.lost(device_id) or None
+
+    def session(self, data: bytes, settings: Any, key: EngineKey, options: Any = None) -> Any:
+        chosen = dict(self.options(key) if options is None else options)
+        self.made.append((settings, chosen))
+        if why := self.refuse(chosen):
             raise RuntimeError(why)
-        session = CpuSession(self, self._create(data, settings, CPU, 0), settings, chosen)
+        session = CpuSession(self, CPU.session(data, settings, replace(key, device_id=0)), settings, chosen)
         self.sessions.add(session)
         return session
 
@@ -156,6 +176,7 @@ class StandIn:
 
     def lose(self, status: int = 700) -> None:
         """Every call fails with `status` from here on; 0 ends that."""
+        self.status = status
         self._driver.fakeBreak(status)
 
     def room(self, more: int) -> None:

@@ -18,10 +18,9 @@ import networks
 import onnx
 import vapoursynth as vs
 
-from vs_gansr.engine.auto import contest
+from vs_gansr.engine.auto import proof, registry
 from vs_gansr.engine.engines import engines
 from vs_gansr.engine.onnxruntime.engine import Stream
-from vs_gansr.engine.plugins import webgpu
 from vs_gansr.model.rewrite import float16
 
 FORMATS = [
@@ -116,12 +115,12 @@ def automatic(model: Path) -> dict[str, Any]:
     handle = vs.core.add_log_handler(lambda kind, text: said.append(text))
     clip = clip_in(vs.YUV420P8)
     clip.gansr.Upscale(str(model)).get_frame(0).close()
-    contest._known.clear()
     begin = time.perf_counter()
     clip.gansr.Upscale(str(model)).get_frame(0).close()
     took = time.perf_counter() - begin
     vs.core.remove_log_handler(handle)
-    return {"said": [line for line in said if " on " in line], "again": took}
+    verdicts = [fact for fact in proof.remembered.all() if "on WebGPU" in fact["what"]]
+    return {"said": [line for line in said if " on " in line], "again": took, "verdicts": verdicts}
 
 
 def main(folder: Path) -> None:
@@ -132,7 +131,7 @@ def main(folder: Path) -> None:
     clip = clip_in(vs.RGBS)
     found = {
         "providers": vs.core.gansr.Version()["providers"],
-        "built in": webgpu.builtin(),
+        "built in": registry.find("WebGPU").builtin(),
         "differences": differences({"rgb": rgb, "luma": luma}),
         "neighbours": neighbours(networks.aligned_mix(folder / "three.onnx", (0.25, 0.5, 0.25))),
         "tiles": tiles(rgb),

@@ -1,22 +1,113 @@
-"""Owns what every engine is: planes in, planes out, at one size; knows no engine of them all."""
+"""Define what an engine is, the key it is made for, and the provider that makes it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
 
 from ..model.rewrite.ends import Samples
-from .cuda.options import CudaOptions
+from ..model.spec import Model
 from .planes import Plane
 
-__all__ = ["CPU", "CUDA", "FLOAT32", "OPENVINO", "PRECISIONS", "WEBGPU", "Engine", "EngineKey", "cpu_threads"]
+__all__ = ["FLOAT32", "PRECISIONS", "Choice", "Engine", "EngineKey", "Provider", "cpu_threads"]
 
-CPU, CUDA, WEBGPU = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "WebGpu"))  # as ONNX Runtime calls them
-OPENVINO = "OpenVINO"  # its own runtime; ONNX Runtime's provider of that name is OpenVINOExecutionProvider
 FLOAT32 = Samples.float32()  # black at 0, white at 1
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
+
+
+class Provider:
+    """A runtime on one kind of device. The methods are called from any thread; the first call may be slow."""
+
+    name = ""
+    """As people write it: `CPU`, `CUDA` ..."""
+    meant_for = ""
+    """What it computes on, for people who have not got it."""
+    install = ""
+    """The command that installs it."""
+    repair = ""
+    """What helps where it fails although it is installed and there is hardware, besides installing it again."""
+    platforms: tuple[str, ...] = ("linux", "win32", "darwin")
+    """Where it can be installed, as `sys.platform` names them."""
+    automatic = False
+    """True if `auto` may take one of its devices, once that has proven itself."""
+    streams = 1
+    """Pictures that are computed at once unless asked otherwise, on devices that are no processors."""
+    patience = 180.0
+    """Seconds that a device has for its proof."""
+    samples: frozenset[np.dtype[Any]] = frozenset(map(np.dtype, (np.uint8, np.uint16, np.float16, np.float32)))
+    """Types of samples that its graphs can take and give; others travel as float32."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.name == getattr(other, "name", None)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names that people may write."""
+        return (self.name,)
+
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """What to hold while something of the provider is made, run or closed."""
+        return nullcontext()
+
+    def installed(self) -> bool:
+        """True if its software is here, whatever devices there are."""
+        raise NotImplementedError
+
+    def devices(self) -> list[str]:
+        """Its devices in words, in the order that `device_id` counts them; empty if none, or if they cannot be told."""
+        return []
+
+    def trouble(self, device_id: int) -> str | None:
+        """Why it cannot run on the device, in one line with the remedy; None if it runs."""
+        raise NotImplementedError
+
+    def hardware(self) -> bool:
+        """True if there is hardware for it, so that it is worth a warning that it cannot run."""
+        return bool(self.devices())
+
+    def processor(self, device_id: int) -> bool:
+        """True if the device is the machine's processors, for which rules decide; others have to prove themselves."""
+        return False
+
+    def precisions(self, device_id: int) -> tuple[str, ...]:
+        """What networks can be computed in there: of `fp32`, `fp16`, `bf16` and `int8`, the usual one first."""
+        raise NotImplementedError
+
+    def widens_half(self, device_id: int) -> bool:
+        """True if half floats are computed in float32 there: the weights are halved, the arithmetic is not."""
+        return False
+
+    def memory(self, device_id: int) -> tuple[int, int] | None:
+        """Free and total bytes of a device with memory of its own; None where pictures live in the machine's."""
+        return None
+
+    def note_loss(self, device_id: int, reason: str) -> None:
+        """Is told that the device computes nothing more in this process."""
+
+    def identity(self, device_id: int) -> str:
+        """Device and versions of all software that its numbers and its speed depend on, in words that stay the same."""
+        raise NotImplementedError
+
+    def tiers(self) -> Mapping[str, Hashable]:
+        """Ways to run a network by name, the safest first, each with the options for EngineKey."""
+        return {"plain": None}
+
+    def describe(self, device_id: int) -> str:
+        """What is worth knowing of a device that works, for `gansr doctor`; "" if nothing is."""
+        return ""
+
+    def make(self, model: Model, key: EngineKey) -> Engine:
+        """A new engine. Raises GansrError, or what the runtime raises, where there can be none."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -25,8 +116,8 @@ class EngineKey:
 
     digest: str
     """SHA-256 of the network's file."""
-    provider: str
-    """ONNX Runtime's name of the execution provider, `CPUExecutionProvider` ..., or OPENVINO."""
+    provider: Provider
+    """Where it runs."""
     device_id: int
     """Which of the provider's devices, from 0."""
     precision: str
@@ -49,8 +140,25 @@ class EngineKey:
     """How the output planes store theirs."""
     clamp: bool = False
     """Whether values below black and above white are kept from the network."""
-    cuda: CudaOptions = field(default_factory=CudaOptions)
-    """Choices of sessions on CUDA; without meaning elsewhere."""
+    options: Hashable = None
+    """One of the provider's tiers."""
+
+    @property
+    def tier(self) -> str:
+        """The name of that tier."""
+        return next(name for name, options in self.provider.tiers().items() if options == self.options)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model and where it runs."""
+
+    model: Model
+    """The network; a fallback is the same one, perhaps in another precision."""
+    key: EngineKey
+    """Where and how; its size stands for any."""
+    check: Callable[..., None] | None = None
+    """Compares results with the processors' now and then, see auto/sampling; None where nothing is compared."""
 
 
 class Engine(Protocol):

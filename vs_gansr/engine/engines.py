@@ -1,15 +1,12 @@
-"""Owns which engine runs a key, and the one cache that all of them live in."""
+"""Make engines and keep them in the one cache that all clips share."""
 
 from __future__ import annotations
 
 from ..errors import GansrError, ModelError, ShortageError, one_line
 from ..model.spec import Model
 from . import memory
-from .base import CUDA, OPENVINO, Engine, EngineKey
+from .base import Engine, EngineKey
 from .cache.session_cache import Lease, SessionCache
-from .cuda.engine import CudaEngine
-from .onnxruntime.engine import OnnxRuntimeEngine
-from .openvino.engine import OpenVinoEngine
 
 __all__ = ["KEEP_BYTES", "KEEP_SECONDS", "acquire", "engines", "make"]
 
@@ -23,9 +20,7 @@ engines: SessionCache[EngineKey, Engine] = SessionCache(KEEP_SECONDS, KEEP_BYTES
 def make(model: Model, key: EngineKey) -> Engine:
     """A new engine. Raises ModelError, ProviderError or ShortageError where there can be none."""
     try:
-        if key.provider == OPENVINO:
-            return OpenVinoEngine(model, key)
-        return (CudaEngine if key.provider == CUDA else OnnxRuntimeEngine)(model, key)
+        return key.provider.make(model, key)
     except GansrError:
         raise
     except MemoryError as error:

@@ -12,7 +12,7 @@ if sys.platform == "linux":
     import resource
 
 from ..model.spec import ModelSpec
-from .base import CPU, OPENVINO, EngineKey
+from .base import EngineKey
 
 __all__ = ["available", "budget", "is_loss", "is_shortage", "need", "working_set"]
 
@@ -92,7 +92,7 @@ def need(spec: ModelSpec, key: EngineKey) -> int:
     alive = spec.study.bytes(key.width, key.height)
     if alive is None:  # an unknown graph: as much as a wide generator
         alive = pixels * UNKNOWN
-    if key.precision == "fp16" and key.provider not in (CPU, OPENVINO):  # the CPU computes in float32 all the same
+    if key.precision == "fp16" and not key.provider.processor(key.device_id):
         alive //= 2
     ends = pixels * 4 * (spec.inputs + spec.channels * spec.scale**2)
     weights = spec.weights * (1 + bool(key.alone))

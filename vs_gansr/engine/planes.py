@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import NotFiniteError, RenderError
 from ..model.rewrite.depth_to_space import Shuffle
 from ..model.rewrite.ends import Samples
 
@@ -21,7 +22,10 @@ __all__ = [
     "Ramp",
     "Tensor",
     "add",
+    "check_arrival",
+    "check_finite",
     "equal",
+    "expect",
     "finite",
     "load",
     "padded",
@@ -36,6 +40,7 @@ type Ramp = npt.NDArray[np.float32]
 type Tensor = npt.NDArray[Any]
 
 HALF_MAX = np.float32(65504)  # the largest number a half float holds
+NOT_ARRIVED = np.uint32(0x7FC0BEEF)  # a NaN that no sum is
 HALF_EXPONENT = np.uint16(0x7C00)  # all its bits are set in what is not finite
 
 
@@ -52,7 +57,7 @@ def load(inputs: Sequence[Plane], out: Tensor) -> None:
 
 def put(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
     """Copies `values` to `target`, of the same shape, between float types if need be; half floats are kept finite."""
-    if target.dtype == np.float16:
+    if target.dtype == np.float16 and values.dtype != np.float16:
         values = np.clip(values, -HALF_MAX, HALF_MAX)
     np.copyto(target, values, casting="same_kind")
 
@@ -91,7 +96,8 @@ def store(
             shuffle.write(tensor[0, :, top : top + height // scale, left : left + width // scale], i, place)
         else:
             part = tensor[0, i, scale * top : scale * top + height, scale * left : scale * left + width]
-            np.copyto(place, part, casting="same_kind")
+            # Whole numbers may have travelled as floats.
+            np.copyto(place, part, casting="unsafe" if place.dtype.kind == "u" else "same_kind")
 
 
 def quantise(values: Plane, place: Plane, samples: Samples) -> None:
@@ -106,6 +112,23 @@ def add(result: Plane, place: Plane, columns: Ramp, rows: Ramp) -> None:
     """Adds what of `result` fits into `place`, weighted by `columns` and `rows`: a factor for each of `result`'s."""
     height, width = place.shape
     place += result[:height, :width] * (rows[:height, None] * columns[:width])
+
+
+def expect(watch: npt.NDArray[np.float32]) -> None:
+    """Marks the watch, shape (1,), as not arrived, before a run that fills it."""
+    watch.view(np.uint32)[0] = NOT_ARRIVED
+
+
+def check_arrival(watch: npt.NDArray[np.float32]) -> None:
+    """Raises RenderError where no run has filled the watch since `expect`."""
+    if watch.view(np.uint32)[0] == NOT_ARRIVED:
+        raise RenderError("the device's result did not arrive")
+
+
+def check_finite(values: Tensor) -> None:
+    """Raises NotFiniteError where a value is NaN or infinite: one is enough to spoil a sum."""
+    if not np.isfinite(values.sum(dtype=np.float32)):
+        raise NotFiniteError("the network gives values that are not finite for this picture")
 
 
 def finite(plane: npt.NDArray[Any]) -> bool:

@@ -20,9 +20,10 @@ from ..model.metadata import LARGEST_SCALE
 from ..model.rewrite.graph_view import fixed_size
 from ..model.spec import Model, ModelFile, SizeRule, ValueRange, round_up
 from . import memory
-from .base import CPU, EngineKey
+from .base import EngineKey
 from .cache.remembered import Remembered
 from .onnxruntime import sessions
+from .onnxruntime.provider import CPU
 
 __all__ = ["Findings", "describe", "find"]
 

@@ -1,25 +1,27 @@
-"""Owns which model, provider and precision the settings amount to, and what takes over where a GPU fails."""
+"""Choose model, provider and precision for the settings, and what takes over where the choice fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 from ..engine import memory, probe
-from ..engine.auto import contest, fidelity, providers
-from ..engine.auto import cpu_rules as rules
-from ..engine.base import CPU, CUDA, OPENVINO, WEBGPU, EngineKey, cpu_threads
-from ..engine.openvino import runtime as openvino_runtime
-from ..engine.plugins import webgpu
-from ..engine.tiled.recovery import Choice
-from ..engine.tiled.tile_planner import Limits
-from ..errors import ArgumentError, GansrError, ProviderError, one_line
+from ..engine.auto import cpu_rules, fidelity, proof, registry
+from ..engine.auto.proof import Proof, Verdict
+from ..engine.auto.sampling import Sampler
+from ..engine.base import Choice, EngineKey, Provider, cpu_threads
+from ..engine.tiled.tile_planner import Limits, TilePlanner
+from ..errors import GansrError, ProviderError, one_line
 from ..model import library
 from ..model.spec import ModelSpec
 from .settings import Settings
 
 __all__ = ["Chosen", "choose"]
+
+type Size = tuple[int, int]
+
+USUAL = (640, 360)  # the size that a device is proven at for clips whose size varies
 
 
 @dataclass(frozen=True)
@@ -28,161 +30,249 @@ class Chosen:
 
     choice: Choice
     """The model, where and how it runs."""
-    fallback: Callable[[], Choice] | None
-    """What to go on with where that is beyond help; None where the provider was named."""
+    fallbacks: tuple[Callable[[], Choice], ...]
+    """What to go on with where that is beyond help, one after the other; none where the provider was named."""
     limits: Limits
     """Tiles and memory."""
     summary: str
     """The choice in words, with what was passed over and why."""
+    warnings: tuple[str, ...] = ()
+    """What keeps hardware that is here from being used."""
 
 
-def choose(settings: Settings) -> Chosen:
-    """Picks provider, precision and model, in the order they depend on each other. Raises GansrError."""
-    provider, passed = pick(settings)
-    auto = settings.provider.lower() == "auto"
-    if auto and provider == CPU:
-        choice, fallback, reasons = on_processor(replace(settings, device_id=0))
-        gpu, said = on_webgpu(settings, choice)
-        if gpu:
-            choice, fallback, reasons = gpu, partial(choice_on, CPU, settings), []
-        passed += said + reasons
+def choose(settings: Settings, size: Size = USUAL) -> Chosen:
+    """Picks provider, precision and model for pictures of `size`, (width, height). Raises GansrError."""
+    if settings.device_id is not None and settings.device_id < 0:
+        raise ProviderError(f"device_id {settings.device_id} is negative; devices count from 0")
+    limits = Limits(settings.tilesize, settings.overlap, settings.memory)
+    warnings: list[str] = []
+    if settings.provider.lower() != "auto":
+        choice = named(settings, limits, size)
+        fallbacks: list[Callable[[], Choice]] = []
+        passed: list[str] = []
     else:
-        choice, fallback = choice_on(provider, settings), None
-        if auto:
-            fallback = partial(choice_on, CPU, replace(settings, device_id=0))
-    if choice.key.precision == "fp16" and providers.widens_half(choice.key.provider, choice.key.device_id):
+        choice, fallbacks, passed = automatic(settings, limits, size, warnings)
+    provider, device_id = choice.key.provider, choice.key.device_id
+    if choice.key.precision == "fp16" and provider.widens_half(device_id):
         passed = [*passed, "half floats are computed in float32 there"]
     why = f" ({'; '.join(passed)})" if passed else ""
-    where = providers.short_name(choice.key.provider)
-    return Chosen(
-        choice=choice,
-        fallback=fallback,
-        limits=Limits(settings.tilesize, settings.overlap, settings.memory),
-        summary=f"{choice.model.spec.name} in {choice.key.precision} on {where}{why}",
+    summary = f"{choice.model.spec.name} in {choice.key.precision} on {provider.name}{why}"
+    return Chosen(choice, tuple(fallbacks), limits, summary, tuple(warnings))
+
+
+def named(settings: Settings, limits: Limits, size: Size) -> Choice:
+    """The choice for a provider that was named. Raises ProviderError where it cannot run or computes wrongly."""
+    provider, device_id = registry.find(settings.provider), settings.device_id or 0
+    if reason := provider.trouble(device_id):
+        raise ProviderError(f'provider "{provider.name}" cannot run: {reason}')
+    if provider.processor(device_id):
+        return choice_on(provider, device_id, settings)
+    found: list[str] = []
+    for choice in candidates(provider, device_id, settings):
+        verdict, checked = proven(choice, settings, limits, size, None)
+        if not (reason := verdict.against()):
+            return checked
+        found.append(f"{choice.key.precision}, {choice.key.tier}: {reason}")
+    raise ProviderError(
+        f'provider "{provider.name}" does not compute this network right ({"; ".join(found)}); use provider="CPU", '
+        "or GANSR_GPU=retest in the environment after a change of the driver"
     )
 
 
-def pick(settings: Settings) -> tuple[str, list[str]]:
-    """The provider, and why better ones were passed over. Raises ProviderError, and ArgumentError for int8 on GPUs."""
-    provider, passed = providers.pick(settings.provider, settings.device_id)
-    if settings.precision != "int8" or provider not in (CUDA, WEBGPU):
-        return provider, passed
-    if settings.provider.lower() != "auto":
-        raise ArgumentError(
-            f'precision "int8" does not run on provider "{settings.provider}", which has no integer convolutions; '
-            'use precision="fp16", or provider="CPU"'
-        )
-    return CPU, [*passed, f"{providers.short_name(provider)}: it has no integer convolutions"]
-
-
-def on_webgpu(settings: Settings, processor: Choice) -> tuple[Choice | None, list[str]]:
-    """The choice for WebGPU's first GPU where it is quicker than `processor`, else None; and why or why not."""
-    if not webgpu.installed() or settings.precision in ("int8", "bf16"):
-        return None, []
+def automatic(
+    settings: Settings, limits: Limits, size: Size, warnings: list[str]
+) -> tuple[Choice, list[Callable[[], Choice]], list[str]]:
+    """The quickest of the processors' choice and the devices that have proven themselves, what follows it, and why."""
+    processor, after, reasons = on_processor(settings)
+    quick: list[tuple[float, Choice]] = []
     passed: list[str] = []
-    try:
-        if not webgpu.builtin() and not webgpu.devices():
-            return None, []  # no GPU: nothing to pass over
-        for precision in dict.fromkeys([settings.precision, *["fp32"] * (settings.precision == "auto")]):
-            gpu = choice_on(WEBGPU, replace(settings, precision=precision))
-            factor = contest.speedup(gpu, processor)
-            reason = f"{factor:.2g} times the CPU's speed"
-            if factor > 1 and settings.precision == "auto":
-                found = fidelity.decibels(gpu.model, WEBGPU, gpu.key.precision, gpu.model)
-                reason = f"{found:.1f} dB from float32" if found < fidelity.ENOUGH else ""
-            elif factor > 1:
-                reason = ""
-            if not reason:
-                return gpu, [f"{factor:.2g} times the CPU's speed here"]
-            passed.append(f"WebGPU: {reason} in {gpu.key.precision}")
-            if gpu.key.precision == "fp32":
-                break
-    except GansrError as error:
-        passed.append(f"WebGPU: {one_line(error, 120)}")
-    return None, passed
+    for provider in registry.listed():
+        if provider.automatic and proof.mode() != "off":
+            quick += devices_of(provider, settings, limits, size, processor, passed, warnings)
+    quick.sort(key=lambda pair: -pair[0])
+    if not quick:
+        if settings.device_id:
+            raise ProviderError(f"no provider can run device_id {settings.device_id}: {'; '.join(passed) or 'no GPU'}")
+        return processor, after, [*passed, *reasons]
+    rest = [partial(lambda choice: choice, choice) for _, choice in quick[1:]]
+    factor, best = quick[0]
+    return best, [*rest, lambda: processor, *after], [f"{factor:.2g} times the CPU's speed here"]
 
 
-def on_processor(settings: Settings) -> tuple[Choice, Callable[[], Choice] | None, list[str]]:
-    """What the rules say for this machine's processors, what to go on with where that fails, and the reasons."""
+def devices_of(
+    provider: Provider,
+    settings: Settings,
+    limits: Limits,
+    size: Size,
+    processor: Choice,
+    passed: list[str],
+    warnings: list[str],
+) -> Iterator[tuple[float, Choice]]:
+    """Choices on the provider's devices that compute right and quicker than `processor`, with how much quicker.
+
+    `passed` and `warnings` are told why others are not among them.
+    """
+    if not provider.hardware():
+        return
+    wanted = settings.device_id
+    for device_id in range(max(1, len(provider.devices()))) if wanted is None else [wanted]:
+        where = provider.name if not device_id else f"{provider.name} {device_id}"
+        if reason := provider.trouble(device_id):
+            passed.append(f"{where}: {reason}")
+            warnings.append(f"{where} is not used although there is hardware for it: {reason}")
+            continue
+        try:
+            done = ""
+            for choice in candidates(provider, device_id, settings):
+                if done and choice.key.precision != done:
+                    break  # a safer precision is for where the usual one fails
+                verdict, checked = proven(choice, settings, limits, size, processor)
+                if reason := verdict.against():
+                    passed.append(f"{where} in {choice.key.precision}, {choice.key.tier}: {reason}")
+                    continue
+                done = choice.key.precision
+                if verdict.speedup > 1:
+                    yield verdict.speedup, checked
+                else:
+                    passed.append(f"{where}: {verdict.speedup:.2g} times the CPU's speed in {done}")
+                    if verdict.speedup < 1 / proof.HOPELESS:
+                        break
+        except GansrError as error:
+            passed.append(f"{where}: {one_line(error, 120)}")
+
+
+def candidates(provider: Provider, device_id: int, settings: Settings) -> Iterator[Choice]:
+    """Every way to run the network on a device, the usual precision and the safest tier first.
+
+    Raises ProviderError for a precision that the device has not got.
+    """
+    mode, tiers = proof.mode(), provider.tiers()
+    kept = {name: options for name, options in tiers.items() if mode not in ("plain", "fast") or name.startswith(mode)}
+    precisions = [settings.precision]
+    if settings.precision == "auto":
+        precisions = [p for p in provider.precisions(device_id) if p in ("fp32", "fp16")]
+    for precision in precisions:
+        choice = choice_on(provider, device_id, replace(settings, precision=precision))
+        for options in (kept or tiers).values():
+            yield replace(choice, key=replace(choice.key, options=options))
+
+
+def proven(
+    choice: Choice, settings: Settings, limits: Limits, size: Size, processor: Choice | None
+) -> tuple[Verdict, Choice]:
+    """The verdict on a choice, at the size of its tiles, and the choice with its frames checked now and then."""
+    name = settings.model if settings.model is not None else library.default_model()
+    plain = choice.model
+    if choice.model.spec.precision == "int8":
+        plain = probe.describe(library.load(name, texture=settings.texture))
+    width, height = TilePlanner(choice.model, choice.key, limits).layout(*size).size
+    sized = replace(choice.key, width=width, height=height)
+    job = Proof(choice.model, sized, plain, (processor.model, processor.key) if processor else None)
+
+    def wrong(reason: str) -> None:
+        proof.keep(job, Verdict(failed=reason))
+
+    return proof.prove(job), replace(choice, check=Sampler(plain, choice.key, wrong))
+
+
+def on_processor(
+    settings: Settings, failed: Provider | None = None
+) -> tuple[Choice, list[Callable[[], Choice]], list[str]]:
+    """What the rules say for this machine's processors, what to go on with where that fails, and the reasons.
+
+    Rules for the provider that has `failed` do not count.
+    """
     name = settings.model if settings.model is not None else library.default_model()
     reasons: list[str] = []
-    for rule in rules.matching(settings.precision):
+    for rule in cpu_rules.matching(settings.precision):
+        if rule.provider == failed:
+            continue
         if rule.precision == "int8" and settings.precision == "auto" and not library.has_twin(name, settings.texture):
             continue  # nor is OpenVINO looked for
         reason = against(rule, name, settings)
+        if reason is None and rule.precision == "fp32":
+            return choice_on(rule.provider, 0, settings, twin=False), [], reasons
         if reason is None:
-            told = replace(settings, precision=rule.precision)
-            if rule.precision == "fp32":
-                return choice_on(CPU, settings, twin=False), None, reasons
-            if rule.provider == CPU:
-                return choice_on(CPU, told), None, reasons
-            fallback = None if settings.precision == "bf16" else partial(choice_on, CPU, told)
-            return choice_on(OPENVINO, told), fallback, [*reasons, rule.why]
+            choice = choice_on(rule.provider, 0, replace(settings, precision=rule.precision))
+            if rule.provider == registry.CPU:
+                return choice, [], reasons
+            after: list[Callable[[], Choice]] = [partial(without, rule.provider, settings)]
+            if settings.precision == "bf16":
+                after.clear()
+            return choice, after, [*reasons, rule.why]
         reasons += [reason] if reason and reason not in reasons else []
-    return choice_on(CPU, settings), None, reasons
+    return choice_on(registry.CPU, 0, settings), [], reasons
 
 
-def against(rule: rules.Rule, name: str, settings: Settings) -> str | None:
+def without(failed: Provider, settings: Settings) -> Choice:
+    """What the rules say for this machine's processors where one provider has failed."""
+    return on_processor(settings, failed)[0]
+
+
+def against(rule: cpu_rules.Rule, name: str, settings: Settings) -> str | None:
     """Why a rule cannot be followed, "" where that needs no words; None if it can. Raises ModelError."""
-    asked = settings.precision != "auto"
-    if rule.provider == OPENVINO and (reason := providers.trouble(OPENVINO, 0)):
-        return f"OpenVINO: {reason}"
-    if asked or rule.precision == "fp32":
+    foreign = rule.provider != registry.CPU
+    if foreign and (reason := rule.provider.trouble(0)):
+        return f"{rule.provider.name}: {reason}"
+    if settings.precision != "auto" or rule.precision == "fp32":
         return None
     plain = probe.describe(library.load(name, texture=settings.texture))
-    if rule.provider == OPENVINO and plain.spec.radius is None:  # measured on networks of convolutions only
+    if foreign and plain.spec.radius is None:  # measured on networks of convolutions only
         return ""
     model = probe.describe(library.load(name, rule.precision, settings.texture))
     try:
         found = fidelity.decibels(model, rule.provider, rule.precision, plain)
     except GansrError as error:
-        return f"{providers.short_name(rule.provider)} in {rule.precision}: {one_line(error, 120)}"
-    if found < fidelity.ENOUGH:
-        return f"{rule.precision} is {found:.1f} dB from float32"
-    return None
+        return f"{rule.provider.name} in {rule.precision}: {one_line(error, 120)}"
+    return f"{rule.precision} is {found:.1f} dB from float32" if found < fidelity.ENOUGH else None
 
 
-def choice_on(provider: str, settings: Settings, twin: bool = True) -> Choice:
-    """The model and how it runs on `provider`; without `twin` its int8 one is no choice for `auto`.
+def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool = True) -> Choice:
+    """The model and how it runs on a device; without `twin` its int8 variant is no choice for the precision `auto`.
 
-    Raises ModelError, or ProviderError for a precision that the provider has not got.
+    Raises ModelError, or ProviderError for a precision that the device has not got.
     """
     name = settings.model if settings.model is not None else library.default_model()
-    precision = settings.precision
-    device = openvino_runtime.device(settings.device_id) if provider == OPENVINO else ""
-    processor = provider == CPU or device == "CPU"
-    if precision == "bf16" and provider != OPENVINO:
-        raise ProviderError(
-            f'precision "bf16" is OpenVINO\'s only, not {providers.short_name(provider)}\'s; use provider="OpenVINO"'
-        )
-    if precision == "auto" and twin and processor and rules.fast_int8() and library.has_twin(name, settings.texture):
+    precision, have = settings.precision, provider.precisions(device_id)
+    processor = provider.processor(device_id)
+    if (
+        precision == "auto"
+        and twin
+        and processor
+        and cpu_rules.fast_int8()
+        and library.has_twin(name, settings.texture)
+    ):
         precision = "int8"
     model = probe.describe(library.load(name, precision, settings.texture))
-    if precision == "auto":
-        half = provider == CUDA or (provider == WEBGPU and contest.half(settings.device_id))
-        half = half or (provider == OPENVINO and not openvino_runtime.has(device, "FP32"))  # NPUs
-        half = half and model.spec.precision != "int8"
-        precision = "fp16" if half else model.spec.precision
-    if provider == WEBGPU and "fp16" in (precision, model.spec.precision) and not contest.half(settings.device_id):
+    own = model.spec.precision
+    if own == "int8" and settings.precision != "int8":
+        precision = own  # the file is all there is
+    elif precision == "auto":
+        precision = own if processor and own in have else have[0]
+    needed = "fp16" if own == "fp16" and "fp16" not in have else precision
+    if needed not in have and not (own == "int8" and settings.precision != "int8"):
+        others = [p.name for p in registry.usable() if p != provider and needed in p.precisions(0)]
         raise ProviderError(
-            f'{name} in fp16: the GPU does not compute in half precision; use precision="fp32" with a float32 file'
+            f'{name} in {needed} does not run on provider "{provider.name}", which computes in {", ".join(have)}; '
+            f"use one of these precisions{f', or provider {chr(34)}{others[0]}{chr(34)}' if others else ''}"
         )
     processors = cpu_threads()
     # Two at once need more memory, so smaller tiles: not for networks that look further than a tile's margin.
     pairs = settings.num_streams is None and model.spec.radius is not None
     paired = pairs and processor and processors > 1
-    streams = settings.num_streams or 1 + (paired or provider == CUDA)
+    streams = settings.num_streams or (1 + paired if processor else provider.streams)
+    own_memory = provider.memory(device_id) is not None
     key = EngineKey(
         digest=model.spec.digest,
         provider=provider,
-        device_id=settings.device_id,
+        device_id=device_id,
         precision=precision,
         width=0,
         height=0,
         streams=streams,
         threads=-(-processors // streams),
         alone=processors if paired else 0,
-        limit=(settings.memory or 0) * memory.MIB // streams if provider == CUDA else 0,
+        limit=(settings.memory or 0) * memory.MIB // streams if own_memory else 0,
         clamp=clamped(model.spec, settings.clamp),
     )
     return Choice(model, key)

@@ -38,7 +38,9 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
     source = describe_format(clip.format)
     target = target_format(core, source, settings.format)
     check(settings)
-    chosen = choose(settings)
+    chosen = choose(settings, (clip.width, clip.height)) if clip.width and clip.height else choose(settings)
+    for warning in chosen.warnings:
+        say_once(core, vs.MESSAGE_TYPE_WARNING, f"Upscale: {warning}")
     say_once(core, vs.MESSAGE_TYPE_INFORMATION, f"Upscale: {chosen.summary}")
     spec = chosen.choice.model.spec
     check_first_frame(first_frame(clip))

@@ -38,7 +38,7 @@ class Upscaler:
         """The network's."""
         self.target = target
         """The output's format; None: each frame's own."""
-        self.network = Recovery(chosen.choice, chosen.limits, partial(warn, core), chosen.fallback)
+        self.network = Recovery(chosen.choice, chosen.limits, partial(warn, core), chosen.fallbacks)
         """Computes the frames, for all graphs."""
 
     def upscale(self, tagged: vs.VideoNode, plain: vs.VideoNode, source: Format | None) -> vs.VideoNode:

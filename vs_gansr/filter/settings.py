@@ -29,7 +29,7 @@ class Settings:
 
     model: str | None = argument(None, "data", "a name that `gansr models` lists, or a path to an .onnx file")
     provider: str = argument("auto", "data", "auto, or an execution provider's name, which never falls back")
-    device_id: int = argument(0, "int", "which of the provider's devices")
+    device_id: int | None = argument(None, "int", "which of the provider's devices, from 0")
     precision: str = argument("auto", "data", "auto, fp32, fp16, bf16 or int8")
     num_streams: int | None = argument(None, "int", "pictures computed at once")
     tilesize: tuple[int, int] | None = argument(

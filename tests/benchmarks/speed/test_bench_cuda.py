@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,13 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from cuda_cases import in_background, in_time
 from onnx import helper, numpy_helper
 
 from benchmarks.paths import ROOT
-from benchmarks.speed import alone, bench_cuda, faults, report, worker
+from benchmarks.speed import bench_cuda, faults, report, worker
 from benchmarks.speed import job as speed_job
-from benchmarks.speed.contestants import STREAMS
 from benchmarks.speed.job import Measured, SpeedJob, measure
 from benchmarks.speed.torchnet import OnnxModule
-from vs_gansr.engine.cuda import engine as cuda_engine
-from vs_gansr.engine.cuda.gate import gate
-from vs_gansr.engine.cuda.options import CudaOptions
-from vs_gansr.engine.cuda.stream import Transfers
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +83,6 @@ def check_figures(found: dict[str, Any], least_half: float = 50) -> None:
     assert all(row["result"]["fps"] > 0 for row in found["options"]["results"])
     assert found["soak"]["frames"] == 40 and found["soak"]["level_mib"] > 0
     assert found["soak"]["through"] == "Upscale"
-    assert found["shortage"]["second"] == "runs on 1 of 2 streams"
     operators = found["profile"]["operators"]
     assert {row[0] for row in operators} >= {"Conv"} and all(row[2] > 0 for row in operators)
     assert len(found["measured"]) >= 20 and all(entry["seconds"] >= 0 for entry in found["measured"])
@@ -101,7 +93,7 @@ def check_figures(found: dict[str, Any], least_half: float = 50) -> None:
 def test_the_command_from_end_to_end(clip: Path, luma: Path, tmp_path: Path) -> None:
     """Every measurement in its process; the page claims nothing where the CPU stands in."""
     command = [str(ROOT / "scripts" / "bench_cuda"), "--provider", "CPU", "--quick", "--models", str(luma)]
-    command += ["--clips", str(clip), "--out", str(tmp_path), "--option", "graph", "streams"]
+    command += ["--clips", str(clip), "--out", str(tmp_path), "--option", "tier", "streams"]
     environment = os.environ | {"GANSR_PYTHON": sys.executable}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -114,8 +106,8 @@ def test_the_command_from_end_to_end(clip: Path, luma: Path, tmp_path: Path) -> 
     assert set(missing) == {name for name in bench_cuda.RIVALS if "CUDA graph" in name}, missing
     assert "the CPU provider stands in" in page and found["machine"]["provider"] == "CPU"
     marks = [result for _, result in report.verdicts(found)]
-    assert len(marks) == 5 and all(mark.startswith("open, no GPU") for mark in marks)
-    assert "tiny, 96x64, YUV420P10, fp32" in page and "| bound |" in page
+    assert len(marks) == 4 and all(mark.startswith("open, no GPU") for mark in marks)
+    assert "tiny, 96x64, YUV420P10, fp32" in page
     assert "gansr: " in done.stderr
 
 
@@ -147,40 +139,13 @@ def test_on_a_gpu_that_the_processor_stands_in_for(
     assert found["trial"]["device"].startswith("Fake, 2 GiB")
     assert found["shortage"]["limited"].startswith("told: no memory for a session: Failed to allocate")
     assert found["speed"][0]["precision"] == "fp16" and "missing" not in found["speed"][0]["results"]["gansr"]
-    tf32 = [(row["precision"], row["options"]) for row in found["options"]["results"]][:4]
-    assert tf32 == [("fp16", {}), ("fp16", {"tf32": False}), ("fp32", {}), ("fp32", {"tf32": True})]
+    tiers = [(row["precision"], row["options"]) for row in found["options"]["results"]][:4]
+    assert tiers == [("fp16", {}), ("fp32", {}), ("fp16", {"tier": "fast"}), ("fp16", {"tier": "fast NHWC"})]
     given = [options for _, options in machine.made]
     assert {options["use_tf32"] for options in given} == {"0", "1"}
-    assert {settings.enable_mem_pattern for settings, _ in machine.made} == {False, True}
     assert all(verdict != "not measured" for mark, verdict in report.verdicts(found) if "vs-mlrt" not in mark and
                "every clip" not in mark)  # fmt: skip
     assert "Fake, 2 GiB" in page and "stands in" not in page
-
-
-def test_the_bound_waits_for_captures_too(machine: fakegpu.StandIn, luma: Path) -> None:
-    """Its other streams capture while one computes already."""
-    job = SpeedJob("bound", str(luma), 32, 16, provider="CUDA", precision="fp32")
-    model, key = alone.chosen(job)
-    stream = alone.Resident(machine.gpu, key.cuda)
-    transfers = Transfers(model.spec, key)
-    runs: list[object] = []
-    machine.fault = runs.append  # type: ignore[assignment]
-    with machine.gpu.current():
-        stream.open(transfers, cuda_engine.session_maker(model, key))
-    for step in (lambda: stream.fill(transfers, alone.noise(1, 32, 16, 0)), stream.compute):
-
-        def inside(step: Callable[[], None] = step) -> None:
-            with machine.gpu.current():
-                step()
-
-        with gate.alone():
-            thread = in_background(inside)
-            thread.join(0.1)
-            assert thread.is_alive() and len(runs) == 2  # those of the opening
-        in_time(thread.join, 20)
-    assert len(runs) == 3
-    with machine.gpu.current():
-        stream.close()
 
 
 def test_without_vapoursynth_the_engines_figures_are_there(luma: Path, tmp_path: Path) -> None:
@@ -208,7 +173,7 @@ def test_a_stage_that_fails_keeps_none_from_running(
 
     def odd(job: SpeedJob, timeout: float) -> Measured:
         kept.append(len(json.loads((tmp_path / "bench_cuda.json").read_text())["measured"]))
-        return {"fps": 1.0} if job.contestant in ("engine", "bound") else {"psnr": None, "out": "odd"}
+        return {"fps": 1.0} if job.contestant == "engine" else {"psnr": None, "out": "odd"}
 
     def fails(bench: bench_cuda.Bench) -> Any:
         raise RuntimeError("nobody thought of that")
@@ -259,7 +224,7 @@ def soak(growth: float) -> dict[str, Any]:
 
 def on_a_gpu(**changes: Any) -> dict[str, Any]:
     """Results as a GPU that meets every mark would give them."""
-    fps = {"gansr": 190.0, "mlrt, float": 60.0, "mlrt, half float": 90.0, "bound": 200.0}
+    fps = {"gansr": 190.0, "mlrt, float": 60.0, "mlrt, half float": 90.0}
     row = {"model": "m", "width": 8, "height": 8, "format": "YUV420P10", "precision": "fp16"}
     return {
         "machine": {"provider": "CUDA"},
@@ -277,16 +242,13 @@ def test_marks_on_a_gpu_are_met_or_missed() -> None:
     worse = on_a_gpu(
         formats={"fp32": {"YUV420P8": {"psnr": 60.0, "largest": 2.0}}},
         agreement={"fp16": {"m": {"a": {"psnr": 49.0, "largest": 9}}}},
-        speed=[
-            on_a_gpu()["speed"][0]
-            | {"results": {"gansr": {"fps": 100.0}, "mlrt, half float": {"fps": 90.0}, "bound": {"fps": 200.0}}}
-        ],
+        speed=[on_a_gpu()["speed"][0] | {"results": {"gansr": {"fps": 100.0}, "mlrt, half float": {"fps": 90.0}}}],
         soak=soak(80.0),
     )
     assert all(result.startswith("missed") for _, result in report.verdicts(worse))
     nothing = {"machine": {"provider": "CUDA"}, "speed": [{"results": {"gansr": {"missing": "no"}}}]}
-    assert [r for _, r in report.verdicts(nothing)] == ["not measured"] * 5
-    assert "| mlrt, half float | 90.0 | 0.45 |" in report.markdown(on_a_gpu())
+    assert [r for _, r in report.verdicts(nothing)] == ["not measured"] * 4
+    assert "| mlrt, half float | 90.0 |" in report.markdown(on_a_gpu())
 
 
 def test_a_contestant_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> None:
@@ -294,19 +256,17 @@ def test_a_contestant_that_fails_is_a_row_with_its_reason(tmp_path: Path) -> Non
     broken.write_bytes(b"no network")
     result = measure(SpeedJob("gansr", str(broken), 32, 16, seconds=0.1))
     assert "is not a readable ONNX file" in result["missing"]
-    rows = list(report.speed({"gansr": result, "bound": {"fps": 2.0, "runs": [1.0, 2.0, 3.0]}}))
+    rows = list(report.speed({"gansr": result, "other": {"fps": 2.0, "runs": [1.0, 2.0, 3.0]}}))
     assert rows[0][1] == result["missing"] and rows[1][1] == "2.0 (1.0 to 3.0)"
 
 
 def test_alternatives_change_one_option_each() -> None:
-    defaults = asdict(CudaOptions()) | {"streams": STREAMS}
     for precision in ("fp16", "fp32"):
-        seen = list(bench_cuda.alternatives(precision))
+        seen = list(bench_cuda.alternatives("CUDA", precision))
         assert seen[0] == {} and len(seen) == len({json.dumps(given) for given in seen})
         changed = [{k: v for k, v in given.items() if k != "precision"} for given in seen]
         assert all(len(given) <= 1 for given in changed)
-        assert {name for given in changed for name in given} == set(defaults)
-        assert all(defaults[name] != value for given in changed for name, value in given.items())
+        assert {name for given in changed for name in given} == {"tier", "streams"}
 
 
 @pytest.mark.parametrize("slope", [None, 0.2])

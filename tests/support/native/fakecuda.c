@@ -48,6 +48,8 @@ int cuInit(unsigned flags) { return (int)flags; }
 int cuDeviceGetCount(int *count) { return *count = 1, 0; }
 int cuDeviceGet(int *device, int ordinal) { return *device = ordinal, ordinal ? INVALID_DEVICE : 0; }
 int cuDeviceGetName(char *name, int size, int device) { return strncpy(name, "Fake", (size_t)size), device; }
+int cuDeviceGetUuid(char *uuid, int device) { return memset(uuid, 7, 16), device; }
+int cuDriverGetVersion(int *version) { return *version = 13000, 0; }
 int cuDevicePrimaryCtxRetain(void **context, int device) { return *context = CONTEXT, device; }
 int cuCtxPushCurrent_v2(void *context) { return depth++, context == CONTEXT ? 0 : INVALID_CONTEXT; }
 int cuCtxPopCurrent_v2(void **context) { return *context = CONTEXT, depth-- > 0 ? 0 : INVALID_CONTEXT; }

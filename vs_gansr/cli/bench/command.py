@@ -88,17 +88,14 @@ def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Benc
 
 def engines(name: str) -> list[tuple[str, str]]:
     """Every engine that runs here with every precision that it has for a model."""
-    from ...engine.auto import providers
-    from ...engine.base import OPENVINO
-    from ...engine.openvino import runtime as openvino_runtime
+    from ...engine.auto import registry
 
-    pairs = []
-    for provider in providers.usable():
-        pairs += [(provider, "fp32")] + [(provider, "int8")] * library.has_twin(name)
-        if provider == OPENVINO and openvino_runtime.has("CPU", "BF16"):
-            pairs.append((provider, "bf16"))
-        if provider not in (OPENVINO, "CPU"):
-            pairs.append((provider, "fp16"))
+    pairs: list[tuple[str, str]] = []
+    for provider in registry.usable():
+        for precision in ("fp32", "int8", "bf16", "fp16"):
+            idle = precision == "fp16" and provider.widens_half(0)  # no quicker than float32
+            if precision in provider.precisions(0) and not idle and (precision != "int8" or library.has_twin(name)):
+                pairs.append((provider.name, precision))
     return pairs
 
 

@@ -263,15 +263,16 @@ def time_bare(job: BenchRun) -> Result:
     import onnxruntime as ort
 
     from ...engine import probe
-    from ...engine.auto import providers
+    from ...engine.auto import registry
     from ...engine.base import EngineKey, cpu_threads
     from ...engine.onnxruntime import sessions
+    from ...engine.onnxruntime.provider import OnnxRuntimeProvider
     from ...model import library
 
     loaded = probe.describe(library.load(job.model, job.precision))
     key = EngineKey(
         loaded.spec.digest,
-        providers.full_name(elsewhere(job.provider)),
+        registry.find(elsewhere(job.provider)),
         0,
         job.precision,
         job.width,
@@ -282,9 +283,9 @@ def time_bare(job: BenchRun) -> Result:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = key.threads
     proto = sessions.fix(onnx.load_model_from_string(loaded.data), loaded.spec, key)
-    chosen = providers.options(key.provider, 0, key.precision)
+    assert isinstance(key.provider, OnnxRuntimeProvider)
     begin = time.perf_counter()
-    bare = providers.create(proto.SerializeToString(), settings, key.provider, 0, chosen)
+    bare = key.provider.session(proto.SerializeToString(), settings, key)
     shape = (DISTINCT, 1, loaded.spec.inputs, job.height, job.width)
     ready = np.random.default_rng(0).random(shape, np.float32)
     bare.run(None, {loaded.spec.input: ready[0]})

@@ -10,8 +10,9 @@ import vapoursynth as vs
 
 from ...colour import tags
 from ...engine import planes, probe
-from ...engine.base import CPU, EngineKey, cpu_threads
+from ...engine.base import EngineKey, cpu_threads
 from ...engine.onnxruntime.engine import OnnxRuntimeEngine
+from ...engine.onnxruntime.provider import CPU
 from ...model import library
 from .harness import BenchRun, moving_clip, timed
 

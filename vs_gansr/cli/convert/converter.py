@@ -17,12 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
 
 from ...colour import pictures
 from ...common import decibels, files
-from ...engine.auto import providers
-from ...engine.base import CPU
+from ...engine.onnxruntime.provider import cpu_session
 from ...errors import ArgumentError, GansrError, ModelError, one_line
 from ...model import metadata
 from ...model.metadata import Metadata
@@ -208,7 +206,7 @@ def open_onnx(job: Conversion) -> Original:
 
     found = probe.describe(library.load(str(job.source)))
     spec = found.spec
-    session = providers.create(found.data, ort.SessionOptions(), CPU, 0)
+    session = cpu_session(found.data)
     kind = np.float16 if spec.half_input else np.float32
 
     def run(picture: Picture) -> Picture:
@@ -284,7 +282,7 @@ def verify(part: Path, target: Path, precision: str, network: Original, tests: l
     """Runs the file at `part`, the future `target`, against the original. Raises ModelError where it is too far off."""
     data = part.read_bytes()
     try:
-        session = providers.create(data, ort.SessionOptions(), CPU, 0)
+        session = cpu_session(data)
     except Exception as error:  # the binding raises types of its own
         raise ModelError(f"{target.name} in {precision} does not run: {one_line(error, 200)}") from error
     source, kind = session.get_inputs()[0], np.float32

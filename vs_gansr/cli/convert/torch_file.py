@@ -25,8 +25,7 @@ import onnxruntime as ort
 import spandrel
 import torch
 
-from ...engine.auto import providers
-from ...engine.base import CPU
+from ...engine.onnxruntime.provider import cpu_session
 from ...errors import ModelError, one_line
 from ...model.library import PYTORCH
 from ...model.rewrite.graph_view import forget_shapes
@@ -219,7 +218,7 @@ def origin(error: BaseException) -> BaseException:
 
 def prove(source: TorchNetwork, data: bytes, sides: tuple[int, int], free: bool) -> OnnxExport | str:
     """The export with the sizes it is good for, or what is wrong with it."""
-    session = providers.create(data, ort.SessionOptions(), CPU, 0)
+    session = cpu_session(data)
     height, width = sides
     wrong = compare(source, session, height, width)
     if wrong or not free:

@@ -1,72 +1,67 @@
-"""Owns what `gansr doctor` says of execution providers: those that are here, tried, and those that could be."""
+"""Say what `gansr doctor` says of execution providers: those that are here, tried, and those that could be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from . import nvidia, trial
+from . import trial
 from .finding import FAULT, NOTE, OK, Finding
 
-__all__ = ["CUDA_EXTRA", "CUDA_PROVIDER", "providers_tried"]
+if TYPE_CHECKING:
+    from ...engine.base import Provider
+
+__all__ = ["CUDA_EXTRA", "providers_tried"]
 
 CUDA_EXTRA = 'pip install "vs-gansr[cuda]"'
-CUDA_PROVIDER, WEBGPU_PROVIDER = "CUDAExecutionProvider", "WebGpuExecutionProvider"
-REPAIRS = {
-    "CPUExecutionProvider": "pip install --force-reinstall onnxruntime-gpu",
-    "OpenVINO": "pip install --force-reinstall openvino",
-}
-VULKAN = "install the GPU's newest driver; on Linux with Vulkan, as libvulkan1 and mesa-vulkan-drivers have it"
+AGAIN = "set GANSR_GPU=retest in the environment to repeat it"
 
 
 def providers_tried() -> Iterator[Finding]:
-    """Each provider that is here, run on a tiny graph, and those that are not."""
+    """Each device of each provider that is here, run on a tiny graph; those that are not; what devices have proven."""
     try:
-        from ...engine.auto import providers
+        from ...engine.auto import proof, registry
     except Exception:
         return  # `runtime` says so
-    found = nvidia.driver()
-    for name in providers.listed():
-        short = providers.short_name(name)
-        reason = trial.trouble(name)
-        if reason is None:
-            yield Finding("provider", OK, f"{short} works{abilities(name)}")
-        elif name in REPAIRS:
-            yield Finding("provider", FAULT, f"{short} fails: {reason}", REPAIRS[name])
-        elif name == CUDA_PROVIDER and found and found.devices:
-            yield Finding("provider", FAULT, f"{short} fails although there is a GPU: {reason}", CUDA_EXTRA)
-        elif name == WEBGPU_PROVIDER and (gpus := webgpu_gpus()):
-            yield Finding("provider", FAULT, f"{short} fails although there is {gpus}: {reason}", VULKAN)
-        else:
-            yield Finding("provider", NOTE, f"{short} cannot be used: {reason}")
-    for name, (what, how) in providers.missing().items():
-        yield Finding("provider", NOTE, f"{name} is not installed (for {what}){advice(name)}", how)
+    for provider in registry.listed():
+        for device_id in range(max(1, len(provider.devices()))):
+            yield tried(provider, device_id)
+    for provider in registry.missing():
+        text = f"{provider.name} is not installed (for {provider.meant_for}){advice(provider)}"
+        yield Finding("provider", NOTE, text, provider.install)
+    for fact in proof.remembered.all():
+        yield Finding("proof", NOTE, verdict(fact), AGAIN)
 
 
-def abilities(name: str) -> str:
-    """What else is worth knowing of a provider that works."""
-    from ...engine.auto import contest
-    from ...engine.openvino import runtime as openvino_runtime
-
-    if name == "OpenVINO":
-        return f" on {', '.join(openvino_runtime.devices())}"
-    if name == WEBGPU_PROVIDER:
-        return f" on {webgpu_gpus() or 'a GPU'}, {'in' if contest.half(0) else 'without'} half precision"
-    return ""
-
-
-def webgpu_gpus() -> str:
-    """The GPUs that WebGPU lists; "" if none."""
-    from ...engine.plugins import webgpu
-
-    try:
-        return ", ".join(webgpu.label(device) for device in webgpu.devices())
-    except Exception:  # then its trial has said why
-        return ""
+def tried(provider: Provider, device_id: int) -> Finding:
+    """What comes of a trial of one device."""
+    devices = provider.devices()
+    name = provider.name if not device_id else f"{provider.name} {device_id}"
+    reason = trial.trouble(provider.name, device_id)
+    if reason is None:
+        about = [*devices[device_id : device_id + 1], *filter(None, [provider.describe(device_id)])]
+        return Finding("provider", OK, f"{name} works{' on ' if about else ''}{', '.join(about)}")
+    if provider.processor(device_id):
+        return Finding("provider", FAULT, f"{name} fails: {reason}", "pip install --force-reinstall vs-gansr")
+    if provider.automatic and provider.hardware():
+        fix = provider.repair or provider.install
+        return Finding("provider", FAULT, f"{name} fails although there is a GPU: {reason}", fix)
+    return Finding("provider", NOTE, f"{name} cannot be used: {reason}")
 
 
-def advice(name: str) -> str:
+def verdict(fact: dict[str, Any]) -> str:
+    """A remembered verdict in words."""
+    from ...engine.auto.proof import Verdict
+
+    found = Verdict(**{name: fact[name] for name in Verdict.__dataclass_fields__})
+    speed = f", {found.speedup:.2g} times the CPU's speed" if found.speedup else ""
+    numbers = f"{found.decibels:.1f} dB from float32, {found.block:.1f} dB in the worst block"
+    return f"{fact['what']}: {found.against() or f'right ({numbers}{speed})'}"
+
+
+def advice(provider: Provider) -> str:
     """Why what is not installed would be of use on this machine; "" if nothing is known."""
-    from ...engine.auto import cpu_rules as rules
+    from ...engine.auto import cpu_rules
 
-    quicker = name == "OpenVINO" and any(rule.provider == name for rule in rules.matching("int8"))
+    quicker = any(rule.provider == provider for rule in cpu_rules.matching("int8"))
     return "; int8 would be quicker with it on this processor" if quicker else ""

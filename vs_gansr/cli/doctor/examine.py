@@ -20,7 +20,7 @@ from typing import Any
 from ...errors import one_line
 from .. import ffmpeg
 from . import nvidia, vspipe
-from .engines import CUDA_EXTRA, CUDA_PROVIDER, providers_tried
+from .engines import CUDA_EXTRA, providers_tried
 from .finding import FAULT, NOTE, OK, Finding
 from .nvidia import Driver
 
@@ -181,7 +181,7 @@ def gpu() -> Iterator[Finding]:
         return  # `runtime` says so
     build = import_module("onnxruntime.capi.build_and_package_info")
     major = int(str(getattr(build, "cuda_version", "") or 0).split(".")[0])
-    if CUDA_PROVIDER in onnxruntime.get_available_providers() and major:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and major:
         yield from fit(found, major)
         yield from cuda(found, major)
     elif found and found.devices:

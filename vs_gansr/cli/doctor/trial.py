@@ -10,15 +10,16 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 __all__ = ["trouble"]
 
 SECONDS = 60.0
 
 
-def trouble(provider: str) -> str | None:
-    """Why `provider` (ONNX Runtime's full name) does not work on device 0, in one line; None if it does."""
-    words = [sys.executable, "-m", "vs_gansr.cli.doctor.trial", provider]
+def trouble(provider: str, device_id: int) -> str | None:
+    """Why `provider` does not work on the device, in one line; None if it does."""
+    words = [sys.executable, "-m", "vs_gansr.cli.doctor.trial", provider, str(device_id)]
     try:
         done = subprocess.run(
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS
@@ -32,41 +33,41 @@ def trouble(provider: str) -> str | None:
         return f"its process ended with {done.returncode}: {said or 'without a word'}"
 
 
-def attempt(provider: str) -> str | None:
+def attempt(name: str, device_id: int) -> str | None:
     """The trial itself."""
     import numpy as np
     import onnx
-    import onnxruntime as ort
     from onnx import TensorProto, helper, numpy_helper
 
-    from ...engine.auto import providers
-    from ...engine.base import OPENVINO
-    from ...engine.openvino import runtime as openvino_runtime
+    from ...engine.auto import registry
+    from ...engine.base import EngineKey
     from ...errors import one_line
+    from ...model.spec import Model, ModelSpec
 
-    reason = providers.trouble(provider, 0)
+    provider = registry.find(name)
+    reason = provider.trouble(device_id)
     if reason:
         return plain(reason)
-    sides = [1, 4, 8, 8]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, sides)
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4, 6, 6])
-    ones = numpy_helper.from_array(np.ones((4, 4, 3, 3), np.float32), "w")
-    graph = helper.make_graph([helper.make_node("Conv", ["x", "w"], ["y"])], "trial", [x], [y], [ones])
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3, "h", "w"]) for n in "xy")
+    ones = numpy_helper.from_array(np.ones((3, 3, 3, 3), np.float32), "w")
+    node = helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1, 1, 1])
+    graph = helper.make_graph([node], "trial", [x], [y], [ones])
     proto: onnx.ModelProto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    picture = (np.arange(np.prod(sides)).reshape(sides) / 256).astype(np.float32)
-    result = np.empty((1, 4, 6, 6), np.float32)
+    spec = ModelSpec(name="trial", digest="", input="x", output="y", channels=3, scale=1)
+    precision = "fp32" if "fp32" in provider.precisions(device_id) else "fp16"
+    picture = (np.arange(3 * 64).reshape(3, 8, 8) / 256).astype(np.float32)
+    result = np.empty_like(picture)
     try:
-        if provider == OPENVINO:
-            openvino_runtime.run(0, proto.SerializeToString(), picture, result)
-        else:
-            session = providers.create(proto.SerializeToString(), ort.SessionOptions(), provider, 0)
-            result = np.asarray(session.run(None, {"x": picture})[0])
+        engine = provider.make(
+            Model(spec, Path(), proto.SerializeToString()), EngineKey("", provider, device_id, precision, 8, 8, 1, 1)
+        )
+        engine.run(list(picture), list(result))
     except Exception as error:  # the binding raises types of its own
         return plain(one_line(error))
-    windows = np.lib.stride_tricks.sliding_window_view(picture, (3, 3), axis=(2, 3))
-    right = np.broadcast_to(windows.sum(axis=(1, 4, 5))[:, None], result.shape)
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(picture, ((0, 0), (1, 1), (1, 1))), (3, 3), (1, 2))
+    right = np.broadcast_to(windows.sum(axis=(0, 3, 4)), result.shape)
     off = float(np.abs(result - right).max())
-    return None if off < 0.1 else f"it computes wrongly: off by {off:g} in a sum of 36 numbers"
+    return None if off < 0.1 else f"it computes wrongly: off by {off:g} in a sum of 27 numbers"
 
 
 def plain(reason: str) -> str:
@@ -75,4 +76,4 @@ def plain(reason: str) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"trouble": attempt(sys.argv[1])}))
+    print(json.dumps({"trouble": attempt(sys.argv[1], int(sys.argv[2]))}))

@@ -1,4 +1,4 @@
-"""Owns what `auto` knows of processors: which engine and precision are quickest where, from measurements.
+"""Say which engine and precision are quickest on which processors, from measurements.
 
 docs/speed.md has the figures; `gansr bench --providers` measures them anew on any machine.
 """
@@ -12,7 +12,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 
-from ..base import CPU, OPENVINO
+from ..base import Provider
+from .registry import CPU, OPENVINO
 
 __all__ = ["RULES", "Rule", "fast_int8", "features", "matching"]
 
@@ -32,7 +33,7 @@ class Rule:
     """`int8`, `bf16` or `fp32`."""
     features: frozenset[str]
     """As Linux names them; empty: any processor."""
-    provider: str
+    provider: Provider
     """OPENVINO or CPU, which is ONNX Runtime."""
     why: str
     """For the log."""

@@ -1,44 +1,43 @@
-"""Owns how far a network in another precision lies from float32: found on one picture, once for a file's content."""
+"""Find how far a network in another precision lies from float32 on the processors, on one made-up picture."""
 
 from __future__ import annotations
 
 import numpy as np
-import onnxruntime as ort
+import numpy.typing as npt
 
 from ...colour import pictures
 from ...common.caching import LruCache
 from ...common.decibels import psnr
-from ...model.spec import Model
-from .. import engines
-from ..base import CPU, OPENVINO, WEBGPU, EngineKey, cpu_threads
+from ...model.spec import Model, ModelSpec
+from ..base import EngineKey, Provider, cpu_threads
 from ..cache.remembered import Remembered
-from ..openvino import library as openvino_library
-from ..plugins import webgpu
-from . import cpu_rules as rules
+from . import cpu_rules
+from .registry import CPU
 
-__all__ = ["ENOUGH", "computed_by", "decibels"]
+__all__ = ["ENOUGH", "computed_by", "decibels", "picture_for"]
 
-ENOUGH = 50.0  # decibels: from here on `auto` takes another precision for float32
+ENOUGH = 50.0  # decibels: from here on another precision, or another device, is taken for float32
 MOST = 1000  # networks remembered
 SIDE = 192  # pixels of the picture, in both directions, unless the network wants others
 IDENTICAL = 200.0  # decibels of what does not differ at all
 
-remembered = Remembered("fidelity", 3, MOST)
+remembered = Remembered("fidelity", 4, MOST)
 _known: LruCache[str, float] = LruCache(MOST)
 
 
-def decibels(model: Model, provider: str, precision: str, plain: Model, device_id: int = 0) -> float:
-    """The peak signal-to-noise ratio of `model` on `provider` against `plain` in float32 on ONNX Runtime's CPU.
+def decibels(model: Model, provider: Provider, precision: str, plain: Model) -> float:
+    """The peak signal-to-noise ratio of `model` on the provider's device 0 against `plain` in float32 on ONNX
+    Runtime's CPU.
 
     On one made-up picture whose white is 1. Raises GansrError where either fails.
     """
-    key = key_for(model, provider, precision, device_id)
+    key = key_for(model, provider, precision)
     said = " ".join((computed_by(model, key), plain.spec.digest))
 
     def find() -> float:
         before = remembered.get(said).get("decibels")
         if before is not None:
-            return before
+            return float(before)
         found = distance(picture_of(model, key), picture_of(plain, key_for(plain, CPU, "fp32")))
         remembered.put(said, {"decibels": found})
         return found
@@ -48,39 +47,37 @@ def decibels(model: Model, provider: str, precision: str, plain: Model, device_i
 
 def computed_by(model: Model, key: EngineKey) -> str:
     """All that a network's numbers and speed depend on, in words for what is remembered."""
-    made_by = f"{key.provider} {ort.__version__}"
-    if key.provider == OPENVINO:
-        made_by = f"OpenVINO {openvino_library.version()}"
-    elif key.provider == WEBGPU:
-        made_by += f" {webgpu.version()} {webgpu.identity(key.device_id)}"
-    return " ".join((model.spec.digest, key.precision, made_by, *sorted(rules.features())))
+    where = key.provider.identity(key.device_id)
+    return " ".join((model.spec.digest, key.precision, key.tier, where, *sorted(cpu_rules.features())))
 
 
-def key_for(model: Model, provider: str, precision: str, device_id: int = 0) -> EngineKey:
+def key_for(model: Model, provider: Provider, precision: str) -> EngineKey:
     """The key for the picture."""
     rule = model.spec.size_rule
     width, height = rule.fixed or rule.padded(SIDE, SIDE)
-    return EngineKey(model.spec.digest, provider, device_id, precision, width, height, 1, cpu_threads())
+    return EngineKey(model.spec.digest, provider, 0, precision, width, height, 1, cpu_threads())
 
 
-def distance(picture: np.ndarray, reference: np.ndarray) -> float:
+def distance(picture: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> float:
     """The peak signal-to-noise ratio in decibels of a picture, white 1; 0 where they are not of one size."""
     if picture.shape != reference.shape:
         return 0.0
-    error = float(np.mean((picture.astype(np.float64) - reference) ** 2))
-    return psnr(error, most=IDENTICAL)
+    return psnr(float(np.mean((picture.astype(np.float64) - reference) ** 2)), most=IDENTICAL)
 
 
-def picture_of(model: Model, key: EngineKey) -> np.ndarray:
-    """What a network makes of the picture. Raises as engines.make and Engine.run do."""
+def picture_for(spec: ModelSpec, width: int, height: int, seed: int = 0) -> list[npt.NDArray[np.float32]]:
+    """Planes for the network: a made-up picture of this size, once for each frame that it sees."""
+    [picture] = pictures.made_up(width, height, 1, seed)
+    return list(pictures.luma(picture) if spec.channels == 1 else picture) * spec.frames
+
+
+def picture_of(model: Model, key: EngineKey) -> npt.NDArray[np.float32]:
+    """What a network makes of the picture. Raises as Provider.make and Engine.run do."""
     spec = model.spec
-    [picture] = pictures.made_up(key.width, key.height, 1)
-    if spec.channels == 1:
-        picture = pictures.luma(picture)
     result = np.empty((spec.channels, key.height * spec.scale, key.width * spec.scale), np.float32)
-    engine = engines.make(model, key)
+    engine = key.provider.make(model, key)
     try:
-        engine.run(list(picture) * spec.frames, list(result))
+        engine.run(picture_for(spec, key.width, key.height), list(result))
     finally:
         engine.close()
     return result

@@ -1,4 +1,4 @@
-"""Owns facts that were found by trying, kept for other processes in the user's cache folder; knows no meaning."""
+"""Keep facts that were found by trying for other processes, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ...common import files
 from ...model import user_folders
 
 __all__ = ["Remembered"]
 
-type Fact = dict[str, float]
+type Fact = dict[str, Any]
 
 
 class Remembered:
-    """A file of facts, numbers by name, for each key. Lost or damaged it is empty; unwritable it is done without."""
+    """A file of facts, numbers and texts by name, for each key. Where it is lost, damaged or unwritable it is empty."""
 
     def __init__(self, name: str, version: int, most: int) -> None:
         self.name = name
@@ -37,7 +38,11 @@ class Remembered:
         known = self._read().get(key)
         return known if isinstance(known, dict) else {}
 
-    def put(self, key: str, fact: Mapping[str, float]) -> None:
+    def all(self) -> list[Fact]:
+        """All facts, the newest last."""
+        return [fact for fact in self._read().values() if isinstance(fact, dict)]
+
+    def put(self, key: str, fact: Mapping[str, Any]) -> None:
         """Keeps `fact`."""
         with self._writing:
             known = self._read()

@@ -1,8 +1,7 @@
-"""Owns pinned and device memory, streams and copies, through the CUDA driver; knows no networks.
+"""Give pinned and device memory, streams and copies, through the CUDA driver.
 
 Memory and copies go through the CUDA driver, the one library whose name and interface never change and that is
 there wherever a GPU is: ONNX Runtime's Python binding has neither pinned memory nor copies that do not block.
-`Host` is the same interface over ordinary memory, so that whatever uses it runs and is tested without a GPU.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,99 +18,10 @@ import numpy.typing as npt
 from ...errors import DeviceLostError, ProviderError, RenderError, ShortageError
 from .. import memory
 from . import libraries as cuda_libraries
-from .gate import gate
 
-__all__ = ["Bytes", "Cuda", "Device", "Host", "device", "lost"]
+__all__ = ["Bytes", "Cuda", "device", "lost"]
 
 type Bytes = npt.NDArray[np.uint8]
-
-
-class Device(Protocol):
-    """Where a network's inputs and outputs live. Addresses and streams are plain numbers.
-
-    Everything but `current` is called inside `current()`. Copies are ordered on their stream and may return before
-    they are done; `wait` returns when all that the stream was given is.
-    """
-
-    name: str
-    """As ONNX Runtime's bindings call it."""
-    id: int
-    """Its number."""
-    lost: str
-    """Why nothing runs on it any more in this process, empty while it does; nothing of it may be destroyed then."""
-
-    def current(self) -> AbstractContextManager[None]:
-        """Makes this the device of the calling thread."""
-
-    def open_stream(self) -> int:
-        """A new stream."""
-
-    def close_stream(self, stream: int) -> None:
-        """Gives a stream back."""
-
-    def wait(self, stream: int, block: bool) -> None:
-        """Returns when the stream has done all it was given; with `block` asleep, else at full load."""
-
-    def allocate(self, size: int) -> int:
-        """The address of `size` new bytes on the device."""
-
-    def free(self, address: int) -> None:
-        """Gives back what `allocate` gave."""
-
-    def allocate_host(self, size: int, pinned: bool) -> Bytes:
-        """`size` new bytes here, (size,), which the device can reach by itself if `pinned`."""
-
-    def free_host(self, memory: Bytes) -> None:
-        """Gives back what `allocate_host` gave."""
-
-    def upload(self, address: int, memory: Bytes, stream: int) -> None:
-        """Copies `memory` to `address` on the device."""
-
-    def download(self, memory: Bytes, address: int, stream: int) -> None:
-        """Fills `memory` from `address` on the device."""
-
-
-class Host:
-    """Ordinary memory standing in for a device's."""
-
-    name = "cpu"
-    id = 0
-    lost = ""
-
-    def __init__(self) -> None:
-        self._memory: dict[int, Bytes] = {}
-
-    def current(self) -> AbstractContextManager[None]:
-        return nullcontext()
-
-    def open_stream(self) -> int:
-        return 0
-
-    def close_stream(self, stream: int) -> None:
-        pass
-
-    def wait(self, stream: int, block: bool) -> None:
-        pass
-
-    def allocate(self, size: int) -> int:
-        memory: Bytes = np.zeros(size, np.uint8)
-        self._memory[memory.ctypes.data] = memory
-        return memory.ctypes.data
-
-    def free(self, address: int) -> None:
-        del self._memory[address]
-
-    def allocate_host(self, size: int, pinned: bool) -> Bytes:
-        return np.zeros(size, np.uint8)
-
-    def free_host(self, memory: Bytes) -> None:
-        pass
-
-    def upload(self, address: int, memory: Bytes, stream: int) -> None:
-        np.copyto(self._memory[address], memory)
-
-    def download(self, memory: Bytes, address: int, stream: int) -> None:
-        np.copyto(memory, self._memory[address])
 
 
 _pointer, _number, _size, _address = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_uint64
@@ -120,13 +30,15 @@ _pointer, _number, _size, _address = ctypes.c_void_p, ctypes.c_int, ctypes.c_siz
 FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cuInit": (ctypes.c_uint,),
     "cuDeviceGet": (_pointer, _number),
+    "cuDeviceGetUuid": (ctypes.c_char_p, _number),
+    "cuDriverGetVersion": (_pointer,),
+    "cuDeviceGetCount": (_pointer,),
     "cuDeviceGetName": (ctypes.c_char_p, _number, _number),
     "cuDevicePrimaryCtxRetain": (_pointer, _number),
     "cuCtxPushCurrent_v2": (_pointer,),
     "cuCtxPopCurrent_v2": (_pointer,),
     "cuStreamCreate": (_pointer, ctypes.c_uint),
     "cuStreamDestroy_v2": (_pointer,),
-    "cuStreamSynchronize": (_pointer,),
     "cuEventCreate": (_pointer, ctypes.c_uint),
     "cuEventDestroy_v2": (_pointer,),
     "cuEventRecord": (_pointer, _pointer),
@@ -147,16 +59,20 @@ EVENT_BLOCKING, EVENT_NO_TIMING = 1, 2
 
 
 class Cuda:
-    """A GPU, through the CUDA driver.
+    """A GPU, through the CUDA driver. Addresses and streams are plain numbers.
 
-    Raises ProviderError where it cannot be opened, later ShortageError, DeviceLostError or RenderError.
+    Everything but `current` and `memory` is called inside `current()`. Copies are ordered on their stream and may
+    return before they are done; `wait` returns when all that the stream was given is. Raises ProviderError where it
+    cannot be opened, later ShortageError, DeviceLostError or RenderError.
     """
 
     name = "cuda"
 
     def __init__(self, device_id: int = 0, library: str = cuda_libraries.DRIVER) -> None:
         self.id = device_id
+        """Its number."""
         self.lost = ""
+        """Why nothing runs on it any more in this process, empty while it does; nothing may be destroyed then."""
         driver = cuda_libraries.driver(library)
         if driver is None:
             raise ProviderError(cuda_libraries.NO_DRIVER)
@@ -175,6 +91,10 @@ class Cuda:
             title = ctypes.create_string_buffer(256)
             self._call("cuDeviceGetName", title, len(title), number)
             self.title = title.value.decode(errors="replace")
+            uuid, version = ctypes.create_string_buffer(16), _number()
+            self._call("cuDeviceGetUuid", uuid, number)
+            self._call("cuDriverGetVersion", ctypes.byref(version))
+            self.identity = f"{self.title} {uuid.raw.hex()} driver {version.value}"
         except RenderError as error:
             raise ProviderError(f"device_id {device_id} cannot be opened: {error}") from error
 
@@ -200,6 +120,7 @@ class Cuda:
 
     @contextmanager
     def current(self) -> Iterator[None]:
+        """Makes this the device of the calling thread."""
         self._call("cuCtxPushCurrent_v2", self._context)
         try:
             yield
@@ -207,6 +128,7 @@ class Cuda:
             self._made("cuCtxPopCurrent_v2")
 
     def open_stream(self) -> int:
+        """A new stream."""
         stream = self._made("cuStreamCreate", STREAM_NON_BLOCKING)
         try:
             self._events[stream] = self._made("cuEventCreate", EVENT_BLOCKING | EVENT_NO_TIMING)
@@ -216,27 +138,27 @@ class Cuda:
         return stream
 
     def close_stream(self, stream: int) -> None:
+        """Gives a stream back."""
         try:
             self._call("cuEventDestroy_v2", self._events.pop(stream))
         finally:
             self._call("cuStreamDestroy_v2", stream)
 
-    def wait(self, stream: int, block: bool) -> None:
-        if not block:
-            self._call("cuStreamSynchronize", stream)
-            return
+    def wait(self, stream: int) -> None:
+        """Returns when the stream has done all it was given; sleeps meanwhile."""
         self._call("cuEventRecord", self._events[stream], stream)
         self._call("cuEventSynchronize", self._events[stream])
 
     def allocate(self, size: int) -> int:
+        """The address of `size` new bytes on the device."""
         return self._made("cuMemAlloc_v2", size)
 
     def free(self, address: int) -> None:
+        """Gives back what `allocate` gave."""
         self._call("cuMemFree_v2", address)
 
-    def allocate_host(self, size: int, pinned: bool) -> Bytes:
-        if not pinned:
-            return np.zeros(size, np.uint8)
+    def allocate_host(self, size: int) -> Bytes:
+        """`size` new bytes here, shape (size,), pinned: the device reaches them by itself."""
         address = self._made("cuMemHostAlloc", size, HOST_PORTABLE)
         self._pinned.add(address)
         buffer: Bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
@@ -250,15 +172,17 @@ class Cuda:
             self._call("cuMemFreeHost", memory.ctypes.data)
 
     def upload(self, address: int, memory: Bytes, stream: int) -> None:
+        """Copies `memory` to `address` on the device."""
         self._call("cuMemcpyHtoDAsync_v2", address, memory.ctypes.data, memory.nbytes, stream)
 
     def download(self, memory: Bytes, address: int, stream: int) -> None:
+        """Fills `memory` from `address` on the device."""
         self._call("cuMemcpyDtoHAsync_v2", memory.ctypes.data, address, memory.nbytes, stream)
 
     def memory(self) -> tuple[int, int]:
-        """Free and total bytes of the GPU, whoever uses them; called outside `current()` and the gate."""
+        """Free and total bytes of the GPU, whoever uses them; called outside `current()`."""
         free, total = _size(), _size()
-        with gate.shared(), self.current():
+        with self.current():
             self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
         return free.value, total.value
 

@@ -1,4 +1,4 @@
-"""Owns finding NVIDIA's driver and libraries, and saying what of them is missing; computes nothing."""
+"""Find NVIDIA's driver and libraries, and say what of them is missing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import ctypes
 import importlib.util
 import sys
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import onnxruntime as ort
 
 from ...errors import one_line
 
-__all__ = ["LIBRARIES", "NO_DRIVER", "driver", "preload", "trouble"]
+__all__ = ["LIBRARIES", "NO_DRIVER", "driver", "names", "preload", "trouble", "versions"]
 
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 NO_DRIVER = f"no NVIDIA driver is installed ({DRIVER.partition('.')[0]} is not to be found)"
@@ -29,6 +30,21 @@ def driver(library: str = DRIVER) -> ctypes.CDLL | None:
         return None
 
 
+def names() -> list[str]:
+    """What the GPUs call themselves, in the order of their numbers; empty where there is no driver or none works."""
+    cuda = driver()
+    if cuda is None or cuda.cuInit(0):
+        return []
+    count, title, found = ctypes.c_int(), ctypes.create_string_buffer(256), []
+    cuda.cuDeviceGetCount(ctypes.byref(count))
+    for number in range(count.value):
+        handle = ctypes.c_int()
+        cuda.cuDeviceGet(ctypes.byref(handle), number)
+        cuda.cuDeviceGetName(title, len(title), handle)
+        found.append(title.value.decode(errors="replace"))
+    return found
+
+
 def trouble(device_id: int) -> str | None:
     """What keeps CUDA from running: driver, device or a missing library, in one line; None if nothing does."""
     cuda = driver()
@@ -37,10 +53,9 @@ def trouble(device_id: int) -> str | None:
     status = cuda.cuInit(0)
     if status:
         return f"the NVIDIA driver finds no usable device (cuInit says {status})"
-    count = ctypes.c_int()
-    cuda.cuDeviceGetCount(ctypes.byref(count))
-    if not 0 <= device_id < count.value:
-        return f"device_id {device_id} does not exist, {count.value} CUDA device(s) found"
+    found = len(names())
+    if not 0 <= device_id < found:
+        return f"device_id {device_id} does not exist, {found} CUDA device(s) found"
     preload()
     folder = Path(ort.__file__).parent / "capi"
     for library in sorted(folder.glob("*onnxruntime_providers_cuda.*")):
@@ -52,6 +67,13 @@ def trouble(device_id: int) -> str | None:
             if "undefined symbol" not in reason:
                 return f"a library is missing ({reason}); {INSTALL}"
     return None
+
+
+@cache
+def versions() -> str:
+    """Which releases of NVIDIA's libraries pip has installed, cuDNN among them."""
+    known = {d.name: d.version for d in metadata.distributions() if d.name.startswith("nvidia-")}
+    return " ".join(f"{name} {version}" for name, version in sorted(known.items()))
 
 
 @cache

@@ -1,22 +1,42 @@
-"""Owns how an ONNX Runtime session is made: shapes, precision, options, and that it runs where it was asked to."""
+"""Make ONNX Runtime sessions: shapes, precision, ends and options; check that they run where they were asked to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 
 from ...errors import GansrError, ModelError, ProviderError, ShortageError, one_line
-from ...model.rewrite import cpu_layout, float16
+from ...model.rewrite import cpu_layout, ends, float16
+from ...model.rewrite.depth_to_space import Shuffle
 from ...model.rewrite.graph_view import fixed_size
 from ...model.spec import ModelSpec
 from .. import memory
-from ..auto import providers
-from ..base import CPU, EngineKey
+from ..base import FLOAT32, EngineKey
+from .provider import OnnxRuntimeProvider
 
-__all__ = ["check_output", "create", "fix", "rewriting"]
+__all__ = ["Prepared", "check_output", "create", "fix", "rewriting", "with_ends"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network ready to become sessions."""
+
+    proto: onnx.ModelProto
+    """Of static shape, in the precision asked for, between the ends of its key."""
+    takes: np.dtype[Any]
+    """What its input holds."""
+    gives: np.dtype[Any]
+    """What its output holds."""
+    shuffle: Shuffle | None = None
+    """The depth-to-space that was taken out of its end."""
+    cells: int = 0
+    """Channels before that; 0 where nothing was taken out."""
 
 
 def create(proto: onnx.ModelProto, key: EngineKey, options: Mapping[str, str] | None = None) -> ort.InferenceSession:
@@ -24,30 +44,30 @@ def create(proto: onnx.ModelProto, key: EngineKey, options: Mapping[str, str] | 
 
     Raises ProviderError if it fell back, ShortageError for want of memory, ModelError if it fails.
     """
+    provider = key.provider
+    assert isinstance(provider, OnnxRuntimeProvider)
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = key.threads
     settings.inter_op_num_threads = 1
     # Spinning threads would take the time of whatever else runs in the process: colour, sources, encoders.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # A pattern is planned after the first run, beside what that run holds: twice the memory, no faster.
-    settings.enable_mem_pattern = key.cuda.plan_memory
-    if key.provider == CPU and cpu_layout.BLOCKED:
+    settings.enable_mem_pattern = False
+    if provider.processor(key.device_id) and cpu_layout.BLOCKED:
         with rewriting():
             proto = cpu_layout.for_cpu(proto)
     try:
-        chosen = providers.options(key.provider, key.device_id, key.precision) if options is None else options
-        session = providers.create(proto.SerializeToString(), settings, key.provider, key.device_id, chosen)
+        session = provider.session(proto.SerializeToString(), settings, key, options)
     except ProviderError:
         raise
     except Exception as error:
         if memory.is_shortage(error):
             raise ShortageError(f"no memory for a session: {one_line(error)}") from error
         raise ModelError(f"ONNX Runtime refuses the model: {one_line(error)}") from error
-    if key.provider not in session.get_providers():
+    if provider.title not in session.get_providers():
         raise ProviderError(
-            f'provider "{providers.short_name(key.provider)}" fell back to '
-            f"{', '.join(map(providers.short_name, session.get_providers()))}: "
-            f"{providers.trouble(key.provider, key.device_id) or 'ONNX Runtime gave no reason'}"
+            f'provider "{provider.name}" fell back to {", ".join(session.get_providers())}: '
+            f"{provider.trouble(key.device_id) or 'ONNX Runtime gave no reason'}"
         )
     return session
 
@@ -75,6 +95,26 @@ def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelPr
         with rewriting():
             proto = float16.convert(proto, spec.takes)  # before the size is fixed: it tries small pictures
     return fixed_size(proto, spec.input, (1, spec.inputs, key.height, key.width))
+
+
+def with_ends(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> Prepared:
+    """The network between samples as the key stores them, black at 0 and white at 1 where they are floats.
+
+    It has a second output, the watch, where integers come out and on devices that are no processors.
+    """
+    source, target = (carried(samples, key) for samples in (key.source, key.target))
+    watch = key.target.is_integer or not key.provider.processor(key.device_id)
+    shape = (1, spec.inputs, key.height, key.width)
+    with rewriting():
+        if watch or source != FLOAT32:  # plain floats need no operators that old networks have not got
+            proto = cpu_layout.modern(proto)
+        wrapped = ends.wrap(proto, source, target, shape, spec.takes, spec.gives, key.clamp, watch)
+    return Prepared(wrapped, source.carrier or source.dtype, target.carrier or target.dtype)
+
+
+def carried(samples: ends.Samples, key: EngineKey) -> ends.Samples:
+    """The samples in float32 where the provider's graphs do not take their type."""
+    return samples if samples.dtype in key.provider.samples else replace(samples, carrier=np.dtype(np.float32))
 
 
 def check_output(shape: Sequence[object], spec: ModelSpec, key: EngineKey) -> None:

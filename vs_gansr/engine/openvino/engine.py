@@ -12,13 +12,13 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ...errors import ModelError, NotFiniteError, ProviderError, RenderError, ShortageError, one_line
+from ...errors import ModelError, ProviderError, RenderError, ShortageError, one_line
 from ...model.rewrite.int8 import with_float_end
 from ...model.spec import Model, ModelSpec
 from .. import memory, planes
 from ..base import EngineKey, cpu_threads
 from ..onnxruntime import sessions
-from ..onnxruntime.stored_ends import Prepared, with_ends
+from ..onnxruntime.sessions import Prepared
 from ..planes import Plane, Tensor
 from ..streams import StreamPool
 from . import runtime as openvino_runtime
@@ -65,8 +65,7 @@ class OpenVinoStream:
             kind = ShortageError if memory.is_shortage(error) else RenderError
             raise kind(f"OpenVINO failed: {one_line(error)}") from error
         seen = result if self._watch is None else self._watch
-        if not np.isfinite(seen.sum(dtype=np.float32)):  # one such value is enough to spoil a sum
-            raise NotFiniteError("the network gives values that are not finite for this picture")
+        planes.check_finite(seen)
         if "output" not in bound:
             planes.store(self.output, outputs, offset, self.spec.scale)
 
@@ -94,7 +93,7 @@ class OpenVinoEngine:
         proto = sessions.fix(onnx.load_model_from_string(model.data), model.spec, key)
         with sessions.rewriting():
             proto = with_float_end(proto)
-        network = with_ends(proto, model.spec, key)
+        network = sessions.with_ends(proto, model.spec, key)
         data = network.proto.SerializeToString()
         compiled = compile_for(data, model.spec, key)
         streams = [OpenVinoStream(compiled, model.spec, key, network) for _ in range(key.streams)]

@@ -42,6 +42,11 @@ def device(device_id: int) -> str:
     return names[device_id]
 
 
+def full_name(device_id: int) -> str:
+    """What device `device_id` calls itself. Raises ProviderError where there is none."""
+    return core().property(device(device_id), "FULL_DEVICE_NAME")
+
+
 @lru_cache(maxsize=16)
 def capabilities(name: str) -> frozenset[str]:
     """What the device `name` can do: `FP32`, `FP16`, `BF16`, `INT8`, `EXPORT_IMPORT` ..."""

@@ -1,4 +1,4 @@
-"""Owns running a network over pictures of any size, and what to do when that fails; knows no video.
+"""Run a network over pictures of any size, and do what helps when that fails.
 
 A picture is lost only if everything below fails. Memory that runs out: again with all of the engine's given back,
 then with smaller tiles, for this picture and all that follow. Values that are not finite: the picture again in float32,
@@ -13,21 +13,19 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ...errors import DeviceLostError, GansrError, NotFiniteError, RenderError, ShortageError, one_line
 from ...model.rewrite.ends import Samples
-from ...model.spec import Model
 from .. import engines, planes
-from ..auto import providers
-from ..base import FLOAT32, Engine, EngineKey
+from ..base import FLOAT32, Choice, Engine, EngineKey
 from ..cache.session_cache import Lease
 from ..planes import Plane
 from .tile_planner import Layout, Limits, TilePlanner
 
-__all__ = ["PLAIN", "Choice", "Recovery", "Stored"]
+__all__ = ["PLAIN", "Recovery", "Stored"]
 
 TRIES = 4  # at one tile, before its engine is held to be broken
 SESSIONS = 3  # engines at one picture, before its choice is given up
@@ -40,16 +38,6 @@ type Stored = tuple[Samples, Samples]  # how the planes of a picture and of its 
 PLAIN: Stored = (FLOAT32, FLOAT32)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """A model and where it runs."""
-
-    model: Model
-    """The network; a fallback is the same one, perhaps in another precision."""
-    key: EngineKey
-    """Where and how; its size stands for any."""
-
-
 class Recovery:
     """Runs one network over a clip's pictures, from any thread."""
 
@@ -58,14 +46,14 @@ class Recovery:
         choice: Choice,
         limits: Limits,
         say: Callable[[str], None],
-        fallback: Callable[[], Choice] | None = None,
+        fallbacks: Sequence[Callable[[], Choice]] = (),
     ) -> None:
-        """`fallback` gives what to go on with where `choice` is beyond help; `say` takes warnings."""
+        """`fallbacks` give what to go on with, one after the other, where a choice fails; `say` takes warnings."""
         self.limits = limits
         """What the user asked of tiles and memory."""
         self.overflows = 0
         """Pictures so far that half precision could not hold."""
-        self._fallback = fallback
+        self._fallbacks = list(fallbacks)
         self._say = say
         self._said: set[str] = set()
         self._leases: dict[EngineKey, Lease[Engine]] = {}
@@ -76,6 +64,7 @@ class Recovery:
     def _take(self, choice: Choice) -> None:
         self.planner = TilePlanner(choice.model, choice.key, self.limits)
         """The network that runs now, where, and in which tiles."""
+        self._check = choice.check
 
     def prepare(self, width: int, height: int, stored: Stored = PLAIN) -> None:
         """Makes the engine for pictures of width x height before the first one arrives."""
@@ -107,9 +96,12 @@ class Recovery:
         Both as Engine.run has them, at any size; `stored` says how. Raises RenderError where nothing helps.
         """
         while True:
-            planner = self.planner
+            with self._lock:
+                planner, check = self.planner, self._check
             try:
                 self._render(n, planner, picture, result, stored)
+                if check:
+                    check(n, picture, result, stored)
                 return
             except GansrError as error:
                 self._next(planner, error)
@@ -211,14 +203,20 @@ class Recovery:
         with self._lock:
             if self.planner is not failed:
                 return
-            if self._fallback is None:
-                raise error
-            choice, self._fallback = self._fallback(), None
-            names = [providers.short_name(provider) for provider in (failed.key.provider, choice.key.provider)]
-            self.say(f"{names[0]} fails ({one_line(error, 200)}); going on with {names[1]}")
+            while True:
+                if not self._fallbacks:
+                    raise error
+                choice = self._fallbacks.pop(0)()
+                try:
+                    self._take(choice)
+                    break
+                except GansrError as later:  # of the same device, which is lost
+                    self.say(f"{choice.key.provider.name} fails, too ({one_line(later, 200)})")
+            before, after = failed.key, choice.key
+            where = f"{after.provider.name}{f' ({after.tier})' if after.provider == before.provider else ''}"
+            self.say(f"{before.provider.name} fails ({one_line(error, 200)}); going on with {where}")
             leases = list(self._leases.values())
             self._leases.clear()
-            self._take(choice)
         for lease in leases:
             lease.release()
 

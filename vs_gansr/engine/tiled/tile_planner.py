@@ -9,8 +9,7 @@ from ...common.caching import LruCache
 from ...errors import ArgumentError, ShortageError, one_line
 from ...model.spec import Model
 from .. import engines, memory
-from ..base import CUDA, EngineKey
-from ..cuda import driver as cuda_driver
+from ..base import EngineKey
 from ..planes import Ramp
 from . import tiles
 from .tiles import Tile
@@ -174,12 +173,12 @@ class TilePlanner:
 
         What engines that nobody holds keep there counts: they yield.
         """
-        if self.key.provider != CUDA:
+        place = (self.key.provider, self.key.device_id)
+        found = self.key.provider.memory(self.key.device_id)
+        if found is None:
             return None
-        place = (CUDA, self.key.device_id)
         idle = sum(size for key, size in engines.engines.idle().items() if (key.provider, key.device_id) == place)
-        free, total = cuda_driver.device(self.key.device_id).memory()
-        return min(free + idle, total)
+        return min(found[0] + idle, found[1])
 
     def need(self, width: int, height: int) -> int:
         """Bytes that an engine for pictures of `width` x `height` pixels takes."""

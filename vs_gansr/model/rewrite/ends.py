@@ -52,6 +52,7 @@ class Samples:
     scale: float = 1.0  # codes between black and white
     offset: float = 0.0  # the code of black
     peak: float = 1.0  # the largest code that may be stored; for integers only, floats are not clipped
+    carrier: np.dtype[Any] | None = None  # what the codes are in the graph's input or output, where not their own type
 
     def __post_init__(self) -> None:
         if self.dtype not in TYPES:
@@ -111,26 +112,26 @@ def wrap(
     [entry] = inputs(proto.graph)
     fixed_size(proto, entry.name, shape)
     view = GraphView(proto)
-    kind = entry.type.tensor_type.elem_type
     made = proto.graph.output[0]
-    before = OperatorChain(view, TYPES[source.dtype])
+    entering, leaving = (TYPES[samples.carrier or samples.dtype] for samples in (source, target))
+    before = OperatorChain(view, entering)
     span = takes.white - takes.black
     before.linear(span / source.scale, takes.black - source.offset * span / source.scale)
     if clamp and source.exceeds_white and not _clamps(view, entry.name, takes):
         before.clip(takes.black, takes.white)
-    before.cast(kind)
+    before.cast(entry.type.tensor_type.elem_type)
     after = OperatorChain(view, output_type(proto))
     factor = target.scale / (gives.white - gives.black)
     after.linear(factor, target.offset - gives.black * factor)
     if target.is_integer:
         after.clip(0.0, target.peak)
         after.op("Round")
-    after.cast(TYPES[target.dtype])
+    after.cast(leaving)
 
     begin = view.name("stored") if before.steps else entry.name
     end = view.name("result") if after.steps else made.name
     nodes = [*before.nodes(begin, entry.name), *proto.graph.node, *after.nodes(made.name, end)]
-    outputs = [helper.make_tensor_value_info(end, TYPES[target.dtype], [None] * 4)]
+    outputs = [helper.make_tensor_value_info(end, leaving, [None] * 4)]
     if watch:
         total = OperatorChain(view, after.given)
         total.cast(TensorProto.FLOAT)
@@ -139,7 +140,7 @@ def wrap(
         outputs.append(helper.make_tensor_value_info(view.name("watch"), TensorProto.FLOAT, [1]))
         nodes += total.nodes(made.name, outputs[-1].name)
     entry.name = begin
-    entry.type.tensor_type.elem_type = TYPES[source.dtype]
+    entry.type.tensor_type.elem_type = entering
     put_nodes(proto.graph, nodes)
     del proto.graph.output[:]
     proto.graph.output.extend(outputs)

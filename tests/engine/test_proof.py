@@ -1,0 +1,241 @@
+"""A GPU is trusted only after a process has shown that it computes right; a made-up one stands in, with every fault."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import clips
+import pytest
+import vapoursynth as vs
+from faulty_gpu import FaultyGpu
+
+from vs_gansr.engine.auto import proof, registry
+from vs_gansr.engine.auto.proof import Proof, Verdict
+from vs_gansr.engine.auto.sampling import EVERY, FIRST
+from vs_gansr.engine.base import EngineKey
+from vs_gansr.engine.onnxruntime.provider import CPU
+from vs_gansr.errors import ProviderError
+from vs_gansr.filter import choose, log
+from vs_gansr.filter.settings import Settings
+from vs_gansr.model.spec import Model
+
+type Plant = Callable[..., FaultyGpu]
+
+
+@pytest.fixture
+def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
+    """Adds the made-up GPU to the one list of providers, and nothing else; nothing is remembered."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("GANSR_GPU", raising=False)
+    monkeypatch.setattr(log, "_said", set())
+    monkeypatch.setattr(proof, "_proven", set())
+
+    def planted(fault: str = "", **more: object) -> FaultyGpu:
+        gpu = FaultyGpu(fault, **more)  # type: ignore[arg-type]
+        monkeypatch.setattr(registry, "PROVIDERS", [gpu, CPU, registry.OPENVINO])
+        return gpu
+
+    return planted
+
+
+def job(gpu: FaultyGpu, model: Model, contest: bool = False) -> Proof:
+    key = EngineKey(model.spec.digest, gpu, 0, "fp32", 96, 64, 2, 1)
+    rival = (model, replace(key, provider=CPU, streams=1)) if contest else None
+    return Proof(model, key, model, rival)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("wrong block", "dB from float32 on the CPU"),
+        ("tiny block", "in the worst block"),
+        ("all wrong", "dB from float32 on the CPU"),
+        ("one in 20", "runs at once differ by"),
+        ("swapped", "dB from float32|runs at once differ"),
+        ("stale", "dB from float32|runs at once differ"),
+        ("nan", "not finite"),
+        ("out of memory", "no memory on the made-up GPU"),
+        ("lost", "fell off the bus"),
+        ("crash", r"its process ended with SIGSEGV.* \(first pictures\)"),
+        ("hang", r"it did not answer within 10 s \((first pictures|start)\)"),
+    ],
+)
+def test_every_fault_is_a_verdict(fault: str, words: str, plant: Plant, small: Model) -> None:
+    gpu = plant(fault)
+    if fault == "hang":
+        gpu.patience = 10.0
+    verdict = proof.prove(job(gpu, small))
+    assert re.search(words, verdict.against()), verdict
+    [fact] = json.loads(proof.remembered.path().read_text())["proofs"].values()
+    assert fact["what"] == "small in fp32 on Faulty 0, plain, 96x64"
+    gpu.fault = ""  # the verdict stands until it is asked for again
+    assert proof.prove(job(gpu, small)) == verdict
+
+
+def test_a_sound_gpu_passes_and_is_measured_once(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = plant()
+    verdict = proof.prove(job(gpu, small, contest=True))
+    assert verdict.against() == "" and verdict.decibels > 100 and verdict.block > 100 and verdict.race == 0
+    assert 0.05 < verdict.speedup < 20
+    found = Verdict(1.0, 1.0, 1.0, 1.0, "asked again")
+    monkeypatch.setattr(proof, "in_a_process", lambda job: found)
+    assert proof.prove(job(gpu, small, contest=True)) == verdict
+    proof._proven.clear()  # as another process
+    monkeypatch.setenv("GANSR_GPU", "retest")
+    assert proof.prove(job(gpu, small, contest=True)) == found
+
+
+def test_whole_pictures_where_the_reach_is_unknown(plant: Plant, small: Model) -> None:
+    unknown = replace(small, spec=replace(small.spec, radius=None))
+    assert proof.prove(job(plant(), unknown)).against() == ""
+    assert (
+        "dB"
+        in proof.prove(job(plant("wrong block"), replace(unknown, spec=replace(unknown.spec, digest="x")))).against()
+    )
+
+
+def test_a_slow_gpu_loses_the_contest_at_the_first_picture(plant: Plant, small: Model) -> None:
+    verdict = proof.prove(job(plant("slow"), small, contest=True))
+    assert verdict.against() == "" and 0 < verdict.speedup < 0.05
+
+
+def test_no_interpreter_is_no_proof(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof.python, "interpreter", lambda: None)
+    assert "no Python interpreter is found" in proof.prove(job(plant(), small)).against()
+
+
+# ---- what `auto` and names make of it ----------------------------------------------------------------
+
+
+def passing(speedup: float = 3.0, wrong: str = "") -> Callable[[Proof], Verdict]:
+    """Verdicts without a process: right, but for the precision or tier that is `wrong`."""
+
+    def prove(job: Proof) -> Verdict:
+        bad = wrong in (job.key.precision, job.key.tier)
+        return Verdict(20.0 if bad else 90.0, 90.0, 0.0, speedup)
+
+    return prove
+
+
+@pytest.mark.parametrize(
+    ("wrong", "found"), [("", ("fp16", "plain")), ("fp16", ("fp32", "plain")), ("plain", ("fp16", "fast"))]
+)
+def test_auto_takes_the_usual_precision_and_the_safest_tier_that_is_right(
+    wrong: str, found: tuple[str, str], plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(both=True)
+    monkeypatch.setattr(proof, "prove", passing(wrong=wrong))
+    chosen = choose.choose(Settings(model="fast-2x"))
+    assert (chosen.choice.key.precision, chosen.choice.key.tier) == found
+    assert "on Faulty (3 times the CPU's speed here)" in chosen.summary
+    assert chosen.fallbacks[-1]().key.provider.processor(0)
+
+
+def test_auto_says_why_a_gpu_is_not_taken(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant()
+    monkeypatch.setattr(proof, "prove", lambda job: Verdict(31.4, 12.0, 0.0))
+    chosen = choose.choose(Settings(model="fast-2x"))
+    assert chosen.choice.key.provider.processor(0)
+    assert "Faulty in fp16, plain: 31.4 dB from float32 on the CPU, 12.0 dB in the worst block" in chosen.summary
+    with pytest.raises(ProviderError, match=r"does not compute this network right \(fp16, plain: 31.4 dB"):
+        choose.choose(Settings(model="fast-2x", provider="Faulty"))
+    with pytest.raises(ProviderError, match=r'provider "Faulty" cannot run: no such device'):
+        choose.choose(Settings(model="fast-2x", provider="faulty", device_id=1))
+
+
+def test_a_named_gpu_skips_the_contest(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant()
+    asked: list[Proof] = []
+    monkeypatch.setattr(proof, "prove", lambda job: asked.append(job) or Verdict(90.0, 90.0, 0.0))
+    assert choose.choose(Settings(model="fast-2x", provider="Faulty")).choice.key.provider.name == "Faulty"
+    assert [each.rival for each in asked] == [None]
+
+
+def test_the_environment_forces_tiers_or_the_cpu(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(both=True)
+    monkeypatch.setattr(proof, "prove", passing())
+    for said, tier in (("plain", "plain"), ("fast", "fast")):
+        monkeypatch.setenv("GANSR_GPU", said)
+        assert choose.choose(Settings(model="fast-2x")).choice.key.tier == tier
+    monkeypatch.setenv("GANSR_GPU", "off")
+    assert choose.choose(Settings(model="fast-2x")).choice.key.provider.processor(0)
+    monkeypatch.setenv("GANSR_GPU", "maybe")
+    with pytest.raises(vs.Error, match="GANSR_GPU is 'maybe'; it can be plain, fast, off, retest"):
+        clips.noise(vs.RGB24, 8, 8).gansr.Upscale("fast-2x")
+
+
+def test_hardware_that_cannot_be_used_is_a_warning(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = plant()
+    monkeypatch.setattr(gpu, "trouble", lambda device_id: 'a library is missing; pip install "vs-gansr[made-up]"')
+    chosen = choose.choose(Settings(model="fast-2x"))
+    [warning] = chosen.warnings
+    assert "Faulty is not used although there is hardware" in warning and "vs-gansr[made-up]" in warning
+
+
+def test_every_device_is_tried(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = plant()
+    monkeypatch.setattr(gpu, "devices", lambda: ["display", "card"])
+    monkeypatch.setattr(gpu, "trouble", lambda device_id: None if device_id else "too old")
+    monkeypatch.setattr(proof, "prove", passing())
+    assert choose.choose(Settings(model="fast-2x")).choice.key.device_id == 1
+
+
+# ---- while frames flow ---------------------------------------------------------------------------------
+
+
+def flowing(model: Model, length: int, gpu: FaultyGpu, said: list[str], **arguments: object) -> list[float]:
+    """How far each frame is from the CPU's, in codes, on a GPU that goes wrong after its proof."""
+    clip = clips.noise(vs.RGB24, 96, 64, length=length)
+    want = clip.gansr.Upscale(str(model.path), provider="CPU", precision="fp32", reuse=0)
+    got = clip.gansr.Upscale(str(model.path), precision="fp32", reuse=0, **arguments)
+    assert any(" on Faulty" in line for line in said), said
+    return [clips.largest_difference(got, want, n) for n in range(length)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["all wrong", "wrong block", "stale", "nan", "out of memory", "lost", "slow"],
+)
+def test_no_wrong_frame_reaches_the_clip(
+    fault: str, plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = plant(fault)
+    monkeypatch.setattr(proof, "prove", passing())
+    assert max(flowing(small, 6, gpu, said)) <= 1
+    if fault in ("all wrong", "stale"):
+        assert any("Faulty fails" in line and "dB from what the CPU computes" in line for line in said), said
+        [fact] = json.loads(proof.remembered.path().read_text())["proofs"].values()
+        assert "dB from what the CPU computes" in fact["failed"]
+
+
+def test_the_next_tier_takes_over(plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = plant("all wrong", both=True)
+    monkeypatch.setattr(proof, "prove", passing())
+    assert max(flowing(small, 4, gpu, said)) <= 1
+    assert any(line.endswith("going on with Faulty (fast)") for line in said), said
+
+
+def test_a_rare_fault_reaches_no_frame_beyond_the_next_check(
+    plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One wrong frame in 20, of which none among the first: those before the sampled frame pass, none after it."""
+    gpu = plant("one in 20")
+    monkeypatch.setattr(proof, "prove", passing())
+    monkeypatch.setattr("vs_gansr.engine.auto.sampling.EVERY", 19)
+    off = flowing(small, 60, gpu, said)
+    assert EVERY == 250 and FIRST == 8
+    wrong = [n for n, far in enumerate(off) if far > 1]
+    assert len(wrong) <= 2, wrong
+
+
+def test_a_named_gpu_that_goes_wrong_is_an_error(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant("all wrong")
+    monkeypatch.setattr(proof, "prove", passing())
+    out = clips.noise(vs.RGB24, 96, 64).gansr.Upscale(str(small.path), provider="Faulty", precision="fp32")
+    with pytest.raises(vs.Error, match=r"^Upscale: frame 0: frame 0 is \d+\.\d dB from what the CPU computes for it"):
+        out.get_frame(0)

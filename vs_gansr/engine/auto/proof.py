@@ -1,0 +1,303 @@
+"""Prove in a process of its own that a device computes a network right, and whether it is quicker than the processors.
+
+1. Numbers: 16 random crops of pictures at the real size against the processors in float32, all together and every
+   block of 32x32; whole pictures of 192x192 where the network's reach is unknown.
+2. Races: 8 pictures, 64 runs from several threads at once, each against its run alone.
+3. Contest: pictures a second against the processors'. Skipped for a provider that was named.
+
+A crash or a hang is a verdict, too. Verdicts are kept in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ...common import python
+from ...common.decibels import psnr
+from ...errors import ArgumentError, one_line
+from ...model.spec import Model
+from ..base import Engine, EngineKey, cpu_threads
+from ..cache.remembered import Remembered
+from ..planes import Plane
+from .fidelity import ENOUGH, IDENTICAL, computed_by, picture_for
+from .sampling import crop_of, reference_key
+
+__all__ = ["MODES", "Proof", "Verdict", "mode", "prove", "remembered"]
+
+log = logging.getLogger("vs_gansr")
+
+MODES = ("", "plain", "fast", "off", "retest")  # of the environment variable GANSR_GPU
+CROPS, PICTURES = 16, 2
+BLOCK = 32  # pixels a side that are judged for themselves
+RACERS, RUNS = 8, 64
+CODE = 1 / 255  # of white: how far runs at once may lie from runs alone
+WHOLE = 192  # pixels a side of the pictures where the reach is unknown
+GLANCE, HOPELESS = 64, 20.0  # pixels a side of the first contest, and times as long that settle it
+CONTEST = 1.0  # seconds of the real one
+MEASURED = 256  # pixels a side at most of the processors' pictures; larger ones take as long a pixel
+
+remembered = Remembered("proofs", 1, 1000)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a proof found."""
+
+    decibels: float = 0.0
+    """Peak signal-to-noise ratio against the processors, over all crops."""
+    block: float = 0.0
+    """The same of the worst block."""
+    race: float = np.inf
+    """The largest difference between a run among others and the same alone; white is 1."""
+    speedup: float = 0.0
+    """Times the processors' speed; 0 if that was not asked."""
+    failed: str = ""
+    """What went wrong besides; "" if nothing did."""
+
+    def against(self) -> str:
+        """Why the device's numbers cannot be trusted; "" if they can."""
+        if self.failed:
+            return self.failed
+        if min(self.decibels, self.block) < ENOUGH:
+            return f"{self.decibels:.1f} dB from float32 on the CPU, {self.block:.1f} dB in the worst block"
+        return f"runs at once differ by {255 * self.race:.3g} codes" if not self.race <= CODE else ""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What is to be proven."""
+
+    model: Model
+    """The network as the device runs it."""
+    key: EngineKey
+    """Where and how, at the real size."""
+    plain: Model
+    """The network in float32."""
+    rival: tuple[Model, EngineKey] | None = None
+    """What the processors would run; None: there is no contest."""
+
+    def name(self) -> str:
+        """All that the verdict depends on."""
+        key = self.key
+        size = f"{key.width}x{key.height} {key.streams} {cpu_threads()} processors"
+        return f"{computed_by(self.model, key)} {size}"
+
+
+def mode() -> str:
+    """What the environment variable GANSR_GPU says. Raises ArgumentError for what it cannot say."""
+    said = os.environ.get("GANSR_GPU", "")
+    if said not in MODES:
+        raise ArgumentError(f"the environment variable GANSR_GPU is {said!r}; it can be {', '.join(MODES[1:])}")
+    return said
+
+
+_proven: set[str] = set()  # in this process, for `retest`
+
+
+def prove(proof: Proof) -> Verdict:
+    """The verdict, remembered or found now."""
+    name = proof.name()
+    known = remembered.get(name)
+    enough = known and (known["speedup"] or known["failed"] or not proof.rival)
+    if enough and (mode() != "retest" or name in _proven):
+        return Verdict(**{field: known[field] for field in asdict(Verdict())})
+    key = proof.key
+    log.info("%s proves itself for %s at %dx%d, once", key.provider.name, proof.model.spec.name, key.width, key.height)
+    verdict = in_a_process(proof)
+    _proven.add(name)
+    keep(proof, verdict)
+    return verdict
+
+
+def keep(proof: Proof, verdict: Verdict) -> None:
+    """Remembers the verdict, with words for people."""
+    key = proof.key
+    what = f"{proof.model.spec.name} in {key.precision} on {key.provider.name} {key.device_id}, {key.tier}"
+    remembered.put(proof.name(), {"what": f"{what}, {key.width}x{key.height}", **asdict(verdict)})
+
+
+def in_a_process(proof: Proof) -> Verdict:
+    """The verdict of a process that ends by itself or is ended after the provider's patience."""
+    interpreter = python.interpreter()
+    if interpreter is None:
+        return Verdict(failed=f"no Python interpreter is found to prove it with (sys.prefix is {sys.prefix})")
+    seconds = proof.key.provider.patience
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        told = Path(folder) / "verdict.json"
+        words = [interpreter, "-c", "from vs_gansr.engine.auto.proof import child; child()", str(told)]
+        job = pickle.dumps(proof)
+        environment = {**python.environment(), "GANSR_GPU": ""}
+        ended, how = "", {"input": job, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environment}
+        try:
+            done = subprocess.run(words, timeout=seconds, **how)  # type: ignore[call-overload]
+            if done.returncode:
+                last = (done.stderr.decode(errors="replace").split("\n") or [""])[-2:]
+                ended = f"its process ended with {status(done.returncode)}: {' '.join(last).strip() or 'no message'}"
+        except subprocess.TimeoutExpired:
+            ended = f"it did not answer within {seconds:.0f} s"
+        except OSError as error:
+            return Verdict(failed=f"its process cannot be started: {one_line(error)}")
+        try:
+            found = json.loads(told.read_text())
+        except (OSError, ValueError):
+            found = {"stage": "start"}
+    stage = found.pop("stage")
+    return Verdict(**{**found, "failed": f"{one_line(RuntimeError(ended), 200)} ({stage})"} if ended else found)
+
+
+def status(code: int) -> str:
+    """A process's exit status in words."""
+    return signal.Signals(-code).name if code < 0 else f"status {code}"
+
+
+def child() -> None:
+    """The process: reads the proof from stdin, writes what is found to the file named by the first argument."""
+    proof: Proof = pickle.load(sys.stdin.buffer)  # from the process that started this one
+    told = Path(sys.argv[1])
+    found: dict[str, Any] = {}
+
+    def tell(stage: str) -> None:
+        part = told.with_suffix(".part")
+        part.write_text(json.dumps({"stage": stage, **found}))
+        part.replace(told)
+
+    try:
+        for stage, more in stages(proof):
+            found |= more
+            tell(stage)
+    except Exception as error:  # runtimes raise types of their own
+        found["failed"] = one_line(error, 200)
+    tell("end")
+    os._exit(0)  # what a device does while its libraries are unloaded is of no interest
+
+
+def stages(proof: Proof) -> Iterator[tuple[str, dict[str, float]]]:
+    """The name of each stage that begins, and what the one before found."""
+    yield "first pictures", {}
+    if proof.rival and (factor := glance(proof)) * HOPELESS < 1:
+        yield "end", {"speedup": factor, "decibels": IDENTICAL, "block": IDENTICAL, "race": 0.0}
+        return
+    key = proof.key
+    engine = key.provider.make(proof.model, key)
+    yield "numbers", {}
+    yield "races", numbers(proof, engine)
+    yield "contest", {"race": races(proof, engine)}
+    if proof.rival:
+        ours = speed(proof.model, key, engine)
+        model, theirs = proof.rival
+        rule = model.spec.size_rule
+        width, height = rule.fixed or rule.padded(min(MEASURED, key.width), min(MEASURED, key.height))
+        theirs = replace(theirs, width=width, height=height)
+        slow = speed(model, theirs, theirs.provider.make(model, theirs))
+        yield "end", {"speedup": ours / slow}
+
+
+def glance(proof: Proof) -> float:
+    """Times the processors' speed with one small picture, where a GPU that is software gives itself away."""
+    assert proof.rival
+    took = []
+    for model, key in (proof.rival, (proof.model, proof.key)):
+        width, height = model.spec.size_rule.fixed or model.spec.size_rule.padded(GLANCE, GLANCE)
+        small = replace(key, width=width, height=height, streams=1, alone=0, threads=cpu_threads())
+        engine = key.provider.make(model, small)
+        run(model, engine, 0)
+        begin = time.perf_counter()
+        for n in range(3):
+            run(model, engine, n)
+        took.append(time.perf_counter() - begin)
+        engine.close()
+    return took[0] / took[1]
+
+
+def run(model: Model, engine: Engine, seed: int, picture: list[Plane] | None = None) -> list[Plane]:
+    """What an engine makes of the made-up picture `seed`."""
+    spec, key = model.spec, engine.key
+    out = [np.empty((spec.scale * key.height, spec.scale * key.width), np.float32) for _ in range(spec.channels)]
+    engine.run(picture or picture_for(spec, key.width, key.height, seed), out)
+    return out
+
+
+def numbers(proof: Proof, engine: Engine) -> dict[str, float]:
+    """Peak signal-to-noise ratios: over all crops, and of the worst block."""
+    spec, key, rng = proof.model.spec, proof.key, np.random.default_rng(1)
+    pairs: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
+    if crop_of(spec, key.width, key.height, rng) is None:
+        width, height = spec.size_rule.fixed or spec.size_rule.padded(WHOLE, WHOLE)
+        small = replace(key, width=width, height=height, streams=1)
+        right = reference_key(proof.plain, key, width, height)
+        ours, theirs = key.provider.make(proof.model, small), right.provider.make(proof.plain, right)
+        for seed in range(PICTURES):
+            pairs.append((np.stack(run(proof.model, ours, seed)), np.stack(run(proof.plain, theirs, seed))))
+        ours.close()
+    for seed in range(PICTURES * (not pairs)):
+        picture = picture_for(spec, key.width, key.height, seed)
+        got = run(proof.model, engine, seed, picture)
+        for _ in range(CROPS // PICTURES):
+            crop = crop_of(spec, key.width, key.height, rng)
+            assert crop
+            right = reference_key(proof.plain, key, crop.width, crop.height)
+            theirs = references(proof.plain, right)
+            part = run(proof.plain, theirs, 0, crop.part(picture))
+            pairs.append((crop.compared(got, spec.scale, False), crop.compared(part, spec.scale, True)))
+    squares = [np.square(a.astype(np.float64) - b) for a, b in pairs]
+    whole = float(np.mean([square.mean() for square in squares]))
+    blocks = [
+        float(square[:, y : y + BLOCK, x : x + BLOCK].mean())
+        for square in squares
+        for y in range(0, max(1, square.shape[1] - BLOCK + 1), BLOCK)
+        for x in range(0, max(1, square.shape[2] - BLOCK + 1), BLOCK)
+    ]
+    found = {"decibels": psnr(whole, most=IDENTICAL), "block": psnr(max(blocks), most=IDENTICAL)}
+    return {name: value if value == value else 0.0 for name, value in found.items()}
+
+
+_references: dict[EngineKey, Engine] = {}
+
+
+def references(model: Model, key: EngineKey) -> Engine:
+    """The processors' engine for a key; crops have few sizes."""
+    if key not in _references:
+        _references[key] = key.provider.make(model, key)
+    return _references[key]
+
+
+def races(proof: Proof, engine: Engine) -> float:
+    """The largest difference between a picture computed among others and the same computed alone."""
+    spec, key = proof.model.spec, proof.key
+    pictures = [picture_for(spec, key.width, key.height, seed) for seed in range(RACERS)]
+    alone = [run(proof.model, engine, 0, picture) for picture in pictures]
+
+    def once(n: int) -> float:
+        got = run(proof.model, engine, 0, pictures[n % RACERS])
+        return max(float(np.abs(a - b).max()) for a, b in zip(got, alone[n % RACERS], strict=True))
+
+    with ThreadPoolExecutor(key.streams + 2) as pool:
+        return max(pool.map(once, range(RUNS)))
+
+
+def speed(model: Model, key: EngineKey, engine: Engine) -> float:
+    """Pixels a second, with as many pictures at once as the key has streams."""
+    pictures = [picture_for(model.spec, key.width, key.height, seed) for seed in range(2)]
+    run(model, engine, 0, pictures[0])
+    begin, count = time.perf_counter(), 0
+    with ThreadPoolExecutor(key.streams) as pool:
+        while count < 2 * key.streams or time.perf_counter() - begin < CONTEST:
+            list(pool.map(lambda n: run(model, engine, 0, pictures[n % 2]), range(2 * key.streams)))
+            count += 2 * key.streams
+    return count * key.width * key.height / (time.perf_counter() - begin)

@@ -1,0 +1,93 @@
+"""List all providers, and find one by the name that people write.
+
+This is the only list of them: a provider that is added here is known to `auto`, to Upscale, to `gansr doctor` and to
+`gansr bench`.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import onnxruntime as ort
+
+from ...errors import ProviderError
+from ..base import Provider
+from ..cuda.provider import CudaProvider, TensorRt
+from ..onnxruntime.provider import CPU, OnnxRuntimeProvider
+from ..openvino.provider import OpenVino
+from ..plugins.tensorrt_rtx import TensorRtRtx
+from ..plugins.webgpu import WebGpu
+
+__all__ = ["CPU", "OPENVINO", "PROVIDERS", "find", "listed", "missing", "usable"]
+
+OPENVINO = OpenVino()
+
+PROVIDERS: list[Provider] = [
+    CudaProvider(),
+    TensorRtRtx(),
+    WebGpu(),
+    CPU,
+    OPENVINO,
+    TensorRt(),
+    OnnxRuntimeProvider(
+        "MIGraphXExecutionProvider",
+        numbered=True,
+        meant_for="AMD's GPUs with ROCm",
+        install="pip install onnxruntime-migraphx, in place of onnxruntime-gpu",
+        platforms=("linux",),
+    ),
+    OnnxRuntimeProvider(
+        "DmlExecutionProvider",
+        "DirectML",
+        numbered=True,
+        meant_for="any GPU",
+        install="pip install onnxruntime-directml, in place of onnxruntime-gpu",
+        platforms=("win32",),
+    ),
+    OnnxRuntimeProvider(
+        "CoreMLExecutionProvider",
+        meant_for="Apple's GPUs and NPUs",
+        install="pip install onnxruntime",
+        platforms=("darwin",),
+    ),
+]
+"""Those that need more than ONNX Runtime's usual interface, or that people may want to install; best first."""
+
+
+def listed() -> list[Provider]:
+    """Every provider whose software is here, usable or not, best first."""
+    known = [provider for provider in PROVIDERS if provider.installed()]
+    titles = {provider.title for provider in known if isinstance(provider, OnnxRuntimeProvider)}
+    others = [title for title in ort.get_available_providers() if title not in titles]
+    names = {provider.name for provider in known}
+    for title in others:
+        provider = OnnxRuntimeProvider(title)
+        if provider.name in names:  # ONNX Runtime's provider of OpenVINO beside OpenVINO's own runtime
+            provider.name = title
+        known.append(provider)
+    return known
+
+
+def find(name: str) -> Provider:
+    """The provider called `name` in any of its spellings. Raises ProviderError if its software is not here."""
+    have = listed()
+    for provider in have:
+        if name.lower() in (known.lower() for known in provider.names):
+            return provider
+    absent = "".join(
+        f"; {provider.name}: {provider.install}"
+        for provider in missing()
+        if name.lower() in (known.lower() for known in provider.names)
+    )
+    known = ", ".join(["auto", *(provider.name for provider in have)])
+    raise ProviderError(f'unknown provider "{name}"; there are: {known}{absent}')
+
+
+def missing() -> list[Provider]:
+    """What could be installed on this platform and is not."""
+    return [p for p in PROVIDERS if p.install and sys.platform in p.platforms and not p.installed()]
+
+
+def usable() -> list[Provider]:
+    """Those that run here on their device 0, best first."""
+    return [provider for provider in listed() if provider.trouble(0) is None]

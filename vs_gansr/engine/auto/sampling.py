@@ -1,0 +1,131 @@
+"""Compare parts of pictures with what the processors compute for them: in a proof, and while frames flow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ...common.decibels import psnr
+from ...errors import RenderError
+from ...model.rewrite.ends import Samples
+from ...model.spec import Model, ModelSpec
+from ..base import Engine, EngineKey, cpu_threads
+from ..onnxruntime.provider import CPU
+from ..planes import Plane
+
+__all__ = ["Crop", "Sampler", "crop_of", "reference_key"]
+
+SIDE = 64  # pixels of a crop that are compared, in both directions
+FIRST, EACH = 8, 4  # of the first so many frames so many crops are compared
+EVERY = 250  # and then one crop of every so manieth frame
+SAME = 40.0  # decibels that a real picture's crop has at least, beside one code of rounding
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A part of a picture that the network is run on by itself, and what of it is compared; in input pixels."""
+
+    x: int
+    """First column."""
+    y: int
+    """First row."""
+    width: int
+    """Columns."""
+    height: int
+    """Rows."""
+    inner: tuple[int, int, int, int]
+    """Columns from and to, rows from and to, in the crop: those whose result does not depend on what is around it."""
+
+    def part(self, planes: Sequence[Plane]) -> list[Plane]:
+        """The crop of input planes."""
+        return [plane[self.y : self.y + self.height, self.x : self.x + self.width] for plane in planes]
+
+    def compared(self, planes: Sequence[Plane], scale: int, cut: bool) -> npt.NDArray[np.float32]:
+        """What is compared, (C, H, W), of output planes: the whole picture's, or the crop's own if they are `cut`."""
+        left, right, top, bottom = (scale * side for side in self.inner)
+        x, y = (0, 0) if cut else (scale * self.x, scale * self.y)
+        return np.stack([plane[y + top : y + bottom, x + left : x + right] for plane in planes]).astype(np.float32)
+
+
+def crop_of(spec: ModelSpec, width: int, height: int, rng: np.random.Generator) -> Crop | None:
+    """A random crop of a picture; None where the network's reach is unknown or leaves nothing to compare."""
+    rule, radius = spec.size_rule, spec.radius
+    if radius is None or rule.fixed:
+        return None
+    sides: list[int] = []
+    places: list[int] = []
+    inner: list[int] = []
+    for length in (width, height):
+        side = min(length, SIDE + 2 * radius) // rule.multiple * rule.multiple
+        if side < rule.least:
+            return None
+        place = int(rng.integers((length - side) // rule.multiple + 1)) * rule.multiple
+        if length - side - place < rule.multiple and not length % rule.multiple:
+            place = length - side  # beside the far edge
+        # Beyond an edge the network sees the same in the crop and in the picture, if that has not been padded.
+        far = side if place + side == length and rule.takes(width, height) else side - radius
+        near = radius if place else 0
+        if far <= near:
+            return None
+        sides.append(side)
+        places.append(place)
+        inner += [near, far]
+    return Crop(places[0], places[1], sides[0], sides[1], (inner[0], inner[1], inner[2], inner[3]))
+
+
+def reference_key(model: Model, like: EngineKey, width: int, height: int) -> EngineKey:
+    """The key for what a network gives on the processors in float32, at one size, else as `like`."""
+    precision = "int8" if model.spec.precision == "int8" else "fp32"
+    return replace(
+        like, digest=model.spec.digest, provider=CPU, device_id=0, precision=precision, width=width, height=height,
+        streams=1, threads=cpu_threads(), alone=0, limit=0, options=None,
+    )  # fmt: skip
+
+
+class Sampler:
+    """Checks frames as they are computed. Raises RenderError for one that is wrong; called from any thread."""
+
+    def __init__(self, plain: Model, key: EngineKey, wrong: Callable[[str], None]) -> None:
+        """`plain` is the network in float32; `key` that of the device; `wrong` is told of a frame that is wrong."""
+        self.plain = plain
+        """Computes what is right."""
+        self._key = key
+        self._wrong = wrong
+        self._count = 0
+        self._rng = np.random.default_rng()
+        self._engines: dict[EngineKey, Engine] = {}
+        self._lock = threading.Lock()
+
+    def __call__(
+        self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: tuple[Samples, Samples]
+    ) -> None:
+        """Checks frame n, if it is its turn: `picture` and `result` as Recovery.render has them."""
+        with self._lock:
+            count, self._count = self._count, self._count + 1
+            if count >= FIRST and count % EVERY:
+                return
+            for _ in range(EACH if count < FIRST else 1):
+                self._check(n, picture, result, stored)
+
+    def _check(
+        self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: tuple[Samples, Samples]
+    ) -> None:
+        spec, (height, width) = self.plain.spec, picture[0].shape
+        crop = crop_of(spec, width, height, self._rng)
+        if crop is None:
+            return
+        key = replace(reference_key(self.plain, self._key, crop.width, crop.height), source=stored[0], target=stored[1])
+        if key not in self._engines:
+            self._engines[key] = key.provider.make(self.plain, key)
+        right = [np.empty((spec.scale * crop.height, spec.scale * crop.width), stored[1].dtype) for _ in result]
+        self._engines[key].run(crop.part(picture), right)
+        error = np.abs(crop.compared(result, spec.scale, False) - crop.compared(right, spec.scale, True))
+        error = np.maximum(0, error - stored[1].is_integer) / stored[1].scale
+        if (found := psnr(float(np.mean(np.square(error, dtype=np.float64))))) < SAME:
+            reason = f"frame {n} is {found:.1f} dB from what the CPU computes for it"
+            self._wrong(reason)
+            raise RenderError(reason)

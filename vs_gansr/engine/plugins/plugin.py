@@ -1,0 +1,122 @@
+"""Make ONNX Runtime's plugin libraries into Provider objects: registered once a process, devices as it lists them."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from ...errors import ProviderError, one_line
+from ..base import EngineKey
+from ..onnxruntime.provider import OnnxRuntimeProvider, quiet_session
+
+__all__ = ["PluginProvider", "discrete", "label"]
+
+_registering = threading.RLock()
+
+
+class PluginProvider(OnnxRuntimeProvider):
+    """An execution provider in a library of its own, or built into this ONNX Runtime."""
+
+    package = ""
+    """The Python package that has the library."""
+    distribution = ""
+    """What pip calls the package."""
+    no_device = "ONNX Runtime finds no GPU on this machine"
+    """What is said where it lists no device."""
+    automatic = True
+
+    def library(self) -> Path | None:
+        """The library's file; None if the package is not installed. May import the package."""
+        raise NotImplementedError
+
+    def builtin(self) -> bool:
+        """True if ONNX Runtime has the provider without our doing."""
+        return super().installed()
+
+    def installed(self) -> bool:
+        return self.builtin() or importlib.util.find_spec(self.package) is not None
+
+    def listed(self) -> list[Any]:
+        """The devices as ONNX Runtime's OrtEpDevice, in the order that `device_id` counts them.
+
+        Raises ProviderError where there is no provider.
+        """
+        if not self.builtin():
+            with _registering:
+                reason = registered(self)
+            if reason:
+                raise ProviderError(reason)
+        return [device for device in ort.get_ep_devices() if device.ep_name == self.title]
+
+    def devices(self) -> list[str]:
+        try:
+            return [label(device) for device in self.listed()]
+        except ProviderError:
+            return []
+
+    def identity(self, device_id: int) -> str:
+        version = "" if self.builtin() else metadata.version(self.distribution)
+        device = self.device(device_id)
+        return f"{super().identity(device_id)} {version} {'built in' if device is None else label(device)}"
+
+    def device(self, device_id: int) -> Any | None:
+        """The device for a session; None where the provider is built in and lists none.
+
+        Raises ProviderError where there is no such device.
+        """
+        found = self.listed()
+        if self.builtin() and not found and device_id == 0:
+            return None
+        if not 0 <= device_id < len(found):
+            known = ", ".join(f"{i} {label(each)}" for i, each in enumerate(found))
+            absent = f"device_id {device_id} does not exist; there are: {known}"
+            raise ProviderError(absent if found else self.no_device)
+        return found[device_id]
+
+    def session(
+        self, data: bytes, settings: ort.SessionOptions, key: EngineKey, options: Mapping[str, str] | None = None
+    ) -> ort.InferenceSession:
+        device = self.device(key.device_id)
+        chosen = dict(self.options(key) if options is None else options)
+        with self.claimed(key.device_id):
+            if device is None:
+                return quiet_session(data, settings, providers=[(self.title, chosen)])
+            settings.add_provider_for_devices([device], chosen)
+            return quiet_session(data, settings)
+
+    def claimed(self, device_id: int) -> AbstractContextManager[object]:
+        """What to hold while a session on the device is made."""
+        return self.lock
+
+
+@cache
+def registered(provider: PluginProvider) -> str | None:
+    """Makes the plugin known to ONNX Runtime, once a process; why that fails, or None."""
+    try:
+        path = provider.library()
+        if path is None:
+            return f"it is not installed; {provider.install}"
+        ort.register_execution_provider_library(provider.title, str(path))
+    except Exception as error:  # the binding raises types of its own
+        return f"the plugin does not load: {one_line(error)}"
+    return None
+
+
+def label(device: Any) -> str:
+    """A device in words that stay the same from one day to the next."""
+    hardware = device.device
+    kind = "discrete " if discrete(device) else ""
+    return f"{kind}GPU {hardware.vendor or 'of vendor'} {hardware.vendor_id:04x}:{hardware.device_id:04x}"
+
+
+def discrete(device: Any) -> bool:
+    """True if ONNX Runtime knows the GPU to be a card of its own."""
+    return dict(device.device.metadata).get("Discrete") == "1"
