@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import time
 from dataclasses import fields
@@ -16,7 +17,7 @@ from .colour_names import NUMBERED
 from .encode import container
 from .estimate import Estimate, estimate, summary
 from .job import UpscaleJob
-from .ledger import clear_finished
+from .ledger import LONGEST_NAME, clear_finished
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -103,6 +104,7 @@ def one(args: argparse.Namespace, film: shelf.QueuedFilm, estimates: list[Estima
 
 def job_of(args: argparse.Namespace, film: shelf.QueuedFilm) -> UpscaleJob:
     """The command line as a UpscaleJob: options by their names, paths made absolute."""
+    refuse_long_names(film.source, film.output, *([Path(args.tracks)] if args.tracks else []))
     named = {field.name: getattr(args, field.name) for field in fields(UpscaleJob) if hasattr(args, field.name)}
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
     given |= {"source": str(film.source.absolute()), "output": str(film.output.absolute())}
@@ -134,6 +136,17 @@ def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> N
         raise CommandError(f"{output} is the source itself; write to another name")
     if output.exists() and not overwrite:
         raise CommandError(f"{output} exists; give -y to replace it")
+
+
+def refuse_long_names(*paths: Path) -> None:
+    """Raises CommandError for names that no usual file system holds."""
+    for path in paths:
+        for name in path.parts:
+            if len(os.fsencode(name)) > LONGEST_NAME:
+                raise CommandError(
+                    f"{name[:40]}... is a name of {len(os.fsencode(name))} bytes, and {LONGEST_NAME} are the most that "
+                    "file systems take; shorten it"
+                )
 
 
 def check_source(job: UpscaleJob) -> None:

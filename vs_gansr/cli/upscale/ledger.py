@@ -7,6 +7,7 @@ ledger is replaced as a whole, and only after the chunk it speaks of has its nam
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -23,19 +24,25 @@ from . import storage
 from .chunk import ChunkFacts, digest, keep
 from .plan import Span
 
-__all__ = ["Identity", "Ledger", "busy", "clear_finished", "folder_of", "locked", "stamp_of"]
+__all__ = ["LONGEST_NAME", "Identity", "Ledger", "busy", "clear_finished", "folder_of", "locked", "stamp_of"]
 
 NAME = "ledger.json"
 LOCK = "lock"
 FORMAT = 1
+ENDING = ".gansr"
+LONGEST_NAME = 255  # bytes, on the usual file systems
 
 type Identity = dict[str, str]
 """What must not change between two runs: names that a user knows, and values or digests."""
 
 
 def folder_of(output: Path) -> Path:
-    """Where the chunks of `output` lie until it is finished."""
-    return output.with_name(f"{output.name}.gansr")
+    """Where the chunks of `output` lie until it is finished; a name too long for another ending is shortened."""
+    name = output.name
+    if len(os.fsencode(name)) > LONGEST_NAME - len(ENDING):
+        short = os.fsencode(name)[: LONGEST_NAME - len(ENDING) - 13].decode("utf-8", "ignore")
+        name = f"{short}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"
+    return output.with_name(f"{name}{ENDING}")
 
 
 @dataclass

@@ -21,6 +21,7 @@ from .. import ffmpeg
 from ..common import CommandError
 from . import encode, encoder_options, filters, media, samples, side_data, sources
 from .encode import Picture
+from .encoder_sizes import refuse_size
 from .job import RECORD, UpscaleJob
 from .media import Source, Track
 from .plan import Span, pace, scene_changes, spans
@@ -87,6 +88,8 @@ def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:
         props = dict(first.props)
     source = sources.shaped(job, source, props)
     picture = picture_of(source, graph, props)
+    if trial:
+        refuse_size(job, tool, picture.width, picture.height, picture.pixel_format)
     for text in [
         *filters.named(step.function for step in graph.steps),
         *plan.notes,

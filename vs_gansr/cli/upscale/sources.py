@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -19,7 +19,6 @@ from typing import Any
 import vapoursynth as vs
 
 from ...errors import one_line
-from ...model.user_folders import cache_folder
 from ..common import CommandError
 from . import media
 from .clock import NO_TIME, settled
@@ -29,6 +28,7 @@ from .job import UpscaleJob
 from .look import look_at_images
 from .media import Source, Track
 from .orientation import UPRIGHT
+from .source_index import forget, index_folder
 from .vpy import run_script
 from .watch import sample_aspect
 
@@ -184,7 +184,7 @@ def open_file(job: UpscaleJob, source: Source) -> tuple[str, tuple[tuple[str, An
     core = vs.core.core
     if not hasattr(core, "bs"):
         raise CommandError('BestSource is not installed; run: pip install "vs-gansr[cli]"')
-    arguments: list[tuple[str, Any]] = [("source", as_argument(job.source)), ("track", source.video.index)]
+    arguments: list[tuple[str, Any]] = [("source", as_argument(escaped(job.source))), ("track", source.video.index)]
     if source.turned_by_file and turned_here(source):
         arguments.append(("apply_rotation", 0))
     if numbered(job.source):
@@ -192,13 +192,38 @@ def open_file(job: UpscaleJob, source: Source) -> tuple[str, tuple[tuple[str, An
     if job.accept_damage:  # with one thread the decoder gives what comes before the damage even of a file cut short
         arguments.append(("threads", 1))
     try:
-        # By itself BestSource keeps its index of a long film in a folder in the middle of the user's home.
-        own = {"exporttimestamps": 1, "cachepath": str(cache_folder() / "index")}
-        opened = dict(core.bs.VideoSource(**dict(arguments), **own))
-    except vs.Error as error:
+        opened = opened_by_bestsource(job, arguments)
+    except (vs.Error, OSError) as error:
         hint = "" if job.accept_damage else "; if it is damaged, go on with --accept-damage"
         raise CommandError(f"{one_line(error)}{hint}") from error
     return "bs.VideoSource", tuple(arguments), opened
+
+
+def opened_by_bestsource(job: UpscaleJob, arguments: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """What bs.VideoSource gives; with an index made anew where the one that is there is not of this file."""
+    call = vs.core.core.bs.VideoSource
+    if numbered(job.source):
+        return dict(call(**dict(arguments), exporttimestamps=1))
+    # By itself BestSource keeps its index of a long film in a folder in the middle of the user's home.
+    folder = index_folder(job.source)
+    own = {"exporttimestamps": 1, "cachepath": as_argument(str(folder))}
+    opened = dict(call(**dict(arguments), **own))
+    try:
+        for number in (0, opened["clip"].num_frames - 1):
+            opened["clip"].get_frame(number).close()
+    except vs.Error:
+        if not folder.exists():
+            raise
+        forget(folder)
+        opened = dict(call(**dict(arguments), **own))
+    return opened
+
+
+def escaped(path: str) -> str:
+    """The path of a file or of numbered images as FFmpeg takes it, to which each % in a pattern means something."""
+    if not numbered(path):
+        return path
+    return str(Path(str(Path(path).parent).replace("%", "%%")) / Path(path).name)
 
 
 def as_argument(path: str) -> str | bytes:
@@ -218,25 +243,33 @@ def first_number(pattern: str) -> int:
         raise CommandError(f"no file is called like {pattern}")
     missing = next((a + 1 for a, b in pairwise(numbers) if b != a + 1), None)
     if missing is not None:
-        raise CommandError(f"{path.parent / (path.name % missing)} is missing between its neighbours")
+        raise CommandError(f"{path.parent / (filled(path.name, missing))} is missing between its neighbours")
     return numbers[0]
 
 
 def images(pattern: str) -> list[Path]:
     """The numbered images that `pattern` means, in order."""
     path = Path(pattern)
-    return [path.with_name(path.name % number) for number in numbers_of(path)]
+    return [path.with_name(filled(path.name, number)) for number in numbers_of(path)]
 
 
 def numbers_of(path: Path) -> list[int]:
     """The numbers of the images that are called like `path`, rising."""
     place = NUMBERED.search(path.name)
     assert place
-    before, after = path.name[: place.start()], path.name[place.end() :]
+    before, after = (part.replace("%%", "%") for part in (path.name[: place.start()], path.name[place.end() :]))
     like = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
     names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     found = (like.fullmatch(name) for name in names)
-    return sorted(int(match[1]) for match in found if match and path.name % int(match[1]) == match[0])
+    return sorted(int(match[1]) for match in found if match and filled(path.name, int(match[1])) == match[0])
+
+
+def filled(name: str, number: int) -> str:
+    """The name of the image of this number. Raises CommandError for a name with another % in it."""
+    try:
+        return name % number
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"{name} has a % besides the image's number; write %% for it") from error
 
 
 def shaped(job: UpscaleJob, source: Source, props: Mapping[str, Any]) -> Source:
