@@ -12,7 +12,7 @@ import pytest
 import vapoursynth as vs
 from paths import ROOT
 
-from vs_gansr.cli.bench import harness
+from benchmarks.speed import harness
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 ANCHORS = ("realesr-animevideov3-x4.onnx", "realcugan-se-2x-conservative.onnx")
@@ -101,7 +101,7 @@ def test_shipped_networks_run_there_as_the_readme_says(file: str, still: vs.Vide
 
 @needs_ort
 def test_a_network_of_three_frames_runs_there_on_frames_that_align_gives(tmp_path: Path) -> None:
-    """As `gansr bench --peers` feeds it."""
+    """As `scripts/bench --peers` feeds it."""
     path = str(networks.aligned_compact(tmp_path / "m.onnx", skip=True))
     clip = clips.panning(vs.YUV420P8, 6)
     peer = harness.through_peer(clip, path, lambda seen: vs.core.ort.Model(seen, path, provider="CPU"))

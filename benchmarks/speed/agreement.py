@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed import run
 from benchmarks.speed.alone import chosen
 from benchmarks.speed.job import Measured, SpeedJob
 from benchmarks.speed.report import NOISE
-from vs_gansr.cli.bench import harness
 from vs_gansr.common.decibels import psnr
 from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.engine.planes import Tensor
@@ -111,7 +111,7 @@ def clips(job: SpeedJob) -> Measured:
     core = vs.core
     frames = int(job.options["frames"])
     if not job.options["files"]:
-        made = harness.moving_clip(replace(job, format="YUV420P16", width=job.width or 640, height=job.height or 360))
+        made = run.moving_clip(replace(job, format="YUV420P16", width=job.width or 640, height=job.height or 360))
         return {NOISE: compared(*both(job, made), frames)}
     if not hasattr(core, "bs"):
         return {"missing": "vapoursynth-bestsource is not installed"}

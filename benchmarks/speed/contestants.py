@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed import harness, run
 from benchmarks.speed.job import Measured, SpeedJob
-from vs_gansr.cli.bench import harness
 from vs_gansr.engine.cuda import driver as cuda_driver
 from vs_gansr.engine.cuda import libraries as cuda_libraries
 
@@ -48,19 +48,19 @@ def rate(job: SpeedJob, step: Callable[[], object]) -> float:
     """Steps a second over `job.seconds`, after three that do not count."""
     for _ in range(3):
         step()
-    return harness.timed(job, step)
+    return run.timed(job, step)
 
 
 def source(job: SpeedJob) -> Any:
     """Moving noise, every frame other than the one before, costing nothing once each was made."""
-    few = harness.moving_clip(job)[: harness.DISTINCT]
-    few.std.SetVideoCache(mode=1, fixedsize=1, maxsize=2 * harness.DISTINCT)
+    few = run.moving_clip(job)[: run.DISTINCT]
+    few.std.SetVideoCache(mode=1, fixedsize=1, maxsize=2 * run.DISTINCT)
     return few.std.Loop(1 << 20)
 
 
 def rendered(job: SpeedJob, evaluate: Callable[[Any], Any]) -> Measured:
     clip = source(job)
-    for frame in clip[: harness.DISTINCT].frames(close=True):
+    for frame in clip[: run.DISTINCT].frames(close=True):
         assert frame.width == job.width
     before = used(job)
     begin = time.perf_counter()

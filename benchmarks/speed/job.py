@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.paths import ROOT
-from vs_gansr.cli.bench import harness
+from benchmarks.speed import harness
+from benchmarks.speed.run import BenchRun
 from vs_gansr.errors import one_line
 
 __all__ = ["Measured", "SpeedJob", "measure"]
@@ -18,7 +19,7 @@ type Measured = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class SpeedJob(harness.BenchRun):
+class SpeedJob(BenchRun):
     """`contestant` names one of worker.KINDS; `model` is a file."""
 
     device_id: int = 0

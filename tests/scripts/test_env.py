@@ -105,7 +105,7 @@ def test_a_named_interpreter_is_taken_as_it_is(checkout: Path) -> None:
     assert not (checkout / "clone/.venv").exists()
 
 
-@pytest.mark.parametrize("script", ["demo", "test", "check", "soak", "train", "export", "evaluate"])
+@pytest.mark.parametrize("script", ["demo", "test", "check", "soak", "train", "export", "evaluate", "bench"])
 def test_scripts_are_sound_shell(script: str) -> None:
     path = ROOT / "scripts" / script
     assert os.access(path, os.X_OK)

@@ -22,7 +22,7 @@ from .common import FAILED, CommandError, Interrupted, say
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("upscale", "status", "models", "convert", "bench", "doctor", "editor")
+COMMANDS = ("upscale", "status", "models", "convert", "doctor", "editor")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

@@ -1,6 +1,6 @@
 """Say which engine and precision are quickest on which processors, from measurements.
 
-docs/speed.md has the figures; `gansr bench --providers` measures them anew on any machine.
+docs/speed.md has the figures; `scripts/bench --providers` measures them anew on any machine.
 """
 
 from __future__ import annotations

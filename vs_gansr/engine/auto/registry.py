@@ -1,7 +1,7 @@
 """List all providers, and find one by the name that people write.
 
 This is the only list of them: a provider that is added here is known to `auto`, to Upscale, to `gansr doctor` and to
-`gansr bench`.
+`scripts/bench`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns honest timing: contestants on the same clip and network, each in a process of its own, in turn.
+"""Time contestants on the same clip and network, each in a process of its own, in turn.
 
 Every frame of the clip differs from the one before, nothing is reused, and frames are requested as a player or
 encoder requests them: in order, several under way. A contestant is one of
@@ -9,7 +9,7 @@ encoder requests them: in order, several under way. A contestant is one of
     ov      core.ov.Model (vs-mlrt, OpenVINO) between two core.resize calls
 
 This module is also the program that each of those processes runs:
-`python -m vs_gansr.cli.bench.harness '<BenchRun as JSON>'`.
+`python -m benchmarks.speed.harness '<BenchRun as JSON>'`.
 """
 
 from __future__ import annotations
@@ -26,41 +26,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = [
-    "CONTESTANTS",
-    "DISTINCT",
-    "BenchRun",
-    "Result",
-    "answer",
-    "compare",
-    "measure",
-    "moving_clip",
-    "ratios",
-    "timed",
-]
+from benchmarks.paths import ROOT
+from benchmarks.speed.run import DISTINCT, BenchRun, moving_clip, timed
 
-DISTINCT = 16  # frames the clip cycles through
-
-
-@dataclass(frozen=True)
-class BenchRun:
-    """One contestant's run. `seconds` bounds the timed part, which is at least `frames` frames long.
-
-    With `encoder`, the path of an ffmpeg, the timed part is a whole encode of the output by x265 at its medium preset.
-    """
-
-    contestant: str
-    model: str
-    width: int
-    height: int
-    format: str = "YUV420P8"
-    provider: str = "auto"
-    precision: str = "fp32"
-    num_streams: int = 0
-    frames: int = 12
-    seconds: float = 6.0
-    profile: bool = False
-    encoder: str = ""
+__all__ = ["CONTESTANTS", "Result", "answer", "compare", "measure", "ratios", "through_peer"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +48,7 @@ class Result:
 
 def measure(job: BenchRun, timeout: float = 900.0) -> Result:
     """Runs `job` in a fresh process. Raises RuntimeError with its last line of output where it fails."""
-    return Result(**answer("vs_gansr.cli.bench.harness", job, timeout))
+    return Result(**answer("benchmarks.speed.harness", job, timeout, [str(ROOT)]))
 
 
 def answer(module: str, job: BenchRun, timeout: float, paths: Sequence[str] = ()) -> dict[str, Any]:
@@ -121,34 +90,6 @@ def ratios(ours: Sequence[Result], theirs: Sequence[Result]) -> tuple[float, flo
 # ---- inside the process ---------------------------------------------------------------------------
 
 
-def moving_clip(job: BenchRun) -> Any:
-    """A clip of smooth noise that moves, every frame different; its frames cost one copy each."""
-    import numpy as np
-    import vapoursynth as vs
-
-    core = vs.core
-    fmt = core.get_video_format(getattr(vs, job.format).value)
-    blank = core.std.BlankClip(format=fmt.id, width=job.width, height=job.height, length=100_000, keep=True)
-    blank = blank.std.SetFrameProps(_Matrix=0 if fmt.color_family == vs.RGB else 1)
-    rng = np.random.default_rng(0)
-    with blank.get_frame(0) as f:
-        kinds = [np.asarray(f[i]) for i in range(f.format.num_planes)]
-        top = (1 << f.format.bits_per_sample) - 1
-    stills = []
-    for plane in kinds:
-        noise = rng.random((plane.shape[0] // 4 + 1, plane.shape[1] // 4 + 1)).repeat(4, 0).repeat(4, 1)
-        scaled = noise[: plane.shape[0], : plane.shape[1]] * (top if plane.dtype.kind == "u" else 1.0)
-        stills.append([np.roll(scaled, 3 * i, (0, 1)).astype(plane.dtype) for i in range(DISTINCT)])
-
-    def fill(n: int, f: Any) -> Any:
-        out = f.copy()
-        for i, still in enumerate(stills):
-            np.copyto(np.asarray(out[i]), still[n % DISTINCT])
-        return out
-
-    return blank.std.ModifyFrame(blank, fill)
-
-
 def script(job: BenchRun) -> Callable[[], Any]:
     """What a user's script does, as a function: the clip in, the upscaled clip out."""
     import vapoursynth as vs
@@ -180,7 +121,7 @@ def through_peer(source: Any, model: str, evaluate: Callable[[Any], Any], half: 
     """
     import vapoursynth as vs
 
-    from ...model import library
+    from vs_gansr.model import library
 
     core, fmt = vs.core, source.format
     is_rgb = fmt.color_family == vs.RGB
@@ -233,7 +174,7 @@ def time_clip(job: BenchRun) -> Result:
     cpu_ms = 1000 * (time.process_time() - busy) / (fps * (time.perf_counter() - begin))
     parts: dict[str, float] = {}
     if job.profile and job.contestant == "gansr":
-        from .profile import parts_of
+        from benchmarks.speed.profile import parts_of
 
         frames.close()
         parts = parts_of(job, 1000 / fps)
@@ -262,12 +203,12 @@ def time_bare(job: BenchRun) -> Result:
     import onnx
     import onnxruntime as ort
 
-    from ...engine import probe
-    from ...engine.auto import registry
-    from ...engine.base import EngineKey, cpu_threads
-    from ...engine.onnxruntime import sessions
-    from ...engine.onnxruntime.provider import OnnxRuntimeProvider
-    from ...model import library
+    from vs_gansr.engine import probe
+    from vs_gansr.engine.auto import registry
+    from vs_gansr.engine.base import EngineKey, cpu_threads
+    from vs_gansr.engine.onnxruntime import sessions
+    from vs_gansr.engine.onnxruntime.provider import OnnxRuntimeProvider
+    from vs_gansr.model import library
 
     loaded = probe.describe(library.load(job.model, job.precision))
     key = EngineKey(
@@ -293,16 +234,6 @@ def time_bare(job: BenchRun) -> Result:
     count = iter(range(1, 1 << 30))
     fps = timed(job, lambda: bare.run(None, {loaded.spec.input: ready[next(count) % DISTINCT]}))
     return Result(fps, first_ms, first_ms, peak_mib())
-
-
-def timed(job: BenchRun, step: Callable[[], object]) -> float:
-    """Steps a second, over at least `job.frames` steps and `job.seconds` seconds, whichever is longer."""
-    done = 0
-    begin = time.perf_counter()
-    while done < job.frames or time.perf_counter() - begin < job.seconds:
-        step()
-        done += 1
-    return done / (time.perf_counter() - begin)
 
 
 def peak_mib() -> float:

@@ -1,4 +1,4 @@
-"""`gansr bench`: real runs in processes of their own, honest ratios."""
+"""`scripts/bench`: real runs in processes of their own, honest ratios."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
-from vs_gansr.cli import main
-from vs_gansr.cli.bench import harness
+from benchmarks.speed import harness
+from benchmarks.speed.bench import main
+from benchmarks.speed.run import BenchRun, moving_clip
 
 
 def result(fps: float) -> harness.Result:
@@ -25,7 +26,7 @@ def test_ratios_are_taken_turn_by_turn() -> None:
 
 def test_measures_ours_and_the_bound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = networks.compact(tmp_path / "tiny.onnx", 8, 3)
-    words = ["bench", "--model", str(path), "--size", "64x48", "--seconds", "0.2", "--repeats", "2", "--bare"]
+    words = ["--model", str(path), "--size", "64x48", "--seconds", "0.2", "--repeats", "2", "--bare"]
     assert main([*words, "--precision", "fp32", "--profile", "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)
     ours, bare = table
@@ -44,7 +45,7 @@ def test_measures_ours_and_the_bound(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_times_an_encode_of_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = networks.compact(tmp_path / "tiny.onnx", 8, 3)
-    words = ["bench", "--model", str(path), "--size", "64x48", "--seconds", "0.3", "--repeats", "1", "--encode"]
+    words = ["--model", str(path), "--size", "64x48", "--seconds", "0.3", "--repeats", "1", "--encode"]
     assert main([*words, "--json"]) == 0
     ((row,),) = json.loads(capsys.readouterr().out)
     assert row["fps"] > 0.5
@@ -52,35 +53,33 @@ def test_times_an_encode_of_the_output(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*words, "--bare"]) != 0
     assert "leave out --bare" in capsys.readouterr().err
     with pytest.raises(RuntimeError, match="the encoder ended with 1"):
-        harness.measure(
-            harness.BenchRun("gansr", str(path), 64, 48, format="YUV444PS", encoder="/bin/false", seconds=0.1)
-        )
+        harness.measure(BenchRun("gansr", str(path), 64, 48, format="YUV444PS", encoder="/bin/false", seconds=0.1))
 
 
 def test_a_contestant_that_cannot_run_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no network")
-    assert main(["bench", "--model", str(broken), "--size", "64x48", "--repeats", "1"]) != 0
+    assert main(["--model", str(broken), "--size", "64x48", "--repeats", "1"]) != 0
     assert "not a readable ONNX file" in capsys.readouterr().err
 
 
 def test_bad_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["bench", "--size", "large"])
+        main(["--size", "large"])
     assert "write it as 640x360" in capsys.readouterr().err
 
 
 def test_a_format_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--format", "YUV420"]) == 1
+    assert main(["--format", "YUV420"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith('gansr: --format "YUV420" is no format') and "did you mean YUV420P8" in said
+    assert said.startswith('bench: --format "YUV420" is no format') and "did you mean YUV420P8" in said
 
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("name", ["YUV420P8", "YUV420P10", "YUV410P8", "YUV444PS", "GRAY16", "RGB24"])
 def test_a_peer_gets_what_its_network_takes(name: str, half: bool, tmp_path: Path) -> None:
     """Luma where the network takes one plane, RGB where it takes three; the result is in the clip's own format."""
-    source = harness.moving_clip(harness.BenchRun("ort", "", 48, 32, format=name))
+    source = moving_clip(BenchRun("ort", "", 48, 32, format=name))
     for channels in (1, 3):
         model = networks.point(tmp_path / f"{channels}.onnx", channels=channels, metadata={"scale": "2"})
         seen: list[vs.VideoNode] = []
@@ -101,4 +100,4 @@ def test_a_peer_gets_what_its_network_takes(name: str, half: bool, tmp_path: Pat
 
 def test_a_peer_runs_a_luma_network(tmp_path: Path) -> None:
     model = networks.point(tmp_path / "luma.onnx", channels=1, metadata={"scale": "2"})
-    assert harness.measure(harness.BenchRun("ort", str(model), 64, 48, seconds=0.1)).fps > 0
+    assert harness.measure(BenchRun("ort", str(model), 64, 48, seconds=0.1)).fps > 0

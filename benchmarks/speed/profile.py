@@ -1,4 +1,4 @@
-"""Owns where a frame's time goes: every part of its way, timed alone, one frame at a time."""
+"""Time each part of a frame's way alone, one frame at a time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import vapoursynth as vs
 
-from ...colour import tags
-from ...engine import planes, probe
-from ...engine.base import EngineKey, cpu_threads
-from ...engine.onnxruntime.engine import OnnxRuntimeEngine
-from ...engine.onnxruntime.provider import CPU
-from ...model import library
-from .harness import BenchRun, moving_clip, timed
+from benchmarks.speed.run import BenchRun, moving_clip, timed
+from vs_gansr.colour import tags
+from vs_gansr.engine import planes, probe
+from vs_gansr.engine.base import EngineKey, cpu_threads
+from vs_gansr.engine.onnxruntime.engine import OnnxRuntimeEngine
+from vs_gansr.engine.onnxruntime.provider import CPU
+from vs_gansr.model import library
 
 __all__ = ["parts_of"]
 

@@ -1,4 +1,4 @@
-"""Owns `gansr bench`: which contestants meet at which sizes, and the table of their medians and ratios.
+"""Run `scripts/bench`: speed, latency and memory of the plugin, its engines and its peers, as a table.
 
 The timing itself is harness.py's. Sizes, models and precisions are multiplied out; with `--peers` every installed peer
 runs the same files, float32 and int8, on the same clip in turn with ours; with `--providers` so does every engine here.
@@ -11,21 +11,23 @@ import dataclasses
 import difflib
 import json
 import statistics
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...model import library
-from ..common import FAILED, CommandError, say
-from ..ffmpeg import choose
-from . import harness
+from benchmarks.speed import harness
+from benchmarks.speed.run import BenchRun
+from vs_gansr.cli.common import FAILED, CommandError, say
+from vs_gansr.cli.ffmpeg import choose
+from vs_gansr.errors import GansrError, one_line
+from vs_gansr.model import library
 
-__all__ = ["HELP", "add_arguments", "run"]
-
-HELP = "measure speed, latency and memory, beside the installed peers if wanted"
+__all__ = ["main"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `gansr bench`; docs/cli.md explains them."""
+    """The arguments of `scripts/bench`."""
     add = parser.add_argument
     add("--model", action="append", help="name or path, repeatable (default: the default model)")
     add("--size", action="append", type=size, metavar="WxH", help="input size, repeatable (default: 640x360)")
@@ -61,7 +63,7 @@ def peers() -> list[str]:
     return [name for name in ("ort", "ov") if name in present]
 
 
-def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.BenchRun]:
+def jobs(args: argparse.Namespace, width: int, height: int) -> list[BenchRun]:
     """Every contestant at one size, ours first."""
     names = args.model or [library.default_model()]
     precisions = args.precision or ["auto"]
@@ -72,23 +74,23 @@ def jobs(args: argparse.Namespace, width: int, height: int) -> list[harness.Benc
     made = []
     for name in names:
         path = library.find(name)
-        made += [harness.BenchRun("gansr", name, precision=p, **alike) for p in precisions]
+        made += [BenchRun("gansr", name, precision=p, **alike) for p in precisions]
         if args.providers:
             pairs = [(provider, p) for provider, p in engines(name) if (provider, p) != (args.provider, precisions[0])]
-            made += [harness.BenchRun("gansr", name, precision=p, provider=provider, **common) for provider, p in pairs]
+            made += [BenchRun("gansr", name, precision=p, provider=provider, **common) for provider, p in pairs]
         if args.bare:
             settled = ["fp32" if p == "auto" else p for p in precisions]
-            made += [harness.BenchRun("bare", str(path), precision=p, **alike) for p in dict.fromkeys(settled)]
+            made += [BenchRun("bare", str(path), precision=p, **alike) for p in dict.fromkeys(settled)]
         if args.peers:
             files = [Path(args.peer_model)] if args.peer_model else library.files(name)
             kinds = [("int8" if file.stem.endswith(".int8") else "fp32", str(file)) for file in files]
-            made += [harness.BenchRun(peer, file, precision=kind, **alike) for peer in peers() for kind, file in kinds]
+            made += [BenchRun(peer, file, precision=kind, **alike) for peer in peers() for kind, file in kinds]
     return made
 
 
 def engines(name: str) -> list[tuple[str, str]]:
     """Every engine that runs here with every precision that it has for a model."""
-    from ...engine.auto import registry
+    from vs_gansr.engine.auto import registry
 
     pairs: list[tuple[str, str]] = []
     for provider in registry.usable():
@@ -129,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             results = harness.compare(entries, args.repeats)
         except RuntimeError as error:
-            say(f"gansr: {error}")
+            say(f"bench: {error}")
             return FAILED
         tables.append([row(job, held, results[0]) for job, held in zip(entries, results, strict=True)])
         if not args.json:
@@ -154,7 +156,7 @@ def check_format(name: str) -> None:
         raise CommandError(f'--format "{name}" is no format of VapourSynth\'s, such as YUV420P8{hint}')
 
 
-def row(job: harness.BenchRun, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:
+def row(job: BenchRun, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:
     """One contestant's medians; `ratio` is the first contestant's speed over this one's: median, least, greatest."""
 
     def median(name: str) -> float:
@@ -214,3 +216,18 @@ def format_table(rows: list[dict[str, Any]]) -> str:
             parts = ", ".join(f"{name} {value:.1f}" for name, value in entry["parts"].items())
             text.append(f"ms a frame, {Path(entry['job']['model']).stem}: {parts}")
     return "\n".join(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `scripts/bench`; 0, or FAILED with one line on stderr."""
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    add_arguments(parser)
+    try:
+        return run(parser.parse_args(argv))
+    except GansrError as error:
+        say(f"bench: {one_line(error)}")
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

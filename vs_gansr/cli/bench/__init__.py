@@ -1,1 +1,0 @@
-"""`gansr bench`: how fast it is here, beside its peers."""
