@@ -44,7 +44,7 @@ def write_report(folder: Path) -> Path:
     for name, network in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
         _say(f"report: {name} enlarges {len(low)} held-out crops")
         methods[name] = network(low)
-    methods[settings.name] = enlarge(generator, low)
+    methods[settings.name] = enlarge(generator, low, np.asarray(held_out.low_chroma[:, frame]))
     scores = {name: metrics.score(pictures, high) for name, pictures in methods.items()}
     size = int(training.facts["bytes"]) / 2**20
     facts = {

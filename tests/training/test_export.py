@@ -111,6 +111,34 @@ def test_weights_between_a_twin_and_the_run_ship(
     assert not (tmp_path / "bad.onnx").exists()
 
 
+@pytest.mark.parametrize("scale", [2, 4])
+def test_a_generator_with_colour_is_exported_and_trained_on(tmp_path: Path, scale: int) -> None:
+    config = GeneratorConfig(scale=scale, width=16, convolutions=4, phases=2, colour=True)
+    made = trained(config)
+    model = export.to_onnx(made.plain(), Metadata())
+    assert export.difference(model, made) < 1e-4
+    onnx.save(model, str(tmp_path / "made.onnx"))
+    other = LumaGenerator(config)
+    other.adopt(export.from_onnx(tmp_path / "made.onnx")[0])
+    assert export.difference(model, other) < 1e-4
+    with torch.no_grad():
+        made.body[-1].bias[-1].add_(0.01)
+    assert export.difference(model, made) > 1e-3, "the comparison would not notice a wrong weight of chroma"
+
+
+def test_a_generator_of_luma_grows_colour(tmp_path: Path) -> None:
+    grey = trained(GeneratorConfig(width=16, convolutions=4, phases=2))
+    colour = LumaGenerator(GeneratorConfig(width=16, convolutions=4, phases=2, colour=True))
+    colour.adopt(grey.plain())
+    picture, chroma = torch.rand(1, 3, 16, 12), torch.rand(1, 2, 8, 6)
+    with torch.no_grad():
+        luma, _, added = colour.parts(picture, chroma)
+        inner = (..., slice(8, -8), slice(8, -8))  # edges are repeated otherwise
+        assert torch.allclose(luma[inner], grey.parts(picture)[0][inner], atol=1e-5)
+        flat = torch.full((1, 2, 8, 6), 0.3)
+        assert torch.allclose(colour.chroma(flat, added), torch.full((1, 2, 16, 12), 0.3), atol=1e-5)
+
+
 @pytest.mark.parametrize(("slope", "phases"), [(0.0, 1), (0.1, 1), (0.0, 2)])
 def test_an_exported_network_can_be_trained_on(tmp_path: Path, slope: float, phases: Literal[1, 2]) -> None:
     config = GeneratorConfig(width=16, convolutions=4, slope=slope, phases=phases)

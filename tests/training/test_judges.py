@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from msgspec.structs import replace
 
 from training import smoke
@@ -44,6 +45,26 @@ def test_a_broken_off_run_repeats_an_unbroken_one(
     assert {"loss_projected", "loss_perceptual", "loss_artifact", "heads_accuracy"} <= set(whole[-1])
     assert "accuracy" not in whole[-1], "the U-shaped discriminator has no share and does not learn"
     assert whole[-1]["share_projected"] == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_generator_with_colour_learns_chroma(
+    trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe = replace(
+        small_recipe,
+        generator=replace(small_recipe.generator, phases=2, colour=True),
+        pixel=LossConfig(pixel=0.6, chroma=0.4),
+        adversarial=LossConfig(pixel=0.5, chroma=0.3, adversarial=0.2),
+    )
+    run = trainer(check(recipe), "colour")
+    before = [parameter.detach().clone() for parameter in run.generator.body[-1].parameters()]
+    assert run.train()
+    rows = smoke.losses_logged(tmp_path / "colour")
+    assert all("loss_chroma" in row for row in rows)
+    after = list(run.generator.body[-1].parameters())
+    assert not torch.equal(before[0][16:], after[0][16:]), "the outputs of chroma did not learn"
+    with pytest.raises(RecipeError, match="set phases = 2"):
+        check(replace(recipe, generator=replace(recipe.generator, phases=1)))
 
 
 def test_judges_are_not_asked_before_they_learn(judged: Recipe) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from PIL import Image
 
 from training import smoke
-from training.material import data, pool
+from training.material import codec, data, pool
 from training.recipe import Recipe, RecipeError
 from training.recipe.config import DataConfig
 from training.records import metrics
@@ -166,12 +166,12 @@ def test_pairs_lie_on_each_other(ready: pool.Pool) -> None:
 
 def test_pool_is_repeatable_and_says_what_it_cost(small_recipe: Recipe, ready: pool.Pool) -> None:
     files = [s for s in data.sources(small_recipe.data) if not s.held_out]
-    high, low, label = pool.make(small_recipe, files, 2, False)
+    planes, label = pool.make(small_recipe, files, 2, False)
     place = slice(2 * small_recipe.pool.crops, 3 * small_recipe.pool.crops)
-    assert np.array_equal(high, ready.high[place])
-    assert np.array_equal(low, ready.low[place])
+    for name, made in zip(pool.PLANES, planes, strict=True):
+        assert np.array_equal(made, getattr(ready, name)[place])
     assert ready.labels[place] == [label] * small_recipe.pool.crops
-    assert ready.facts["bytes"] == ready.high.nbytes + ready.low.nbytes
+    assert ready.facts["bytes"] == sum(getattr(ready, name).nbytes for name in pool.PLANES)
     assert float(ready.facts["seconds"]) > 0
     assert ready.facts["data_sha256"] == data.list_digest(data.sources(small_recipe.data))
 
@@ -198,6 +198,20 @@ def test_batches_are_pure_and_paired(ready: pool.Pool) -> None:
     large = metrics.lanczos(low.transpose(0, 2, 3, 1), 2)
     home = metrics.psnr_y(large, high.transpose(0, 2, 3, 1))
     assert home > metrics.psnr_y(large, high.transpose(0, 2, 3, 1)[::-1]) + 3
+
+
+def test_chroma_lies_on_its_picture(ready: pool.Pool) -> None:
+    """Chroma of a batch is what conversion of its pictures gives, whatever place and flip was drawn."""
+    low, high, low_chroma, high_chroma = ready.batch(3, 5, 4, 32, 1, colour=True)
+    for pictures, chroma in ((low, low_chroma), (high, high_chroma)):
+        assert chroma.shape == (4, 2, pictures.shape[2] // 2, pictures.shape[3] // 2)
+        expected = codec.chroma_of(codec.to_yuv420(np.ascontiguousarray(pictures.transpose(0, 2, 3, 1))))
+        inner = (slice(None), slice(2, -2), slice(2, -2))
+        mine = chroma.transpose(0, 2, 3, 1).astype(int)
+        error, elsewhere = (
+            np.abs(np.roll(mine, shift, (1, 2))[inner] - expected[inner]).mean() for shift in ((0, 0), (1, 1))
+        )
+        assert error < 0.5 * elsewhere, (error, elsewhere)
 
 
 def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> None:  # type: ignore[no-untyped-def]

@@ -167,3 +167,22 @@ def test_accuracies_count_right_answers() -> None:
     logits = torch.tensor([3.0, 1.0, 0.0, 2.0]).reshape(4, 1, 1, 1)  # real 3 and 1, made 0 and 2
     assert accuracies([logits], 2) == {"accuracy": 0.5, "accuracy_real": 0.5, "accuracy_made": 0.5}
     assert accuracies([torch.tensor([3.0, 1.0, 0.0, -2.0]).reshape(4, 1, 1, 1)], 2)["accuracy"] == 1.0
+
+
+def test_chroma_is_resized_as_zimg_resizes_it() -> None:
+    """Left-sited 4:2:0, twice the size, no weights in the way."""
+    import vapoursynth as vs
+
+    from training.material.codec import clip_of
+
+    random = np.random.default_rng(1)
+    small = [random.integers(40, 220, (12, 20)), *(random.integers(40, 220, (6, 10)) for _ in range(2))]
+    clip = clip_of(vs.YUV420P8, [[plane.astype(np.uint8) for plane in small]], {"_Matrix": 1, "_ChromaLocation": 0})
+    large = clip.resize.Bicubic(40, 24, format=vs.YUV420PS, filter_param_a=0, filter_param_b=0.5)
+    with large.get_frame(0) as frame:
+        expected = np.stack([np.asarray(frame[plane]) for plane in (1, 2)]) + 0.5
+    generator = LumaGenerator(GeneratorConfig(width=16, convolutions=3, phases=2, colour=True))
+    chroma = torch.from_numpy((np.stack(small[1:])[None].astype(np.float32) - 16) / 224)
+    with torch.no_grad():
+        made = generator.chroma(chroma, torch.zeros(1, 24, 6, 10))[0].numpy()
+    assert np.abs(made - expected)[:, 4:-4, 4:-4].max() < 1e-3

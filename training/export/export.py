@@ -13,6 +13,7 @@ import onnx
 import onnxruntime
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch.nn import functional as F
 
 from vs_gansr.common import files
 from vs_gansr.model import metadata
@@ -20,7 +21,7 @@ from vs_gansr.model.metadata import Metadata
 
 from .. import recipe
 from ..material import data
-from ..networks.generator import FoldedGenerator, LumaGenerator, of_luma
+from ..networks.generator import FoldedGenerator, LumaGenerator, left_sited, of_luma
 from ..recipe.config import ShipConfig
 from ..records import checkpoint
 
@@ -103,16 +104,35 @@ def resize_of_blocks(resize: np.ndarray[Any, Any], scale: int, phases: int) -> n
     return whole.reshape(side**2, 1, *whole.shape[2:])
 
 
+def resize_of_planes(plain: FoldedGenerator) -> np.ndarray[Any, Any]:
+    """The resize beside the chain of a generator with colour as one convolution of the half-size grid's six planes:
+    (outputs, 6, 5, 5), outputs being the pixels of a block's luma, of its U and of its V."""
+    scale, phases = plain.scale, plain.phases
+    cells, colours = (scale * phases) ** 2, scale**2
+    kernel = np.zeros((cells + 2 * colours, phases**2 + 2, 5, 5), np.float32)
+    # 6 pixels from 2 before the block on are the 3 blocks around it
+    kernel[:cells, : phases**2, 1:4, 1:4] = pixels_to_blocks(resize_of_blocks(plain.resize, scale, phases), phases)
+    for plane in (0, 1):
+        first = cells + plane * colours
+        kernel[first : first + colours, phases**2 + plane] = left_sited(scale).numpy()[:, 0]
+    return kernel
+
+
 def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
-    """The folded generator as one graph: `input` (1, 1, height, width) float32 luma in [0, 1] to `output`
-    (1, 1, S * height, S * width), not clamped. Opset 17; `said` is what it says of itself."""
+    """The folded generator as one graph, opset 17; `said` is what it says of itself.
+
+    A generator of luma: `input` (1, 1, height, width) float32 luma in [0, 1] to `output` (1, 1, S * height, S * width),
+    not clamped. One with colour works on the grid of 4:2:0's chroma: `input` (1, 6, height, width), the four luma
+    samples of each place row by row, U and V, to `output` (1, 6 * S**2, height, width), the 2S x 2S luma samples of
+    each place row by row, S x S of U and S x S of V; no colour is 0.5.
+    """
     graph = _Graph()
     ends = [graph.constant(f"input.{end}", np.array(value, np.float32)) for end, value in (("least", 0), ("most", 1))]
     flow = graph.node("Clip", "clamp", "input", *ends, output="clamped")
     *hidden, last = plain.convolutions
     phases = plain.phases
     for index, (kernel, bias) in enumerate(hidden):
-        if index == 0 and phases > 1:
+        if index == 0 and phases > 1 and not plain.colour:
             flow = graph.convolution("conv0", flow, blocks_to_pixels(kernel, phases), bias, phases, phases)
         else:
             flow = graph.convolution(f"conv{index}", flow, kernel, bias, 1)
@@ -122,16 +142,22 @@ def to_onnx(plain: FoldedGenerator, said: Metadata) -> onnx.ModelProto:
     edge = plain.resize.shape[-1] // 2
     pads = graph.constant("pads", np.array([0, 0, edge, edge] * 2, np.int64))
     padded = graph.node("Pad", "pad", "input", pads, output="padded", mode="edge")
-    resize = resize_of_blocks(plain.resize, plain.scale, phases) if phases > 1 else plain.resize
-    skip = graph.convolution("skip", padded, resize, stride=phases)
-    total = graph.node("Add", "add", added, skip, output="sum")
-    graph.node("DepthToSpace", "shuffle", total, output="output", blocksize=plain.scale * phases, mode="CRD")
+    if plain.colour:
+        skip = graph.convolution("skip", padded, resize_of_planes(plain))
+        graph.node("Add", "add", added, skip, output="output")
+    else:
+        resize = resize_of_blocks(plain.resize, plain.scale, phases) if phases > 1 else plain.resize
+        skip = graph.convolution("skip", padded, resize, stride=phases)
+        total = graph.node("Add", "add", added, skip, output="sum")
+        graph.node("DepthToSpace", "shuffle", total, output="output", blocksize=plain.scale * phases, mode="CRD")
 
-    def picture(name: str, size: str) -> onnx.ValueInfoProto:
+    def picture(name: str, planes: int, size: str) -> onnx.ValueInfoProto:
         sides = [f"{size}height", f"{size}width"]
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, *sides])
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, planes, *sides])
 
-    inputs, outputs = [picture("input", "")], [picture("output", "large_")]
+    planes = (phases**2 + 2, len(plain.convolutions[-1][0])) if plain.colour else (1, 1)
+    inputs = [picture("input", planes[0], "")]
+    outputs = [picture("output", planes[1], "" if plain.colour else "large_")]
     whole = helper.make_graph(graph.nodes, "generator", inputs, outputs, graph.weights)
     model = helper.make_model(
         whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9, producer_name="vs-gansr"
@@ -153,12 +179,17 @@ def from_onnx(path: Path) -> tuple[FoldedGenerator, Metadata]:
         values = {each.name: numpy_helper.to_array(each).astype(np.float32) for each in model.graph.initializer}
         depth = sum(name.startswith("conv") and name.endswith(".weight") for name in values)
         slopes = {helper.get_node_attr_value(n, "alpha") for n in model.graph.node if n.op_type == "LeakyRelu"} or {0.0}
-        shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
         resize = values["skip.weight"]
-        phases = resize.shape[-1] - 4
-        scale = int(helper.get_node_attr_value(shuffle, "blocksize")) // phases
+        if resize.shape[1] > 3:  # colour: see resize_of_planes
+            phases, scale = 2, round((len(resize) / 6) ** 0.5)
+            resize = blocks_to_pixels(resize[: (scale * phases) ** 2, : phases**2, 1:4, 1:4], phases)
+        else:
+            shuffle = next(node for node in model.graph.node if node.op_type == "DepthToSpace")
+            phases = resize.shape[-1] - 4
+            scale = int(helper.get_node_attr_value(shuffle, "blocksize")) // phases
+            if phases > 1:
+                values["conv0.weight"] = pixels_to_blocks(values["conv0.weight"], phases)
         if phases > 1:
-            values["conv0.weight"] = pixels_to_blocks(values["conv0.weight"], phases)
             rows = [v * scale * phases + u for v in range(scale) for u in range(scale)]
             resize = np.ascontiguousarray(resize[rows, :, :5, :5])
         plain = FoldedGenerator(
@@ -203,13 +234,22 @@ def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     worst = 0.0
+    generator = generator.float().cpu()
     for height, width in ((1, 1), (7, 5), (32, 48), (65, 33)):
-        phases = generator.config.phases
+        phases, scale = generator.config.phases, generator.config.scale
         height, width = height * phases, width * phases
         picture = 1.2 * random.random((1, 1, height, width), np.float32) - 0.1
+        gray = torch.from_numpy(picture).expand(1, 3, height, width)
         with torch.no_grad():
-            gray = torch.from_numpy(picture).expand(1, 3, height, width)
-            expected = generator.float().cpu().parts(gray)[0].numpy()
+            if generator.config.colour:
+                chroma = 1.2 * torch.from_numpy(random.random((1, 2, height // 2, width // 2), np.float32)) - 0.1
+                luma, _, added = generator.parts(gray, chroma)
+                large = generator.chroma(chroma, added).transpose(0, 1)
+                planes = [F.pixel_unshuffle(luma, scale * phases), *F.pixel_unshuffle(large, scale)[:, None]]
+                expected = torch.cat(planes, 1).numpy()
+                picture = torch.cat([F.pixel_unshuffle(torch.from_numpy(picture), phases), chroma], 1).numpy()
+            else:
+                expected = generator.parts(gray)[0].numpy()
         made = np.asarray(session.run(None, {"input": picture})[0])
         if made.shape != expected.shape:
             raise ExportError(f"export: {width}x{height} gave {made.shape}, PyTorch {expected.shape}")
@@ -273,10 +313,10 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
             name=settings.name,
             summary=settings.summary,
             scale=plain.scale,
-            colour="luma",
+            colour="yuv420" if plain.colour else "luma",
             range=1.0,
-            radius=plain.radius,
-            multiple=plain.phases,
+            radius=len(plain.convolutions) if plain.colour else plain.radius,  # on the grid of its input
+            multiple=1 if plain.colour else plain.phases,
             licence="MIT",
             precision="fp32",
             training=training_line(settings, state, hardware),

@@ -22,22 +22,22 @@ from vs_gansr.model.rewrite.int8 import quantise
 
 from .. import recipe
 from ..material import pool
-from ..material.luma import luma_of
+from ..records.enlarge import seen
 
 Picture = NDArray[np.float32]
-"""Luma (1, 1, height, width), 0 to 1."""
+"""A network's input, as `records.enlarge.seen` makes it."""
 
 
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def pictures(folder: Path, count: int) -> list[Picture]:
-    """`count` small pictures of the pool in `folder`, evenly spread over its entries."""
-    low = pool.load(folder).low
-    chosen = np.linspace(0, len(low) - 1, count).astype(int)
-    middle = low.shape[1] // 2
-    return [luma_of(low[i, middle])[None, None] / np.float32(255) for i in chosen]
+def pictures(folder: Path, count: int, colour: bool = False) -> list[Picture]:
+    """`count` small pictures of the pool in `folder`, evenly spread over its entries, as `seen` makes them."""
+    ready = pool.load(folder)
+    chosen = np.linspace(0, len(ready) - 1, count).astype(int)
+    middle = ready.low.shape[1] // 2
+    return [seen(ready.low[i : i + 1, middle], ready.low_chroma[i : i + 1, middle], colour) for i in chosen]
 
 
 def apart(first: bytes, second: bytes, pictures: Sequence[Picture]) -> list[float]:
@@ -66,9 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = Path("models") / f"{args.name}.onnx"
     target = source.with_name(f"{args.name}.int8.onnx")
     data = source.read_bytes()
-    twin = quantise(data, pictures(pool.build(settings, say=_say), args.pictures), args.keep)
+    colour = settings.generator.colour
+    twin = quantise(data, pictures(pool.build(settings, say=_say), args.pictures, colour), args.keep)
     files.write(target, twin)
-    decibels = apart(data, twin, pictures(pool.build(settings, held_out=True, say=_say), 48))
+    decibels = apart(data, twin, pictures(pool.build(settings, held_out=True, say=_say), 48, colour))
     _say(f"{target}: {len(twin):,} bytes; against float32 on 48 held-out frames:")
     _say(f"PSNR median {np.median(decibels):.1f} dB, least {min(decibels):.1f} dB")
     return 0

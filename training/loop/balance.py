@@ -68,6 +68,7 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
     table = {
         "pixel": config.pixel,
         "structure": config.structure,
+        "chroma": config.chroma,
         "gradient": config.gradient,
         "frequency": config.frequency,
         "temporal": config.temporal,

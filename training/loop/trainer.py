@@ -128,9 +128,9 @@ class Trainer:
 
     # --- the step ---------------------------------------------------------------------------------------------------
 
-    def train_step(self, low: Tensor, high: Tensor) -> Row:
+    def train_step(self, low: Tensor, high: Tensor, *chroma: Tensor) -> Row:
         """One step of both networks on (N, 3, h, w) and (N, 3, S * h, S * w) in code values; returns the step's
-        numbers."""
+        numbers. A generator with `colour` wants the chroma of both, (N, 2, h / 2, w / 2) and so on, too."""
         run, progress = self.recipe.run, self.progress()
         if self.adversarial_from < 0 and self.schedule.plays(progress):
             self.save(PIXEL)  # the pixel-loss twin as it is now: what the adversary's work is measured against
@@ -140,8 +140,9 @@ class Trainer:
         rate, adversary_rate = self.schedule.rates(progress, self.step, playing)
         self.generator.slope = self.mean.slope = self.schedule.slope(progress)
         small, real = self._tensor(low), luma(self._tensor(high))
+        colours = [self._chroma(planes) for planes in chroma]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
-            made, hidden, added = self.generator.parts(small)
+            made, hidden, added = self.generator.parts(small, *colours[:1])
         numbers: Row = {}
         ramp = 0.0
         if playing:
@@ -150,9 +151,11 @@ class Trainer:
                 numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
         shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
         table = objective.terms(shares, luma(small), made, real, self.recipe, self.step)
+        if "chroma" in shares:
+            table["chroma"] = formulas.charbonnier(self.generator.chroma(colours[0], added), colours[1])
         if "artifact" in shares:
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
-                steady = self.mean.parts(small)[0]
+                steady = self.mean.parts(small, *colours[:1])[0]
             table["artifact"] = formulas.artifact(made, real, steady)
         if self.projected is not None and {"perceptual", "projected"} & set(shares):
             numbers |= self._look(table, shares, luma(small), made, real, playing)
@@ -212,6 +215,11 @@ class Trainer:
         moved = pictures.to(self.device, non_blocking=True)
         return moved.to(torch.float32, memory_format=torch.channels_last).div_(255)
 
+    def _chroma(self, planes: Tensor) -> Tensor:
+        """Limited-range chroma as numbers of [0, 1], 0.5 being no colour."""
+        moved = planes.to(self.device, non_blocking=True).to(torch.float32, memory_format=torch.channels_last)
+        return (moved - 16) / 224
+
     def _average(self) -> None:
         decay = min(self.recipe.run.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
@@ -221,11 +229,12 @@ class Trainer:
 
     # --- the run ----------------------------------------------------------------------------------------------------
 
-    def fetch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Batch number `step` as tensors (low, high) of code values."""
-        run = self.recipe.run
-        low, high = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip)
-        return torch.from_numpy(low), torch.from_numpy(high)
+    def fetch(self, step: int) -> list[Tensor]:
+        """Batch number `step` as tensors of code values, in the order of `train_step`'s arguments."""
+        run, colour = self.recipe.run, self.recipe.generator.colour
+        return [
+            torch.from_numpy(each) for each in self.pool.batch(run.seed, step, run.batch, run.crop, run.clip, colour)
+        ]
 
     def train(self, minutes: float = math.inf, stop_at: int | None = None) -> bool:
         """Train until the recipe is done (True), or until `minutes` of this call or step `stop_at` are over or
@@ -239,11 +248,11 @@ class Trainer:
         began, spent = time.monotonic(), self.elapsed
         pace = Pace(self.recipe.run, self.step, minutes)
         with RunLog(self.folder, self.step) as log, ThreadPoolExecutor(1) as reader:
-            ahead: Future[tuple[Tensor, Tensor]] = reader.submit(self.fetch, self.step)
+            ahead: Future[list[Tensor]] = reader.submit(self.fetch, self.step)
             while self.progress() < 1 and not self.stopping and (stop_at is None or self.step < stop_at):
-                low, high = ahead.result()
+                batch = ahead.result()
                 ahead = reader.submit(self.fetch, self.step + 1)
-                pace.add(self.train_step(low, high))
+                pace.add(self.train_step(*batch))
                 self.elapsed = spent + time.monotonic() - began
                 if self.step % run.log_every == 0:
                     row = pace.row(self.step)
@@ -278,7 +287,7 @@ class Trainer:
     def _measure(self, log: RunLog) -> None:
         frame = self.held_out.high.shape[1] // 2
         low, high = np.asarray(self.held_out.low[:, frame]), np.asarray(self.held_out.high[:, frame])
-        made = enlarge(self.mean, low)
+        made = enlarge(self.mean, low, np.asarray(self.held_out.low_chroma[:, frame]))
         plain = metrics.lanczos(low, self.recipe.generator.scale)
         scores, base = metrics.score(made, high), metrics.score(plain, high)
         held = {f"held_{key}": value for key, value in scores.items()}

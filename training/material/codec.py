@@ -66,6 +66,19 @@ def to_yuv420(frames: Frames) -> Frames:
     return packed
 
 
+def chroma_of(packed: Frames) -> Frames:
+    """The chroma planes of `to_yuv420`'s result: (frames, height / 2, width / 2, 2) uint8, U and V."""
+    height = packed.shape[1] * 2 // 3
+    planes = packed[:, height:].reshape(len(packed), 2, height // 2, packed.shape[2] // 2)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+
+
+def pack(luma: Frames, chroma: Frames) -> Frames:
+    """Luma (frames, height, width) and chroma as `chroma_of` gives it, as `to_yuv420` packs them."""
+    planes = chroma.transpose(0, 3, 1, 2).reshape(len(luma), luma.shape[1] // 2, luma.shape[2])
+    return np.concatenate([luma, planes], 1)
+
+
 def to_rgb(packed: Frames) -> Frames:
     """Inverse of `to_yuv420`: what a player (and this plugin) makes of the decoded planes."""
     height = packed.shape[1] * 2 // 3

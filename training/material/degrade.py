@@ -150,10 +150,10 @@ def grain(frames: Frames, sigma: float, rng: np.random.Generator) -> Frames:
     return np.clip(np.rint(frames + luma + colour), 0, 255).astype(np.uint8)
 
 
-def apply(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: int) -> Frames:
+def encoded(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: int) -> Frames:
     """Small clip of a sharp one: wear or blur and shrink by `scale`, ringing, noise (from `rng`), 4:2:0, a codec.
 
-    (n, height, width, 3) uint8 RGB in, (n, height / scale, width / scale, 3) uint8 RGB out.
+    (n, height, width, 3) uint8 RGB in, 4:2:0 as `codec.to_yuv420` packs it out, of 1 / `scale` of the size.
     """
     if fate.worn:
         small = wear.apply(frames, fate.worn, scale, KERNELS)
@@ -163,7 +163,12 @@ def apply(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: in
     packed = codec.to_yuv420(small)
     if fate.codec != "none":
         packed = codec.transcode(packed, fate.codec, fate.quality, fate.preset)
-    return codec.to_rgb(packed)
+    return packed
+
+
+def apply(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: int) -> Frames:
+    """`encoded` as RGB: (n, height / scale, width / scale, 3) uint8."""
+    return codec.to_rgb(encoded(frames, fate, rng, scale))
 
 
 def degrade(

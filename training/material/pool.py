@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 
 from ..recipe import Recipe
 from ..recipe.config import PoolConfig
-from . import data, degrade, titles
+from . import codec, data, degrade, titles
 from .codec import Frames
+
+PLANES = ("high", "low", "high_chroma", "low_chroma")
+"""The pool's files, without their ending: the attributes of `Pool` of these names."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class Pool:
     """References: (entries, frames, crop, crop, 3) uint8 RGB."""
     low: Frames
     """Inputs: (entries, frames, crop / scale, crop / scale, 3) uint8 RGB."""
+    high_chroma: Frames
+    """The references' chroma in 4:2:0: (entries, frames, crop / 2, crop / 2, 2) uint8, U and V, left-sited."""
+    low_chroma: Frames
+    """The inputs' chroma as decoded: (entries, frames, crop / scale / 2, crop / scale / 2, 2) uint8."""
     labels: list[str]
     """Where each entry comes from and what became of it."""
     facts: dict[str, str | int | float]
@@ -37,28 +44,32 @@ class Pool:
     def __len__(self) -> int:
         return len(self.high)
 
-    def batch(self, seed: int, step: int, batch: int, crop: int, clip: int) -> tuple[Frames, Frames]:
+    def batch(self, seed: int, step: int, batch: int, crop: int, clip: int, colour: bool = False) -> list[Frames]:
         """Batch number `step`: a pure function of its arguments, so a resumed run needs no saved position.
 
-        Returns (low, high): (batch, 3, crop / scale, crop / scale) and (batch, 3, crop, crop), contiguous.
-        `clip` neighbouring frames of one place follow each other; flips and transposition are drawn per place.
+        Returns [low, high]: (batch, 3, crop / scale, crop / scale) and (batch, 3, crop, crop), contiguous; with
+        `colour` also the chroma of both, [..., low_chroma, high_chroma], of 2 planes and half the size. `clip`
+        neighbouring frames of one place follow each other; flips and transposition are drawn per place, with `colour`
+        only those that leave chroma where it lies.
         """
         rng = np.random.default_rng([seed, step])
         scale = self.high.shape[2] // self.low.shape[2]
-        small = crop // scale
-        low = np.empty((batch, 3, small, small), np.uint8)
-        high = np.empty((batch, 3, crop, crop), np.uint8)
+        small, grid = crop // scale, 2 if colour else 1
+        sources = [(self.low, small, 1), (self.high, crop, scale)]
+        if colour:
+            sources += [(self.low_chroma, small // 2, 1), (self.high_chroma, crop // 2, scale)]
+        made = [np.empty((batch, source.shape[-1], side, side), np.uint8) for source, side, _ in sources]
         for place in range(batch // clip):
             entry = int(rng.integers(len(self.high)))
             first = int(rng.integers(self.high.shape[1] - clip + 1))
-            y, x = (int(v) for v in rng.integers(self.low.shape[2] - small + 1, size=2))
-            turn = rng.integers(2, size=3)
+            y, x = (grid * int(v) for v in rng.integers((self.low.shape[2] - small) // grid + 1, size=2))
+            turn = rng.integers(2, size=3) * ([0, 1, 0] if colour else 1)
             for n in range(clip):
-                index = place * clip + n
-                a = self.low[entry, first + n, y : y + small, x : x + small]
-                b = self.high[entry, first + n, y * scale : y * scale + crop, x * scale : x * scale + crop]
-                low[index], high[index] = _turn(a, turn), _turn(b, turn)
-        return low, high
+                for number, (source, side, times) in enumerate(sources):
+                    top, left = (at * times // (1 + number // 2) for at in (y, x))
+                    part = source[entry, first + n, top : top + side, left : left + side]
+                    made[number][place * clip + n] = _turn(part, turn)
+        return made
 
     def telling(self, count: int) -> list[int]:
         """Entries to look at: the `count` most detailed, each from another file; fewer where files are fewer."""
@@ -91,33 +102,37 @@ def complete(path: Path) -> bool:
     return (path / "pool.json").is_file()
 
 
-def cut(high: Frames, low: Frames, rng: np.random.Generator, config: PoolConfig) -> tuple[Frames, Frames]:
-    """`config.crops` squares of `config.frames` neighbouring frames from a pair of clips, the detailed ones likelier.
+def cut(planes: Sequence[Frames], rng: np.random.Generator, config: PoolConfig) -> list[Frames]:
+    """`config.crops` squares of `config.frames` neighbouring frames from clips of one picture in several sizes, the
+    detailed ones likelier.
 
-    Returns (crops, frames, crop, crop, 3) and the matching small ones.
+    `planes` begin with the reference, (n, height, width, 3); the others, (n, height / k, width / k, channels), are cut
+    at the same places, which lie on the coarsest one's grid. Returns (crops, frames, crop / k, crop / k, channels)
+    for each.
     """
     crops, crop, frames = config.crops, config.crop, config.frames
-    length, height = high.shape[:2]
-    scale = height // low.shape[1]
-    small = crop // scale
+    high = planes[0]
+    length, height, width = high.shape[:3]
+    ratios = [height // each.shape[1] for each in planes]
+    grid = max(ratios)
     activity = data.activity(high[length // 2])
     places, scores = [], []
     for _ in range(4 * crops):
-        y, x = int(rng.integers(low.shape[1] - small + 1)), int(rng.integers(low.shape[2] - small + 1))
+        y, x = (grid * int(rng.integers((side - crop) // grid + 1)) for side in (height, width))
         places.append((y, x))
-        scores.append(float(activity[y * scale : y * scale + crop, x * scale : x * scale + crop].mean()))
-    highs, lows = [], []
+        scores.append(float(activity[y : y + crop, x : x + crop].mean()))
+    cuts: list[list[Frames]] = [[] for _ in planes]
     for _ in range(crops):
         chosen = data.pick(rng, scores, config.detail_power)
         (y, x), first = places.pop(chosen), int(rng.integers(length - frames + 1))
         scores.pop(chosen)
-        lows.append(low[first : first + frames, y : y + small, x : x + small])
-        highs.append(high[first : first + frames, y * scale : y * scale + crop, x * scale : x * scale + crop])
-    return np.stack(highs), np.stack(lows)
+        for parts, each, k in zip(cuts, planes, ratios, strict=True):
+            parts.append(each[first : first + frames, y // k : (y + crop) // k, x // k : (x + crop) // k])
+    return [np.stack(parts) for parts in cuts]
 
 
-def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: bool) -> tuple[Frames, Frames, str]:
-    """Clip number `index` of the pool, from `files`: crops as `cut` returns them, and a label.
+def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: bool) -> tuple[list[Frames], str]:
+    """Clip number `index` of the pool, from `files`: crops as `cut` returns them, one of `PLANES` each, and a label.
 
     `held_out` only decides the draws.
     """
@@ -135,9 +150,10 @@ def make(recipe: Recipe, files: list[data.TrainingFile], index: int, held_out: b
     if recipe.data.titles and rng.random() < recipe.data.titles:
         sharp = titles.lettering(sharp, rng)
         also += ", titles"
-    low, fate = degrade.degrade(sharp, rng, recipe.degrade, recipe.wear)
-    high, small = cut(sharp, low, rng, config)
-    return high, small, f"{source}: {fate}{also}"
+    fate = degrade.draw(rng, recipe.degrade, recipe.wear)
+    low = degrade.encoded(sharp, fate, rng, recipe.degrade.scale)
+    planes = [sharp, codec.to_rgb(low), codec.chroma_of(codec.to_yuv420(sharp)), codec.chroma_of(low)]
+    return cut(planes, rng, config), f"{source}: {fate}{also}"
 
 
 def build(
@@ -165,26 +181,31 @@ def build(
     part = target.with_name(target.name + f".part{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    side = config.crop // scale
     shape = (clips * config.crops, config.frames)
-    high = np.lib.format.open_memmap(part / "high.npy", "w+", np.uint8, (*shape, config.crop, config.crop, 3))
-    low = np.lib.format.open_memmap(part / "low.npy", "w+", np.uint8, (*shape, side, side, 3))
+    sides = {"high": 1, "low": scale, "high_chroma": 2, "low_chroma": 2 * scale}
+    planes = [
+        np.lib.format.open_memmap(part / f"{name}.npy", "w+", np.uint8, (*shape, side, side, 2 if "_" in name else 3))
+        for name in PLANES
+        for side in [config.crop // sides[name]]
+    ]
     labels = [""] * shape[0]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=context) as executor:
         jobs = {executor.submit(make, recipe, files, index, held_out): index for index in range(clips)}
         for done, job in enumerate(as_completed(jobs), 1):
             place = slice(jobs[job] * config.crops, (jobs[job] + 1) * config.crops)
-            high[place], low[place], label = job.result()
+            made, label = job.result()
+            for target_plane, crops in zip(planes, made, strict=True):
+                target_plane[place] = crops
             labels[place] = [label] * config.crops
             if done % 20 == 0 or done == clips:
                 rate = done / (time.monotonic() - started)
                 say(f"pool: {done}/{clips} clips, {(clips - done) / rate:.0f} s left")
-    high.flush()
-    low.flush()
+    for plane in planes:
+        plane.flush()
     facts = {
         "entries": shape[0],
-        "bytes": high.nbytes + low.nbytes,
+        "bytes": sum(plane.nbytes for plane in planes),
         "seconds": round(time.monotonic() - started, 1),
         "data_sha256": data.list_digest(listed),
         "files": len(files),
@@ -206,8 +227,7 @@ def load(path: Path) -> Pool:
     if not complete(path):
         raise ValueError(f"pool.load: {path} holds no complete pool; make it with scripts/train RECIPE --pool-only")
     return Pool(
-        high=np.load(path / "high.npy", mmap_mode="r"),
-        low=np.load(path / "low.npy", mmap_mode="r"),
+        **{name: np.load(path / f"{name}.npy", mmap_mode="r") for name in PLANES},
         labels=json.loads((path / "labels.json").read_text(encoding="utf-8")),
         facts=json.loads((path / "pool.json").read_text(encoding="utf-8")),
     )

@@ -24,7 +24,8 @@ class FoldedGenerator:
         depth_to_space(chain(clamp(x)) + resize(edge_pad(x, 2)), scale)
 
     with `phases` 2 the chain sees the four pixels of each 2x2 block as planes, and gives 2 * scale x 2 * scale pixels
-    for each block.
+    for each block. With `colour` it sees the block's two chroma samples of 4:2:0, too, and gives scale x scale of each,
+    beside the resize of `left_sited`.
 
     What lies outside [0, 1] (over- and undershoot of limited-range video) passes by the resize alone: training has
     none of it, and a body that meets it answers with false colours.
@@ -42,6 +43,11 @@ class FoldedGenerator:
     """Side of the blocks of input pixels that the chain takes as one."""
 
     @property
+    def colour(self) -> bool:
+        """Whether it enlarges chroma, too."""
+        return int(self.convolutions[0][0].shape[1]) > self.phases**2
+
+    @property
     def radius(self) -> int:
         """Input pixels to each side that an output pixel depends on."""
         return max(self.phases * (len(self.convolutions) + 1) - 1, int(self.resize.shape[-1]) // 2)
@@ -52,11 +58,25 @@ class FoldedGenerator:
         return self.resize.size + sum(weight.size for weight, _ in self.convolutions) // self.phases**2
 
 
+def left_sited(scale: int) -> Tensor:
+    """`catmull_rom` of a chroma plane whose samples lie on luma's columns and between its rows, before and after."""
+    centres = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
+    # a sample lies a quarter of its width left of its centre, in the small plane and in the large one
+    return _resizing(centres, [centre - 0.25 / scale + 0.25 for centre in centres])
+
+
 def catmull_rom(scale: int, planes: int = 1) -> Tensor:
     """Resizing `planes` by `scale` as a 5x5 convolution before depth-to-space: (planes * scale**2, planes, 5, 5).
 
     Catmull-Rom (R. Keys, 1981, a = -1/2) sampled at the centres of the scale x scale parts of a pixel.
     """
+    centres = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
+    kernel = _resizing(centres, centres)[:, 0]
+    return torch.einsum("oi,pyx->opiyx", torch.eye(planes), kernel).flatten(0, 1)
+
+
+def _resizing(down: list[float], along: list[float]) -> Tensor:
+    """Catmull-Rom sampled at the offsets of all parts of a pixel, in pixels: (parts, 1, 5, 5)."""
 
     def kernel(distance: float) -> float:
         d = abs(distance)
@@ -64,10 +84,12 @@ def catmull_rom(scale: int, planes: int = 1) -> Tensor:
             return 1.5 * d**3 - 2.5 * d**2 + 1
         return -0.5 * d**3 + 2.5 * d**2 - 4 * d + 2 if d < 2 else 0.0
 
-    offsets = [(phase + 0.5) / scale - 0.5 for phase in range(scale)]
-    taps = torch.tensor([[kernel(tap - offset) for tap in range(-2, 3)] for offset in offsets], dtype=torch.float64)
-    both = torch.einsum("py,qx->pqyx", taps / taps.sum(1, True), taps / taps.sum(1, True)).flatten(0, 1)
-    return torch.einsum("oi,pyx->opiyx", torch.eye(planes, dtype=torch.float64), both).flatten(0, 1).float()
+    rows, columns = (
+        torch.tensor([[kernel(tap - offset) for tap in range(-2, 3)] for offset in offsets], dtype=torch.float64)
+        for offsets in (down, along)
+    )
+    both = torch.einsum("py,qx->pqyx", rows / rows.sum(1, True), columns / columns.sum(1, True))
+    return both.flatten(0, 1)[:, None].float()
 
 
 class Branched(nn.Module):
@@ -144,6 +166,8 @@ class LumaGenerator(nn.Module):
     """`Branched` convolutions of luma, first to last."""
     cubic: Tensor
     """Catmull-Rom, (S**2, 1, 5, 5); not trained."""
+    sited: Tensor
+    """The same for left-sited chroma."""
     skip: nn.Parameter
     """The learnable kernel beside it, (S**2, 1, 5, 5); see `sharpener`."""
 
@@ -152,8 +176,9 @@ class LumaGenerator(nn.Module):
         super().__init__()
         self.config = config
         self.slope = config.start_slope
-        blocks = config.phases**2
-        widths = [blocks] + [config.width] * (config.convolutions - 1) + [config.scale**2 * blocks]
+        blocks, chroma = config.phases**2, 2 * config.colour
+        ends = (blocks + chroma, config.scale**2 * (blocks + chroma))
+        widths = [ends[0]] + [config.width] * (config.convolutions - 1) + [ends[1]]
         # a long chain that begins with 0.7 of its input in each layer loses it, and its activations die
         start = (0.7, 0.7) if config.convolutions < 14 else (0.1, 1.0)
         self.body = nn.ModuleList(
@@ -165,34 +190,56 @@ class LumaGenerator(nn.Module):
         for silent in (last.squeeze, last.identity):
             nn.init.zeros_(silent)
         self.register_buffer("cubic", catmull_rom(config.scale), persistent=False)
+        self.register_buffer("sited", left_sited(config.scale), persistent=False)
         self.skip = nn.Parameter(torch.zeros(config.scale**2, 1, 5, 5))
 
     def sharpener(self) -> Tensor:
         """What the learned kernel adds to Catmull-Rom for luma, (S**2, 1, 5, 5): `skip` moved evenly to sums of 0."""
         return self.skip - self.skip.mean((1, 2, 3), keepdim=True)
 
-    def hidden(self, x: Tensor) -> Tensor:
-        """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only."""
+    def hidden(self, x: Tensor, chroma: Tensor | None = None) -> Tensor:
+        """Activations of the last hidden layer, (N, width, H, W): what `alive` looks at. The body sees [0, 1] only.
+
+        `chroma` is (N, 2, H / 2, W / 2), U and V with 0.5 for no colour, for a generator with `colour`.
+        """
         x = F.pixel_unshuffle(luma(x.clamp(0, 1)), self.config.phases)
+        if self.config.colour:
+            assert chroma is not None
+            x = torch.cat([x, chroma.clamp(0, 1)], 1)
         for layer in self.body[:-1]:
             x = F.leaky_relu(layer(x), self.slope, inplace=True) if self.slope else F.relu(layer(x), inplace=True)
         return x
 
-    def parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(self, x: Tensor, chroma: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(luma of the output, last hidden activations, what the body adds before depth-to-space)."""
-        hidden = self.hidden(x)
+        hidden = self.hidden(x, chroma)
         added = self.body[-1](hidden)
-        return self._resized(luma(x.float()), self.cubic + self.sharpener(), added.float()), hidden, added
+        of_luma = added[:, : (self.config.scale * self.config.phases) ** 2].float()
+        return self._resized(luma(x.float()), self.cubic + self.sharpener(), of_luma), hidden, added
+
+    def chroma(self, chroma: Tensor, added: Tensor) -> Tensor:
+        """The enlarged chroma, (N, 2, S * h, S * w), of `chroma`, (N, 2, h, w), and what `parts` says is added."""
+        scale = self.config.scale
+        with torch.autocast(chroma.device.type, enabled=False):
+            planes = F.pad(chroma.float().flatten(0, 1)[:, None], (2, 2, 2, 2), mode="replicate")
+            mine = added[:, (scale * self.config.phases) ** 2 :].float().reshape(-1, scale**2, *added.shape[2:])
+            large = F.pixel_shuffle(F.conv2d(planes, self.sited) + mine, scale)
+        return large.view(len(chroma), 2, *large.shape[2:])
 
     def forward(self, x: Tensor) -> Tensor:
-        """The enlarged pictures; see the class for shapes and range."""
+        """The enlarged pictures of a generator of luma; see the class for shapes and range."""
         large = self.parts(x)[0]
         colour = (x - luma(x)).flatten(0, 1)[:, None]
         return large + self._resized(colour, self.cubic, 0).view(len(x), 3, *large.shape[2:])
 
     def _resized(self, plane: Tensor, kernel: Tensor, added: Tensor | int) -> Tensor:
         with torch.autocast(plane.device.type, enabled=False):  # bf16 has too few digits for the picture itself
-            base = F.conv2d(F.pad(plane.float(), (2, 2, 2, 2), mode="replicate"), kernel)
+            if self.config.colour:  # blocks are repeated at the edges, since the exported graph has blocks alone
+                blocks = F.pixel_unshuffle(plane.float(), 2)
+                padded = F.pixel_shuffle(F.pad(blocks, (1, 1, 1, 1), mode="replicate"), 2)
+            else:
+                padded = F.pad(plane.float(), (2, 2, 2, 2), mode="replicate")
+            base = F.conv2d(padded, kernel)
             scale, phases = self.config.scale, self.config.phases
             if phases == 1 or isinstance(added, int):
                 return F.pixel_shuffle(base + added, scale)
@@ -201,12 +248,15 @@ class LumaGenerator(nn.Module):
     def adopt(self, plain: FoldedGenerator) -> None:
         """Become a folded generator of the same shape: `plain` backwards.
 
-        One of RGB becomes what it does to the luma of a gray picture.
+        One of RGB becomes what it does to the luma of a gray picture; one of luma leaves chroma to the resize where
+        this one has colour.
 
         Raises:
             ValueError: the shapes differ.
         """
         plain = of_luma(plain)
+        if self.config.colour and not plain.colour:
+            plain = with_colour(plain)
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         mine = [tuple(layer.direct.shape) for layer in layers]
         theirs = [kernel.shape for kernel, _ in plain.convolutions]
@@ -248,3 +298,17 @@ def of_luma(plain: FoldedGenerator) -> FoldedGenerator:
         (kernel, np.einsum("c,cp->p", weights, last_bias.reshape(3, cells))),
     )
     return replace(plain, convolutions=convolutions, resize=resize[:, None])
+
+
+def with_colour(plain: FoldedGenerator) -> FoldedGenerator:
+    """A folded generator of luma as one with colour that computes the same luma and leaves chroma to the resize."""
+    (first, first_bias), *middle, (last, last_bias) = plain.convolutions
+    chroma = 2 * plain.scale**2
+    return replace(
+        plain,
+        convolutions=(
+            (np.pad(first, ((0, 0), (0, 2), (0, 0), (0, 0))), first_bias),
+            *middle,
+            (np.pad(last, ((0, chroma), (0, 0), (0, 0), (0, 0))), np.pad(last_bias, (0, chroma))),
+        ),
+    )

@@ -168,6 +168,8 @@ class GeneratorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     phases: Literal[1, 2] = 1
     """Side of the block of input pixels that the chain takes as one pixel of several planes. With 2 the chain works at
     half the input's size, for a quarter of the multiply-adds."""
+    colour: bool = False
+    """Whether it enlarges the chroma of 4:2:0, too, seeing luma and chroma together; goes with `phases` 2."""
 
 
 class DiscriminatorConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,6 +189,8 @@ class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Smooth absolute difference."""
     structure: Amount = 0.0
     """1 - SSIM at three scales."""
+    chroma: Amount = 0.0
+    """Smooth absolute difference of the chroma planes; for generators with `colour`."""
     gradient: Amount = 0.0
     """Difference of slopes."""
     frequency: Amount = 0.0

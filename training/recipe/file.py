@@ -115,6 +115,12 @@ def check(recipe: Recipe) -> Recipe:
         raise RecipeError(
             f"run.clip {run.clip} must divide run.batch {run.batch} and be at most pool.frames {pool.frames}"
         )
+    if recipe.generator.colour and recipe.generator.phases != 2:
+        raise RecipeError(f"generator.colour with generator.phases {recipe.generator.phases}: set phases = 2")
+    if (recipe.pixel.chroma or recipe.adversarial.chroma) and not recipe.generator.colour:
+        raise RecipeError(
+            "pixel.chroma or adversarial.chroma without generator.colour: set colour = true, or both to 0"
+        )
     if run.pixel_part < 1 and not recipe.adversarial.adversarial + recipe.adversarial.projected:
         raise RecipeError(
             "adversarial.adversarial and adversarial.projected are 0: set run.pixel_part = 1 for a run without a judge"
