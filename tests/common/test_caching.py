@@ -32,20 +32,20 @@ def test_none_is_a_value() -> None:
 
 def test_a_value_is_made_once_for_many_callers() -> None:
     cache: LruCache[str, object] = LruCache(4)
-    made: list[object] = []
+    created: list[object] = []
     together = threading.Barrier(8)
 
     def make() -> object:
-        made.append(object())
-        return made[-1]
+        created.append(object())
+        return created[-1]
 
     def ask(_: int) -> object:
         together.wait(SECONDS)
         return cache.get("key", make)
 
     with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(ask, range(8))) == set(made)
-    assert len(made) == 1
+        assert set(pool.map(ask, range(8))) == set(created)
+    assert len(created) == 1
 
 
 def test_slow_work_holds_up_nobody_who_wants_something_else() -> None:

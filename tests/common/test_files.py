@@ -15,7 +15,7 @@ if sys.platform != "win32":
     import resource
 
 
-def test_content_is_replaced_and_folders_are_made(tmp_path: Path) -> None:
+def test_content_is_replaced_and_folders_are_created(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "c.json"
     files.write(path, "ä")
     files.write(path, b"\x00new")

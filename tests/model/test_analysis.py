@@ -80,9 +80,9 @@ def test_shipped_models(name: str, precision: str) -> None:
     loaded = library.load(name, precision)
     proto = onnx.load_model_from_string(loaded.data)
     found = read(proto)
-    said = {p.key: p.value for p in proto.metadata_props}
+    stated = {p.key: p.value for p in proto.metadata_props}
     assert found.radius is not None
-    assert (found.radius, found.multiple) == (int(said["gansr.radius"]), int(said["gansr.multiple"]))
+    assert (found.radius, found.multiple) == (int(stated["gansr.radius"]), int(stated["gansr.multiple"]))
     assert loaded.spec.radius == found.radius
     assert perturbed_radius(proto, found.multiple, 2 * found.radius + 9, trials=4) == found.radius
 

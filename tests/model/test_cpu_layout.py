@@ -170,12 +170,12 @@ def test_old_networks_become_modern(opset: int) -> None:
         proto.graph.input.add().CopyFrom(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.dims))
     picture = np.random.default_rng(0).normal(size=(1, 3, 20, 28)).astype(np.float32)
     [want] = ort.InferenceSession(proto.SerializeToString(), providers=CPU).run(None, {"input": picture})
-    made = cpu_layout.modern(proto)
-    [got] = ort.InferenceSession(made.SerializeToString(), providers=CPU).run(None, {"input": picture})
+    modernised = cpu_layout.modern(proto)
+    [got] = ort.InferenceSession(modernised.SerializeToString(), providers=CPU).run(None, {"input": picture})
     np.testing.assert_array_equal(got, want)
-    assert max(o.version for o in made.opset_import) >= 13
-    assert [value.name for value in made.graph.input] == ["input"]
-    assert {p.key: p.value for p in made.metadata_props} == {"gansr.licence": "MIT"}
+    assert max(o.version for o in modernised.opset_import) >= 13
+    assert [value.name for value in modernised.graph.input] == ["input"]
+    assert {p.key: p.value for p in modernised.metadata_props} == {"gansr.licence": "MIT"}
 
 
 def test_what_the_opset_converter_would_change_or_refuses_is_left_alone() -> None:

@@ -52,8 +52,8 @@ def codes(samples: Samples, channels: int = 1, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     values = rng.random((1, channels, *SIZE)) * 1.2 - 0.1
     values[..., 0, 0], values[..., 0, 1] = -9, 9
-    made = samples.scale * values + samples.offset
-    return (np.clip(np.rint(made), 0, samples.peak) if samples.is_integer else made).astype(samples.dtype)
+    scaled = samples.scale * values + samples.offset
+    return (np.clip(np.rint(scaled), 0, samples.peak) if samples.is_integer else scaled).astype(samples.dtype)
 
 
 def convolved(picture: np.ndarray) -> np.ndarray:

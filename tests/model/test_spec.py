@@ -42,23 +42,23 @@ def test_least_is_the_shortest_side_really_taken() -> None:
 
 
 def test_resolving_keeps_what_the_file_says() -> None:
-    said = FileSpec(name="n", digest="d", input="in", output="out", channels=3, frames=3, radius=7, licence="MIT")
-    spec = said.resolved(4, SizeRule(multiple=2), ValueRange(0, 255), ValueRange())
+    file_spec = FileSpec(name="n", digest="d", input="in", output="out", channels=3, frames=3, radius=7, licence="MIT")
+    spec = file_spec.resolved(4, SizeRule(multiple=2), ValueRange(0, 255), ValueRange())
     assert (spec.scale, spec.size_rule, spec.takes, spec.inputs) == (4, SizeRule(multiple=2), ValueRange(0, 255), 9)
     for name in NetworkSpec.__dataclass_fields__:
-        assert getattr(spec, name) == getattr(said, name)
+        assert getattr(spec, name) == getattr(file_spec, name)
 
 
 def proto(properties: dict[str, str]) -> onnx.ModelProto:
-    made = helper.make_model(helper.make_graph([], "g", [], []))
-    helper.set_model_props(made, properties)
-    return made
+    proto = helper.make_model(helper.make_graph([], "g", [], []))
+    helper.set_model_props(proto, properties)
+    return proto
 
 
 def test_metadata_is_written_and_read() -> None:
     file = proto({"author": "somebody", "gansr.licence": "MIT", "gansr.other": "1"})
-    said = Metadata(name="a", scale=2, range=0.5, radius=0, minimum=18, summary="an a", precision="int8")
-    metadata.write(file, said)
+    written = Metadata(name="a", scale=2, range=0.5, radius=0, minimum=18, summary="an a", precision="int8")
+    metadata.write(file, written)
     assert metadata.read(file) == Metadata(
         name="a", scale=2, range=0.5, radius=0, minimum=18, summary="an a", precision="int8", licence="MIT"
     )

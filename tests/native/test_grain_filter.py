@@ -47,9 +47,9 @@ def halved(picture: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("level", [2.0, 4.0])
 def test_the_sources_level_is_put_back_at_its_own_scale(level: float) -> None:
-    made = flat().gansr.Grain(clip_of(noisy(level)))
-    assert halved(plane(made, 0)).std() == pytest.approx(level, rel=0.15)
-    assert plane(made, 0).mean() == pytest.approx(120, abs=0.25)
+    grainy = flat().gansr.Grain(clip_of(noisy(level)))
+    assert halved(plane(grainy, 0)).std() == pytest.approx(level, rel=0.15)
+    assert plane(grainy, 0).mean() == pytest.approx(120, abs=0.25)
     double = flat().gansr.Grain(clip_of(noisy(level)), 2.0)
     assert halved(plane(double, 0)).std() == pytest.approx(2 * level, rel=0.15)
 
@@ -57,20 +57,20 @@ def test_the_sources_level_is_put_back_at_its_own_scale(level: float) -> None:
 def test_what_the_picture_still_has_is_not_added_again() -> None:
     source = noisy(4.0)
     large = clip_of([frame.repeat(2, 0).repeat(2, 1) for frame in source])
-    made = large.gansr.Grain(clip_of(source))
-    assert np.array_equal(plane(made, 0), plane(large, 0))
+    grainy = large.gansr.Grain(clip_of(source))
+    assert np.array_equal(plane(grainy, 0), plane(large, 0))
 
 
 @pytest.mark.parametrize("frames", [noisy(0.0), noisy(0.1)])
 def test_a_clean_source_changes_nothing(frames: list[np.ndarray]) -> None:
-    made = flat().gansr.Grain(clip_of(frames))
-    assert (plane(made, 1) == 120).all()
+    grainy = flat().gansr.Grain(clip_of(frames))
+    assert (plane(grainy, 1) == 120).all()
 
 
 def test_a_source_without_flat_places_changes_nothing() -> None:
     stripes = np.broadcast_to((np.arange(160) // 4 % 2 * 150 + 50).astype(np.uint8), (120, 160)).copy()
-    made = flat().gansr.Grain(clip_of([stripes] * 3))
-    assert (plane(made, 1) == 120).all()
+    grainy = flat().gansr.Grain(clip_of([stripes] * 3))
+    assert (plane(grainy, 1) == 120).all()
 
 
 def test_noise_is_new_in_every_frame_and_the_same_in_any_order() -> None:
@@ -87,10 +87,10 @@ def test_edges_and_lettering_black_and_white_keep_clear() -> None:
     picture = np.full((240, 320), 120, np.uint8)
     picture[:, 100:104] = 230
     picture[:, 200:] = 16
-    made = plane(clip_of([picture]).gansr.Grain(clip_of(noisy(4.0, length=1))), 0)
-    assert np.array_equal(made[:, 98:106], picture[:, 98:106].astype(np.float64))
-    assert np.array_equal(made[:, 204:], picture[:, 204:].astype(np.float64))
-    assert (made - picture)[:, 20:80].std() > 3
+    grainy = plane(clip_of([picture]).gansr.Grain(clip_of(noisy(4.0, length=1))), 0)
+    assert np.array_equal(grainy[:, 98:106], picture[:, 98:106].astype(np.float64))
+    assert np.array_equal(grainy[:, 204:], picture[:, 204:].astype(np.float64))
+    assert (grainy - picture)[:, 20:80].std() > 3
 
 
 @pytest.mark.parametrize(
@@ -105,17 +105,17 @@ def test_every_format_gets_the_same_picture(format: int) -> None:
             core.std.ShufflePlanes([each.std.RemoveFrameProps()] * 3, [0, 0, 0], vs.RGB).resize.Point(format=format)
             for each in (large, source)
         )
-        made = core.std.ShufflePlanes(large.gansr.Grain(source), 1, vs.GRAY)
-        made = made.std.Expr("x 255 *", format=vs.GRAY8) if format == vs.RGBS else made
-        assert np.abs(plane(made, 1) - expected).mean() < 0.6
+        grainy = core.std.ShufflePlanes(large.gansr.Grain(source), 1, vs.GRAY)
+        grainy = grainy.std.Expr("x 255 *", format=vs.GRAY8) if format == vs.RGBS else grainy
+        assert np.abs(plane(grainy, 1) - expected).mean() < 0.6
         return
     large, source = (each.resize.Point(format=format) for each in (large, source))
-    made = large.gansr.Grain(source)
-    with made.get_frame(1) as frame, large.get_frame(1) as before:
+    grainy = large.gansr.Grain(source)
+    with grainy.get_frame(1) as frame, large.get_frame(1) as before:
         assert all(
             np.array_equal(np.asarray(frame[p]), np.asarray(before[p])) for p in range(1, frame.format.num_planes)
         )
-    back = plane(core.std.ShufflePlanes(made, 0, vs.GRAY).std.SetFrameProps(**tags).resize.Point(format=vs.GRAY8), 1)
+    back = plane(core.std.ShufflePlanes(grainy, 0, vs.GRAY).std.SetFrameProps(**tags).resize.Point(format=vs.GRAY8), 1)
     assert np.abs(back - expected).mean() < 0.35
 
 

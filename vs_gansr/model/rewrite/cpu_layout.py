@@ -107,10 +107,10 @@ def channels(graph: GraphView, name: str) -> int | None:
             return count if count and count % BLOCK == 0 else None
         if node.op_type not in ("Relu", "LeakyRelu", "PRelu", "Sigmoid", "Tanh", "Add", "Sub", "Mul", "Div"):
             return None
-        made = [n for n in node.input if n in graph.makers]
-        if not made:
+        computed = [n for n in node.input if n in graph.makers]
+        if not computed:
             return None
-        name = made[0]
+        name = computed[0]
     return None
 
 

@@ -69,11 +69,11 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]], keep: Col
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
         )
-        made = onnx.load(str(target))
-    del made.metadata_props[:]
-    made.metadata_props.extend(proto.metadata_props)
-    metadata.write(made, Metadata(precision="int8"))
-    result: bytes = made.SerializeToString()
+        variant = onnx.load(str(target))
+    del variant.metadata_props[:]
+    variant.metadata_props.extend(proto.metadata_props)
+    metadata.write(variant, Metadata(precision="int8"))
+    result: bytes = variant.SerializeToString()
     return result
 
 
