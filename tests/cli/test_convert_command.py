@@ -1,4 +1,4 @@
-"""`gansr convert`: what is said, where the result goes, and how it then is found."""
+"""`gansr convert`: its report, where the output goes, and how the model is found afterwards."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def test_pytorch_file_becomes_an_own_model(gansr: Gansr, home: Path, tmp_path: P
     assert done.stdout == ""
     made = home / "data" / "gansr" / "models" / "Compact.onnx"
     assert "2x, RGB, any size, licence MIT" in done.stderr and f"{made}: fp32" in done.stderr
-    assert "verified on photographs that scikit-image carries" in done.stderr
+    assert "verified on photographs from scikit-image" in done.stderr
     shown = gansr("models", "show", "Compact").stdout
     assert "MIT" in shown and "example.org, Compact.pth, sha256" in shown
     again = gansr("convert", str(source))
-    assert again.returncode == 1 and "exists; give -y" in again.stderr
+    assert again.returncode == 1 and "exists; add -y" in again.stderr
     assert gansr("convert", str(source), "-y").returncode == 0
 
 

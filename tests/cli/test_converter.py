@@ -1,4 +1,4 @@
-"""Conversion: what PyTorch computes is what Upscale shows, and what fails leaves nothing behind."""
+"""Upscale shows what PyTorch computes after a conversion; a failed conversion leaves no files."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_families_run_through_upscale_as_in_pytorch(family: str, shared: Path, t
 
 
 def source_of(module: torch.nn.Module) -> torch_file.TorchNetwork:
-    """A 1x network for RGB, as if read from a file."""
+    """Return a 1x network for RGB as if it were read from a file."""
 
     def run(picture: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
@@ -70,7 +70,7 @@ def source_of(module: torch.nn.Module) -> torch_file.TorchNetwork:
 
 @pytest.mark.slow
 def test_what_exporters_cannot_do_is_named(tmp_path: Path) -> None:
-    """ATD sorts. If this fails, they have learnt it: move ATD to the families and change docs/migration.md."""
+    """ATD sorts. If this fails, the exporters have learnt it: move ATD to the families and change docs/migration.md."""
 
     class Sorting(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -78,14 +78,16 @@ def test_what_exporters_cannot_do_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(Exception, match="ONNX export of operator Sort"), silenced():
         torch_file.trace(torch_file.load(families.save(tmp_path, "ATD")), (64, 64), True)
-    with pytest.raises(ModelError, match=r"^Sorting cannot be made ONNX; traced .*; exported .*aten.sort") as why:
+    with pytest.raises(
+        ModelError, match=r"^Sorting cannot be exported to ONNX; traced .*; exported .*aten.sort"
+    ) as why:
         torch_file.export(source_of(Sorting()), 32)
-    assert "fixed" not in str(why.value)  # an operator that is missing is missing at any size
+    assert "fixed" not in str(why.value)  # a missing operator is missing at any size
     assert "[96m" not in str(why.value)
 
 
 def test_fixed_tile_where_sizes_cannot_be_free(tmp_path: Path) -> None:
-    """A network that computes with its size in Python is made for one tile, and Upscale goes over it in tiles."""
+    """A network that computes with its size in Python is exported for one tile size, and Upscale runs it in tiles."""
 
     class Stubborn(torch.nn.Module):
         def __init__(self) -> None:
@@ -148,7 +150,7 @@ def test_onnx_becomes_described_half_and_int8(shared: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_what_is_verified_on(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Crops of a video or of images that are named, of photographs where none are; nothing made up."""
+    """Crops come from the given videos or images, else from photographs, and never from synthetic pictures."""
     video = next((shared / "data" / "eval" / "clips").glob("*.mp4"))
     source = families.save(tmp_path, "Compact")
     used: list[np.ndarray] = []
@@ -175,15 +177,15 @@ def test_what_is_verified_on(shared: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def is_part(crop: np.ndarray, picture: np.ndarray) -> bool:
-    """True if `crop` is somewhere in `picture`."""
+    """Return True if `crop` is part of `picture`."""
     _, height, width = crop.shape
     corners = picture[:, : picture.shape[1] - height + 1, : picture.shape[2] - width + 1]
     places = np.argwhere((corners == crop[:, :1, :1]).all(0))
     return any(np.array_equal(picture[:, y : y + height, x : x + width], crop) for y, x in places)
 
 
-def test_old_networks_get_a_twin_too(shared: Path, tmp_path: Path) -> None:
-    """Opset 11, and weights that are inputs as files before IR version 4 have them."""
+def test_old_networks_get_an_int8_variant_too(shared: Path, tmp_path: Path) -> None:
+    """Opset 11, with weights among the inputs as in files before IR version 4."""
     proto = onnx.load(str(networks.compact(tmp_path / "new.onnx", 16, 4)))
     want = proto.SerializeToString()
     proto.opset_import[0].version, proto.ir_version = 11, 3
@@ -199,8 +201,10 @@ def test_old_networks_get_a_twin_too(shared: Path, tmp_path: Path) -> None:
     assert clips.largest_difference(before, after) <= 1e-6
 
 
-def test_twin_of_another_network_does_not_stay(shared: Path, tmp_path: Path) -> None:
-    """Upscale would take it for this one's: it is refused like the file itself, and goes with what it belongs to."""
+def test_int8_variant_of_another_network_does_not_stay(shared: Path, tmp_path: Path) -> None:
+    """Upscale would use it for the new model: without --overwrite it is refused like the model, with it it is
+    deleted.
+    """
     source, target = families.save(tmp_path, "Compact"), tmp_path / "made.onnx"
     converter.convert(converter.Conversion(source, target, int8=True, frames=frames(shared)))
     target.unlink()

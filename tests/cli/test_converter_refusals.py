@@ -1,4 +1,4 @@
-"""Conversion that fails: the reason in one line, and nothing left behind."""
+"""A failed conversion gives the reason in one line and leaves no files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vs_gansr.errors import ArgumentError, GansrError, ModelError
 
 
 class Evil:
-    """Would run a command when unpickled carelessly."""
+    """Runs a command when unpickled carelessly."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -57,9 +57,9 @@ def test_bad_files_leave_nothing(tmp_path: Path) -> None:
         ("cut.pth", "cannot be read|is refused"),
         ("empty.pth", "cannot be read|is refused"),
         ("cut.safetensors", "cannot be read"),
-        ("other.pth", "no architecture that spandrel knows"),
-        ("list.pth", "holds a list"),
-        ("four.pth", "turns 4 channels into 4; 1 to 1 and 3 to 3"),
+        ("other.pth", "an architecture that spandrel does not know"),
+        ("list.pth", "contains a list"),
+        ("four.pth", "maps 4 channels to 4; 1 to 1 and 3 to 3"),
     ):
         with pytest.raises(ModelError, match=reason):
             converter.convert(converter.Conversion(tmp_path / name, tmp_path / "made.onnx"))
@@ -95,7 +95,7 @@ def test_requests_without_sense(changes: dict, message: str | None, tmp_path: Pa
 
 
 def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every stage's failure, after files were begun: nothing under the final name, nothing half-written."""
+    """Each stage fails after files were begun: no file with the final name is left, and no partial file."""
     source = families.save(tmp_path, "Compact")
     right = torch_file.export
 
@@ -113,7 +113,7 @@ def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp
             converter.convert(converter.Conversion(source, tmp_path / "made.onnx"))
     assert not list(tmp_path.glob("*made*"))
 
-    twin = converter.Conversion(source, tmp_path / "made.onnx", int8=True, frames=crops.photographs())
+    variant = converter.Conversion(source, tmp_path / "made.onnx", int8=True, frames=crops.photographs())
     for made, message in (
         (ModelError("no"), r"^no$"),
         (RuntimeError("no"), r"^Compact.pth cannot be quantised: no$"),
@@ -129,14 +129,14 @@ def test_result_that_differs_is_thrown_away(monkeypatch: pytest.MonkeyPatch, tmp
             patch.setattr(converter, "quantise", fail)
             patch.setattr(converter, "with_metadata", lambda data, said: data)
             with pytest.raises(ModelError, match=message):
-                converter.convert(twin)
+                converter.convert(variant)
         assert not list(tmp_path.glob("*made*"))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
-    """The process may write no more than 4 KiB into a file, less than the network takes."""
+    """The process may write no more than 4 KiB to a file, less than the network needs."""
     source = families.save(tmp_path, "Compact")
     code = """
         import sys
@@ -153,7 +153,7 @@ def test_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
     begin = "import resource\nfrom vs_gansr.cli.convert import torch_file\nright = torch_file.export\n"
     script = begin + textwrap.dedent(code)
-    # Only what convert itself writes is limited: the exporters use temporary files of their own.
+    # Only the files that convert itself writes are limited; the exporters use temporary files of their own.
     script = script.replace(
         "try:\n",
         "def tight(*a):\n    made = right(*a)\n    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"

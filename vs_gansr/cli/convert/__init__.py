@@ -1,1 +1,1 @@
-"""`gansr convert`: other people's networks made into models; the only importer of torch besides training."""
+"""`gansr convert`: turn other networks into models. Only this package and training import torch."""

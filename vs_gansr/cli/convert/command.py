@@ -1,4 +1,4 @@
-"""Owns `gansr convert`: its arguments, where the result goes, and what is said of it."""
+"""The command `gansr convert`: its arguments, the path of the output and the report."""
 
 from __future__ import annotations
 
@@ -11,31 +11,37 @@ from ..show import channels
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "make a self-describing .onnx of a PyTorch network (.pth, .pt, .ckpt, .safetensors) or of another .onnx"
+HELP = "convert a PyTorch network (.pth, .pt, .ckpt, .safetensors) or an .onnx file to a model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `gansr convert`; docs/migration.md explains them."""
+    """Add the arguments of `gansr convert`; docs/migration.md explains them."""
     add = parser.add_argument
-    add("source", type=Path, help="the file to convert; only weights are read, a file that would run code is refused")
-    add("-o", "--output", type=Path, help="the .onnx to write (default: the source's name, among your own models)")
-    add("-y", "--overwrite", action="store_true", help="replace the output if it exists")
+    add("source", type=Path, help="the file to convert; files that would run code are refused")
+    add("-o", "--output", type=Path, help="the .onnx file to write (default: the source's name in your model folder)")
+    add("-y", "--overwrite", action="store_true", help="overwrite the output if it exists")
     add("--frames", type=Path, nargs="+", default=[], metavar="PATH",
-        help="images, videos, folders of images to verify on (default: photographs) and calibrate int8 on")  # fmt: skip
-    add("--fp16", action="store_true", help="keep the weights in half precision: half the size")
-    add("--int8", action="store_true", help="make an int8 twin for CPUs, too; needs --frames")
-    add("--tile", type=int, default=128, metavar="N", help="side of the tile for networks that need a fixed size")
+        help="images, videos or folders of images to verify and calibrate int8 on (default: photographs)")  # fmt: skip
+    add("--fp16", action="store_true", help="store the weights in half precision; halves the file size")
+    add("--int8", action="store_true", help="also make an int8 variant for CPUs; needs --frames")
+    add(
+        "--tile",
+        type=int,
+        default=128,
+        metavar="N",
+        help="tile width and height for networks that need a fixed size (default: %(default)s)",
+    )
 
-    group = parser.add_argument_group("what the file says of itself")
+    group = parser.add_argument_group("metadata of the output")
     add = group.add_argument
-    add("--name", default="", help="default: the output's name")
-    add("--summary", default="", help="one line")
-    add("--licence", default="", help="default: what the source says, else unknown")
-    add("--origin", default="", metavar="TEXT", help="where the network came from, an address or an author")
+    add("--name", default="", help="name of the model (default: the output's name)")
+    add("--summary", default="", help="one-line description")
+    add("--licence", default="", help="licence of the network (default: the source's, else unknown)")
+    add("--origin", default="", metavar="TEXT", help="origin of the network: a URL or an author")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Converts and says how near the result is; 0."""
+    """Convert the file, print how close the result is, and return 0."""
     from . import converter
 
     target = args.output
@@ -44,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CommandError(f"{folder} cannot be made: {error.strerror}; give --output") from error
+            raise CommandError(f"{folder} cannot be created: {error.strerror}; give --output") from error
         target = folder / f"{args.source.stem}.onnx"
     job = converter.Conversion(
         source=args.source,
@@ -72,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     for file in report.files:
         say(f"{file.path}: {file.precision}, {file.psnr:.0f} dB from the original, at most {file.difference:.1g} off")
     if report.licence == "unknown":
-        note("its licence is unknown: ask its author before you pass it on, and record it with --licence")
+        note("the licence is unknown; ask the author before you share the model, and record it with --licence")
     if not args.frames:
-        note("verified on photographs that scikit-image carries; --frames takes your own")
+        note("verified on photographs from scikit-image; give your own pictures with --frames")
     return 0

@@ -1,4 +1,4 @@
-"""Owns real pictures to verify and calibrate a network on: crops of images and videos; knows no networks.
+"""Cut crops out of images and videos, to verify and calibrate a network on.
 
 A crop is a float32 array (3, height, width), RGB in [0, 1].
 """
@@ -24,10 +24,10 @@ PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "rocket.jpg")  # fr
 
 
 def crops(paths: Sequence[Path], width: int, height: int, count: int) -> list[Picture]:
-    """`count` crops of width x height from the files and folders `paths`, spread over all of them.
+    """Return `count` crops of width x height from the files and folders `paths`, spread over all of them.
 
-    The same arguments give the same crops. A picture smaller than a crop is repeated in mirror image. Raises
-    ArgumentError for a path that cannot be read as a picture or a video.
+    The same arguments give the same crops. Pictures smaller than a crop are extended by mirroring. Raises
+    ArgumentError for a path that cannot be read as an image or a video.
     """
     pictures = [picture for path in spread(files(paths)) for picture in read(path)]
     rng = np.random.default_rng(0)
@@ -35,41 +35,43 @@ def crops(paths: Sequence[Path], width: int, height: int, count: int) -> list[Pi
 
 
 def photographs() -> tuple[Path, ...]:
-    """Photographs that scikit-image carries, for want of the user's own. Raises ArgumentError where it is missing."""
+    """Return the photographs that scikit-image contains. Raises ArgumentError where it is not installed."""
     package = importlib.util.find_spec("skimage")
     found = [Path(folder) / "data" / name for folder in (package and package.submodule_search_locations) or ()
              for name in PHOTOGRAPHS]  # fmt: skip
     if not found or not all(path.is_file() for path in found):
-        raise ArgumentError('real pictures are needed: give some with --frames, or pip install "vs-gansr[convert]"')
+        raise ArgumentError('real pictures are needed: add --frames, or pip install "vs-gansr[convert]"')
     return tuple(found)
 
 
 def files(paths: Sequence[Path]) -> list[Path]:
-    """`paths` with each folder replaced by the images directly in it."""
+    """Return `paths` with each folder replaced by the images directly in it. Raises ArgumentError where there are
+    none.
+    """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGES)
             if not inside:
-                raise ArgumentError(f'folder "{path}" holds no images ({", ".join(sorted(IMAGES))})')
+                raise ArgumentError(f'folder "{path}" contains no images ({", ".join(sorted(IMAGES))})')
             found += inside
         elif path.is_file():
             found.append(path)
         else:
             raise ArgumentError(f'"{path}" does not exist; give images, videos or folders of images')
     if not found:
-        raise ArgumentError("no pictures were given")
+        raise ArgumentError("no pictures were given; give images, videos or folders of images")
     return found
 
 
 def spread(found: list[Path]) -> list[Path]:
-    """At most MOST_FILES of them, evenly chosen."""
+    """Return at most MOST_FILES of the files, evenly chosen."""
     n = min(len(found), MOST_FILES)
     return [found[i * len(found) // n] for i in range(n)]
 
 
 def read(path: Path) -> Iterator[Picture]:
-    """The picture in an image file, or PER_VIDEO frames of a video."""
+    """Yield the picture in an image file, or PER_VIDEO frames of a video."""
     if path.suffix.lower() in IMAGES:
         yield image(path)
     else:
@@ -77,7 +79,7 @@ def read(path: Path) -> Iterator[Picture]:
 
 
 def image(path: Path) -> Picture:
-    """An image file as RGB."""
+    """Return an image file as RGB."""
     try:
         from PIL import Image
     except ImportError as error:
@@ -91,7 +93,7 @@ def image(path: Path) -> Picture:
 
 
 def video(path: Path) -> Iterator[Picture]:
-    """Frames of a video as RGB, read through BestSource."""
+    """Yield frames of a video as RGB, read with BestSource."""
     import vapoursynth as vs
 
     core: Any = vs.core.core
@@ -110,7 +112,7 @@ def video(path: Path) -> Iterator[Picture]:
 
 
 def cut(picture: Picture, width: int, height: int, rng: np.random.Generator) -> Picture:
-    """A crop of `picture` at a place that has detail: the liveliest of four drawn ones."""
+    """Return a crop of `picture` with detail: of four random positions, the one with the largest differences."""
     short = [max(0, want - have) for want, have in zip((height, width), picture.shape[1:], strict=True)]
     if any(short):
         picture = np.pad(picture, ((0, 0), (0, short[0]), (0, short[1])), "symmetric")

@@ -1,4 +1,4 @@
-"""Owns silence: what libraries print, from native code too, while they do what is reported in words of our own."""
+"""Silence libraries that print, including their native code; `gansr convert` reports their results itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["silenced"]
 
 @contextlib.contextmanager
 def silenced() -> Iterator[None]:
-    """Nothing on stdout and stderr, whoever writes there: neither prints nor warnings nor logs."""
+    """Discard everything written to stdout and stderr, all warnings and all logging."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     sys.stdout.flush()

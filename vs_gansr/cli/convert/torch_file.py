@@ -1,9 +1,11 @@
-"""Owns networks in PyTorch's files: loads weights and nothing but weights, and turns a network into ONNX.
+"""Load networks from PyTorch files, weights only, and export them to ONNX.
 
-The only importer of torch in this package; needs the extra [convert]. Knows no video and writes no file.
+No other module of vs_gansr imports torch; this one needs the extra [convert]. It handles no video and writes no output
+file.
 
-Architectures are recognised by spandrel. Whether a network takes pictures of any size is not looked up but tried:
-an export counts as free when it equals PyTorch at sizes that it was not traced with, else it is fixed at one tile.
+spandrel recognises the architectures. Whether a network accepts any size is determined by trial: an export counts as
+free in size if it equals PyTorch at sizes it was not traced with; otherwise the export has the fixed size of one
+tile.
 """
 
 from __future__ import annotations
@@ -36,60 +38,63 @@ __all__ = ["CLOSE", "OnnxExport", "TorchNetwork", "difference", "export", "load"
 
 type Picture = npt.NDArray[np.float32]
 
-TRACED = 64  # pixels a side, at least, of the picture that is traced
+TRACED = 64  # pixels; smallest width and height of the traced picture
 MULTIPLES = (1, 2, 3, 4, 6, 7, 8, 12, 16, 24, 32, 48, 64)
-CLOSE = 2e-4  # an export may differ from PyTorch by this part of the output's greatest value
+CLOSE = 2e-4  # largest difference between an export and PyTorch, as a fraction of the output's largest value
 INPUT, OUTPUT = "input", "output"
 LACKING = (
     "DispatchError",
     "OnnxExporterError",
     "SymbolicValueError",
     "UnsupportedOperatorError",
-)  # no ONNX for an operator, at any size
+)  # exceptions for an operator without ONNX equivalent, at any size
 
 
 @dataclass(frozen=True)
 class TorchNetwork:
-    """A network loaded from a file: what spandrel says of it, and how to run it."""
+    """A network loaded from a file, with spandrel's description and a function that runs it."""
 
-    architecture: str  # spandrel's name
+    architecture: str  # spandrel's name of the architecture
     channels: int  # 3 or 1
-    scale: int  # output over input size
-    step: int  # pixels that sides are divisible by
-    unit: int  # pixels that sides are divisible by to be whole attention windows, too
-    least: int  # pixels of the shortest side
-    licence: str  # "" if the file says none
-    module: torch.nn.Module  # the network alone
+    scale: int  # output size divided by input size
+    step: int  # pixels; width and height are multiples of it
+    unit: int  # pixels; multiple of `step` that also fits the attention windows
+    least: int  # pixels; smallest width and height
+    licence: str  # "" if it is not stated
+    module: torch.nn.Module  # the network without spandrel's padding and clamping
     run: Callable[[Picture], Picture]  # (1, channels, H, W) in [0, 1] -> (1, channels, scale * H, scale * W), float32
 
 
 @dataclass(frozen=True)
 class OnnxExport:
-    """A network as ONNX."""
+    """A network exported to ONNX."""
 
     data: bytes
-    multiple: int  # pixels that sides are divisible by, where they are free
-    fixed: tuple[int, int] | None  # (width, height) in pixels where they are not
+    multiple: int  # pixels; width and height are multiples of it
+    fixed: tuple[int, int] | None  # the only (width, height) in pixels; None: sizes are free
 
 
 def load(path: Path) -> TorchNetwork:
-    """The network in `path`. Raises ModelError for a damaged file, one that would run code, one whose architecture
-    is unknown, and one that is no image-to-image network of 1 or 3 channels."""
+    """Return the network in `path`.
+
+    Raises ModelError for a damaged file, a file that would run code, an unknown architecture, and a network that does
+    not map images of 1 or 3 channels to images.
+    """
     weights, licence = read(path)
     try:
         with silenced():
             found = spandrel.ModelLoader(device="cpu").load_from_state_dict(spandrel.canonicalize_state_dict(weights))
     except spandrel.UnsupportedModelError as error:
         known = ", ".join(sorted(str(a.architecture.name) for a in spandrel.MAIN_REGISTRY))
-        raise ModelError(f'"{path.name}" is of no architecture that spandrel knows; it knows: {known}') from error
-    except Exception as error:  # damaged weights fail anywhere in spandrel or torch
-        raise ModelError(f'"{path.name}" holds no usable weights: {one_line(error)}') from error
+        raise ModelError(f'"{path.name}" has an architecture that spandrel does not know; it knows: {known}') from error
+    except Exception as error:  # damaged weights fail in many places of spandrel and torch
+        raise ModelError(f'"{path.name}" contains no usable weights: {one_line(error)}') from error
     name = str(found.architecture.name)
     if not isinstance(found, spandrel.ImageModelDescriptor):
-        raise ModelError(f'"{path.name}" ({name}) needs a mask beside the picture, which video does not have')
+        raise ModelError(f'"{path.name}" ({name}) needs a mask besides the picture; video has none')
     if found.input_channels != found.output_channels or found.input_channels not in (1, 3):
         raise ModelError(
-            f'"{path.name}" ({name}) turns {found.input_channels} channels into {found.output_channels}; '
+            f'"{path.name}" ({name}) maps {found.input_channels} channels to {found.output_channels}; '
             "1 to 1 and 3 to 3 are supported"
         )
     module = Forward(found).float().eval()
@@ -106,19 +111,19 @@ def load(path: Path) -> TorchNetwork:
 
 
 def read(path: Path) -> tuple[dict[str, Any], str]:
-    """The weights in a file, as float32 tensors by name, and the licence it states, "" if none."""
+    """Return a file's weights, as float32 tensors by name, and its licence ("": not stated). Raises ModelError."""
     kind = path.suffix.lower()
     if kind not in PYTORCH:
-        raise ModelError(f'"{path.name}" is none of {", ".join(PYTORCH)}')
+        raise ModelError(f'"{path.name}" is not a PyTorch file ({", ".join(PYTORCH)})')
     licence = ""
     try:
         if kind == ".safetensors":
             from safetensors import safe_open
 
             with safe_open(str(path), "pt") as opened:
-                said = opened.metadata() or {}
+                stated = opened.metadata() or {}
                 weights: Any = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
-            licence = said.get("modelspec.license") or said.get("license") or ""
+            licence = stated.get("modelspec.license") or stated.get("license") or ""
         else:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -127,19 +132,19 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
         raise ModelError(f'"{path}" does not exist') from error
     except pickle.UnpicklingError as error:
         raise ModelError(
-            f'"{path.name}" is refused: it is damaged, or holds more than weights and could run code when opened; '
-            "ask its author for .safetensors"
+            f'"{path.name}" is refused: it is damaged, or contains more than weights and could run code when opened; '
+            "ask the author for a .safetensors file"
         ) from error
-    except Exception as error:  # the readers raise types of their own
-        hint = "; TorchScript is code, ask for weights" if "TorchScript" in str(error) else ""
+    except Exception as error:  # the readers raise their own types
+        hint = "; TorchScript is code, ask the author for the weights" if "TorchScript" in str(error) else ""
         raise ModelError(f'"{path.name}" cannot be read: {one_line(error, 200)}{hint}') from error
     if not isinstance(weights, dict):
-        raise ModelError(f'"{path.name}" holds a {type(weights).__name__}, not weights by name')
+        raise ModelError(f'"{path.name}" contains a {type(weights).__name__} instead of weights by name')
     return as_float(weights), licence
 
 
 def as_float(weights: dict[str, Any]) -> dict[str, Any]:
-    """`weights`, nested as they are, with half and double precision made float32."""
+    """Return `weights`, with their nesting, in float32 instead of half or double precision."""
 
     def one(value: Any) -> Any:
         if isinstance(value, dict):
@@ -150,7 +155,7 @@ def as_float(weights: dict[str, Any]) -> dict[str, Any]:
 
 
 def windows(model: torch.nn.Module) -> list[int]:
-    """The window sizes of attention layers, as far as the network says them."""
+    """Return the window sizes of attention layers, as far as the network states them."""
     found: set[int] = set()
     for module in model.modules():
         size = getattr(module, "window_size", None)
@@ -161,7 +166,7 @@ def windows(model: torch.nn.Module) -> list[int]:
 
 
 class Forward(torch.nn.Module):
-    """A network as spandrel calls it, without the padding and the clamping around it."""
+    """A network called as spandrel calls it, without padding and clamping."""
 
     def __init__(self, found: Any) -> None:
         super().__init__()
@@ -174,9 +179,10 @@ class Forward(torch.nn.Module):
 
 
 def export(source: TorchNetwork, tile: int) -> OnnxExport:
-    """The network as ONNX, equal to PyTorch within CLOSE: with free sizes if it can be, else at about tile x tile.
+    """Return the network as ONNX, equal to PyTorch within CLOSE, with free sizes if possible, else at about tile x
+    tile.
 
-    Raises ModelError, naming each attempt, where no way of exporting gives the network.
+    Raises ModelError with the reason of each attempt where no way of exporting works.
     """
     side = round_up(max(TRACED, source.least), source.unit)
     fixed = round_up(max(tile, source.least), source.unit)
@@ -196,21 +202,21 @@ def export(source: TorchNetwork, tile: int) -> OnnxExport:
                 make = trace if label == "traced" else capture
                 data = make(source, sides, free)
                 found = prove(source, data, sides, free)
-        except Exception as error:  # exporters and runtimes raise types of their own
+        except Exception as error:  # exporters and runtimes raise their own types
             cause = origin(error)
             if type(cause).__name__ in LACKING:
                 lacking.add(label)
-            failures[where] = re.sub(r"\\x1b\[\d*m", "", one_line(cause, 160))  # without the exporters' colours
+            failures[where] = re.sub(r"\\x1b\[\d*m", "", one_line(cause, 160))  # without terminal colours
             continue
         if isinstance(found, OnnxExport):
             return found
         failures[where] = found
-    why = "; ".join(f"{where}: {said}" for where, said in failures.items())
-    raise ModelError(f"{source.architecture} cannot be made ONNX; {why}")
+    why = "; ".join(f"{where}: {reason}" for where, reason in failures.items())
+    raise ModelError(f"{source.architecture} cannot be exported to ONNX; {why}")
 
 
 def origin(error: BaseException) -> BaseException:
-    """What was wrong in the first place."""
+    """Return the first exception of the chain of causes."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -232,25 +238,25 @@ def prove(source: TorchNetwork, data: bytes, sides: tuple[int, int], free: bool)
 
 
 def compare(source: TorchNetwork, session: ort.InferenceSession, height: int, width: int) -> str | None:
-    """What differs between the export and PyTorch on one picture of noise, None if nothing does."""
+    """Return how the export differs from PyTorch on one picture of noise; None if it does not."""
     picture = np.random.default_rng(height * 10007 + width).random((1, source.channels, height, width), np.float32)
     try:
         got = session.run(None, {INPUT: picture})[0]
-    except Exception as error:  # the binding raises types of its own
+    except Exception as error:  # the binding raises its own types
         return f"{width}x{height} fails: {one_line(error, 120)}"
     far = difference(got, source.run(picture))
     return None if far <= CLOSE else f"{width}x{height} differs by {far:.2g}"
 
 
 def difference(got: Picture, want: Picture) -> float:
-    """The greatest difference as part of the greatest value of `want` (or of 1); infinite where shapes differ."""
+    """Return the largest difference relative to the largest value of `want`, at least 1; inf if shapes differ."""
     if got.shape != want.shape or not np.isfinite(got).all():
         return math.inf
     return float(np.abs(got - want).max() / max(1.0, float(np.abs(want).max())))
 
 
 def trace(source: TorchNetwork, sides: tuple[int, int], free: bool) -> bytes:
-    """ONNX by running the network once on a picture of `sides` (height, width) and noting what it does."""
+    """Export by tracing: run the network on a picture of `sides` (height, width) and record its operators."""
     axes = {INPUT: {2: "height", 3: "width"}, OUTPUT: {2: "out_height", 3: "out_width"}} if free else None
     with tempfile.TemporaryDirectory(prefix="gansr-") as folder, torch.no_grad():
         target = Path(folder) / "traced.onnx"
@@ -268,7 +274,7 @@ def trace(source: TorchNetwork, sides: tuple[int, int], free: bool) -> bytes:
 
 
 def capture(source: TorchNetwork, sides: tuple[int, int], free: bool) -> bytes:
-    """ONNX by way of torch.export, slower than tracing but aware of sizes that the network computes with."""
+    """Export with torch.export, which is slower than tracing but handles sizes that the network computes with."""
     dynamic = torch.export.Dim.DYNAMIC
     with torch.no_grad():
         program = torch.onnx.export(
@@ -287,7 +293,7 @@ def capture(source: TorchNetwork, sides: tuple[int, int], free: bool) -> bytes:
 
 
 def named(proto: onnx.ModelProto, free: bool) -> bytes:
-    """The model, its free sizes called height and width; one input only, or it is no image network."""
+    """Return the model with its free sizes named height and width. Raises ModelError unless it has one input."""
     if len(proto.graph.input) != 1:
         raise ModelError(f"the export has {len(proto.graph.input)} inputs")
     if free:
