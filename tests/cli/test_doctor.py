@@ -1,4 +1,4 @@
-"""`gansr doctor` names what is wrong. Every fault is planted outside of it: in the installation, before the loader."""
+"""`gansr doctor` names every fault. The tests plant faults outside of it: in the installation and before the loader."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ int cuDeviceTotalMem_v2(size_t *bytes, int device) { (void)device; *bytes = (siz
 
 
 def doctor(gansr: Gansr) -> tuple[int, list[dict[str, Any]]]:
-    """Exit code and findings."""
+    """Return the exit code and the findings."""
     done = gansr("doctor", "--json")
     assert done.stdout, done.stderr
     report = json.loads(done.stdout)
@@ -46,7 +46,7 @@ def doctor(gansr: Gansr) -> tuple[int, list[dict[str, Any]]]:
 
 
 def fault(findings: list[dict[str, Any]], *words: str) -> dict[str, Any]:
-    """The one fault whose text has all of `words`; it must come with a remedy."""
+    """Return the one fault whose text contains all of `words`; it must have a remedy."""
     fits = [f for f in findings if f["state"] == "fault" and all(word in f["text"] for word in words)]
     assert len(fits) == 1, json.dumps(findings, indent=1)
     assert fits[0]["fix"]
@@ -54,14 +54,14 @@ def fault(findings: list[dict[str, Any]], *words: str) -> dict[str, Any]:
 
 
 def overlay(folder: Path, package: Path) -> Path:
-    """A package again, as links to its files, found before the installed one; returns the copy."""
+    """Copy a package as links to its files, in a folder that is found before the installed one; return the copy."""
     shutil.copytree(package, folder / package.name, copy_function=os.symlink, ignore=lambda *_: {"__pycache__"})
     return folder / package.name
 
 
 @pytest.fixture
 def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that Python looks into before its own."""
+    """Return a folder that Python searches before its own."""
     folder = tmp_path / "before"
     folder.mkdir()
     monkeypatch.setenv("PYTHONPATH", str(folder))
@@ -71,7 +71,7 @@ def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def plant_gpu(
     folder: Path, monkeypatch: pytest.MonkeyPatch, compute: tuple[int, int] = (9, 0), driver: int = 13010
 ) -> None:
-    """Makes the loader find a driver with one GPU."""
+    """Make the loader find a driver with one GPU."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     assert compiler, "a C compiler is needed, as for building the plugin"
     (folder / "stub.c").write_text(STUB)
@@ -110,7 +110,7 @@ def test_a_sound_installation_has_no_fault(gansr: Gansr) -> None:
 
 @pytest.mark.slow
 def test_vapoursynth_never_configured(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where `vapoursynth` is not on the path, so that vspipe cannot make up for it."""
+    """`vapoursynth` is not on the path, so vspipe cannot run its configuration itself."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("PATH", os.defpath)
     _, findings = doctor(gansr)
@@ -176,7 +176,7 @@ def test_both_runtimes_over_each_other(gansr: Gansr, before: Path) -> None:
         (record / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.20.0\n")
         (record / "RECORD").write_text("onnxruntime/__init__.py,,\n")
     _, findings = doctor(gansr)
-    found = fault(findings, "onnxruntime", "onnxruntime-gpu", "installed over each other")
+    found = fault(findings, "onnxruntime", "onnxruntime-gpu", "installed in the same folder")
     assert found["fix"].startswith("pip uninstall -y ") and found["fix"].endswith("pip install onnxruntime-gpu")
 
 
@@ -184,7 +184,7 @@ def test_both_runtimes_over_each_other(gansr: Gansr, before: Path) -> None:
 def test_wrong_provider_for_the_machine(
     gansr: Gansr, before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A GPU, and the ONNX Runtime without CUDA, which lists what the CPU package lists."""
+    """A GPU and the ONNX Runtime without CUDA, which lists the same providers as the CPU package."""
     plant_gpu(tmp_path, monkeypatch)
     copy = overlay(before, Path(onnxruntime.__file__).parent)
     start = copy / "__init__.py"
@@ -197,7 +197,7 @@ def test_wrong_provider_for_the_machine(
 
 
 def cuda_build() -> int:
-    """The CUDA that this ONNX Runtime is built for, 0 for none."""
+    """Return the CUDA version that this ONNX Runtime is built for; 0 for none."""
     from onnxruntime.capi import build_and_package_info
 
     return int((getattr(build_and_package_info, "cuda_version", "") or "0").split(".")[0])
@@ -212,11 +212,11 @@ needs_cuda_build = pytest.mark.skipif(
 @pytest.mark.slow
 @needs_cuda_build
 def test_cuda_libraries_hidden(gansr: Gansr, before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pip's CUDA libraries are looked for beside ONNX Runtime, where the copy has none, and in the package `nvidia`."""
+    """pip's CUDA libraries are searched beside ONNX Runtime, where the copy has none, and in the package `nvidia`."""
     plant_gpu(tmp_path, monkeypatch)
     overlay(before, Path(onnxruntime.__file__).parent)
     (before / "nvidia").mkdir()
-    (before / "nvidia" / "__init__.py").touch()  # before the one that PyTorch brings
+    (before / "nvidia" / "__init__.py").touch()  # found before the package that PyTorch installs
     _, findings = doctor(gansr)
     found = fault(findings, "missing:", "libcublas.so.13", "libcudnn.so.9")
     assert found["fix"] == 'pip install "vs-gansr[cuda]"'
@@ -242,7 +242,7 @@ def test_gpu_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_driver_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant_gpu(tmp_path, monkeypatch, driver=12040)
     _, findings = doctor(gansr)
-    found = fault(findings, "the driver knows CUDA up to 12.4", "built for CUDA 13")
+    found = fault(findings, "the driver supports CUDA up to 12.4", "built for CUDA 13")
     assert "580" in found["fix"]
 
 
@@ -275,12 +275,14 @@ def test_ffmpeg_without_encoders(gansr: Gansr, before: Path, monkeypatch: pytest
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tool))
     _, findings = doctor(gansr)
     fault(findings, "has one of our encoders")
-    assert any(f["topic"] == "ffmpeg" and str(tool) in f["text"] and "none of ours" in f["text"] for f in findings)
+    assert any(
+        f["topic"] == "ffmpeg" and str(tool) in f["text"] and "no supported encoder" in f["text"] for f in findings
+    )
 
 
 @pytest.mark.slow
 def test_a_provider_that_crashes_is_survived(gansr: Gansr, before: Path) -> None:
-    """Each provider is tried in a process of its own."""
+    """Each provider is tried in its own process."""
     copy = overlay(before, Path(onnxruntime.__file__).parent)
     start = copy / "__init__.py"
     code = start.read_text()

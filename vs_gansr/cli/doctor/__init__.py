@@ -1,1 +1,1 @@
-"""`gansr doctor`: what is wrong here and what repairs it."""
+"""`gansr doctor`: find faults of the installation and name their remedies."""

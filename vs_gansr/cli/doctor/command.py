@@ -1,4 +1,4 @@
-"""Owns `gansr doctor`: the report on what is here, what is wrong with it and what repairs it, on one screen."""
+"""The command `gansr doctor`: report what is installed, what is wrong with it and how to repair it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .finding import FAULT, Finding
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "say what is installed, what is wrong with it and what repairs it"
+HELP = "report what is installed, what is wrong with it and how to repair it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `gansr doctor`; docs/cli.md explains them."""
+    """Add the arguments of `gansr doctor`; docs/cli.md explains them."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the report; FAILED if there is a fault."""
+    """Print the report; return FAILED if there is a fault."""
     findings = []
     for finding in examine():
         findings.append(finding)
@@ -31,11 +31,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"faults": faults, "findings": [asdict(finding) for finding in findings]}, indent=1))
     else:
-        say(f"{faults} fault{'s' * (faults != 1)} found" if faults else "nothing is wrong")
+        say(f"{faults} fault{'s' * (faults != 1)} found" if faults else "no faults found")
     return FAILED if faults else 0
 
 
 def line(finding: Finding) -> str:
-    """The finding in one line, its remedy in a second one."""
+    """Return the finding in one line, and its remedy in a second line."""
     text = f"{finding.state:<5}  {finding.topic:<12}  {finding.text}"
     return f"{text}\n{'':<21}-> {finding.fix}" if finding.fix else text

@@ -1,7 +1,7 @@
-"""Owns the examinations of `gansr doctor`: each tries one thing for real and says what it found.
+"""The checks of `gansr doctor`. Each check tries one thing for real and reports what it found.
 
-A fault keeps something that is installed, or a GPU that is there, from working; a note says that something is merely
-absent. No examination relies on another one having succeeded.
+A fault keeps something installed, or a GPU, from working. A note reports that something is absent. No check depends
+on the success of another one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from .nvidia import Driver
 
 __all__ = ["examine"]
 
-OLDEST_COMPUTE = {13: (7, 5)}  # CUDA 13 came without Maxwell, Pascal and Volta
-COMPILED = {13: (7, 8, 9, 12)}  # generations that ONNX Runtime's wheels have code for
+OLDEST_COMPUTE = {13: (7, 5)}  # CUDA 13 dropped Maxwell, Pascal and Volta
+COMPILED = {13: (7, 8, 9, 12)}  # major compute versions that ONNX Runtime's wheels contain code for
 LEAST_DRIVER = {12: "525", 13: "580"}
 VAPOURSYNTH = 'pip install "vapoursynth>=81"'
 REINSTALL = "pip install --force-reinstall --no-deps vs-gansr"
@@ -38,7 +38,7 @@ OLDER_WHEEL = (
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, as it is made. A check that breaks is a finding itself."""
+    """Yield every finding as soon as it is made. A check that raises becomes a finding itself."""
     for check in CHECKS:
         try:
             yield from check()
@@ -52,14 +52,14 @@ def python() -> Iterator[Finding]:
 
 @cache
 def host() -> tuple[Any, str]:
-    """VapourSynth's core, or None and why it cannot be had.
+    """Return (VapourSynth's core, "") or (None, the reason why it does not load).
 
-    It loads every plugin it finds, and a damaged one takes the process with it, so another process goes first.
+    The core loads every plugin it finds, and a damaged plugin can crash the process, so another process tries first.
     """
     words = [sys.executable, "-c", "import vapoursynth; vapoursynth.core.core.plugins()"]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
     if done.returncode < 0:
-        return None, f"a plugin ends the process while VapourSynth loads it ({signal.Signals(-done.returncode).name})"
+        return None, f"a plugin crashes the process when VapourSynth loads it ({signal.Signals(-done.returncode).name})"
     if done.returncode:
         return None, f"does not load: {one_line(RuntimeError(done.stderr.strip().splitlines()[-1]))}"
     return import_module("vapoursynth").core.core, ""
@@ -71,7 +71,7 @@ def vapoursynth() -> Iterator[Finding]:
         spec = find_spec("vapoursynth")
         fix = VAPOURSYNTH
         if spec and spec.origin and "plugin" in trouble:
-            fix = f"take the plugins out of {Path(spec.origin).parent / 'plugins'} one by one; {REINSTALL} for gansr"
+            fix = f"remove the plugins from {Path(spec.origin).parent / 'plugins'} one by one; for gansr: {REINSTALL}"
         yield Finding("VapourSynth", FAULT, trouble, fix)
         return
     home = Path(import_module("vapoursynth").__file__ or "").parent
@@ -80,7 +80,7 @@ def vapoursynth() -> Iterator[Finding]:
 
 
 def plugin(core: Any, home: Path) -> Iterator[Finding]:
-    """Whether core.gansr is there, from where, and whether its two halves fit."""
+    """Check that core.gansr exists, that it comes from this Python, and that its native and Python parts fit."""
     loaded = getattr(core, "gansr", None)
     if loaded is None:
         folder = home / "plugins" / "gansr"
@@ -94,7 +94,7 @@ def plugin(core: Any, home: Path) -> Iterator[Finding]:
         yield Finding(
             "plugin",
             FAULT,
-            f"the library loaded is not the one installed with this Python, but {loaded.plugin_path}",
+            f"the loaded library does not belong to this Python: {loaded.plugin_path}",
             f"remove {loaded.plugin_path}",
         )
     try:
@@ -104,32 +104,32 @@ def plugin(core: Any, home: Path) -> Iterator[Finding]:
 
 
 def hosts() -> Iterator[Finding]:
-    """Whether scripts start where they are run: without `vapoursynth config` they do not."""
+    """Check that vspipe starts scripts, which needs `vapoursynth config`."""
     if host()[0] is None:
-        return  # `vapoursynth` says so
+        return  # `vapoursynth` reports it
     program = vspipe.find()
     if program is None:
-        yield Finding("vspipe", FAULT, "not found on the path nor beside this Python", VAPOURSYNTH)
+        yield Finding("vspipe", FAULT, "found neither on the path nor beside this Python", VAPOURSYNTH)
     elif reason := vspipe.trouble(program):
         fix = f'"{sys.executable}" -m vapoursynth config'
         if program.parent != Path(sys.executable).parent:
-            fix = f"{fix}; if that is not enough, take {program}, which is another one, off the path"
+            fix = f"{fix}; if that does not help, remove {program}, which belongs to another Python, from the path"
         yield Finding("vspipe", FAULT, f"{program} cannot start a script: {reason}", fix)
     else:
         yield Finding("vspipe", OK, str(program))
 
 
 def why_not(core: Any, library: Path) -> str:
-    """What VapourSynth says when it is told to load `library`."""
+    """Return VapourSynth's message when it loads `library`."""
     try:
         core.std.LoadPlugin(str(library))
     except Exception as error:
         return one_line(error)
-    return f"{library} loads, but not by itself"
+    return f"{library} loads on request, but not automatically"
 
 
 def runtime() -> Iterator[Finding]:
-    """ONNX Runtime and whoever else claims its folder."""
+    """Check ONNX Runtime and look for other packages that use its folder."""
     packages = runtimes()
     try:
         import onnxruntime
@@ -143,7 +143,7 @@ def runtime() -> Iterator[Finding]:
         yield Finding(
             "ONNX Runtime",
             FAULT,
-            f"{named} are installed over each other in {Path(onnxruntime.__file__).parent}",
+            f"{named} are installed in the same folder, {Path(onnxruntime.__file__).parent}",
             f"pip uninstall -y {' '.join(packages)} && pip install {keep}",
         )
     else:
@@ -152,33 +152,33 @@ def runtime() -> Iterator[Finding]:
 
 
 def runtimes() -> dict[str, str]:
-    """Installed distributions that put files into the folder `onnxruntime`, with their versions."""
+    """Return the installed distributions that put files into the folder `onnxruntime`, with their versions."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
         name = (distribution.metadata["Name"] or "").lower()
         if name.startswith(("onnxruntime", "ort-")) and any(
             file.parts[:1] == ("onnxruntime",) for file in distribution.files or ()
         ):
-            found.setdefault(name, distribution.version)  # the first is the one that Python takes
+            found.setdefault(name, distribution.version)  # Python uses the first one
     return found
 
 
 def gpu() -> Iterator[Finding]:
-    """Driver, devices and CUDA libraries, as far as this ONNX Runtime can use them."""
+    """Check driver, devices and CUDA libraries, as far as this ONNX Runtime can use them."""
     found = nvidia.driver()
     if found is None:
         yield Finding("GPU", NOTE, "no NVIDIA driver is installed; the CPU is used")
     else:
-        said = f"driver {found.version or 'of unknown version'}, made for CUDA up to {dotted(found.cuda)}"
+        about_driver = f"driver {found.version or 'of unknown version'}, for CUDA up to {dotted(found.cuda)}"
         if found.trouble:
-            yield Finding("GPU", FAULT, f"{said}: {found.trouble}", "reinstall the NVIDIA driver and restart")
+            yield Finding("GPU", FAULT, f"{about_driver}: {found.trouble}", "reinstall the NVIDIA driver and restart")
         for place, card in enumerate(found.devices):
-            about = f"{place}: {card.name}, compute {dotted(card.compute)}, {card.memory} MiB; {said}"
+            about = f"{place}: {card.name}, compute {dotted(card.compute)}, {card.memory} MiB; {about_driver}"
             yield Finding("GPU", OK, about)
     try:
         import onnxruntime
     except Exception:
-        return  # `runtime` says so
+        return  # `runtime` reports it
     build = import_module("onnxruntime.capi.build_and_package_info")
     major = int(str(getattr(build, "cuda_version", "") or 0).split(".")[0])
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and major:
@@ -189,21 +189,21 @@ def gpu() -> Iterator[Finding]:
         yield Finding(
             "CUDA",
             FAULT,
-            f"there is a GPU, but the ONNX Runtime that is installed ({names}) is built without CUDA",
+            f"there is a GPU, but the installed ONNX Runtime ({names}) is built without CUDA",
             f"pip uninstall -y {names} && {CUDA_EXTRA}",
         )
 
 
 def fit(found: Driver | None, major: int) -> Iterator[Finding]:
-    """Whether driver and cards are new enough for the CUDA that ONNX Runtime was built for."""
+    """Check that driver and GPUs are new enough for the CUDA version that ONNX Runtime is built for."""
     if found is None or not found.devices:
         return
     if found.cuda < (major, 0):
         yield Finding(
             "GPU",
             FAULT,
-            f"the driver knows CUDA up to {dotted(found.cuda)}, this ONNX Runtime is built for CUDA {major}",
-            f"install an NVIDIA driver from {LEAST_DRIVER.get(major, 'the newest series')} on",
+            f"the driver supports CUDA up to {dotted(found.cuda)}; this ONNX Runtime is built for CUDA {major}",
+            f"install NVIDIA driver {LEAST_DRIVER.get(major, 'of the newest series')} or later",
         )
     least = OLDEST_COMPUTE.get(major, (0, 0))
     for card in found.devices:
@@ -211,8 +211,8 @@ def fit(found: Driver | None, major: int) -> Iterator[Finding]:
             yield Finding(
                 "GPU",
                 FAULT,
-                f"{card.name} is too old for CUDA {major}: compute {dotted(card.compute)}, at least {dotted(least)} is "
-                "needed (Turing; Maxwell, Pascal and Volta are no longer served)",
+                f"{card.name} is too old for CUDA {major}: compute {dotted(card.compute)}; at least {dotted(least)} is "
+                "needed (Turing; CUDA dropped Maxwell, Pascal and Volta)",
                 OLDER_WHEEL,
             )
         elif card.compute[0] not in COMPILED.get(major, (card.compute[0],)):
@@ -226,7 +226,7 @@ def fit(found: Driver | None, major: int) -> Iterator[Finding]:
 
 
 def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
-    """The CUDA libraries that the provider needs: a fault where one is missing beside a GPU."""
+    """Check the CUDA libraries that the provider needs; a missing one is a fault if there is a GPU."""
     from ...engine.cuda import libraries as cuda_libraries
 
     cuda_libraries.preload()
@@ -239,7 +239,7 @@ def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
     elif found and found.devices:
         yield Finding("CUDA", FAULT, text, CUDA_EXTRA)
     else:
-        yield Finding("CUDA", NOTE, f"{text} (of use with an NVIDIA GPU only)")
+        yield Finding("CUDA", NOTE, f"{text} (only needed with an NVIDIA GPU)")
 
 
 def dotted(version: tuple[int, int]) -> str:
@@ -247,7 +247,7 @@ def dotted(version: tuple[int, int]) -> str:
 
 
 def models() -> Iterator[Finding]:
-    """Every shipped and own model, each run on a tiny clip where the plugin is there to do it."""
+    """Check every shipped and own model and, if the plugin works, run it on a small clip."""
     from ...model.user_folders import models_folder
     from ..models.command import rows
 
@@ -261,15 +261,15 @@ def models() -> Iterator[Finding]:
         else:
             yield Finding("model", OK, f"{row.name}, {row.scale}x, {row.licence}, {row.origin}, {row.path}")
     if not count:
-        yield Finding("model", FAULT, "no shipped model is here", REINSTALL)
+        yield Finding("model", FAULT, "no shipped models are installed", REINSTALL)
     yield Finding("model", NOTE, f"own models are the .onnx files in {models_folder()}")
 
 
 def tiny_run(path: str) -> str:
-    """Why a model does not turn a small picture into a larger one; "" if it does, or if there is no plugin to try."""
+    """Return why a model fails to upscale a small picture; "" if it works or if there is no plugin to try it with."""
     core, _ = host()
     if core is None or not hasattr(core, "gansr"):
-        return ""  # `vapoursynth` says so
+        return ""  # `vapoursynth` reports it
     import vapoursynth as vs
 
     try:
@@ -281,7 +281,7 @@ def tiny_run(path: str) -> str:
 
 
 def command_line() -> Iterator[Finding]:
-    """What `gansr upscale` needs besides."""
+    """Check the other requirements of `gansr upscale`."""
     source = getattr(host()[0], "bs", None)
     if source is None:
         yield Finding("BestSource", NOTE, "not installed; `gansr upscale` needs it", CLI_EXTRA)
@@ -293,13 +293,13 @@ def command_line() -> Iterator[Finding]:
         yield Finding("PyAV", NOTE, f"not usable ({one_line(error)}); `gansr upscale` needs it", CLI_EXTRA)
     tools = ffmpeg.found()
     for tool in tools:
-        hdr = "" if tool.hdr else ", without HDR10 tags in the container"
-        text = f"{tool.version}, {tool.path}, encodes with {', '.join(tool.encoders) or 'none of ours'}{hdr}"
+        hdr = "" if tool.hdr else ", writes no HDR10 tags to the container"
+        text = f"{tool.version}, {tool.path}, encodes with {', '.join(tool.encoders) or 'no supported encoder'}{hdr}"
         usable = tool.encoders and tool.number >= ffmpeg.OLDEST
         yield Finding("ffmpeg", OK if usable else NOTE, text)
     if not any(tool.encoders and tool.number >= ffmpeg.OLDEST for tool in tools):
         least = dotted(ffmpeg.OLDEST)
-        what = f"none from {least} on has one of our encoders" if tools else "not found"
+        what = f"no version {least} or later has a supported encoder" if tools else "not found"
         yield Finding("ffmpeg", FAULT if tools else NOTE, f"{what}; `gansr upscale` needs it", ffmpeg.INSTALL)
 
 

@@ -1,4 +1,4 @@
-"""Owns what a finding of `gansr doctor` is; knows no examination."""
+"""A finding of `gansr doctor`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ OK, NOTE, FAULT = "ok", "note", "fault"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what it is about, "ok", "note" or "fault", what was found, what to do."""
+    """One line of the report: its topic, its state ("ok", "note" or "fault"), its text, and the remedy if there is
+    one.
+    """
 
     topic: str
     state: str

@@ -1,4 +1,4 @@
-"""Owns the trial of vspipe: whether it, and with it every host that scripts run in, starts a script of one frame."""
+"""Test whether vspipe, and so every other script host, starts a script of one frame."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SECONDS = 60.0
 
 
 def find() -> Path | None:
-    """The vspipe that a shell starts, or the one among the programs of this Python."""
+    """Return the vspipe that a shell starts, else the one among this Python's programs; None if there is none."""
     found = shutil.which("vspipe") or shutil.which("vspipe", path=sysconfig.get_path("scripts"))
     return Path(found) if found else None
 
 
 def trouble(program: Path) -> str:
-    """Why `program` does not run a script, "" if it does."""
+    """Return why `program` does not run a script; "" if it does."""
     with tempfile.TemporaryDirectory(prefix="gansr-") as folder:
         script = Path(folder) / "one_frame.vpy"
         script.write_text(SCRIPT, encoding="utf-8")
