@@ -1,4 +1,4 @@
-"""`gansr editor` makes an editor that knows only the old library name preview with this VapourSynth."""
+"""`gansr editor` lets an editor that knows only the old library name preview with this VapourSynth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from paths import NATIVE
 
 @pytest.fixture
 def editor(tmp_path: Path) -> Path:
-    """A program that looks for VapourSynth as VSEdit does, and prints the size of a script's output."""
+    """Return a program that looks for VapourSynth as VSEdit does and prints the size of a script's output."""
     program = tmp_path / "an editor"
     subprocess.run(["cc", "-I", vs.get_include(), NATIVE / "editor.c", "-o", program, "-ldl"], check=True)
     return program
@@ -41,7 +41,7 @@ def test_an_editor_finds_this_vapoursynth(
         assert (done.returncode, done.stdout) == (0, "128x96\n"), done.stderr
         assert other.split(" = ")[0] in config.read_text()
     assert config.read_text().count("libvapoursynth-script") == 1
-    config.write_text("not toml = = =")  # which `vapoursynth config` itself replaces
+    config.write_text("not toml = = =")  # `vapoursynth config` itself replaces such a file
     assert gansr("editor", editor, script).stdout == "128x96\n"
 
 

@@ -1,4 +1,4 @@
-"""`gansr models` lists what can be named, and remembers how fast it ran here."""
+"""`gansr models` lists the models that have a name and caches their measured speed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vs_gansr.model.library import shipped
 
 @pytest.fixture
 def own(home: Path) -> Path:
-    """The user's folder of models, with one in it."""
+    """Return the user's model folder, with one model in it."""
     folder = home / "data" / "gansr" / "models"
     folder.mkdir(parents=True)
     told = {"scale": "2", "radius": "0", "licence": "CC0-1.0", "summary": "Repeats pixels."}
@@ -63,10 +63,10 @@ def test_one_model_is_shown_with_what_was_found(gansr: Gansr, own: Path, tmp_pat
     assert done.returncode == 0, done.stderr
     mono, mine = (dict(line.split("  ", 1) for line in part.splitlines()) for part in done.stdout.split("\n\n"))
     mono, mine = ({key.strip(): value.strip() for key, value in said.items()} for said in (mono, mine))
-    assert mono["scale"] == "3x (found by trying)" and mono["channels"] == "luma" and mono["licence"] == "unknown"
-    assert mono["range"] == "0 to 1 (found by trying)" and mono["sizes"] == "any"
-    assert mine["scale"] == "2x (said by the file)" and mine["licence"] == "CC0-1.0"
-    assert mine["summary"] == "Repeats pixels." and mine["looks"] == "0 pixels far"
+    assert mono["scale"] == "3x (found by trial)" and mono["channels"] == "luma" and mono["licence"] == "unknown"
+    assert mono["range"] == "0 to 1 (found by trial)" and mono["sizes"] == "any"
+    assert mine["scale"] == "2x (stated by the file)" and mine["licence"] == "CC0-1.0"
+    assert mine["summary"] == "Repeats pixels." and mine["radius"] == "0 pixels"
     assert (tmp_path / "cache").is_dir() or any(tmp_path.rglob("probes.json"))
     failed = gansr("models", "show", "minne")
     assert failed.returncode == 1 and "did you mean mine?" in failed.stderr

@@ -1,6 +1,6 @@
-"""Owns what every command shares: its error, its exit codes and how it speaks; knows no command.
+"""What all commands share: the base exception, exit codes and messages.
 
-Everything is said on stderr, so that stdout stays free for what a command is asked to print.
+All messages go to stderr, so that stdout holds only what a command is asked to print.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ FAILED = 1  # argparse exits with 2 for a wrong command line, a signal s with 12
 
 
 class CommandError(GansrError):
-    """What a command cannot do, why and what to do about it, in one line."""
+    """A command cannot do something. The message says why and names the remedy, in one line."""
 
 
 class Interrupted(Exception):
-    """The command was ended by a signal. `kept` says what is left of its work."""
+    """A signal ended the command. `kept` says what is left of its work."""
 
     def __init__(self, signum: int, kept: str = "nothing was written") -> None:
         super().__init__(signum)
@@ -28,7 +28,7 @@ class Interrupted(Exception):
 
 
 def say(text: str) -> None:
-    """One line on stderr; silent where nobody listens any more."""
+    """Write one line to stderr; do nothing if stderr is closed."""
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -37,5 +37,5 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Something worth knowing that stops nothing."""
+    """Write a note: information that stops nothing."""
     say(f"note: {text}")

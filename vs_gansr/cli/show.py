@@ -1,4 +1,4 @@
-"""Owns what `gansr models show` tells of one model: what its file says and what was found by trying."""
+"""The details that `gansr models show` prints about one model: from its file and from trial runs."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ __all__ = ["channels", "lines"]
 
 
 def lines(name: str) -> list[str]:
-    """A description of the model `name` (a name or a path), line by line. Raises ModelError for a bad one."""
+    """Return a description of the model `name` (a name or a path), line by line. Raises ModelError."""
     from ..engine import probe
     from ..model import library
 
-    said = library.load(name)
-    spec = probe.describe(said).spec
-    twin = "beside it" if library.has_twin(name) else "none"
+    file = library.load(name)
+    spec = probe.describe(file).spec
+    variant = "yes" if library.has_twin(name) else "no"
     found, ranges = (
-        "found by trying" if number is None else "said by the file" for number in (said.spec.scale, said.spec.range)
+        "found by trial" if number is None else "stated by the file" for number in (file.spec.scale, file.spec.range)
     )
     rule = spec.size_rule
     sizes = "any"
     if rule.fixed:
         sizes = f"{rule.fixed[0]}x{rule.fixed[1]} only, larger frames in tiles"
     elif rule.least > 1:
-        sizes = f"sides in multiples of {rule.multiple}, {rule.minimum} or more; frames are padded to that"
+        sizes = f"multiples of {rule.multiple}, at least {rule.minimum}; frames are padded"
     rows = {
         "name": spec.name,
         "summary": spec.summary or "-",
-        "file": str(said.path),
-        "size": f"{Path(said.path).stat().st_size / 1e6:.2f} MB, sha256 {spec.digest}",
+        "file": str(file.path),
+        "size": f"{Path(file.path).stat().st_size / 1e6:.2f} MB, sha256 {spec.digest}",
         "scale": f"{spec.scale}x ({found})",
         "channels": channels(spec.channels, spec.frames),
         "range": f"{spec.takes}{'' if spec.gives == spec.takes else f' in, {spec.gives} out'} ({ranges})",
         "sizes": sizes,
-        "looks": "unknown or the whole picture" if spec.radius is None else f"{spec.radius} pixels far",
+        "radius": "unknown or the whole picture" if spec.radius is None else f"{spec.radius} pixels",
         "precision": spec.precision + (", float16 input" if spec.half_input else ""),
-        "int8 twin": twin if spec.precision != "int8" else "it is one",
+        "int8 variant": variant if spec.precision != "int8" else "this file",
         "licence": spec.licence,
         "source": spec.source or "-",
     }
@@ -44,6 +44,6 @@ def lines(name: str) -> list[str]:
 
 
 def channels(number: int, frames: int) -> str:
-    """`RGB`, `luma`, or `RGB of 3 frames`."""
+    """Return `RGB`, `luma`, or for example `RGB of 3 frames`."""
     kind = "luma" if number == 1 else "RGB"
     return kind if frames == 1 else f"{kind} of {frames} frames"

@@ -1,1 +1,1 @@
-"""`gansr editor`: an editor that finds this VapourSynth."""
+"""`gansr editor`: start an editor that finds this VapourSynth."""

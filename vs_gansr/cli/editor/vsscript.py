@@ -1,9 +1,9 @@
-"""Owns what an editor needs to find this environment's VapourSynth by the old name of its scripting library.
+"""Let an editor find this environment's VapourSynth by the old name of its scripting library.
 
-VSEdit looks for `vapoursynth-script` on the loader's path and does not read VSSCRIPT_PATH. A folder of ours holds a
-link of that name to the wheel's library, and VapourSynth's own configuration, which names a Python for every path
-that the library is loaded from, gets a line for the link. On Windows VSEdit looks for `vsscript`, which the wheel has,
-on the path, and only then in the registry.
+VSEdit looks for `vapoursynth-script` on the loader's path and does not read VSSCRIPT_PATH. This module creates a
+folder with a link of that name to the wheel's library. VapourSynth's configuration names a Python for each path from
+which the library is loaded, so the link gets an entry too. On Windows VSEdit looks for `vsscript`, which is in the
+wheel, on the path, and then in the registry.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOADER_PATHS = {"win32": "PATH", "darwin": "DYLD_LIBRARY_PATH"}
 
 
 def prepare() -> Path:
-    """The folder that has to be on the loader's path; links and configuration are made as far as they are needed.
+    """Return the folder to put on the loader's path; create the link and the configuration as needed.
 
     Raises CommandError where VapourSynth cannot be configured or a file cannot be written.
     """
@@ -52,40 +52,42 @@ def prepare() -> Path:
 
 
 def configure() -> None:
-    """Runs `vapoursynth config`, which enters this Python under the library's own path."""
+    """Run `vapoursynth config`, which adds this Python under the library's path to the configuration."""
     words = [sys.executable, "-m", "vapoursynth", "config"]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    # A Python for Windows that is no virtual environment's is found without configuration.
+    # Python for Windows outside a virtual environment is found without configuration.
     if done.returncode or not re.search("successfully|No configuration needed", done.stdout):
         reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise CommandError(f"`vapoursynth config` fails: {reason[0]}")
+        raise CommandError(f"`vapoursynth config` failed: {reason[0]}")
 
 
 def configuration() -> Path:
-    """VapourSynth's configuration file."""
+    """Return the path of VapourSynth's configuration file."""
     home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(home) / "vapoursynth" / "vapoursynth.toml"
 
 
 def enter(file: Path, library: str, link: str) -> None:
-    """Gives `link` the line that `library` has. Raises CommandError where that has none."""
+    """Copy the entry of `library` to `link` in the configuration. Raises CommandError where `library` has none."""
     try:
         known = tomllib.loads(file.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CommandError(f"{file} cannot be read ({one_line(error)}); delete it, it is made again") from error
+        raise CommandError(
+            f"{file} cannot be read ({one_line(error)}); delete it, and it will be created again"
+        ) from error
     keys = [path.replace("/lib64/", "/lib/") for path in (library, link)]  # as VapourSynth writes them
     if keys[0] not in known:
-        raise CommandError(f"{file} says nothing of {library}; run: vapoursynth config")
+        raise CommandError(f"{file} has no entry for {library}; run: vapoursynth config")
     if known.get(keys[1]) == known[keys[0]]:
         return
     known[keys[1]] = known[keys[0]]
-    # Strings of JSON are strings of TOML.
+    # JSON strings are valid TOML strings.
     lines = [f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in known.items()]
     files.write(file, "".join(lines))
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The process's environment with `folder` first on the loader's path."""
+    """Return the process's environment with `folder` first on the loader's path."""
     variable = LOADER_PATHS.get(sys.platform, "LD_LIBRARY_PATH")
     paths = [str(folder), *filter(None, [os.environ.get(variable)])]
     return os.environ | {variable: os.pathsep.join(paths)}

@@ -1,1 +1,1 @@
-"""`gansr models`: what may be given as `model`."""
+"""`gansr models`: list the models that have a name."""

@@ -1,7 +1,7 @@
-"""Owns `gansr models`: what can be named as --model here, and how fast it runs on this machine.
+"""The command `gansr models`: list the models that have a name, and measure their speed.
 
-Speed is frames per second of core.gansr.Upscale over 640x360 8-bit 4:2:0 video with no two frames taken as alike,
-measured on request and remembered per machine, model content, provider and ONNX Runtime version.
+The speed is in frames per second of core.gansr.Upscale for 640x360 8-bit 4:2:0 video without repeated frames. It is
+measured on request and cached by machine, model content, provider and ONNX Runtime version.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ COLUMNS = ("name", "scale", "channels", "licence", "fps", "origin", "summary")
 
 @dataclass(frozen=True)
 class Row:
-    """A model as it is listed."""
+    """One line of the list."""
 
     name: str
     origin: str  # "shipped" or "own"
     path: str
     digest: str = ""  # SHA-256 of the file's content
-    scale: int | None = None  # output over input size; None where it cannot be used
-    channels: str = ""  # in words
+    scale: int | None = None  # output size divided by input size; None: the model is not usable
+    channels: str = ""  # description of the input, such as RGB
     licence: str = "unknown"
-    summary: str = ""  # one line
-    fps: float | None = None  # frames per second; None where it was never measured
-    error: str = ""  # why it cannot be used
+    summary: str = ""  # one-line description
+    fps: float | None = None  # frames per second; None: not measured
+    error: str = ""  # why the model is not usable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `gansr models`; docs/cli.md explains them."""
+    """Add the arguments of `gansr models`; docs/cli.md explains them."""
     add = parser.add_argument
     add("names", nargs="*", metavar="model",
-        help="names or paths; default: all that have a name here; `show MODEL` tells all there is to one")  # fmt: skip
-    add("--measure", action="store_true", help=f"measure the speed now, {SECONDS:g} s for each model")
-    add("--provider", default="auto", help="what to measure on (default: auto)")
-    add("--precision", default="auto", help="what to measure with (default: auto)")
+        help="names or paths (default: shipped and own models); `show MODEL` prints all details")  # fmt: skip
+    add("--measure", action="store_true", help=f"measure the speed, {SECONDS:g} s per model")
+    add("--provider", default="auto", help="provider to measure (default: auto)")
+    add("--precision", default="auto", help="precision to measure (default: auto)")
     add("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the list, or all that is known of one; FAILED if one of the models listed cannot be used."""
+    """Print the list, or the details of some models; return FAILED if a listed model is not usable."""
     if args.names == ["show"]:
-        raise CommandError("`show` wants the name or path of a model: gansr models show fast-2x")
+        raise CommandError("`show` needs the name or path of a model: gansr models show fast-2x")
     if args.names[:1] == ["show"]:
         print("\n\n".join("\n".join(show.lines(name)) for name in args.names[1:]))
         return 0
@@ -77,13 +77,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(table(listed))
         if any(row.fps is None and not row.error for row in listed):
-            say("no speed yet: gansr models --measure")
-        say(f"own models are the .onnx files in {models_folder()}")
+            say("speed not measured yet; run: gansr models --measure")
+        say(f"your own models are the .onnx files in {models_folder()}")
     return FAILED if any(row.error for row in listed) else 0
 
 
 def rows(names: list[str]) -> list[Row]:
-    """What is known of the models `names`, or of every shipped and own one, without their speed."""
+    """Return one row for each of the models `names`, or for every shipped and own model, without speeds."""
     from ...model import library
 
     own = user_models()
@@ -98,7 +98,7 @@ def rows(names: list[str]) -> list[Row]:
 
 
 def describe(name: str, origin: str) -> Row:
-    """The model's own words about itself. Raises ModelError where it cannot be used."""
+    """Return the row of a model. Raises ModelError where the model is not usable."""
     from ...engine import probe
     from ...model import library
 
@@ -109,7 +109,7 @@ def describe(name: str, origin: str) -> Row:
 
 
 def measured(row: Row, speeds: Speeds) -> Row:
-    """`row` after its speed was measured and remembered, or with the reason why it could not be."""
+    """Measure and cache the speed of the row's model; return the row, with the reason where that failed."""
     try:
         speeds.put(row.digest, measure(row.path, speeds.provider, speeds.precision))
     except CommandError as error:
@@ -118,7 +118,7 @@ def measured(row: Row, speeds: Speeds) -> Row:
 
 
 def measure(path: str, provider: str, precision: str) -> float:
-    """Frames per second of `Upscale` with the model at `path`. Raises CommandError where it does not run."""
+    """Return frames per second of `Upscale` with the model at `path`. Raises CommandError where it does not run."""
     import vapoursynth as vs
 
     width, height = SIZE
@@ -141,7 +141,7 @@ def measure(path: str, provider: str, precision: str) -> float:
 
 
 class Speeds:
-    """The speeds measured on this machine with one provider and precision, kept in the user's cache."""
+    """Speeds measured on this machine with one provider and precision, stored in the user's cache folder."""
 
     def __init__(self, provider: str, precision: str) -> None:
         self.provider = provider
@@ -153,16 +153,16 @@ class Speeds:
             self._known = {}
 
     def get(self, digest: str) -> float | None:
-        """Frames per second, None if never measured."""
+        """Return frames per second; None if not measured."""
         return self._known.get(self._key(digest))
 
     def put(self, digest: str, fps: float) -> None:
-        """Remembers a measurement; a cache that cannot be written is done without."""
+        """Store a speed. If the cache cannot be written, a note is printed."""
         self._known[self._key(digest)] = round(fps, 3)
         try:
             files.write(self.file, json.dumps(self._known, indent=1))
         except OSError as error:
-            say(f"note: the speed is not remembered: {error}")
+            say(f"note: the speed was not cached: {error}")
 
     def _key(self, digest: str) -> str:
         import onnxruntime
@@ -172,7 +172,7 @@ class Speeds:
 
 
 def table(listed: list[Row]) -> str:
-    """The rows in columns."""
+    """Return the rows as a table."""
     lines = [list(COLUMNS)]
     for row in listed:
         fps = "-" if row.fps is None else f"{row.fps:.1f}"

@@ -1,1 +1,1 @@
-"""`gansr status`: where films in chunks stand."""
+"""`gansr status`: show the progress of films."""

@@ -1,4 +1,4 @@
-"""Owns `gansr status`: what the ledgers beside outputs say; starts nothing, changes nothing."""
+"""The command `gansr status`: read the ledgers beside outputs and print the progress. It changes nothing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from ..upscale.progress import clock
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "say how far a film is that `gansr upscale` renders, or has left unfinished"
+HELP = "show the progress of films that `gansr upscale` renders or left unfinished"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `gansr status`."""
-    parser.add_argument("place", nargs="*", default=["."], help="outputs, or folders with outputs (default: this one)")
-    parser.add_argument("--json", action="store_true", help="the same for programs")
+    """Add the arguments of `gansr status`."""
+    parser.add_argument(
+        "place", nargs="*", default=["."], help="outputs, or folders with outputs (default: the current folder)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints a line for each film under way or unfinished."""
+    """Print one line for each film that is being rendered or unfinished."""
     found = [state(ledger) for place in args.place for ledger in ledgers(Path(place))]
     if args.json:
         print(json.dumps(found, indent=1))
@@ -31,12 +33,12 @@ def run(args: argparse.Namespace) -> int:
     for film in found:
         print(describe(film))
     if not found:
-        print(f"nothing is unfinished in {', '.join(args.place)}")
+        print(f"no unfinished films in {', '.join(args.place)}")
     return 0
 
 
 def ledgers(place: Path) -> list[Ledger]:
-    """Those of an output, its folder of chunks, or of all outputs in a folder."""
+    """Return the ledger of an output or of its folder of chunks, or the ledgers of all outputs in a folder."""
     if folder_of(place).is_dir():
         folders = [folder_of(place)]
     elif place.suffix == ".gansr":
@@ -46,12 +48,12 @@ def ledgers(place: Path) -> list[Ledger]:
     elif place.exists():
         folders = []
     else:
-        raise CommandError(f"{place} does not exist, nor do chunks of it")
+        raise CommandError(f"neither {place} nor chunks of it exist")
     return [ledger for folder in folders if (ledger := Ledger.load(folder))]
 
 
 def state(ledger: Ledger) -> dict[str, Any]:
-    """What is to be said of one film. Sizes are in bytes, times in seconds."""
+    """Return the state of one film. Sizes are in bytes, times in seconds."""
     frames, size = ledger.done()
     spent = sum(ledger.seconds.values())
     total = ledger.spans[-1][1]
@@ -70,11 +72,11 @@ def state(ledger: Ledger) -> dict[str, Any]:
 
 
 def describe(film: dict[str, Any]) -> str:
-    """One line on one film."""
+    """Return one line about one film."""
     share = 100 * film["frames"] / film["all frames"]
     text = f"{film['output']}: {'running' if film['running'] else 'unfinished'}, {film['chunks']} of "
     text += f"{film['all chunks']} chunks, {film['frames']}/{film['all frames']} frames, {share:.1f} %"
     text += f", {film['size'] / 1e6:.1f} MB"
     if film["seconds left for one worker"] is not None:
-        text += f", {clock(film['seconds left for one worker'])} left for one worker"
-    return text if film["running"] else f"{text}; the command that began it goes on"
+        text += f", {clock(film['seconds left for one worker'])} left with one worker"
+    return text if film["running"] else f"{text}; repeat the command to continue"
