@@ -145,7 +145,7 @@ def test_plugin_library_damaged(gansr: Gansr, before: Path) -> None:
     library.unlink()
     library.write_bytes(data[: len(data) // 2])
     _, findings = doctor(gansr)
-    found = fault(findings, "a plugin ends the process while VapourSynth loads it")
+    found = fault(findings, "a plugin crashes the process when VapourSynth loads it")
     assert str(copy / "plugins") in found["fix"] and "vs-gansr" in found["fix"]
 
 
@@ -274,7 +274,7 @@ def test_ffmpeg_without_encoders(gansr: Gansr, before: Path, monkeypatch: pytest
     monkeypatch.setenv("PATH", f"{before}:{os.environ['PATH']}")
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tool))
     _, findings = doctor(gansr)
-    fault(findings, "has one of our encoders")
+    fault(findings, "has a supported encoder")
     assert any(
         f["topic"] == "ffmpeg" and str(tool) in f["text"] and "no supported encoder" in f["text"] for f in findings
     )

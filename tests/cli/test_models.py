@@ -92,7 +92,7 @@ def test_what_cannot_be_used_is_listed_with_the_reason(gansr: Gansr, own: Path) 
     assert "not a readable ONNX file" in rows["broken"]["error"] and not rows["mine"]["error"]
     unknown = listed(gansr, "none", code=1)["none"]
     assert 'unknown model "none"' in unknown["error"] and unknown["origin"] == "-"
-    assert "`show` wants the name" in gansr("models", "show").stderr
+    assert "`show` needs the name" in gansr("models", "show").stderr
     failed = listed(gansr, "--measure", "--provider", "nothing", "mine", code=1)["mine"]
     assert 'unknown provider "nothing"' in failed["error"] and failed["fps"] is None
 
