@@ -1,1 +1,1 @@
-"""`gansr convert`: turn other networks into models. Only this package and training import torch."""
+"""`gansr convert`: turn other networks into models. No other package of vs_gansr imports torch."""
