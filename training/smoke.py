@@ -1,4 +1,4 @@
-"""Owns the smoke run: ten drawn pictures through pool, both networks, resume and export; knows no shared material."""
+"""Train on ten drawn pictures for a few steps: pool, both networks, resume and export."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the way from a checkpoint to a shipped model: fold, write ONNX, compare with PyTorch, write the card."""
+"""Export a checkpoint: fold it, write ONNX, compare with PyTorch, write the card."""
 
 from __future__ import annotations
 

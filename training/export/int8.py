@@ -1,4 +1,4 @@
-"""Owns the int8 twin of a model trained here: calibrated on the frames it was trained on, measured on held-out ones.
+"""Make the int8 variant of a model: calibrate on frames of its pool, measure on held-out ones.
 
     scripts/quantise NAME [--recipe training/recipes/NAME.toml] [--pictures 128] [--keep conv0 conv9]
 
@@ -51,7 +51,7 @@ def apart(first: bytes, second: bytes, pictures: Sequence[Picture]) -> list[floa
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `scripts/quantise`; 0 when the twin is written and measured."""
+    """Run `scripts/quantise`; 0 when the int8 variant is written and measured."""
     parser = argparse.ArgumentParser(
         prog="scripts/quantise", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Owns the discriminator's side of the game: its network, its optimiser and its step; knows no generator."""
+"""Train the discriminator and compute its losses for the generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the balance: each loss's share of the generator's gradient, and when a run must stop; knows no networks."""
+"""Scale each loss to its share of the generator's gradient, and stop runs that are lost."""
 
 from __future__ import annotations
 

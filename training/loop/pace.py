@@ -1,4 +1,4 @@
-"""Owns what a run tells between two lines of its log: means of its numbers, time a step, time left."""
+"""Average a run's numbers between two lines of its log, and estimate the time left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what changes over a run by plan: pure functions of how far it is; knows no networks and no clock."""
+"""Compute learning rates, slope and the adversary's ramp from a run's progress."""
 
 from __future__ import annotations
 

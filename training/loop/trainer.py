@@ -1,4 +1,4 @@
-"""Owns a run: the training step, the loop, saving and resuming; it must not know any loss's formula."""
+"""Train a generator: the step, the loop, saving and resuming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the picture that aligned losses ask for: the reference, but the resize where asking for it would draw worms."""
+"""Replace the reference that `pixel` and `structure` see where its fine detail cannot be known from the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns splitting a picture by scale: Gaussian low pass and Laplacian bands; knows no losses."""
+"""Split a picture by scale: Gaussian low pass and Laplacian bands."""
 
 from __future__ import annotations
 

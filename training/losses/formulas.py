@@ -1,4 +1,4 @@
-"""Owns the loss formulas: pure functions of tensors, each with its paper; knows no networks and no weights."""
+"""Compute the losses: pure functions of tensors, each with its paper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns which losses a stage's shares ask for, and what each is shown; knows no formula and no weight."""
+"""Compute the losses that a stage has shares for, each on the pictures it sees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns telling where a picture is flat, where it has an edge and where texture; knows no losses."""
+"""Tell flat places, edges and texture of a picture apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the loss that compares what fine detail is like without asking where it is; knows no networks."""
+"""Compare the distribution of fine detail, wherever it lies."""
 
 from __future__ import annotations
 

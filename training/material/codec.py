@@ -1,4 +1,4 @@
-"""Owns the way of pixels through a real encoder, from RGB to 4:2:0 to a codec and back; knows no training."""
+"""Send frames through a real encoder: RGB to 4:2:0 to a codec and back."""
 
 from __future__ import annotations
 

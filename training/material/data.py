@@ -1,4 +1,4 @@
-"""Owns the sharp material: which files, how often, and short moving clips cut from them; knows no degradation."""
+"""Choose training files and cut short moving clips from them."""
 
 from __future__ import annotations
 

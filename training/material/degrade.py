@@ -1,4 +1,4 @@
-"""Owns how a sharp clip becomes the clip a user has: pure functions of (frames, rng, config); knows no files."""
+"""Make the input of a sharp clip: pure functions of (frames, rng, config)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns luma as training sees it: BT.709's weights of R, G and B, for frames and for tensors."""
+"""Compute BT.709 luma of frames and of tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the pool: degraded clips made ahead, kept memory-mapped on disk, and the batches drawn from it."""
+"""Make degraded clips ahead, keep them memory-mapped on disk, and draw batches from them."""
 
 from __future__ import annotations
 

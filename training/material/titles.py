@@ -1,4 +1,4 @@
-"""Owns lettering drawn over a clip, as credits, captions and subtitles are; knows no files and no degradation."""
+"""Draw lettering over a clip, like credits, captions and subtitles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the discriminator, the network that tells real crops from made ones; it must not know how it is trained."""
+"""Define the discriminator, which tells real crops from generated ones."""
 
 from __future__ import annotations
 

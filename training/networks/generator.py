@@ -1,4 +1,4 @@
-"""Owns the generator: training-time branches, the single convolutions they fold into; knows no losses and no files."""
+"""Define the generator: branches in training, single convolutions once it is folded."""
 
 from __future__ import annotations
 

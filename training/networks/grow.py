@@ -1,4 +1,4 @@
-"""Owns growing a folded generator into a wider and deeper one that computes the same; knows no training."""
+"""Grow a folded generator into a wider and deeper one that computes the same."""
 
 from __future__ import annotations
 

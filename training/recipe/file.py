@@ -1,4 +1,4 @@
-"""Owns what a recipe file may say: all rooms of settings together, read from TOML and checked."""
+"""Read a recipe from TOML and check it as a whole."""
 
 from __future__ import annotations
 

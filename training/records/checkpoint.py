@@ -1,4 +1,4 @@
-"""Owns checkpoint files: written whole or not at all, read back with a check; knows nothing of what is in them."""
+"""Write checkpoint files whole or not at all, and read them with a check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns how a run's pictures are measured on held-out crops; knows no training and never sees evaluation material."""
+"""Measure a run's pictures on held-out crops: PSNR-Y, SSIMULACRA2, amount of fine detail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a run's report: one HTML file that needs nothing beside it; knows only the run folder's files."""
+"""Write a run's report, one HTML file without other files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a run's log, log.jsonl, to which lines are only ever added, and the TensorBoard curves beside it."""
+"""Write a run's log, log.jsonl, which is only appended to, and its TensorBoard curves."""
 
 from __future__ import annotations
 
