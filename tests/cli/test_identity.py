@@ -29,6 +29,7 @@ from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.ledger import Ledger
 from vs_gansr.cli.upscale.progress import Progress
 from vs_gansr.cli.upscale.wish import Wish
+from vs_gansr.filter.computed import Computed
 
 FAST = ["--chunk", "0.6", "--preset", "ultrafast"]
 
@@ -127,7 +128,9 @@ def units(data: bytes) -> list[bytes]:
 
 def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine: list[str] = []
-    render.relay(2, "Upscale: net in fp16 on CUDA", engine)
+    first = Computed("net", "fp16", "CUDA", 0, "plain")
+    for _ in range(2):  # a script that is evaluated again adds nothing
+        render.note_engine(engine, first)
     assert engine == ["net in fp16 on CUDA"]
 
     class Encoder:
@@ -141,7 +144,7 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 
         def feed(self, write: object, frames: int) -> None:
             self.path.write_bytes(b"encoded")
-            render.relay(2, "Upscale: CUDA fails (out of (all) memory); going on with CPU", engine)
+            render.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", replaced=True))
 
     monkeypatch.setattr(worker, "EncoderProcess", Encoder)
     monkeypatch.setattr(worker.encode, "chunk_command", lambda *words: [words[-1]])

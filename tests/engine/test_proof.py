@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +16,14 @@ import pytest
 import vapoursynth as vs
 from faulty_gpu import FaultyGpu
 
+from vs_gansr.engine import engines
 from vs_gansr.engine.auto import proof, registry
 from vs_gansr.engine.auto.proof import Proof, Verdict
 from vs_gansr.engine.auto.sampling import EVERY, FIRST
 from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.errors import ProviderError
-from vs_gansr.filter import choose, log
+from vs_gansr.filter import choose, computed, log
 from vs_gansr.filter.settings import Settings
 from vs_gansr.model.spec import Model
 
@@ -35,6 +39,8 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
     monkeypatch.setattr(proof, "_proven", set())
 
     def planted(fault: str = "", **more: object) -> FaultyGpu:
+        for key in engines.engines:  # of another made-up GPU
+            engines.engines.forget(key)
         gpu = FaultyGpu(fault, **more)  # type: ignore[arg-type]
         monkeypatch.setattr(registry, "PROVIDERS", [gpu, CPU, registry.OPENVINO])
         return gpu
@@ -102,6 +108,34 @@ def test_whole_pictures_where_the_reach_is_unknown(plant: Plant, small: Model) -
 def test_a_slow_gpu_loses_the_contest_at_the_first_picture(plant: Plant, small: Model) -> None:
     verdict = proof.prove(job(plant("slow"), small, contest=True))
     assert verdict.against() == "" and 0 < verdict.speedup < 0.05
+
+
+def test_several_processes_prove_one_after_the_other(
+    plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one finds the verdict of the first; a lock that a killed process left is taken away."""
+    gpu, begun, runs = plant(), threading.Event(), []
+
+    def slow(job: Proof) -> Verdict:
+        runs.append(job)
+        begun.set()
+        time.sleep(0.5)
+        return Verdict(90.0, 90.0, 0.0, 1.5)
+
+    monkeypatch.setattr(proof, "in_a_process", slow)
+    first = threading.Thread(target=proof.prove, args=(job(gpu, small),))
+    first.start()
+    assert begun.wait(20)
+    assert proof.prove(job(gpu, small)).decibels == 90.0
+    first.join(20)
+    assert len(runs) == 1
+    lock = proof.remembered.path().with_suffix(".lock")
+    assert not lock.exists()
+    lock.touch()
+    os.utime(lock, (1, 1))
+    half = job(gpu, small)
+    assert proof.prove(replace(half, key=replace(half.key, precision="fp16"))).speedup == 1.5
+    assert not lock.exists()
 
 
 def test_no_interpreter_is_no_proof(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,10 +248,18 @@ def test_no_wrong_frame_reaches_the_clip(
 
 
 def test_the_next_tier_takes_over(plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And programs that listen are told, as data."""
     gpu = plant("all wrong", both=True)
+    told: list[computed.Computed] = []
+    monkeypatch.setattr(computed, "_listeners", [told.append])
     monkeypatch.setattr(proof, "prove", passing())
     assert max(flowing(small, 4, gpu, said)) <= 1
     assert any(line.endswith("going on with Faulty (fast)") for line in said), said
+    assert [(now.precision, now.provider, now.tier, now.replaced) for now in told] == [
+        ("fp32", "CPU", "plain", False),
+        ("fp32", "Faulty", "plain", False),
+        ("fp32", "Faulty", "fast", True),
+    ]
 
 
 def test_a_rare_fault_reaches_no_frame_beyond_the_next_check(

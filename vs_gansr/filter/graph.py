@@ -21,6 +21,7 @@ from ..colour import tags
 from ..colour.tags import Family, Format
 from ..engine import planes
 from ..errors import ArgumentError
+from . import computed
 from .choose import choose
 from .duplicates import Reuse
 from .log import FrameFunction, guarded, say_once
@@ -42,6 +43,7 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
     for warning in chosen.warnings:
         say_once(core, vs.MESSAGE_TYPE_WARNING, f"Upscale: {warning}")
     say_once(core, vs.MESSAGE_TYPE_INFORMATION, f"Upscale: {chosen.summary}")
+    computed.tell(chosen.choice)
     spec = chosen.choice.model.spec
     check_first_frame(first_frame(clip))
 

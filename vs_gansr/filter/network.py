@@ -20,6 +20,7 @@ from ..colour import tags
 from ..colour.tags import Family, Format
 from ..engine.tiled.recovery import Recovery
 from ..errors import ArgumentError, one_line
+from . import computed
 from .choose import Chosen
 from .log import guarded, warn
 from .render import NetworkFilter
@@ -38,7 +39,8 @@ class Upscaler:
         """The network's."""
         self.target = target
         """The output's format; None: each frame's own."""
-        self.network = Recovery(chosen.choice, chosen.limits, partial(warn, core), chosen.fallbacks)
+        changed = partial(computed.tell, replaced=True)
+        self.network = Recovery(chosen.choice, chosen.limits, partial(warn, core), chosen.fallbacks, changed)
         """Computes the frames, for all graphs."""
 
     def upscale(self, tagged: vs.VideoNode, plain: vs.VideoNode, source: Format | None) -> vs.VideoNode:

@@ -7,16 +7,18 @@ goes to `tell`, which the process that renders (worker.py) makes JSON lines of.
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...filter import computed
+from ...filter.computed import Computed
 from .. import ffmpeg
 from ..common import CommandError
 from . import encode, encoder_options, filters, media, samples, side_data, sources
@@ -72,7 +74,8 @@ def open_film(job: UpscaleJob, trial: bool = True) -> OpenFilm:
     Raises CommandError, or what VapourSynth does, for what cannot be.
     """
     engine: list[str] = []
-    listen(lambda kind, message: relay(kind, message, engine))
+    listen(relay)
+    computed.listen(partial(note_engine, engine))
     encode.container(job.output, job.encoder)
     tool = ffmpeg.choose(job.encoder, job.ffmpeg)
     tell(stage="reading")
@@ -139,15 +142,16 @@ def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
     return source, timed(job, graph)
 
 
-def relay(kind: Any, message: str, engine: list[str]) -> None:
-    """VapourSynth's log, sorted: indexing is progress, what concerns the picture is a note; `engine` collects which
-    model, precision and provider were picked, and what went on in their place.
-    """
+def note_engine(engine: list[str], now: Computed) -> None:
+    """Adds what computes the clip from now on, in words; a clip that is made again adds nothing."""
+    if now.replaced or str(now) not in engine:
+        engine.append(str(now))
+
+
+def relay(kind: Any, message: str) -> None:
+    """VapourSynth's log, sorted: indexing is progress, what concerns the picture is a note."""
     import vapoursynth as vs
 
-    picked = re.match(r"Upscale: (?:(.+ in \S+ on [^\s:;,]+)|.+ fails \(.*\); going on with (\S+))", message)
-    if picked:
-        engine.append(picked[1] or f"then on {picked[2]}")
     if "index progress" in message:
         tell(indexing=message.rsplit(" ", 1)[1])
     elif message.startswith("Upscale:") or (kind >= vs.MESSAGE_TYPE_WARNING and not is_noise(message)):

@@ -10,6 +10,7 @@ A crash or a hang is a verdict, too. Verdicts are kept in the user's cache folde
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,16 +115,54 @@ _proven: set[str] = set()  # in this process, for `retest`
 def prove(proof: Proof) -> Verdict:
     """The verdict, remembered or found now."""
     name = proof.name()
+    if known := recalled(proof, name):
+        return known
+    with one_at_a_time(proof.key.provider.patience):  # another process may have proven it meanwhile
+        return recalled(proof, name) or proven_now(proof, name)
+
+
+def recalled(proof: Proof, name: str) -> Verdict | None:
+    """The verdict that is remembered, None if there is none or if it is to be found anew."""
     known = remembered.get(name)
-    enough = known and (known["speedup"] or known["failed"] or not proof.rival)
-    if enough and (mode() != "retest" or name in _proven):
-        return Verdict(**{field: known[field] for field in asdict(Verdict())})
+    if not known or not (known["speedup"] or known["failed"] or not proof.rival):
+        return None
+    if mode() == "retest" and name not in _proven:
+        return None
+    return Verdict(**{field: known[field] for field in asdict(Verdict())})
+
+
+def proven_now(proof: Proof, name: str) -> Verdict:
+    """The verdict, found now and remembered."""
     key = proof.key
     log.info("%s proves itself for %s at %dx%d, once", key.provider.name, proof.model.spec.name, key.width, key.height)
     verdict = in_a_process(proof)
     _proven.add(name)
     keep(proof, verdict)
     return verdict
+
+
+@contextmanager
+def one_at_a_time(seconds: float) -> Iterator[None]:
+    """Waits while another process proves something, `seconds` at most: both would be slow, and short of memory."""
+    lock = remembered.path().with_suffix(".lock")
+    until, mine = time.monotonic() + seconds, False
+    while not mine and time.monotonic() < until:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            mine = True
+        except FileExistsError:
+            with contextlib.suppress(OSError):
+                if time.time() - lock.stat().st_mtime > seconds:  # left by a process that was killed
+                    lock.unlink()
+            time.sleep(0.2)
+        except OSError:  # no place to write: nothing is remembered either
+            break
+    try:
+        yield
+    finally:
+        if mine:
+            lock.unlink(missing_ok=True)
 
 
 def keep(proof: Proof, verdict: Verdict) -> None:
@@ -280,7 +320,8 @@ def references(model: Model, key: EngineKey) -> Engine:
 def races(proof: Proof, engine: Engine) -> float:
     """The largest difference between a picture computed among others and the same computed alone."""
     spec, key = proof.model.spec, proof.key
-    pictures = [picture_for(spec, key.width, key.height, seed) for seed in range(RACERS)]
+    first = picture_for(spec, key.width, key.height)
+    pictures = [[np.roll(plane, (5 * n, 9 * n), (0, 1)) for plane in first] for n in range(RACERS)]
     alone = [run(proof.model, engine, 0, picture) for picture in pictures]
 
     def once(n: int) -> float:

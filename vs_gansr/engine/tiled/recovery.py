@@ -47,13 +47,17 @@ class Recovery:
         limits: Limits,
         say: Callable[[str], None],
         fallbacks: Sequence[Callable[[], Choice]] = (),
+        changed: Callable[[Choice], None] = lambda choice: None,
     ) -> None:
-        """`fallbacks` give what to go on with, one after the other, where a choice fails; `say` takes warnings."""
+        """`fallbacks` give what to go on with, one after the other, where a choice fails; `changed` is told of each
+        that is taken, `say` takes warnings.
+        """
         self.limits = limits
         """What the user asked of tiles and memory."""
         self.overflows = 0
         """Pictures so far that half precision could not hold."""
         self._fallbacks = list(fallbacks)
+        self._changed = changed
         self._say = say
         self._said: set[str] = set()
         self._leases: dict[EngineKey, Lease[Engine]] = {}
@@ -215,6 +219,7 @@ class Recovery:
             before, after = failed.key, choice.key
             where = f"{after.provider.name}{f' ({after.tier})' if after.provider == before.provider else ''}"
             self.say(f"{before.provider.name} fails ({one_line(error, 200)}); going on with {where}")
+            self._changed(choice)
             leases = list(self._leases.values())
             self._leases.clear()
         for lease in leases:

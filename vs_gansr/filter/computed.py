@@ -1,0 +1,47 @@
+"""Tell programs in this process what computes their clips: model, precision and provider, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..engine.base import Choice
+
+__all__ = ["Computed", "listen", "tell"]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What computes a clip from now on."""
+
+    model: str
+    """The network's name."""
+    precision: str
+    """`fp32`, `fp16`, `bf16` or `int8`."""
+    provider: str
+    """The provider's name."""
+    device_id: int
+    """Which of its devices."""
+    tier: str
+    """Which of the provider's ways to run a network."""
+    replaced: bool = False
+    """True if it goes on in the place of another one, which has failed."""
+
+    def __str__(self) -> str:
+        return f"then on {self.provider}" if self.replaced else f"{self.model} in {self.precision} on {self.provider}"
+
+
+_listeners: list[Callable[[Computed], None]] = []
+
+
+def listen(function: Callable[[Computed], None]) -> None:
+    """Calls `function`, in any thread, whenever a clip is made or goes on with something else."""
+    _listeners.append(function)
+
+
+def tell(choice: Choice, replaced: bool = False) -> None:
+    """Tells all listeners of a choice."""
+    key = choice.key
+    now = Computed(choice.model.spec.name, key.precision, key.provider.name, key.device_id, key.tier, replaced)
+    for function in list(_listeners):
+        function(now)
