@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .tags import BT709_LUMA
 
-__all__ = ["Picture", "luma", "made_up"]
+__all__ = ["Picture", "luma", "made_up", "yuv420"]
 
 type Picture = npt.NDArray[np.float32]
 
@@ -38,3 +38,15 @@ def made_up(width: int, height: int, count: int, seed: int = 0) -> list[Picture]
 def luma(picture: Picture) -> Picture:
     """Return BT.709 luma of an RGB picture, shape (1, height, width)."""
     return np.tensordot(np.array(BT709_LUMA, np.float32), picture, 1)[np.newaxis].astype(np.float32)
+
+
+def yuv420(picture: Picture) -> list[npt.NDArray[np.float32]]:
+    """Return the planes that a network of 4:2:0 sees of an RGB picture of even size: the four luma samples of each
+    2x2 block row by row, U and V, (height / 2, width / 2) each; no colour is 0.5."""
+    y = luma(picture)[0]
+    weights = np.array(BT709_LUMA, np.float32)
+    small = picture.reshape(3, y.shape[0] // 2, 2, y.shape[1] // 2, 2).mean((2, 4))
+    gray = np.tensordot(weights, small, 1)
+    blue, red = ((small[i] - gray) / (2 * (1 - weights[i])) + np.float32(0.5) for i in (2, 0))
+    phases = [np.ascontiguousarray(y[row::2, column::2]) for row in (0, 1) for column in (0, 1)]
+    return [*phases, blue.astype(np.float32), red.astype(np.float32)]

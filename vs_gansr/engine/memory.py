@@ -94,6 +94,6 @@ def need(spec: ModelSpec, key: EngineKey) -> int:
         alive = pixels * UNKNOWN
     if key.precision == "fp16" and not key.provider.processor(key.device_id):
         alive //= 2
-    ends = pixels * 4 * (spec.inputs + spec.channels * spec.scale**2)
+    ends = pixels * 4 * (spec.inputs + spec.outputs * spec.growth**2)
     weights = spec.weights * (1 + bool(key.alone))
     return working_set(alive, ends, weights, key.streams + bool(key.alone))

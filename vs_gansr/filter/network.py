@@ -3,6 +3,7 @@
     RGB network    tagged ── resize to RGBS ── network
     luma network   tagged ─┬─ network, on the first plane as it is stored ─┬─ Join
                            └─ resize: each chroma plane, at its siting ────┘
+    4:2:0 network  tagged ── network, on all planes of 4:2:0 as they are stored; of other layouts its luma is taken
 
 Where a luma network wants its three frames aligned, Align (native/align.c) goes before it: three planes in one frame.
 
@@ -12,6 +13,7 @@ RGB. Where the depth is reduced the network's luma is dithered by zimg, else it 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import vapoursynth as vs
@@ -19,11 +21,12 @@ import vapoursynth as vs
 from ..colour import tags
 from ..colour.tags import Family, Format
 from ..engine.tiled.recovery import Recovery
+from ..engine.tiled.tile_planner import Limits
 from ..errors import ArgumentError, one_line
 from . import computed
 from .choose import Chosen
 from .log import guarded, warn
-from .render import NetworkFilter
+from .render import Filter420, NetworkFilter
 from .resize import Back, Chroma, Join, describe_format
 
 __all__ = ["Upscaler"]
@@ -40,7 +43,8 @@ class Upscaler:
         self.target = target
         """The output's format; None: each frame's own."""
         changed = partial(computed.tell, replaced=True)
-        self.network = Recovery(chosen.choice, chosen.limits, partial(warn, core), chosen.fallbacks, changed)
+        limits = on_grid(chosen.limits, self.spec.grid)
+        self.network = Recovery(chosen.choice, limits, partial(warn, core), chosen.fallbacks, changed)
         """Computes the frames, for all graphs."""
 
     def upscale(self, tagged: vs.VideoNode, plain: vs.VideoNode, source: Format | None) -> vs.VideoNode:
@@ -57,13 +61,38 @@ class Upscaler:
         target = self.target or source
         if Family.RGB in (source.family, target.family) or (source.family, target.family) == (Family.GRAY, Family.YUV):
             return self._back(tagged, self._by_yuv444(plain, source), target)
+        if self.spec.grid > 1 and target.family == Family.YUV and is_420(source) and is_420(target):
+            return self._with_siting(tagged, plain, self._all_planes(tagged, plain, source, target), source, target)
         luma = self._luma(tagged, plain, source, target)
         if target.family == Family.GRAY:
             return luma
+        return self._beside(tagged, plain, luma, source, target)
+
+    def _beside(
+        self, tagged: vs.VideoNode, plain: vs.VideoNode, luma: vs.VideoNode, source: Format, target: Format
+    ) -> vs.VideoNode:
+        """`luma` beside the enlarged chroma."""
         if target == source and tagged.width and tagged.height:
             return self._with_chroma(tagged, plain, luma)
         chroma = self._sized(tagged, Back(plain, target, self.spec.scale), target.id)
         return self._sized(chroma, Join(self.core), target.id, luma)
+
+    def _all_planes(self, tagged: vs.VideoNode, plain: vs.VideoNode, source: Format, target: Format) -> vs.VideoNode:
+        """YUV 4:2:0 through a network of 4:2:0, in the target's depth."""
+        if not tags.needs_dither(source, target):
+            return self._filter(plain, target.id)
+        return self._sized(tagged, Back(self._filter(plain, vs.YUV420PS), target), target.id)
+
+    def _with_siting(
+        self, tagged: vs.VideoNode, plain: vs.VideoNode, large: vs.VideoNode, source: Format, target: Format
+    ) -> vs.VideoNode:
+        """`large`, with the resize's chroma in frames whose chroma is not left-sited, as the network takes it to be."""
+        constant = large.width and large.height  # else Join takes the first plane
+        luma = self.core.std.ShufflePlanes(large, 0, vs.GRAY) if constant else large
+        resized = self._beside(tagged, plain, luma, source, target)
+        return self.core.gansr.FrameFilter(
+            [tagged], guarded(BySiting(large, resized)), **self._size(tagged), format=target.id
+        )
 
     def _luma(self, tagged: vs.VideoNode, plain: vs.VideoNode, source: Format, target: Format) -> vs.VideoNode:
         """The first plane of YUV or Gray through the network, as Gray of the target's depth."""
@@ -91,8 +120,10 @@ class Upscaler:
         return self._sized(chroma, Join(self.core), vs.YUV444PS, self._filter(whole, vs.GRAYS))
 
     def _filter(self, clip: vs.VideoNode, target: int) -> vs.VideoNode:
-        """`clip` through the network: all planes into RGBS, or the first one into Gray."""
+        """`clip` through the network: all planes into RGBS or YUV 4:2:0, or the first one into Gray."""
         fmt = self.core.get_video_format(target)
+        if self.spec.grid > 1:
+            return self._filter_420(clip, fmt)
         around = 0 if self.spec.aligned else self.spec.frames // 2
         count = self.spec.frames if self.spec.aligned else self.spec.channels
         computing = NetworkFilter(self.core, self.network, self.spec.scale, fmt, count)
@@ -103,6 +134,20 @@ class Upscaler:
         return self.core.gansr.FrameFilter(
             [seen], guarded(computing), **self._size(clip), format=target, before=around, after=around
         )
+
+    def _filter_420(self, clip: vs.VideoNode, fmt: vs.VideoFormat) -> vs.VideoNode:
+        """`clip`, YUV or Gray, through a network of 4:2:0, into 4:2:0 or Gray of the depth of `fmt`."""
+        own = self.core.query_video_format(vs.YUV, fmt.sample_type, fmt.bits_per_sample, 1, 1)
+        size = self._size(clip)
+        seen = as_420(self.core, clip)
+        computing = Filter420(self.core, self.network, self.spec.scale, own, 3)
+        if seen.width and seen.height:
+            with first_frame(seen) as frame:
+                self.network.prepare(seen.width // 2, seen.height // 2, computing.stored(frame))
+        out = self.core.gansr.FrameFilter([seen], guarded(computing), **self._size(seen), format=own.id)
+        if fmt.color_family == vs.GRAY:
+            out = self.core.std.ShufflePlanes(out, 0, vs.GRAY)
+        return out.std.CropAbs(**size) if (out.width, out.height) != tuple(size.values()) else out
 
     def _back(self, tagged: vs.VideoNode, large: vs.VideoNode, target: Format | None) -> vs.VideoNode:
         """`large`, RGB or YUV in floats, in the colours of each frame or of the target."""
@@ -115,6 +160,56 @@ class Upscaler:
 
     def _size(self, clip: vs.VideoNode) -> dict[str, int]:
         return {"width": clip.width * self.spec.scale, "height": clip.height * self.spec.scale}
+
+
+class BySiting:
+    """Picks, for each frame, `left` where its chroma is left-sited or not said to be elsewhere, else `other`."""
+
+    def __init__(self, left: vs.VideoNode, other: vs.VideoNode) -> None:
+        self.left = left
+        self.other = other
+
+    def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoNode:
+        return self.left if f.props.get("_ChromaLocation", vs.CHROMA_LEFT) == vs.CHROMA_LEFT else self.other
+
+
+def is_420(fmt: Format) -> bool:
+    """True for YUV 4:2:0."""
+    return fmt.family == Family.YUV and (fmt.subsampling_w, fmt.subsampling_h) == (1, 1)
+
+
+def as_420(core: vs.Core, clip: vs.VideoNode) -> vs.VideoNode:
+    """YUV or Gray as left-sited YUV 4:2:0 of its own depth; odd sides gain a column or row, the last one again.
+
+    Raises ArgumentError where its size varies.
+    """
+    fmt = clip.format
+    if not (clip.width and clip.height):
+        if fmt.color_family == vs.YUV and (fmt.subsampling_w, fmt.subsampling_h) == (1, 1):
+            return clip
+        raise ArgumentError("a clip whose size varies has to be YUV 4:2:0 for this model; convert it first")
+    even = {"width": clip.width + clip.width % 2, "height": clip.height + clip.height % 2}
+    if (clip.width, clip.height) != tuple(even.values()):
+        beyond = {"src_width": even["width"], "src_height": even["height"]}
+        clip = clip.resize.Point(**even, **beyond)
+    if fmt.color_family == vs.GRAY:
+        neutral = core.std.BlankClip(
+            format=core.query_video_format(vs.YUV, fmt.sample_type, fmt.bits_per_sample, 1, 1).id,
+            length=clip.num_frames, keep=True, **even,
+            color=[0, *([0.0] * 2 if fmt.sample_type == vs.FLOAT else [1 << (fmt.bits_per_sample - 1)] * 2)],
+        )  # fmt: skip
+        return core.std.CopyFrameProps(core.std.ShufflePlanes([clip, neutral, neutral], [0, 1, 2], vs.YUV), clip)
+    own = core.query_video_format(vs.YUV, fmt.sample_type, fmt.bits_per_sample, 1, 1)
+    return clip if fmt.id == own.id else clip.resize.Bicubic(format=own.id, **tags.CATMULL_ROM)
+
+
+def on_grid(limits: Limits, grid: int) -> Limits:
+    """What the user asked of tiles, in places of the network's grid."""
+
+    def places(size: tuple[int, int] | None) -> tuple[int, int] | None:
+        return None if size is None else (-(-size[0] // grid), -(-size[1] // grid))
+
+    return replace(limits, tile=places(limits.tile), overlap=places(limits.overlap))
 
 
 def first_frame(clip: vs.VideoNode) -> vs.VideoFrame:

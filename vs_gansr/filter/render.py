@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..engine.tiled.recovery import Recovery, Stored
 from ..model.rewrite.ends import Samples
 from . import temporal
 
-__all__ = ["NetworkFilter", "samples_of"]
+__all__ = ["Filter420", "NetworkFilter", "samples_of"]
 
 KEPT_PROPS = ("_Matrix", "_Range", "_Transfer", "_Primaries")  # what the conversion back needs to know
 
@@ -64,3 +65,46 @@ def samples_of(fmt: vs.VideoFormat, props: Mapping[str, Any]) -> Samples:
     if fmt.sample_type == vs.FLOAT:
         return Samples(np.dtype(np.float16 if fmt.bits_per_sample == 16 else np.float32))
     return Samples.integer(fmt.bits_per_sample, bool(tags.full_range(int(fmt.color_family), props)))
+
+
+class Filter420(NetworkFilter):
+    """Turns YUV 4:2:0 frames with left-sited chroma into frames `scale` times larger, all planes by the network."""
+
+    def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
+        assert isinstance(f, vs.VideoFrame)
+        out = self.core.create_video_frame(self.target, f.width * self.scale, f.height * self.scale)
+        for name in (*KEPT_PROPS, "_ChromaLocation"):
+            if name in f.props:
+                out.props[name] = f.props[name]
+        y, u, v = planes.views(f)
+        seen = [np.ascontiguousarray(y[row::2, column::2]) for row in (0, 1) for column in (0, 1)]
+        large, *chroma = planes.views(out)
+        step = 2 * self.scale
+        targets = [large[row::step, column::step] for row in range(step) for column in range(step)]
+        targets += [
+            plane[row :: self.scale, column :: self.scale]
+            for plane in chroma
+            for row in range(self.scale)
+            for column in range(self.scale)
+        ]
+        made = np.empty((len(targets), *u.shape), large.dtype)
+        self.network.render(n, [*seen, u, v], list(made), self.stored(f))
+        for target, plane in zip(targets, made, strict=True):
+            target[...] = plane
+        malloc_trim.trim()
+        return out
+
+    def stored(self, frame: vs.VideoFrame) -> Stored:
+        """How the frame stores what the network sees, and how the result is to store what it gives."""
+        source, target = super().stored(frame)
+        full = bool(tags.full_range(int(vs.YUV), frame.props))
+        return with_chroma(source, frame.format, full), with_chroma(target, self.target, full)
+
+
+def with_chroma(samples: Samples, fmt: vs.VideoFormat, full_range: bool) -> Samples:
+    """The samples of YUV's luma with those of its chroma, no colour being 0.5."""
+    if fmt.sample_type == vs.FLOAT:
+        return replace(samples, chroma=(1.0, -0.5))
+    peak, middle = float((1 << fmt.bits_per_sample) - 1), float(1 << (fmt.bits_per_sample - 1))
+    span = peak if full_range else float(224 << (fmt.bits_per_sample - 8))
+    return replace(samples, chroma=(span, middle - span / 2))

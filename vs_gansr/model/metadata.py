@@ -17,6 +17,7 @@ PREFIX = "gansr."
 LARGEST_SCALE = 16
 LARGEST_RULE = 1024  # pixels of a radius or size rule at most; larger values mean a damaged file
 LARGEST_PEAK = 65535.0
+COLOUR_420 = "yuv420"  # gansr.colour of a network of 4:2:0
 MOST_FRAMES = 31  # input frames at most; larger values mean a damaged file
 
 
@@ -27,7 +28,7 @@ class Metadata:
     name: str | None = None  # name for people
     summary: str | None = None  # one-line description
     scale: int | None = None  # output size divided by input size
-    colour: str | None = None  # kind of picture: "rgb" or "luma"
+    colour: str | None = None  # kind of picture: "rgb", "luma" or "yuv420"
     frames: int | None = None  # number of input pictures, in order of time
     aligned: int | None = None  # 1: the outer frames have to be motion-compensated to the middle one
     range: float | None = None  # the value of white; black is 0

@@ -13,7 +13,20 @@ from pathlib import Path
 
 from .analysis import Study
 
-__all__ = ["FileSpec", "Model", "ModelFile", "ModelSpec", "NetworkSpec", "SizeRule", "ValueRange", "round_up"]
+__all__ = [
+    "CHANNELS_420",
+    "FileSpec",
+    "Model",
+    "ModelFile",
+    "ModelSpec",
+    "NetworkSpec",
+    "SizeRule",
+    "ValueRange",
+    "round_up",
+]
+
+
+CHANNELS_420 = 6  # of the input of a network of 4:2:0
 
 
 def round_up(length: int, multiple: int) -> int:
@@ -73,7 +86,7 @@ class NetworkSpec:
     digest: str  # SHA-256 of the file's content, in hexadecimal
     input: str  # name of the only input
     output: str  # name of the only output
-    channels: int  # channels of one picture: 3 (RGB) or 1 (luma)
+    channels: int  # channels of one picture: 3 (RGB), 1 (luma) or 6 (4:2:0, see `grid`)
     frames: int = 1  # number of stacked input pictures, in order of time; the middle one is upscaled
     aligned: bool = False  # True: takes luma of three frames, with the outer two motion-compensated to the middle one
     radius: int | None = None  # pixels that an output pixel sees to each side; None: the whole picture, or unknown
@@ -91,6 +104,12 @@ class NetworkSpec:
     def inputs(self) -> int:
         """The number of input channels, over all stacked pictures."""
         return self.channels * self.frames
+
+    @property
+    def grid(self) -> int:
+        """Luma samples per column and row of the input tensor: 2 for a network of 4:2:0, whose tensor has the size of
+        the chroma planes and holds four luma samples row by row, U and V at each place; else 1."""
+        return 2 if self.channels == CHANNELS_420 else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +136,17 @@ class ModelSpec(NetworkSpec):
     size_rule: SizeRule = field(default_factory=SizeRule)  # accepted picture sizes
     takes: ValueRange = field(default_factory=ValueRange)  # black and white of the input
     gives: ValueRange = field(default_factory=ValueRange)  # black and white of the output
+
+    @property
+    def growth(self) -> int:
+        """Width and height of the output tensor, divided by those of the input tensor."""
+        return 1 if self.grid > 1 else self.scale
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the output tensor. For 4:2:0 each place holds scale * 2 x scale * 2 luma samples row by row,
+        then scale x scale of U and as many of V."""
+        return self.channels * self.scale**2 if self.grid > 1 else self.channels
 
 
 @dataclass(frozen=True)

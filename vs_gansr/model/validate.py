@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import onnx
 
 from ..errors import ModelError
-from .metadata import MOST_FRAMES, Metadata
+from .metadata import COLOUR_420, MOST_FRAMES, Metadata
 from .rewrite.graph_view import attribute, inputs, weights
+from .spec import CHANNELS_420
 
 __all__ = ["NetworkInput", "check_graph", "entry"]
 
@@ -29,7 +30,7 @@ class NetworkInput:
     """A network's input: `frames` stacked pictures of `channels` channels each."""
 
     name: str  # name of the input tensor
-    channels: int  # channels of one picture: 3 or 1
+    channels: int  # channels of one picture: 3, 1 or 6
     frames: int  # number of pictures, odd
     aligned: bool  # True: takes luma of three frames, with the outer two motion-compensated to the middle one
     fixed: tuple[int, int] | None  # the only accepted (width, height) in pixels; None: sizes are free
@@ -71,6 +72,13 @@ def pictures_of(stacked: int | None, name: str, described: Metadata) -> tuple[in
 
     Raises ModelError where the channels cannot be divided that way or contradict the metadata.
     """
+    if described.colour == COLOUR_420:
+        if stacked != CHANNELS_420 or described.frames not in (None, 1):
+            raise ModelError(
+                f'model "{name}" has {stacked or "a free number of"} input channels and gansr.colour "{COLOUR_420}"; '
+                f"{CHANNELS_420} channels of one frame are needed: four luma samples, U and V"
+            )
+        return CHANNELS_420, 1
     if described.frames is not None:
         channels = (stacked or 0) // described.frames
         if channels not in (1, 3) or channels * described.frames != stacked or not described.frames % 2:

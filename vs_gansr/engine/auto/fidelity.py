@@ -67,14 +67,16 @@ def distance(picture: npt.NDArray[np.float32], reference: npt.NDArray[np.float32
 
 def picture_for(spec: ModelSpec, width: int, height: int, seed: int = 0) -> list[npt.NDArray[np.float32]]:
     """Planes for the network: a made-up picture of this size, once for each frame that it sees."""
-    [picture] = pictures.made_up(width, height, 1, seed)
+    [picture] = pictures.made_up(spec.grid * width, spec.grid * height, 1, seed)
+    if spec.grid > 1:
+        return pictures.yuv420(picture)
     return list(pictures.luma(picture) if spec.channels == 1 else picture) * spec.frames
 
 
 def picture_of(model: Model, key: EngineKey) -> npt.NDArray[np.float32]:
     """What a network makes of the picture. Raises as Provider.make and Engine.run do."""
     spec = model.spec
-    result = np.empty((spec.channels, key.height * spec.scale, key.width * spec.scale), np.float32)
+    result = np.empty((spec.outputs, key.height * spec.growth, key.width * spec.growth), np.float32)
     engine = key.provider.make(model, key)
     try:
         engine.run(picture_for(spec, key.width, key.height), list(result))

@@ -268,7 +268,7 @@ def glance(proof: Proof) -> float:
 def run(model: Model, engine: Engine, seed: int, picture: list[Plane] | None = None) -> list[Plane]:
     """What an engine makes of the made-up picture `seed`."""
     spec, key = model.spec, engine.key
-    out = [np.empty((spec.scale * key.height, spec.scale * key.width), np.float32) for _ in range(spec.channels)]
+    out = [np.empty((spec.growth * key.height, spec.growth * key.width), np.float32) for _ in range(spec.outputs)]
     engine.run(picture or picture_for(spec, key.width, key.height, seed), out)
     return out
 
@@ -294,7 +294,7 @@ def numbers(proof: Proof, engine: Engine) -> dict[str, float]:
             right = reference_key(proof.plain, key, crop.width, crop.height)
             theirs = references(proof.plain, right)
             part = run(proof.plain, theirs, 0, crop.part(picture))
-            pairs.append((crop.compared(got, spec.scale, False), crop.compared(part, spec.scale, True)))
+            pairs.append((crop.compared(got, spec.growth, False), crop.compared(part, spec.growth, True)))
     squares = [np.square(a.astype(np.float64) - b) for a, b in pairs]
     whole = float(np.mean([square.mean() for square in squares]))
     blocks = [

@@ -121,9 +121,9 @@ class Sampler:
         key = replace(reference_key(self.plain, self._key, crop.width, crop.height), source=stored[0], target=stored[1])
         if key not in self._engines:
             self._engines[key] = key.provider.make(self.plain, key)
-        right = [np.empty((spec.scale * crop.height, spec.scale * crop.width), stored[1].dtype) for _ in result]
+        right = [np.empty((spec.growth * crop.height, spec.growth * crop.width), stored[1].dtype) for _ in result]
         self._engines[key].run(crop.part(picture), right)
-        error = np.abs(crop.compared(result, spec.scale, False) - crop.compared(right, spec.scale, True))
+        error = np.abs(crop.compared(result, spec.growth, False) - crop.compared(right, spec.growth, True))
         error = np.maximum(0, error - stored[1].is_integer) / stored[1].scale
         if (found := psnr(float(np.mean(np.square(error, dtype=np.float64))))) < SAME:
             reason = f"frame {n} is {found:.1f} dB from what the CPU computes for it"

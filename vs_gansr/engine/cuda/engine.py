@@ -46,7 +46,7 @@ class Transfers:
         """What the input planes and the output planes hold."""
         self.input = (spec.inputs, height, width)
         """Shape of what goes in: the channels of all frames that the network sees."""
-        self.output = (spec.channels, height * spec.scale, width * spec.scale)
+        self.output = (spec.outputs, height * spec.growth, width * spec.growth)
         """Shape of what comes out."""
         self.watch = aligned(self.gives.itemsize * math.prod(self.output))
         """Where the watch lies in the buffer of what comes out, in bytes: behind the picture."""
@@ -272,7 +272,7 @@ class CudaEngine:
                 stream.run(slot)
             planes.check_arrival(slot.watch)
             planes.check_finite(slot.watch)
-            left, top = (self.spec.scale * distance for distance in offset)
+            left, top = (self.spec.growth * distance for distance in offset)
             for plane, result in zip(outputs, slot.outputs, strict=True):
                 height, width = plane.shape
                 np.copyto(plane, result[top : top + height, left : left + width], casting="same_kind")

@@ -35,7 +35,7 @@ class Stream:
     def __init__(self, session: ort.InferenceSession, spec: ModelSpec, key: EngineKey, network: Prepared) -> None:
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
         """Shape (1, C, H, W), the channels of all frames that the network sees, values as it takes them."""
-        large = (1, spec.channels, key.height * spec.scale, key.width * spec.scale)
+        large = (1, spec.outputs, key.height * spec.growth, key.width * spec.growth)
         small = (1, network.cells, key.height, key.width)
         self.output: Tensor = np.zeros(small if network.cells else large, network.gives)
         """Shape (1, C, S*H, S*W); (1, C * S**2 or more, H, W) where the depth-to-space is left to its reader."""
@@ -135,7 +135,7 @@ class OnnxRuntimeEngine:
                 self._lost = True
                 raise
             stream.check()
-            planes.store(stream.output, outputs, offset, self.spec.scale, self.shuffle)
+            planes.store(stream.output, outputs, offset, self.spec.growth, self.shuffle)
 
     def size(self) -> int:
         return memory.need(self.spec, self.key)
@@ -155,7 +155,7 @@ def prepared(model: Model, key: EngineKey) -> tuple[Prepared, ort.InferenceSessi
         proto = onnx.load_model_from_string(model.data)
         with sessions.rewriting():
             taken = take_out(proto)
-        if taken and taken.block == spec.scale and taken.channels == spec.channels * spec.scale**2:
+        if taken and taken.block == spec.growth and taken.channels == spec.channels * spec.scale**2:
             network = sessions.with_ends(sessions.fix(proto, spec, key), spec, key)
             session = sessions.create(network.proto, key)
             shape = session.get_outputs()[0].shape

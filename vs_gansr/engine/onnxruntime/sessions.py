@@ -108,7 +108,7 @@ def with_ends(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> Prepar
     with rewriting():
         if watch or source != FLOAT32:  # plain floats need no operators that old networks have not got
             proto = cpu_layout.modern(proto)
-        wrapped = ends.wrap(proto, source, target, shape, spec.takes, spec.gives, key.clamp, watch)
+        wrapped = ends.wrap(proto, source, target, shape, spec.takes, spec.gives, key.clamp, watch, spec.outputs)
     return Prepared(wrapped, source.carrier or source.dtype, target.carrier or target.dtype)
 
 
@@ -119,7 +119,7 @@ def carried(samples: ends.Samples, key: EngineKey) -> ends.Samples:
 
 def check_output(shape: Sequence[object], spec: ModelSpec, key: EngineKey) -> None:
     """ModelError unless `shape`, that of a network's output, is a picture `scale` times as large, channels and all."""
-    want = [1, spec.channels, key.height * spec.scale, key.width * spec.scale]
+    want = [1, spec.outputs, key.height * spec.growth, key.width * spec.growth]
     known = shape and all(isinstance(d, int) for d in shape)
     if known and list(shape) != want:
         raise ModelError(

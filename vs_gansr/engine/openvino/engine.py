@@ -35,12 +35,12 @@ class OpenVinoStream:
     """One picture's way through a compiled network."""
 
     def __init__(self, compiled: Compiled, spec: ModelSpec, key: EngineKey, network: Prepared) -> None:
-        scale = spec.scale
+        scale = spec.growth
         self.spec = spec
         """The network's."""
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
         """What the network reads where a frame's own plane cannot be bound."""
-        self.output: Tensor = np.zeros((1, spec.channels, key.height * scale, key.width * scale), network.gives)
+        self.output: Tensor = np.zeros((1, spec.outputs, key.height * scale, key.width * scale), network.gives)
         """What it writes to where a frame's own plane cannot be bound."""
         self._request = request = compiled.request()
         self._own = {"input": request.tensor("input", self.input), "output": request.tensor("output", self.output)}
@@ -67,7 +67,7 @@ class OpenVinoStream:
         seen = result if self._watch is None else self._watch
         planes.check_finite(seen)
         if "output" not in bound:
-            planes.store(self.output, outputs, offset, self.spec.scale)
+            planes.store(self.output, outputs, offset, self.spec.growth)
 
     def _infer(self, inputs: Sequence[Plane], bound: Mapping[str, Tensor]) -> None:
         """Computes, with the arrays of `bound` in place of buffers. Raises OpenVinoError."""

@@ -124,7 +124,7 @@ class Recovery:
             engine: Engine | None = None
             try:
                 with self._engine(planner, key) as engine:
-                    self._compute(n, layout, engine, planner.spec.scale, picture, result, stored)
+                    self._compute(n, layout, engine, planner.spec.growth, picture, result, stored)
                 return
             except ShortageError as error:
                 self._drop(key, engine)  # and with it the memory it holds, which may be enough
@@ -169,8 +169,8 @@ class Recovery:
                 rows, columns = slice(scale * y.keep, scale * y.keep_end), slice(scale * x.keep, scale * x.keep_end)
                 kept = [plane[rows, columns] for plane in result]
                 self._run(n, engine, part, kept, (x.keep - x.start, y.keep - y.start))
-        for values, plane in zip(sums, result, strict=bool(sums)):
-            planes.quantise(values, plane, stored[1])
+        for number, (values, plane) in enumerate(zip(sums, result, strict=bool(sums))):
+            planes.quantise(values, plane, stored[1].of(number, len(result)))
 
     def _run(
         self, n: int, engine: Engine, part: Sequence[Plane], kept: Sequence[Plane], offset: tuple[int, int]

@@ -118,7 +118,7 @@ class TilePlanner:
             ) from error
         if len(pieces) == 1 or not any(overlap) or (self.spec.radius is not None and min(overlap) >= self.spec.radius):
             return Layout(size, covered, tuple(pieces))
-        return Layout(size, covered, tuple(pieces), faded(pieces, self.spec.scale))
+        return Layout(size, covered, tuple(pieces), faded(pieces, self.spec.growth))
 
     def _check_fixed(self, size: Size) -> None:
         """Raises ShortageError where a network of one size does not fit what is free."""

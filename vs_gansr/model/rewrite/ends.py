@@ -9,7 +9,7 @@ Both conversions compute in float32, whatever the network's precision, and leave
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ class Samples:
     scale: float = 1.0  # codes between black and white
     offset: float = 0.0  # the code of black
     peak: float = 1.0  # the largest code that may be stored; for integers only, floats are not clipped
+    chroma: tuple[float, float] | None = None  # scale and offset of chroma, no colour being 0.5; None: there is none
     carrier: np.dtype[Any] | None = None  # what the codes are in the graph's input or output, where not their own type
 
     def __post_init__(self) -> None:
@@ -74,6 +75,13 @@ class Samples:
             return cls(dtype, peak, 0.0, peak)
         return cls(dtype, float(219 << (bits - 8)), float(16 << (bits - 8)), peak)
 
+    def of(self, channel: int, channels: int) -> Samples:
+        """Return how channel number `channel` of `channels` is stored: of a tensor of 4:2:0, or of one without
+        chroma."""
+        if self.chroma is None or channel < luma_channels(channels):
+            return self
+        return replace(self, scale=self.chroma[0], offset=self.chroma[1])
+
     @property
     def exceeds_white(self) -> bool:
         """True if codes can be below black or above white."""
@@ -94,11 +102,13 @@ def wrap(
     gives: ValueRange = UNIT,
     clamp: bool = False,
     watch: bool = False,
+    channels: int = 0,
 ) -> onnx.ModelProto:
     """Return a copy of the network that reads samples like `source` and writes samples like `target`.
 
     `shape` is the static shape of the input, (1, C, H, W). `takes` and `gives` are the ranges of the network's own
-    input and output. `clamp` clamps the input to `takes`. The first output is the network's, in its own shape. `watch`
+    input and output. `clamp` clamps the input to `takes`. `channels` is the number of output channels, needed where
+    `target` has chroma. The first output is the network's, in its own shape. `watch`
     adds a second output, float32 of shape (1,): the sum of all values, finite exactly if they all are (unless the sum
     itself exceeds float32). Read the names of input and outputs from the result's graph. Raises ModelError for opsets
     that lack an operator: 6 and earlier, with integer output 10 and earlier.
@@ -116,13 +126,15 @@ def wrap(
     entering, leaving = (TYPES[samples.carrier or samples.dtype] for samples in (source, target))
     before = OperatorChain(view, entering)
     span = takes.white - takes.black
-    before.linear(span / source.scale, takes.black - source.offset * span / source.scale)
+    scale, offset = per_channel(source, shape[1])
+    before.linear(span / scale, takes.black - offset * span / scale)
     if clamp and source.exceeds_white and not _clamps(view, entry.name, takes):
         before.clip(takes.black, takes.white)
     before.cast(entry.type.tensor_type.elem_type)
     after = OperatorChain(view, output_type(proto))
-    factor = target.scale / (gives.white - gives.black)
-    after.linear(factor, target.offset - gives.black * factor)
+    scale, offset = per_channel(target, channels)
+    factor = scale / (gives.white - gives.black)
+    after.linear(factor, offset - gives.black * factor)
     if target.is_integer:
         after.clip(0.0, target.peak)
         after.op("Round")
@@ -145,6 +157,20 @@ def wrap(
     del proto.graph.output[:]
     proto.graph.output.extend(outputs)
     return proto
+
+
+def luma_channels(channels: int) -> int:
+    """Return how many of the channels of a tensor of 4:2:0 are luma: two of three."""
+    return channels * 2 // 3
+
+
+def per_channel(samples: Samples, channels: int) -> tuple[Any, Any]:
+    """Return scale and offset of the samples: numbers, or for 4:2:0 arrays of shape (1, `channels`, 1, 1)."""
+    if samples.chroma is None:
+        return samples.scale, samples.offset
+    stored = [samples.of(channel, channels) for channel in range(channels)]
+    shape = (1, channels, 1, 1)
+    return np.reshape([s.scale for s in stored], shape), np.reshape([s.offset for s in stored], shape)
 
 
 def _clamps(view: GraphView, name: str, takes: ValueRange) -> bool:
@@ -180,13 +206,13 @@ class OperatorChain:
         else:
             self.op("Clip", self.view.constant(least), self.view.constant(most))
 
-    def linear(self, factor: float, shift: float) -> None:
+    def linear(self, factor: Any, shift: Any) -> None:
         """Append factor * value + shift, in float32."""
-        if factor != 1 or shift != 0:
+        if np.any(factor != 1) or np.any(shift != 0):
             self.cast(TensorProto.FLOAT)
-        if factor != 1:
+        if np.any(factor != 1):
             self.op("Mul", self.view.constant(factor))
-        if shift != 0:
+        if np.any(shift != 0):
             self.op("Add", self.view.constant(shift))
 
     def nodes(self, begin: str, end: str) -> list[onnx.NodeProto]:
