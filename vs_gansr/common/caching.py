@@ -1,4 +1,4 @@
-"""Caches that threads share: each value is made once, and a thread waits only for the value it asked for."""
+"""Caches that threads share: each value is created once, and a thread waits only for the value it asked for."""
 
 from __future__ import annotations
 

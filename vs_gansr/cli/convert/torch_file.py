@@ -223,7 +223,7 @@ def origin(error: BaseException) -> BaseException:
 
 
 def prove(source: TorchNetwork, data: bytes, sides: tuple[int, int], free: bool) -> OnnxExport | str:
-    """The export with the sizes it is good for, or what is wrong with it."""
+    """Return the export with the sizes it is correct for, or a description of its fault."""
     session = cpu_session(data)
     height, width = sides
     wrong = compare(source, session, height, width)

@@ -1,4 +1,4 @@
-"""Say what `gansr doctor` says of execution providers: those that are here, tried, and those that could be."""
+"""The checks of `gansr doctor` for execution providers: installed ones are tried, missing ones are named."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ AGAIN = "set GANSR_GPU=retest in the environment to repeat it"
 
 
 def providers_tried() -> Iterator[Finding]:
-    """Each device of each provider that is here, run on a tiny graph; those that are not; what devices have proven."""
+    """Yield a finding for each device of each installed provider, each missing provider, and each cached verdict."""
     try:
         from ...engine.auto import proof, registry
     except Exception:
-        return  # `runtime` says so
+        return  # `runtime` reports it
     for provider in registry.listed():
         for device_id in range(max(1, len(provider.devices()))):
             yield tried(provider, device_id)
@@ -34,7 +34,7 @@ def providers_tried() -> Iterator[Finding]:
 
 
 def tried(provider: Provider, device_id: int) -> Finding:
-    """What comes of a trial of one device."""
+    """Return the finding of a trial on one device."""
     devices = provider.devices()
     name = provider.name if not device_id else f"{provider.name} {device_id}"
     reason = trial.trouble(provider.name, device_id)
@@ -50,7 +50,7 @@ def tried(provider: Provider, device_id: int) -> Finding:
 
 
 def verdict(fact: dict[str, Any]) -> str:
-    """A remembered verdict in words."""
+    """Return a cached verdict in words."""
     from ...engine.auto.proof import Verdict
 
     found = Verdict(**{name: fact[name] for name in Verdict.__dataclass_fields__})
@@ -60,8 +60,8 @@ def verdict(fact: dict[str, Any]) -> str:
 
 
 def advice(provider: Provider) -> str:
-    """Why what is not installed would be of use on this machine; "" if nothing is known."""
+    """Return what a missing provider would improve on this machine; "" if nothing is known."""
     from ...engine.auto import cpu_rules
 
     quicker = any(rule.provider == provider for rule in cpu_rules.matching("int8"))
-    return "; int8 would be quicker with it on this processor" if quicker else ""
+    return "; int8 would be faster with it on this CPU" if quicker else ""

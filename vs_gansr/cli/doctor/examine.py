@@ -32,9 +32,7 @@ LEAST_DRIVER = {12: "525", 13: "580"}
 VAPOURSYNTH = 'pip install "vapoursynth>=81"'
 REINSTALL = "pip install --force-reinstall --no-deps vs-gansr"
 CLI_EXTRA = 'pip install "vs-gansr[cli]"'
-OLDER_WHEEL = (
-    'use provider="CPU", or try the wheels made for CUDA 12: pip install "onnxruntime-gpu[cuda,cudnn]==1.24.*"'
-)
+OLDER_WHEEL = 'use provider="CPU", or try the wheels for CUDA 12: pip install "onnxruntime-gpu[cuda,cudnn]==1.24.*"'
 
 
 def examine() -> Iterator[Finding]:

@@ -1,7 +1,7 @@
-"""Owns one provider's trial, run as a process of its own because a broken provider may crash or hang.
+"""Try one provider in its own process, because a broken provider may crash or hang.
 
-Called with a provider's name it runs a 3x3 convolution there, compares the result with the right one, and prints
-one line of JSON: `{"trouble": null}` or the reason.
+The process gets a provider's name and a device. It runs a 3x3 convolution there, compares the result with the correct
+one, and prints one line of JSON: `{"trouble": null}` or the reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECONDS = 60.0
 
 
 def trouble(provider: str, device_id: int) -> str | None:
-    """Why `provider` does not work on the device, in one line; None if it does."""
+    """Return why `provider` does not work on the device, in one line; None if it works."""
     words = [sys.executable, "-m", "vs_gansr.cli.doctor.trial", provider, str(device_id)]
     try:
         done = subprocess.run(
@@ -29,12 +29,12 @@ def trouble(provider: str, device_id: int) -> str | None:
     except subprocess.TimeoutExpired:
         return f"it did not answer within {SECONDS:.0f} s"
     except (IndexError, KeyError, ValueError):
-        said = " ".join(done.stderr.split())[-300:]
-        return f"its process ended with {done.returncode}: {said or 'without a word'}"
+        output = " ".join(done.stderr.split())[-300:]
+        return f"its process ended with {done.returncode}: {output or 'no output'}"
 
 
 def attempt(name: str, device_id: int) -> str | None:
-    """The trial itself."""
+    """Run the convolution in this process; return the reason of a failure, or None."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -62,16 +62,16 @@ def attempt(name: str, device_id: int) -> str | None:
             Model(spec, Path(), proto.SerializeToString()), EngineKey("", provider, device_id, precision, 8, 8, 1, 1)
         )
         engine.run(list(picture), list(result))
-    except Exception as error:  # the binding raises types of its own
+    except Exception as error:  # the binding raises its own types
         return plain(one_line(error))
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(picture, ((0, 0), (1, 1), (1, 1))), (3, 3), (1, 2))
     right = np.broadcast_to(windows.sum(axis=(0, 3, 4)), result.shape)
     off = float(np.abs(result - right).max())
-    return None if off < 0.1 else f"it computes wrongly: off by {off:g} in a sum of 27 numbers"
+    return None if off < 0.1 else f"its results are wrong: off by {off:g} in a sum of 27 numbers"
 
 
 def plain(reason: str) -> str:
-    """ONNX Runtime's reason without the place in its sources that it begins with."""
+    """Return ONNX Runtime's reason without the source location at its start."""
     return re.sub(r"^\S+\.(cc|cpp|h):\d+ .*?\) (?=[A-Z])", "", reason)
 
 
