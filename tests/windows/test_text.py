@@ -38,7 +38,7 @@ def test_redirected_in_a_console_of_any_code_page(page: int, tmp_path: Path, poi
     words = command("upscale", source, tmp_path / NAME, "--model", point_model, *FAST)
     inside = [sys.executable, "-c", textwrap.dedent(INSIDE), str(page), str(tmp_path / "said"), *words]
     with PseudoConsole(inside) as console:
-        assert console.wait(120) == 0, bytes(console.shown)
+        assert console.wait(280) == 0, bytes(console.shown)
     assert (tmp_path / NAME).is_file()
     said = (tmp_path / "said").read_bytes().decode(f"cp{page}")
     assert f"{escaped(NAME, f'cp{page}')}: 3 frames" in said
@@ -80,5 +80,5 @@ def test_a_console_gets_letters_whatever_its_code_page(tmp_path: Path, home: Pat
     with PseudoConsole(
         ["cmd", "/c", subprocess.list2cmdline(command("upscale", tmp_path / "é.mkv", "out.mkv"))]
     ) as shell:
-        assert shell.wait(60) == 1
+        assert shell.wait(280) == 1
     assert "UnicodeEncodeError" not in shell.shown.decode(errors="replace")
