@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -190,7 +191,9 @@ def install(wine: Wine, folder: Path, wheel: Path) -> None:
     """Installs what is not there as it should be."""
     with zipfile.ZipFile(wheel) as archive:
         metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        wanted = [line for line in archive.read(metadata).decode().splitlines() if line.startswith("Requires-Dist")]
+        lines = [line for line in archive.read(metadata).decode().splitlines() if line.startswith("Requires-Dist")]
+    other = re.compile(rf"extra == '(?!({'|'.join(EXTRAS.split(','))})')")
+    wanted = [line for line in lines if not other.search(line)]
     lists = (PYTHON, *TAGS, EXTRAS, *TOOLS, *MARKED, *constraints(), *REMOVED, *wanted)
     stamp, mark = sha256("\n".join(lists).encode()).hexdigest(), folder / "stamp"
     if not mark.is_file() or mark.read_text() != stamp:
@@ -245,7 +248,7 @@ def windows_pip(wine: Wine, folder: Path, *words: str) -> None:
     """Runs `pip install` of Windows' Python, from the downloads alone."""
     found = ["--no-index", "--find-links", windows_path(folder / "downloads")]
     command = [wine.python, "-m", "pip", "install", *found, "--no-compile", "--no-warn-script-location", *words]
-    if wine.run(*command, seconds=300).returncode:
+    if wine.run(*command, seconds=600).returncode:
         raise SystemExit(f"pip install {' '.join(words)} fails on Windows")
 
 
