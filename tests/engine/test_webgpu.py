@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -196,7 +197,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         if done.returncode:
             pytest.skip(f"onnxruntime-webgpu cannot be installed: {done.stderr.strip()[-200:]}")
         environment["PYTHONPATH"] = os.pathsep.join([str(other), *filter(None, [environment.get("PYTHONPATH")])])
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=560)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=1150)
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert found["built in"] == (request.param == "built in")
@@ -204,7 +205,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_every_format_is_within_one_code_of_the_cpu(report: dict[str, Any]) -> None:
     assert "WebGPU" in report["providers"]
     assert len(report["differences"]) == 32
@@ -214,7 +215,7 @@ def test_every_format_is_within_one_code_of_the_cpu(report: dict[str, Any]) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_failures_cost_no_frame(report: dict[str, Any]) -> None:
     assert report["lost once"]["worst"] < 1e-4
     assert any("device lost" in line for line in report["lost once"]["said"])
@@ -224,16 +225,16 @@ def test_failures_cost_no_frame(report: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_what_the_gpu_cannot_do_is_said_at_once(report: dict[str, Any]) -> None:
-    assert "does not compute in half precision" in report["half"]
-    assert "ONNX Runtime refuses the model: " in report["half file"] and "requires f16" in report["half file"]
-    assert "has no integer convolutions" in report["int8"]
+    assert 'in fp16 does not run on provider "WebGPU", which computes in fp32' in report["half"]
+    assert 'in fp16 does not run on provider "WebGPU", which computes in fp32' in report["half file"]
+    assert 'in int8 does not run on provider "WebGPU"' in report["int8"]
     assert 'provider "WebGPU" cannot run: device_id 1' in report["device 1"] or "finds no GPU" in report["device 1"]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_auto_leaves_a_slow_gpu_alone_and_remembers(report: dict[str, Any]) -> None:
     for line in report["auto"]["said"]:
         assert "on CPU (" in line and "times the CPU's speed in fp32" in line
@@ -252,7 +253,7 @@ TRACED = "trace=connect,sendto,sendmsg,sendmmsg,openat,mkdir,mkdirat"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_users_script_runs_on_the_plugin(tmp_path: Path) -> None:
     """A script through vspipe, traced: the CPU's picture within a code, nothing written elsewhere, nobody asked."""
     if software_gpu.why_not():
@@ -273,13 +274,13 @@ def test_a_users_script_runs_on_the_plugin(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         pictures.append(result.read_bytes())
         left = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
-        assert left <= {"contests.json", "fidelity.json", "probes.json"}, left
+        assert left <= {"proofs.json", "fidelity.json", "probes.json"}, left
         if tracer:
             calls = log.read_text(errors="replace")
             assert ("libvk_swiftshader.so" in calls) == (provider == "WebGPU")
             assert not re.findall(r".*\b(?:AF_INET6?|sin_port).*", calls)
             written = re.findall(r'openat\((?:AT_FDCWD, )?"([^"]+)", O_(?:WRONLY|RDWR)\S* ?[^=]*= \d', calls)
-            allowed = (str(tmp_path), "/dev", "/proc")
+            allowed = (str(tmp_path), tempfile.gettempdir(), "/dev", "/proc")
             assert not [path for path in written if not path.startswith(allowed) and "__pycache__" not in path]
     ours, theirs = pictures
     assert len(ours) == len(theirs) > 2 * 64 * 48 * 1.5
