@@ -145,12 +145,8 @@ def wrap(
     nodes = [*before.nodes(begin, entry.name), *proto.graph.node, *after.nodes(made.name, end)]
     outputs = [helper.make_tensor_value_info(end, leaving, [None] * 4)]
     if watch:
-        total = OperatorChain(view, after.given)
-        total.cast(TensorProto.FLOAT)
-        total.op("ReduceSum", keepdims=0)
-        total.op("Reshape", view.constant([1], np.int64))
         outputs.append(helper.make_tensor_value_info(view.name("watch"), TensorProto.FLOAT, [1]))
-        nodes += total.nodes(made.name, outputs[-1].name)
+        nodes += _sum(view, after.given).nodes(made.name, outputs[-1].name)
     entry.name = begin
     entry.type.tensor_type.elem_type = entering
     put_nodes(proto.graph, nodes)
@@ -171,6 +167,15 @@ def per_channel(samples: Samples, channels: int) -> tuple[Any, Any]:
     stored = [samples.of(channel, channels) for channel in range(channels)]
     shape = (1, channels, 1, 1)
     return np.reshape([s.scale for s in stored], shape), np.reshape([s.offset for s in stored], shape)
+
+
+def _sum(view: GraphView, kind: int) -> OperatorChain:
+    """Return the operators that sum all values of ONNX type `kind`, in float32, to a tensor of shape (1,)."""
+    total = OperatorChain(view, kind)
+    total.cast(TensorProto.FLOAT)
+    total.op("ReduceSum", keepdims=0)
+    total.op("Reshape", view.constant([1], np.int64))
+    return total
 
 
 def _clamps(view: GraphView, name: str, takes: ValueRange) -> bool:
