@@ -10,7 +10,8 @@ import pytest
 from gansr_process import Gansr, nothing_left, one_line
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.encoder_options import divide, refusal, translated
+from vs_gansr.cli.upscale.encode import lit
+from vs_gansr.cli.upscale.encoder_options import check, divide, refusal, translated
 from vs_gansr.cli.upscale.job import UpscaleJob
 
 
@@ -85,3 +86,59 @@ def test_encoders_words_are_understood() -> None:
     assert translated(["[libx264 @ 0x1] Error setting preset/tune slow/foo."]) == 'it has no tune "foo"'
     assert translated(["x265 [error]: Aq-Mode is out of range"]) == "Aq-Mode is out of range"
     assert translated(["[x] Value 77.000000 for parameter 'preset' out of range [-2 - 13]"]).startswith("preset 77 is")
+
+
+@pytest.mark.parametrize(
+    ("encoder", "params", "remedy"),
+    [
+        ("x265", "colorprim=bt2020:sar=4", "colorprim would say one thing .* use --primaries"),
+        ("x265", "aq-mode=3:sar=4", "use --sar"),
+        ("x265", "interlace=tff", "--field"),
+        ("x265", "field=1", "--field"),
+        ("x265", "output-depth=8", "use --depth"),
+        ("x265", "fps=30", "keeps its own time"),
+        ("x265", "crf=20", "use --crf"),
+        ("x264", "fullrange=on", "use --range"),
+        ("x264", "colormatrix=bt709", "use --matrix"),
+        ("x264", "transfer=bt709", "use --transfer"),
+        ("x264", "tff=1", "--field"),
+        ("x264", "force_cfr=1", "keeps its own time"),
+        ("svt-av1", "color-primaries=9", "use --primaries"),
+        ("svt-av1", "matrix-coefficients=9:lp=1", "use --matrix"),
+        ("x265", "deblock=-1:-1", "write deblock=-1,-1"),
+        ("x264", "psy-rd=1.0:0.15", "write psy-rd=1.0,0.15"),
+        ("x265", "no-sao", "write no-sao=1"),
+    ],
+)
+def test_parameters_that_contradict_the_file_are_refused(encoder: str, params: str, remedy: str) -> None:
+    with pytest.raises(CommandError, match=f"^--params: .*{remedy}"):
+        check(UpscaleJob("in.mkv", "out.mkv", encoder=encoder, params=params))
+    option = {"x265": "-x265-params", "x264": "-x264-params:v", "svt-av1": "-svtav1-params"}[encoder]
+    with pytest.raises(CommandError, match=f"^{option}: .*{remedy}"):
+        divide(UpscaleJob("in.mkv", "out.mkv", encoder=encoder, extra=(option, params)))
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("-x264opts", "sar=4"), "use --sar"),
+        (("-bsf:v", "h264_metadata=colour_primaries=9"), "use --primaries"),
+        (("-bsf:v", "h264_metadata=level=4.1:sample_aspect_ratio=4/3"), "use --sar"),
+        (("-field_order", "tt"), "--field"),
+    ],
+)
+def test_what_contradicts_the_file_is_refused_behind_the_dashes(words: tuple[str, ...], remedy: str) -> None:
+    with pytest.raises(CommandError, match=remedy):
+        divide(UpscaleJob("in.mkv", "out.mkv", encoder="x264", extra=words))
+
+
+@pytest.mark.parametrize("params", ["deblock=-1,-1:aq-mode=3", "zones=0,10,q=20:me=hex", "psy-rd=1.0,0.15", ""])
+def test_other_parameters_are_taken(params: str) -> None:
+    check(UpscaleJob("in.mkv", "out.mkv", encoder="x264", params=params))
+
+
+def test_light_that_the_user_gives_is_not_contradicted() -> None:
+    props = {"MasteringDisplayMaxLuminance": 1000.0, "ContentLightLevelMax": 800, "_Matrix": 9}
+    job = UpscaleJob("in.mkv", "out.mkv", params="max-cll=1000,400")
+    assert lit(job, props) == {"MasteringDisplayMaxLuminance": 1000.0, "_Matrix": 9}
+    assert lit(UpscaleJob("in.mkv", "out.mkv"), props) == props

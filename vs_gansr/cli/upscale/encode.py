@@ -16,6 +16,7 @@ from ..common import CommandError
 from ..ffmpeg import ENCODERS, Ffmpeg
 from . import chunkable
 from .encoder_options import divide
+from .encoder_params import parsed
 from .job import UpscaleJob
 from .media import Source, Track
 from .presets import TAG, stored
@@ -40,6 +41,10 @@ KINDS = {"audio": "sound", "subtitle": "subtitles", "attachment": "attachments",
 TAGS = {"colorspace": "_Matrix", "color_primaries": "_Primaries", "color_trc": "_Transfer"}
 BRANDS = ("major_brand", "minor_version", "compatible_brands")  # what kind of MP4 the source was
 UNSPECIFIED = 2
+LIGHT = {
+    "MasteringDisplay": {"master-display", "mastering-display"},
+    "ContentLight": {"max-cll", "cll", "content-light"},
+}
 # Tags of a file that ffmpeg writes into MP4 and MOV by names of their own; keys such as Apple's go in besides.
 KNOWN_TAGS = {
     "mp4": "title artist album_artist composer album date encoder comment genre copyright grouping lyrics description "
@@ -140,7 +145,7 @@ def trial(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[s
 def command(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
     """The whole film at once: raw pictures from stdin, progress to stdout, `job.temporary` as the result."""
     options = divide(job)
-    words = joined(job, ffmpeg, source, plan, ["-f", "nut"], picture.start, light_options(picture.props))
+    words = joined(job, ffmpeg, source, plan, ["-f", "nut"], picture.start, light_options(lit(job, picture.props)))
     words += [*pictured(job, picture), "-fps_mode:0", "passthrough"]
     words += ["-bsf:0", ",".join([last_duration(picture), *options.bitstream_filters])]
     return [*words, *ending(job, source, list(options.rest))]
@@ -151,7 +156,14 @@ def chunk_command(job: UpscaleJob, ffmpeg: Ffmpeg, picture: Picture, path: str) 
 
     Times are added when the chunks are joined. The encoder starts anew, with a header that depends on no chunk.
     """
-    words = [*opening(ffmpeg), *(light_options(picture.props) if ffmpeg.hdr else []), "-f", "nut", "-i", "pipe:0"]
+    words = [
+        *opening(ffmpeg),
+        *(light_options(lit(job, picture.props)) if ffmpeg.hdr else []),
+        "-f",
+        "nut",
+        "-i",
+        "pipe:0",
+    ]
     words += ["-map", "0:v:0", *pictured(job, picture), "-fps_mode:0", "passthrough"]
     options = divide(job)
     words += ["-bsf:0", ",".join(options.bitstream_filters)] if options.bitstream_filters else []
@@ -162,7 +174,9 @@ def join_command(
     job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction
 ) -> list[str]:
     """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `job.temporary`."""
-    words = joined(job, ffmpeg, source, plan, ["-f", "mp4"], picture.start - delay, light_options(picture.props))
+    words = joined(
+        job, ffmpeg, source, plan, ["-f", "mp4"], picture.start - delay, light_options(lit(job, picture.props))
+    )
     words += ["-bsf:0", last_duration(picture), "-c:0", "copy"]
     return [*words, *ending(job, source, chunkable.file_options(divide(job).rest))]
 
@@ -253,7 +267,7 @@ def pictured(job: UpscaleJob, picture: Picture) -> list[str]:
     words += ["-enc_time_base:0", "demux"]
     words += ["-c:0", encoder.library, "-preset:0", job.preset or encoder.preset]
     words += ["-crf:0", f"{encoder.crf if job.crf is None else job.crf:g}"]
-    light = light_params(job.encoder, picture.props)
+    light = light_params(job.encoder, lit(job, picture.props))
     own = ["log-level=error"] if job.encoder == "x265" else []
     own += ["repeat-headers=1"] if job.encoder == "x265" and light else []  # else it is said once, at the beginning
     if job.frame_threads:  # what they are by default, and so the result, depends on the machine
@@ -308,6 +322,14 @@ def light_params(encoder: str, props: Mapping[str, Any]) -> str:
     display, level = names.get(encoder, ("mastering-display", "content-light"))
     shown = exact if encoder in names else mastering(props, 1, 1)
     return ":".join(f"{name}={value}" for name, value in ((display, shown), (level, light)) if value)
+
+
+def lit(job: UpscaleJob, props: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The properties without the HDR10 metadata that the user gives the encoder instead, which the container then
+    must not contradict."""
+    given = {name for text in divide(job).params for name, _ in parsed(text)}
+    dropped = [lead for lead, names in LIGHT.items() if given & names]
+    return {name: value for name, value in props.items() if not name.startswith(tuple(dropped))} if dropped else props
 
 
 def light_options(props: Mapping[str, Any]) -> list[str]:

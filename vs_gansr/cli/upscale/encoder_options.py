@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ..common import CommandError
 from ..ffmpeg import ENCODERS, Ffmpeg, cause
+from .encoder_params import check_params, refuse_metadata_filter
 from .job import UpscaleJob
 
 __all__ = ["ExtraOptions", "check", "divide", "try_encoder"]
@@ -34,6 +35,8 @@ INSTEAD = {  # options of ffmpeg's that replace what must hold, and what to use
     "-chroma_sample_location": "it is the source's",
     "-r": "every frame keeps its own time",
     "-vsync": "every frame keeps its own time",
+    "-field_order": "frames are progressive; --field says what to make of the source's",
+    "-top": "frames are progressive; --field says what to make of the source's",
     "-fps_mode": "every frame keeps its own time",
     "-enc_time_base": "every frame keeps its own time",
     "-ss": "use --start",
@@ -79,12 +82,14 @@ def divide(job: UpscaleJob) -> ExtraOptions:
         picture = stream == "" or stream.split(":")[0] in ("v", "V", "0")
         if place == 0 and not word.startswith("-"):
             raise CommandError(f'the options behind -- begin with "{word}", which is none; ffmpeg would write it')
-        if name == ENCODERS[job.encoder].params and picture:
+        if name in (ENCODERS[job.encoder].params, f"-{job.encoder}opts") and picture:
             params.append(next(words, ""))
+            check_params(word, params[-1])
         elif name in FILTERS and picture:
             filters.append(next(words, ""))
         elif name in BITSTREAM_FILTERS and picture:
             bitstream.append(next(words, ""))
+            refuse_metadata_filter(word, bitstream[-1])
         elif name in INSTEAD and picture:
             raise CommandError(f"{word} would replace what gansr tells ffmpeg: {INSTEAD[name]}")
         else:
@@ -95,9 +100,7 @@ def divide(job: UpscaleJob) -> ExtraOptions:
 def check(job: UpscaleJob) -> None:
     """Raises CommandError for a preset that the encoder does not have, and for options that would replace ours."""
     divide(job)
-    plain = "'" not in job.params and "\\" not in job.params  # else a colon may be part of a value
-    if plain and (lone := [word for word in job.params.split(":") if word and "=" not in word]):
-        raise CommandError(f'--params: "{lone[0]}" has no value; write {lone[0]}=1, or what its value is')
+    check_params("--params", job.params)
     known = ENCODERS[job.encoder].presets
     if job.preset is not None and job.preset not in known:
         raise CommandError(f'{job.encoder} has no preset "{job.preset}"; it has: {", ".join(known)}')
