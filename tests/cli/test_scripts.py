@@ -172,3 +172,33 @@ def test_what_else_a_script_puts_out_is_noted(gansr: Gansr, tmp_path: Path) -> N
     said = gansr("upscale", written(tmp_path, alpha + sound), tmp_path / "out.mkv", *AS_IS).stderr
     assert "note: the script's alpha output (transparency) is not carried" in said
     assert "note: the script's sound, output 1, is not carried" in said
+
+
+@pytest.mark.parametrize("file", ["sound.wav", "sound.m4a", "text.srt"])
+def test_tracks_from_a_file_without_a_picture(gansr: Gansr, tmp_path: Path, file: str) -> None:
+    beside = tmp_path / file
+    if file.endswith(".srt"):
+        beside.write_text("1\n00:00:00,100 --> 00:00:00,400\nGood evening.\n")
+    else:
+        footage.ffmpeg(*footage.tone(0.5), beside)
+    done = gansr("upscale", written(tmp_path, OUTPUT), tmp_path / "out.mkv", "-q", "--tracks", beside, *AS_IS)
+    assert (done.returncode, done.stderr) == (0, "")
+    after = facts(tmp_path / "out.mkv")
+    assert after.kinds == ["video", "subtitle" if file.endswith(".srt") else "audio"]
+    assert after.times[0][0] == 0 and abs(after.times[1][0] - (Fraction(1, 10) if file.endswith(".srt") else 0)) < 0.05
+    alone = gansr("upscale", beside, tmp_path / "no.mkv", "-q", *AS_IS)
+    assert "has no video track" in one_line(alone.stderr)
+
+
+def test_a_codec_that_is_given_counts_for_the_container(gansr: Gansr, tmp_path: Path) -> None:
+    sound = tmp_path / "sound.mkv"
+    footage.ffmpeg(*footage.tone(0.5), "-c:a", "wmav2", sound)
+    words = ["upscale", written(tmp_path, OUTPUT), tmp_path / "out.mov", "-q", "--tracks", sound, *AS_IS]
+    webm = ["upscale", tmp_path / "in.vpy", tmp_path / "out.webm", "-q", "--tracks", sound]
+    refused = gansr(*webm, "--as-is", "--encoder", "svt-av1", "--preset", "13")
+    assert refused.returncode == 1 and "give it another codec behind --, as in: -- -c:a aac" in refused.stderr
+    done = gansr(*webm, "--as-is", "--encoder", "svt-av1", "--preset", "13", "--", "-c:a", "libopus")
+    assert done.returncode == 0, done.stderr
+    assert facts(tmp_path / "out.webm").codecs == ["av1", "opus"]
+    assert gansr(*words, "--", "-c:a", "aac").returncode == 0
+    assert facts(tmp_path / "out.mov").codecs[1] == "aac"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..common import CommandError
 from .job import UpscaleJob
 
-__all__ = ["file_options", "picture_options", "refuse"]
+__all__ = ["codec_of", "file_options", "picture_options", "refuse", "track_options"]
 
 # Options of ffmpeg's that concern the file or other tracks than the picture, by their names without specifier.
 FILE = {
@@ -24,6 +24,7 @@ WHOLE = {"-pass", "-passlogfile", "-b", "-vb", "-b:v", "-maxrate", "-bufsize", "
 WHOLE_PARAMS = {"pass", "bitrate", "stats", "multi-pass-opt-analysis", "multi-pass-opt-distortion", "slow-firstpass",
                 "zones", "zonefile", "qpfile", "analysis-save", "analysis-load", "analysis-reuse-file", "tbr", "rc",
                 "vbv-bufsize", "vbv-maxrate", "frames", "seek", "csv", "recon"}  # fmt: skip
+OF_SOUND = {"-acodec", "-scodec", "-ar", "-ac", "-af", "-aq", "-ab", "-strict"}
 PICTURE_TRACKS = {"", "0", "v", "v:0", "V", "V:0"}
 
 
@@ -52,6 +53,18 @@ def file_options(extra: Sequence[str]) -> list[str]:
 def picture_options(extra: Sequence[str]) -> list[str]:
     """The options that count for the picture, in every chunk."""
     return [word for group in grouped(extra) if not of_file(group) for word in group]
+
+
+def track_options(extra: Sequence[str]) -> list[str]:
+    """The options that say how sound and subtitles are encoded, by their kind."""
+    groups = (group for group in grouped(extra) if group[0].partition(":")[2][:1] in ("a", "s") or group[0] in OF_SOUND)
+    return [word for group in groups if not group[0].startswith(("-metadata", "-disposition")) for word in group]
+
+
+def codec_of(extra: Sequence[str], kind: str) -> str:
+    """The codec that the user gives all tracks of a kind, "a" or "s"; empty where there is none."""
+    names = {f"-c:{kind}", f"-codec:{kind}", f"-{kind}codec"}
+    return next((group[1] for group in grouped(extra) if group[0] in names and len(group) > 1), "")
 
 
 def refuse(job: UpscaleJob, params: Sequence[str]) -> None:

@@ -99,6 +99,8 @@ def container(output: str, encoder: str) -> str:
 def carry(job: UpscaleJob, source: Source) -> Plan:
     """Which tracks come along, and how. Text subtitles change their form where the container knows another."""
     form = {"matroska": "subrip", "webm": "webvtt"}.get(container(job.output, job.encoder), "mov_text")
+    if chunkable.codec_of(divide(job).rest, "s"):
+        form = ""  # the user says what becomes of subtitles
     others = {"mov_text"} if form == "subrip" else TEXT - {form}
     attaches = container(job.output, job.encoder) == "matroska"
     tracks, notes, covers = [], [], []
@@ -109,7 +111,7 @@ def carry(job: UpscaleJob, source: Source) -> Plan:
             notes.append(f"{track} is not carried")
         elif track.cover and attaches:
             covers.append(track)
-        elif track.kind == "subtitle" and track.codec in others:
+        elif track.kind == "subtitle" and form and track.codec in others:
             tracks.append((track, form))
             notes.append(f"{track} becomes {form}, which {Path(job.output).suffix} can hold")
         else:
@@ -139,6 +141,7 @@ def trial(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[s
     words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-y", "-i", f"file:{source.path}", "-t", "0.1"]
     for place, (track, codec) in enumerate(plan.tracks):
         words += ["-map", f"0:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"0:s:{track.index}"]
+    words += chunkable.track_options(divide(job).rest)
     return [*words, "-f", container(job.output, job.encoder), f"file:{job.temporary}"]
 
 
@@ -220,12 +223,9 @@ def ending(job: UpscaleJob, source: Source, extra: list[str]) -> list[str]:
 def carried(source: Source, plan: Plan) -> list[str]:
     """Options for what comes from the source: tracks, marks, chapters, metadata."""
     words = ["-map", "0:v:0", "-map_metadata", "1", "-map_chapters", "1"]
-    words += [
-        "-map_metadata:s:0",
-        f"1:s:{source.video.index}",
-        "-disposition:0",
-        "+".join(source.video.disposition) or "0",
-    ]
+    if source.video.index >= 0:
+        marks = "+".join(source.video.disposition) or "0"
+        words += ["-map_metadata:s:0", f"1:s:{source.video.index}", "-disposition:0", marks]
     for place, (track, codec) in enumerate(plan.tracks, 1):
         words += ["-map", f"1:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"1:s:{track.index}"]
     if source.timecode:

@@ -18,15 +18,15 @@ from itertools import pairwise
 from typing import Any
 
 from ..common import CommandError
-from .look import CAPTIONED, CAPTIONS, Headers, look_at
+from .look import look_at
 from .orientation import UPRIGHT, Orientation, of_matrix
+from .packets import Packets
 
-__all__ = ["Source", "Track", "cover_pictures", "damage", "display_times", "probe"]
+__all__ = ["Source", "Track", "NO_PICTURE", "cover_pictures", "damage", "probe"]
 
 MICRO = 1_000_000  # FFmpeg's unit for whole files
 UNTIMED = {"avi"}  # containers that number packets as they are decoded, and say no time of presentation
 CUT_SHORT = ("File ended prematurely", "partial file")  # what FFmpeg's demuxers say of a file that is not all there
-LARGEST_NVOP = 19  # bytes of an MPEG-4 packet that says "as before", or that its picture was in the packet before
 HEADED = ("matroska", "mov")  # formats whose header states the duration rather than having it estimated
 
 
@@ -52,6 +52,9 @@ class Track:
 
     def __str__(self) -> str:
         return f"{self.kind} track {self.index} ({', '.join(filter(None, (self.codec or 'unknown codec', self.name)))})"
+
+
+NO_PICTURE = Track(-1, "video", "", "", False, (), ())
 
 
 @dataclass(frozen=True)
@@ -105,8 +108,8 @@ class Source:
         return next((value for known, value in self.video.tags if known.lower() == name), "")
 
 
-def probe(path: str) -> Source:
-    """Reads the whole file. Raises CommandError where it is no media file or has no picture."""
+def probe(path: str, picture: bool = True) -> Source:
+    """Reads the whole file. Raises CommandError where it is no media file, or has no picture and is to have one."""
     try:
         import av
     except ImportError as error:
@@ -114,7 +117,9 @@ def probe(path: str) -> Source:
 
     try:
         with complaints() as said, av.open(path) as container:
-            return replace(_read(container, path), cut_short=any(sign in text for text in said() for sign in CUT_SHORT))
+            return replace(
+                _read(container, path, picture), cut_short=any(sign in text for text in said() for sign in CUT_SHORT)
+            )
     except (av.error.FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CommandError(f"{path} cannot be read as video ({reason}); is it complete and a media file?") from error
@@ -134,16 +139,14 @@ def complaints() -> Iterator[Callable[[], list[str]]]:
         av.logging.set_level(before)
 
 
-def _read(container: Any, path: str) -> Source:
+def _read(container: Any, path: str, picture_needed: bool) -> Source:
     tracks = [_track(stream) for stream in container.streams]
     stream = container.streams.best("video")
+    if tracks and not picture_needed and (stream is None or tracks[stream.index].cover or not stream.codec_context):
+        return _without_picture(container, path, tracks)
     if stream is None or tracks[stream.index].cover:
         raise CommandError(f"{path} has no video track: {', '.join(map(str, tracks)) or 'it is empty'}")
-    if stream.codec_context is None:
-        raise CommandError(
-            f"{path}: no decoder here knows the codec of {tracks[stream.index]}; if the file is encrypted (DRM) take "
-            "one that is not, else convert it by a program that reads it, to FFV1 in .mkv for example"
-        )
+    refuse_unknown(stream, path, tracks)
     refuse_dolby(stream, path)
     bases = [_ratio(s.time_base) for s in container.streams]
     picture = Packets(stream)
@@ -195,6 +198,20 @@ def _read(container: Any, path: str) -> Source:
     )
 
 
+def _without_picture(container: Any, path: str, tracks: list[Track]) -> Source:
+    """A file of sound, subtitles or covers alone. Where its clock begins anywhere, as in broadcasts, it begins with the
+    file's first moment, else at 0."""
+    layout, reached = hashlib.sha256(), Fraction(0)
+    begin = Fraction(container.start_time or 0, MICRO) if container.format.name in ("mpegts", "mpeg") else Fraction(0)
+    for packet in container.demux():
+        layout.update(b"%d %d %d\n" % (packet.stream_index, packet.pts or 0, packet.size))
+        if packet.pts is not None and not tracks[packet.stream_index].cover:
+            reached = max(reached, (packet.pts + (packet.duration or 0)) * _ratio(packet.time_base) - begin)
+    others = tuple(track for track in tracks if track.kind != "video" or track.cover)
+    source = Source(path, NO_PICTURE, others, (0, 0), Fraction(1), begin, Fraction(1, 1000), (), 0, reached, None)
+    return replace(source, layout=layout.hexdigest(), metadata=tuple(name.lower() for name in container.metadata))
+
+
 def first_timecode(*tags: Mapping[str, str]) -> str:
     """The time code of the first frame as tags say it, `HH:MM:SS:FF`; empty where none does."""
     found = (value for metadata in tags for name, value in metadata.items() if name.lower() == "timecode")
@@ -219,64 +236,6 @@ def promise(container: Any, stream: Any) -> Fraction | None:
     return None
 
 
-class Packets:
-    """What the picture's packets say: `shown` durations by time of presentation, `decoded` times of decoding, `keys`
-    times of key frames, `hollow` those of packets that hold no picture of their own, `beside` names of side data."""
-
-    def __init__(self, stream: Any) -> None:
-        self.headers = Headers(stream)
-        self.shown: dict[int, int] = {}
-        self.decoded: list[int] = []
-        self.keys: list[int] = []
-        self.hollow: list[int] = []
-        self.beside: set[str] = set()
-        self._without = 0
-
-    def add(self, packet: Any, codec: str) -> None:
-        """Takes note of one packet; the empty one at a file's end is none."""
-        if not packet.size:
-            return
-        self.beside.update(data.data_type for data in packet.iter_sidedata())
-        if codec in CAPTIONED and ("a53_cc" not in self.beside or packet.is_keyframe):
-            content = bytes(packet)
-            if any(sign in content for sign in CAPTIONS):
-                self.beside.add("a53_cc")
-            if packet.is_keyframe:
-                self.headers.add(content, packet.pts if packet.dts is None else packet.dts)
-        if packet.pts is None:
-            self._without += 1
-        else:
-            self.shown[packet.pts] = packet.duration or 0
-            if packet.is_keyframe:
-                self.keys.append(packet.pts)
-        if packet.dts is not None:
-            self.decoded.append(packet.dts)
-            if codec == "mpeg4" and packet.size <= LARGEST_NVOP:
-                self.hollow.append(packet.dts)
-
-    def has_untimed(self) -> bool:
-        """Whether packets say when they are decoded, but not all of them when they are shown."""
-        return 0 < self._without <= len(self.decoded)
-
-    def shown_as_decoded(self, first: int | None) -> tuple[int, ...]:
-        """When each picture is shown, as it follows from when packets are decoded; the first one with that of the time
-        `first`."""
-        times = sorted(set(self.decoded))
-        return display_times(times, times[0] if first is None else first) if times else ()
-
-
-def display_times(decoding: Sequence[int], first: int) -> tuple[int, ...]:
-    """When each picture is shown, in the order of display.
-
-    Pictures come out of a decoder in the order of display, each when a packet goes in. `decoding` the times at which
-    packets are decoded, rising · `first` that of the packet with which the first picture comes out. What is still in
-    the decoder at the end follows at the usual pace.
-    """
-    delay = sum(time < first for time in decoding)
-    pace = round(statistics.median(b - a for a, b in pairwise(decoding))) if len(decoding) > 1 else 1
-    return (*decoding[delay:], *(decoding[-1] + pace * n for n in range(1, delay + 1)))
-
-
 def cover_pictures(path: str, covers: Sequence[Track]) -> dict[int, bytes]:
     """The files of attached pictures, by the number of their track. Raises CommandError where one cannot be read."""
     import av
@@ -296,6 +255,15 @@ def cover_pictures(path: str, covers: Sequence[Track]) -> dict[int, bytes]:
 def _ratio(value: Any) -> Fraction:
     """A Fraction of whatever type of ratio this PyAV uses; 0 for none."""
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
+
+
+def refuse_unknown(stream: Any, path: str, tracks: Sequence[Track]) -> None:
+    """Raises CommandError for a picture that no decoder knows."""
+    if stream.codec_context is None:
+        raise CommandError(
+            f"{path}: no decoder here knows the codec of {tracks[stream.index]}; if the file is encrypted (DRM) take "
+            "one that is not, else convert it by a program that reads it, to FFV1 in .mkv for example"
+        )
 
 
 def refuse_dolby(stream: Any, path: str) -> None:

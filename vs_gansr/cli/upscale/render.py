@@ -173,7 +173,10 @@ def try_container(job: UpscaleJob, tool: ffmpeg.Ffmpeg, source: Source, plan: en
         reason = ffmpeg.cause(done.stderr.splitlines()) or f"ffmpeg exits with {done.returncode}"
         carried = ", ".join(str(track) for track, _ in culprits(job, tool, source, plan))
         better = "write .mkv" if Path(job.output).suffix.lower() != ".mkv" else "take another container"
-        raise CommandError(f"{job.output} cannot hold {carried}: {reason}; {better}, or leave it out with --drop")
+        raise CommandError(
+            f"{job.output} cannot hold {carried}: {reason}; {better}, leave it out with --drop, "
+            "or give it another codec behind --, as in: -- -c:a aac"
+        )
 
 
 def culprits(job: UpscaleJob, tool: ffmpeg.Ffmpeg, source: Source, plan: encode.Plan) -> list[tuple[Track, str]]:

@@ -26,7 +26,7 @@ from .colour_names import NUMBERED
 from .durations import frame_durations, frame_times
 from .job import UpscaleJob
 from .look import look_at_images
-from .media import Source, Track
+from .media import NO_PICTURE, Source
 from .orientation import UPRIGHT
 from .source_index import forget, index_folder
 from .vpy import run_script
@@ -46,8 +46,6 @@ __all__ = [
     "shaped",
     "tags",
 ]
-
-PICTURE = Track(0, "video", "", "", False, (), ())
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def has_times(path: str) -> bool:
 def open_media(job: UpscaleJob) -> Source:
     """What the source holds besides its pictures. Raises CommandError where it cannot be read."""
     zero = Fraction(0)
-    alone = Source("", PICTURE, (), (0, 0), Fraction(1), zero, Fraction(1, 1000), (), 0, zero, None)
+    alone = Source("", NO_PICTURE, (), (0, 0), Fraction(1), zero, Fraction(1, 1000), (), 0, zero, None)
     if numbered(job.source) and (files := images(job.source)):
         looks = look_at_images([str(path) for path in files])
         if len({look.orientation for look in looks}) > 1:
@@ -96,9 +94,10 @@ def open_media(job: UpscaleJob) -> Source:
     if has_times(job.source):
         source = media.probe(job.source)
     elif job.tracks:
-        beside = media.probe(job.tracks)
+        beside = media.probe(job.tracks, picture=False)
         others = tuple(track for track in beside.others if track.kind != "video" or track.cover)
-        begin = beside.packets[0] * beside.time_base  # where the script's first frame is
+        # Where the script's first frame is.
+        begin = beside.packets[0] * beside.time_base if beside.packets else beside.origin
         source = replace(
             alone, path=beside.path, video=beside.video, others=others, reached=beside.reached, ahead=begin,
             layout=beside.layout, metadata=beside.metadata, timecode=beside.timecode,
