@@ -59,6 +59,12 @@ def test_what_files_folders_and_globs_mean(films: Path, tmp_path: Path) -> None:
         shelf.films([str(films)], films / "done", "{stem}.mkv", "report.html")
 
 
+def test_a_folder_below_a_hidden_one_has_films(films: Path, tmp_path: Path) -> None:
+    (tmp_path / ".hidden").mkdir()
+    moved = films.rename(tmp_path / ".hidden" / "films")
+    assert len(shelf.films([str(moved)], tmp_path / "out", "{stem}.mkv")) == 3
+
+
 def test_a_damaged_ledger_of_a_finished_film_stops_nothing_and_a_dry_run_deletes_nothing(tmp_path: Path) -> None:
     queue = [shelf.QueuedFilm(tmp_path / f"{name}.mp4", tmp_path / f"{name}.mkv") for name in "abc"]
     for film in queue[:2]:

@@ -73,7 +73,8 @@ def sources(word: str, outputs: Path) -> list[Path]:
     path = Path(word)
     if path.is_dir():
         below = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
-        hidden = [p for p in below if any(part.startswith(".") or part.endswith(".gansr") for part in p.parts)]
+        within = {p: p.relative_to(path).parts for p in below}
+        hidden = [p for p in below if any(part.startswith(".") or part.endswith(".gansr") for part in within[p])]
         inside = [p for p in below if outputs in p.resolve().parents and path.resolve() in outputs.parents]
         return [p for p in below if p not in hidden and p not in inside]
     if path.exists() or not glob.has_magic(word):
