@@ -97,9 +97,8 @@ def options_section(found: dict[str, Any]) -> list[str]:
 
 
 def shortage_section(found: dict[str, Any]) -> list[str]:
-    names = {"limited": "an engine limited to 1 MiB", "second": "a second stream that finds none"}
-    rows = [[words, found[name], number(found[f"{name}_left_mib"])] for name, words in names.items()]
-    return table(["what", "became of it", "not given back (MiB)"], rows)
+    row = ["an engine limited to 1 MiB", found["limited"], number(found["limited_left_mib"])]
+    return table(["what", "became of it", "not given back (MiB)"], [row])
 
 
 def speed_section(rows: list[dict[str, Any]]) -> list[str]:

@@ -184,7 +184,7 @@ def test_a_stage_that_fails_keeps_none_from_running(
     assert set(found) == {"machine", "measured", *bench_cuda.SHARES}
     assert found["trial"] == {"missing": "RuntimeError: nobody thought of that"}
     assert "No page can be made of" in page or "nobody thought of that" in page
-    assert kept == list(range(len(kept))) and len(found["measured"]) == len(kept) > 20
+    assert kept == list(range(len(kept))) and len(found["measured"]) == len(kept) > 15
 
 
 def test_no_stage_takes_the_time_of_those_after_it(luma: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +237,7 @@ def on_a_gpu(**changes: Any) -> dict[str, Any]:
 
 def test_marks_on_a_gpu_are_met_or_missed() -> None:
     assert [r for _, r in report.verdicts(on_a_gpu())] == [
-        "met: 1.00 codes", "met: 55.00 dB", "met: 2.11 times", "met: 0.95 of it", "met: 0.50 MiB",
+        "met: 1.00 codes", "met: 55.00 dB", "met: 2.11 times", "met: 0.50 MiB",
     ]  # fmt: skip
     worse = on_a_gpu(
         formats={"fp32": {"YUV420P8": {"psnr": 60.0, "largest": 2.0}}},

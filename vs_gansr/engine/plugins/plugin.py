@@ -39,7 +39,7 @@ class PluginProvider(OnnxRuntimeProvider):
 
     def builtin(self) -> bool:
         """True if ONNX Runtime has the provider without our doing."""
-        return super().installed()
+        return self.title in own_providers()
 
     def installed(self) -> bool:
         return self.builtin() or importlib.util.find_spec(self.package) is not None
@@ -98,8 +98,15 @@ class PluginProvider(OnnxRuntimeProvider):
 
 
 @cache
+def own_providers() -> frozenset[str]:
+    """The providers that ONNX Runtime has by itself: those it lists before a plugin is registered."""
+    return frozenset(ort.get_available_providers())
+
+
+@cache
 def registered(provider: PluginProvider) -> str | None:
     """Makes the plugin known to ONNX Runtime, once a process; why that fails, or None."""
+    own_providers()  # from here on ONNX Runtime lists the plugin's, too
     try:
         path = provider.library()
         if path is None:

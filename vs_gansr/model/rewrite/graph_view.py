@@ -225,7 +225,10 @@ def clip_bounds(view: GraphView, node: onnx.NodeProto) -> tuple[float, float] | 
         return float(attribute(node, "min", -np.inf)), float(attribute(node, "max", np.inf))
     bounds = []
     for name, open_end in zip((*node.input[1:], "")[:2], (-np.inf, np.inf), strict=True):
-        value = view.array(name)
+        try:
+            value = view.array(name)
+        except ValueError:  # a damaged tensor: whoever runs the graph says so
+            return None
         if value is None and name in view.makers and view.makers[name].op_type == "Constant":
             value = constant_value(view.makers[name])
         if name and (value is None or value.size != 1):
