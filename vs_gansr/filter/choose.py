@@ -229,6 +229,16 @@ def against(rule: cpu_rules.Rule, name: str, settings: Settings) -> str | None:
     return f"{rule.precision} is {found:.1f} dB from float32" if found < fidelity.ENOUGH else None
 
 
+def unable(name: str, precision: str, provider: Provider, device_id: int) -> ProviderError:
+    """The error for a precision that the device does not compute in, with what can be done instead."""
+    have = ", ".join(provider.precisions(device_id))
+    others = [p.name for p in registry.usable() if p != provider and precision in p.precisions(0)]
+    return ProviderError(
+        f'{name} in {precision} does not run on provider "{provider.name}", which computes in {have}; '
+        f"use one of these precisions{f', or provider {chr(34)}{others[0]}{chr(34)}' if others else ''}"
+    )
+
+
 def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool = True) -> Choice:
     """The model and how it runs on a device; without `twin` its int8 variant is no choice for the precision `auto`.
 
@@ -245,6 +255,8 @@ def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool
         and library.has_twin(name, settings.texture)
     ):
         precision = "int8"
+    if settings.precision == "int8" and "int8" not in have:  # before a file that may not be there
+        raise unable(name, "int8", provider, device_id)
     model = probe.describe(library.load(name, precision, settings.texture))
     own = model.spec.precision
     if own == "int8" and settings.precision != "int8":
@@ -253,11 +265,7 @@ def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool
         precision = own if processor and own in have else have[0]
     needed = "fp16" if own == "fp16" and "fp16" not in have else precision
     if needed not in have and not (own == "int8" and settings.precision != "int8"):
-        others = [p.name for p in registry.usable() if p != provider and needed in p.precisions(0)]
-        raise ProviderError(
-            f'{name} in {needed} does not run on provider "{provider.name}", which computes in {", ".join(have)}; '
-            f"use one of these precisions{f', or provider {chr(34)}{others[0]}{chr(34)}' if others else ''}"
-        )
+        raise unable(name, needed, provider, device_id)
     processors = cpu_threads()
     # Two at once need more memory, so smaller tiles: not for networks that look further than a tile's margin.
     pairs = settings.num_streams is None and model.spec.radius is not None
