@@ -41,9 +41,6 @@ def write_report(folder: Path) -> Path:
     low, high = np.asarray(held_out.low[:, frame]), np.asarray(held_out.high[:, frame])
     scale = settings.generator.scale
     methods = {"Lanczos": metrics.lanczos(low, scale)}
-    for name, network in metrics.anchors(Path(settings.data.root).parent / "anchors", scale).items():
-        _say(f"report: {name} enlarges {len(low)} held-out crops")
-        methods[name] = network(low)
     methods[settings.name] = enlarge(generator, low, np.asarray(held_out.low_chroma[:, frame]))
     scores = {name: metrics.score(pictures, high) for name, pictures in methods.items()}
     size = int(training.facts["bytes"]) / 2**20

@@ -7,9 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from networks import point
 from PIL import Image
 
 from training.records import metrics, report
@@ -64,18 +62,6 @@ def test_measures_rank_blur_and_equality() -> None:
     assert less["psnr_y"] < 50
     assert less["ssimulacra2"] < 90
     assert less["texture"] < 0.8 < 1.2 < metrics.texture(real, soft)
-
-
-def test_anchors_are_brought_to_the_scale(tmp_path: Path) -> None:
-    point(tmp_path / "two.onnx", 2)
-    point(tmp_path / "four.onnx", 4)
-    assert onnx.load(str(tmp_path / "two.onnx")).graph.node
-    low = np.random.default_rng(0).integers(0, 256, (2, 8, 10, 3), dtype=np.uint8)
-    found = metrics.anchors(tmp_path, 2)
-    assert list(found) == ["four", "two"]
-    assert np.array_equal(found["two"](low), low.repeat(2, 1).repeat(2, 2))
-    assert found["four"](low).shape == (2, 16, 20, 3)
-    assert metrics.anchors(tmp_path / "none", 2) == {}
 
 
 def test_lanczos_and_sheet() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import vapoursynth as vs
 from numpy.typing import NDArray
 from PIL import Image
@@ -70,35 +69,6 @@ def score(made: Frames, real: Frames) -> dict[str, float]:
         "ssimulacra2": ssimulacra2(made, real),
         "texture": texture(made, real),
     }
-
-
-def anchors(folder: Path, scale: int) -> dict[str, Callable[[Frames], Frames]]:
-    """Other people's networks found in `folder` (*.onnx), by name, as functions from small to large uint8 frames.
-
-    One that enlarges more than `scale` is brought down with Catmull-Rom. An empty or missing folder gives none.
-    """
-    found: dict[str, Callable[[Frames], Frames]] = {}
-    for path in sorted(folder.glob("*.onnx")) if folder.is_dir() else ():
-        found[path.stem] = _network(path, scale)
-    return found
-
-
-def _network(path: Path, scale: int) -> Callable[[Frames], Frames]:
-    def enlarge(low: Frames) -> Frames:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 2
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        name = session.get_inputs()[0].name
-        size = (low.shape[2] * scale, low.shape[1] * scale)
-        made = []
-        for frame in low:
-            tensor = frame.transpose(2, 0, 1)[None].astype(np.float32) / 255
-            large = to_uint8(np.asarray(session.run(None, {name: tensor})[0]))[0]
-            picture = Image.fromarray(large)
-            made.append(np.asarray(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)))
-        return np.stack(made)
-
-    return enlarge
 
 
 def sheet(columns: Sequence[Frames]) -> Image.Image:
