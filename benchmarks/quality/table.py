@@ -126,7 +126,7 @@ def cost_markdown(results: Sequence[Result], costs: Costs) -> str:
 
 
 def write_json(path: Path, results: Sequence[Result], costs: Costs | None = None) -> None:
-    """The same numbers unrounded: a list of preparations with means and differences by group, rows and costs."""
+    """Write the unrounded numbers: a list of preparations with means and differences by group, rows and costs."""
     report = []
     for result in results:
         means = {

@@ -1,4 +1,4 @@
-"""Owns what a GPU must survive before it is timed: the trial, memory that runs out.
+"""Check what a GPU must survive before it is timed: the trial, memory that runs out.
 
 trial     one convolution in half precision, made and run
 shortage  an engine that gets too little memory: what is told, what is not given back

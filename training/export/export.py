@@ -220,7 +220,7 @@ def between(twin: FoldedGenerator, trained: FoldedGenerator, ship: ShipConfig) -
         raise ExportError(
             f"export: ship.twin {ship.twin} is of another shape ({depths[0]} convolutions of "
             f"{len(twin.convolutions[0][0])} features, trained were {depths[1]} of {len(trained.convolutions[0][0])}); "
-            "name a file of the same, without grain"
+            "name a file of the same shape"
         )
     resize, *rest = ((1 - ship.part) * a + ship.part * b for a, b in pairs)
     return replace(trained, resize=resize, convolutions=tuple(zip(rest[::2], rest[1::2], strict=True)))

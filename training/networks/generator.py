@@ -167,7 +167,7 @@ class LumaGenerator(nn.Module):
     cubic: Tensor
     """Catmull-Rom, (S**2, 1, 5, 5); not trained."""
     sited: Tensor
-    """The same for left-sited chroma."""
+    """Catmull-Rom at the places of left-sited chroma, (S**2, 1, 5, 5); not trained."""
     skip: nn.Parameter
     """The learnable kernel beside it, (S**2, 1, 5, 5); see `sharpener`."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from vs_gansr.colour.pictures import cells
+
 from ..material import codec
 from ..material.codec import Frames
 from ..material.luma import luma_of
@@ -41,6 +43,5 @@ def seen(low: Frames, low_chroma: Frames, colour: bool) -> np.ndarray:
     luma = luma_of(low) / np.float32(255)
     if not colour:
         return luma[:, None]
-    phases = [luma[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]
     chroma = (low_chroma.astype(np.float32) - 16) / 224
-    return np.stack([*phases, chroma[..., 0], chroma[..., 1]], 1)
+    return np.stack([*cells(luma, 2), chroma[..., 0], chroma[..., 1]], 1)

@@ -5,12 +5,14 @@ A picture is a float32 array (3, height, width), RGB in [0, 1].
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from .tags import BT709_LUMA
 
-__all__ = ["Picture", "luma", "made_up", "yuv420"]
+__all__ = ["Picture", "cells", "luma", "made_up", "yuv420"]
 
 type Picture = npt.NDArray[np.float32]
 
@@ -40,6 +42,12 @@ def luma(picture: Picture) -> Picture:
     return np.tensordot(np.array(BT709_LUMA, np.float32), picture, 1)[np.newaxis].astype(np.float32)
 
 
+def cells(planes: npt.NDArray[Any], side: int) -> list[npt.NDArray[Any]]:
+    """Return views of (..., height, width) planes that hold one sample of each `side` x `side` cell: the upper left
+    samples first, then row by row, (..., height / side, width / side) each."""
+    return [planes[..., row::side, column::side] for row in range(side) for column in range(side)]
+
+
 def yuv420(picture: Picture) -> list[npt.NDArray[np.float32]]:
     """Return the planes that a network of 4:2:0 sees of an RGB picture of even size: the four luma samples of each
     2x2 block row by row, U and V, (height / 2, width / 2) each; no colour is 0.5."""
@@ -48,5 +56,4 @@ def yuv420(picture: Picture) -> list[npt.NDArray[np.float32]]:
     small = picture.reshape(3, y.shape[0] // 2, 2, y.shape[1] // 2, 2).mean((2, 4))
     gray = np.tensordot(weights, small, 1)
     blue, red = ((small[i] - gray) / (2 * (1 - weights[i])) + np.float32(0.5) for i in (2, 0))
-    phases = [np.ascontiguousarray(y[row::2, column::2]) for row in (0, 1) for column in (0, 1)]
-    return [*phases, blue.astype(np.float32), red.astype(np.float32)]
+    return [*(np.ascontiguousarray(each) for each in cells(y, 2)), blue.astype(np.float32), red.astype(np.float32)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ FLOAT32 = Samples.float32()  # black at 0, white at 1
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 
 
-class Provider:
+class Provider(ABC):
     """A runtime on one kind of device. The methods are called from any thread; the first call may be slow."""
 
     name = ""
@@ -58,17 +59,17 @@ class Provider:
         """What to hold while something of the provider is made, run or closed."""
         return nullcontext()
 
+    @abstractmethod
     def installed(self) -> bool:
         """True if its software is here, whatever devices there are."""
-        raise NotImplementedError
 
     def devices(self) -> list[str]:
         """Its devices in words, in the order that `device_id` counts them; empty if none, or if they cannot be told."""
         return []
 
+    @abstractmethod
     def trouble(self, device_id: int) -> str | None:
         """Why it cannot run on the device, in one line with the remedy; None if it runs."""
-        raise NotImplementedError
 
     def hardware(self) -> bool:
         """True if there is hardware for it, so that it is worth a warning that it cannot run."""
@@ -78,9 +79,9 @@ class Provider:
         """True if the device is the machine's processors, for which rules decide; others have to prove themselves."""
         return False
 
+    @abstractmethod
     def precisions(self, device_id: int) -> tuple[str, ...]:
         """What networks can be computed in there: of `fp32`, `fp16`, `bf16` and `int8`, the usual one first."""
-        raise NotImplementedError
 
     def widens_half(self, device_id: int) -> bool:
         """True if half floats are computed in float32 there: the weights are halved, the arithmetic is not."""
@@ -90,12 +91,12 @@ class Provider:
         """Free and total bytes of a device with memory of its own; None where pictures live in the machine's."""
         return None
 
-    def note_loss(self, device_id: int, reason: str) -> None:
+    def note_loss(self, device_id: int, reason: str) -> None:  # noqa: B027 - most have nothing to note
         """Is told that the device computes nothing more in this process."""
 
+    @abstractmethod
     def identity(self, device_id: int) -> str:
         """Device and versions of all software that its numbers and its speed depend on, in words that stay the same."""
-        raise NotImplementedError
 
     def tiers(self) -> Mapping[str, Hashable]:
         """Ways to run a network by name, the safest first, each with the options for EngineKey."""
@@ -105,9 +106,9 @@ class Provider:
         """What is worth knowing of a device that works, for `gansr doctor`; "" if nothing is."""
         return ""
 
+    @abstractmethod
     def make(self, model: Model, key: EngineKey) -> Engine:
         """A new engine. Raises GansrError, or what the runtime raises, where there can be none."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import vapoursynth as vs
 
 from ..colour import tags
+from ..colour.pictures import cells
 from ..common import malloc_trim
 from ..engine import planes
 from ..engine.tiled.recovery import Recovery, Stored
@@ -77,16 +78,9 @@ class Filter420(NetworkFilter):
             if name in f.props:
                 out.props[name] = f.props[name]
         y, u, v = planes.views(f)
-        seen = [np.ascontiguousarray(y[row::2, column::2]) for row in (0, 1) for column in (0, 1)]
+        seen = [np.ascontiguousarray(each) for each in cells(y, 2)]
         large, *chroma = planes.views(out)
-        step = 2 * self.scale
-        targets = [large[row::step, column::step] for row in range(step) for column in range(step)]
-        targets += [
-            plane[row :: self.scale, column :: self.scale]
-            for plane in chroma
-            for row in range(self.scale)
-            for column in range(self.scale)
-        ]
+        targets = [*cells(large, 2 * self.scale), *(each for plane in chroma for each in cells(plane, self.scale))]
         made = np.empty((len(targets), *u.shape), large.dtype)
         self.network.render(n, [*seen, u, v], list(made), self.stored(f))
         for target, plane in zip(targets, made, strict=True):

@@ -64,7 +64,7 @@ class Verdict:
     decibels: float = 0.0
     """Peak signal-to-noise ratio against the processors, over all crops."""
     block: float = 0.0
-    """The same of the worst block."""
+    """Peak signal-to-noise ratio of the worst block."""
     race: float = np.inf
     """The largest difference between a run among others and the same alone; white is 1."""
     speedup: float = 0.0

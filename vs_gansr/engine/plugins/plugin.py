@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cache
@@ -33,9 +34,9 @@ class PluginProvider(OnnxRuntimeProvider):
     """What is said where it lists no device."""
     automatic = True
 
+    @abstractmethod
     def library(self) -> Path | None:
         """The library's file; None if the package is not installed. May import the package."""
-        raise NotImplementedError
 
     def builtin(self) -> bool:
         """True if ONNX Runtime has the provider without our doing."""
