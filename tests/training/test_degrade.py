@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from PIL import Image
 
-from training.material import codec, degrade
+from training.material import codec, degrade, effects
 from training.material.codec import Frames
 from training.material.degrade import Degradation
 from training.recipe.config import DegradeConfig
@@ -94,7 +94,7 @@ def test_clean_fate_is_resizing_and_420_only(sharp: Frames) -> None:
     assert distance(low, plain) > 1.5, "chroma was not subsampled"
 
 
-@pytest.mark.parametrize("name", list(degrade.KERNELS))
+@pytest.mark.parametrize("name", list(effects.KERNELS))
 def test_kernels_keep_flat_pictures_and_centres(name: str) -> None:
     flat = np.full((1, 32, 48, 3), 77, np.uint8)
     assert np.array_equal(degrade.shrink(flat, 2, name), flat[:, ::2, ::2])
@@ -106,11 +106,11 @@ def test_kernels_keep_flat_pictures_and_centres(name: str) -> None:
 
 def test_effects_do_what_they_say(sharp: Frames) -> None:
     rng = np.random.default_rng(0)
-    assert degrade.blur(sharp, 0.8).std() < sharp.std() < degrade.ring(sharp, 0.6).std()
-    noisy = degrade.grain(np.full((2, 64, 64, 3), 128, np.uint8), 2.0, rng)
+    assert effects.blur(sharp, 0.8).std() < sharp.std() < effects.sharpen(sharp, 0.6).std()
+    noisy = effects.grain(np.full((2, 64, 64, 3), 128, np.uint8), 2.0, rng)
     assert noisy.std() == pytest.approx(np.hypot(2.0, 1.0), rel=0.1)
     assert not np.array_equal(noisy[0], noisy[1])
-    for unchanged in (degrade.blur(sharp, 0), degrade.ring(sharp, 0), degrade.grain(sharp, 0, rng)):
+    for unchanged in (effects.blur(sharp, 0), effects.sharpen(sharp, 0), effects.grain(sharp, 0, rng)):
         assert unchanged is sharp
 
 

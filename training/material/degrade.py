@@ -5,20 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from ..recipe.config import DegradeConfig, WearConfig
-from . import codec, wear
+from . import codec, effects, wear
 from .codec import Frames
 from .wear import Wear
-
-KERNELS = {
-    "catrom": Image.Resampling.BICUBIC,
-    "area": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "lanczos": Image.Resampling.LANCZOS,
-}
-"""Pillow's filters by the names recipes use."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +17,7 @@ class Degradation:
     """One drawn fate of a clip; `str()` of it labels the sheet of pairs."""
 
     kernel: str
-    """Key of `KERNELS`."""
+    """Key of `effects.KERNELS`."""
     codec: str
     """As `codec.transcode` names it, or "none"."""
     quality: float
@@ -76,7 +67,7 @@ def draw(rng: np.random.Generator, config: DegradeConfig, worn: WearConfig = Wea
         "mpeg4": config.mpeg4_q,
     }.get(chosen, (0.0, 0.0))
     return Degradation(
-        worn=wear.draw(rng, worn, list(KERNELS)) if worn.chance else None,
+        worn=wear.draw(rng, worn) if worn.chance else None,
         kernel=_choose(rng, config.kernels),
         codec=chosen,
         quality=float(rng.uniform(*bounds)),
@@ -88,29 +79,26 @@ def draw(rng: np.random.Generator, config: DegradeConfig, worn: WearConfig = Wea
 
 
 def shrink(frames: Frames, scale: int, kernel: str) -> Frames:
-    """Divide both sides by `scale` with one of `KERNELS`.
+    """Divide both sides by `scale` with one of `effects.KERNELS`.
 
     (n, height, width, 3) to (n, height / scale, width / scale, 3), uint8.
 
     Raises:
         ValueError: unknown kernel, or sides that `scale` does not divide.
     """
-    if kernel not in KERNELS:
-        raise ValueError(f"shrink: unknown kernel {kernel!r}; use one of {', '.join(KERNELS)}")
     _, height, width, _ = frames.shape
     if height % scale or width % scale:
         raise ValueError(f"shrink: {width}x{height} does not divide by {scale}; crop first")
-    size = (width // scale, height // scale)
-    return np.stack([np.asarray(Image.fromarray(frame).resize(size, KERNELS[kernel])) for frame in frames])
+    return effects.resize(frames, (width // scale, height // scale), kernel)
 
 
 def soften(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tuple[Frames, float]:
     """The reference as a soft camera or an earlier enlargement leaves it, and the sigma that `rng` drew (0: as it was).
 
-    (n, height, width, 3) uint8 in and out, as with all effects below.
+    (n, height, width, 3) uint8 in and out.
     """
     sigma = _maybe(rng, config.soft_chance, config.soft_sigma)
-    return blur(frames, sigma), sigma
+    return effects.blur(frames, sigma), sigma
 
 
 def film(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tuple[Frames, str]:
@@ -121,33 +109,9 @@ def film(frames: Frames, rng: np.random.Generator, config: DegradeConfig) -> tup
         float(rng.uniform(*bounds))
         for bounds in (config.camera_blur, config.camera_noise, config.camera_sharpening, config.camera_crf)
     )
-    seen = ring(grain(blur(frames, sigma), noise, rng), amount)
+    seen = effects.sharpen(effects.grain(effects.blur(frames, sigma), noise, rng), amount)
     recorded = codec.to_rgb(codec.transcode(codec.to_yuv420(seen), "h264", crf, "veryfast"))
     return recorded, f"blur {sigma:.1f}, noise {noise:.1f}, sharpening {amount:.1f}, crf {crf:.0f}"
-
-
-def blur(frames: Frames, sigma: float) -> Frames:
-    """Gaussian blur of that sigma, in pixels of these frames; 0 returns them unchanged."""
-    if sigma <= 0:
-        return frames
-    return np.stack([np.asarray(Image.fromarray(f).filter(ImageFilter.GaussianBlur(sigma))) for f in frames])
-
-
-def ring(frames: Frames, amount: float) -> Frames:
-    """Halos as an over-eager sharpener leaves them: unsharp mask of radius 1.2 with that amount."""
-    if amount <= 0:
-        return frames
-    mask = ImageFilter.UnsharpMask(radius=1.2, percent=round(100 * amount), threshold=0)
-    return np.stack([np.asarray(Image.fromarray(frame).filter(mask)) for frame in frames])
-
-
-def grain(frames: Frames, sigma: float, rng: np.random.Generator) -> Frames:
-    """Noise of that sigma in code values, new in every frame: mostly luma, half as much colour."""
-    if sigma <= 0:
-        return frames
-    luma = rng.normal(0, sigma, (*frames.shape[:3], 1))
-    colour = rng.normal(0, sigma / 2, frames.shape)
-    return np.clip(np.rint(frames + luma + colour), 0, 255).astype(np.uint8)
 
 
 def encoded(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: int) -> Frames:
@@ -156,10 +120,10 @@ def encoded(frames: Frames, fate: Degradation, rng: np.random.Generator, scale: 
     (n, height, width, 3) uint8 RGB in, 4:2:0 as `codec.to_yuv420` packs it out, of 1 / `scale` of the size.
     """
     if fate.worn:
-        small = wear.apply(frames, fate.worn, scale, KERNELS)
+        small = wear.apply(frames, fate.worn, scale)
     else:
-        small = shrink(blur(frames, fate.blur), scale, fate.kernel)
-    small = grain(ring(small, fate.ringing), fate.noise, rng)
+        small = shrink(effects.blur(frames, fate.blur), scale, fate.kernel)
+    small = effects.grain(effects.sharpen(small, fate.ringing), fate.noise, rng)
     packed = codec.to_yuv420(small)
     if fate.codec != "none":
         packed = codec.transcode(packed, fate.codec, fate.quality, fate.preset)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
 
 from ..recipe.config import WearConfig
-from . import codec
+from . import codec, effects
 from .codec import Frames
 
 
@@ -46,14 +44,15 @@ class Wear:
         return ", ".join(parts)
 
 
-def draw(rng: np.random.Generator, config: WearConfig, kernels: list[str]) -> Wear | None:
-    """Draw a history, or None for a clip that is not worn; `kernels` are the resizers to draw from.
+def draw(rng: np.random.Generator, config: WearConfig) -> Wear | None:
+    """Draw a history, or None for a clip that is not worn.
 
     The same state of `rng` and `config` give the same answer.
     """
     if rng.random() >= config.chance:
         return None
     blur = float(rng.uniform(*config.blur_sigma)) if rng.random() < config.blur_chance else 0.0
+    kernels = list(effects.KERNELS)
     first, second = (kernels[int(rng.integers(len(kernels)))] for _ in range(2))
     radius = amount = along = down = 0.0
     if rng.random() < config.halo_chance:
@@ -75,47 +74,26 @@ def draw(rng: np.random.Generator, config: WearConfig, kernels: list[str]) -> We
     )
 
 
-def apply(frames: Frames, worn: Wear, scale: int, kernels: Mapping[str, Image.Resampling]) -> Frames:
+def apply(frames: Frames, worn: Wear, scale: int) -> Frames:
     """Wear sharp frames on their way to `1 / scale` of their size.
 
-    (n, height, width, 3) uint8 RGB to (n, height / scale, width / scale, 3); `kernels` are Pillow's filters by the
-    names in `worn.kernels`.
+    (n, height, width, 3) uint8 RGB to (n, height / scale, width / scale, 3).
     """
     _, height, width, _ = frames.shape
     final = (width // scale, height // scale)
     earlier = (_by_four(final[0] * worn.width), _by_four(final[1] * worn.height))
-    first, second = (kernels[name] for name in worn.kernels)
-    soft = ImageFilter.GaussianBlur(worn.blur)
-    small = [Image.fromarray(f).filter(soft) if worn.blur else Image.fromarray(f) for f in frames]
-    small = [image.resize(earlier, first) for image in small]
-    if worn.radius:
-        mask = ImageFilter.UnsharpMask(radius=worn.radius, percent=round(100 * worn.amount), threshold=0)
-        small = [image.filter(mask) for image in small]
-    seen = np.stack([np.asarray(image) for image in small])
+    first, second = worn.kernels
+    seen = effects.resize(effects.blur(frames, worn.blur), earlier, first)
+    seen = effects.sharpen(seen, worn.amount, worn.radius)
     if any(worn.taps):
-        seen = _ring(seen, *worn.taps)
+        seen = effects.ring(seen, *worn.taps)
     if worn.crf:
         seen = codec.to_rgb(codec.transcode(codec.to_yuv420(seen), "h264", worn.crf, "veryfast"))
     if worn.lines >= 0:
-        kept = seen[:, worn.lines :: 2]
-        size = (seen.shape[2], seen.shape[1])
-        seen = np.stack([np.asarray(Image.fromarray(f).resize(size, Image.Resampling.BILINEAR)) for f in kept])
-    return np.stack([np.asarray(Image.fromarray(f).resize(final, second)) for f in seen])
+        seen = effects.resize(seen[:, worn.lines :: 2], earlier, "bilinear")
+    return effects.resize(seen, final, second)
 
 
 def _by_four(side: float) -> int:
     """The nearest multiple of 4 of at least 4: 4:2:0 with left-sited chroma wants it."""
     return max(4, 4 * round(side / 4))
-
-
-def _ring(frames: Frames, along: float, down: float) -> Frames:
-    """Filter rows with [-along, 1 + 2 * along, -along] and columns likewise; edges are repeated."""
-    x = frames.astype(np.float32)
-    for axis, tap in ((2, along), (1, down)):
-        if tap:
-            pad = [(0, 0)] * 4
-            pad[axis] = (1, 1)
-            wide = np.pad(x, pad, mode="edge")
-            before, after = (np.take(wide, range(s, s + x.shape[axis]), axis) for s in (0, 2))
-            x = (1 + 2 * tap) * x - tap * (before + after)
-    return np.clip(np.rint(x), 0, 255).astype(np.uint8)

@@ -11,24 +11,29 @@ from .generator import FoldedGenerator
 
 Convolution = tuple[NDArray[np.float32], NDArray[np.float32]]
 """(weight (outputs, inputs, 3, 3), bias (outputs,))."""
+MOST_SLOPE = 0.1
+"""Of a LeakyReLU that may be applied twice without changing the picture much."""
 
 
 def grow(plain: FoldedGenerator, width: int, convolutions: int, seed: int, noise: float = 0.02) -> FoldedGenerator:
     """`plain` with `width` features and `convolutions` convolutions, the same function but for `noise`.
 
     After T. Chen et al., Net2Net (arXiv 1511.05641): since ReLU(ReLU(x)) = ReLU(x), extra layers begin as identities,
-    spread evenly; extra features begin with random inputs and unheard. `noise` breaks what symmetry is left: its
-    deviation, as a share of a fresh layer's (K. He et al., arXiv 1502.01852); 0 leaves the function exactly as it is.
+    spread evenly (a LeakyReLU of a small slope passes what is below 0 with the slope squared: nearly the same); extra
+    features begin with random inputs and unheard. `noise` breaks what symmetry is left: its deviation, as a share of a
+    fresh layer's (K. He et al., arXiv 1502.01852); 0 leaves the function exactly as it is.
     All that is random is a function of `seed`.
 
     Raises:
-        ValueError: the generator is larger than that already, or must grow in depth and its activation is no ReLU.
+        ValueError: the generator is larger than that already, or must grow in depth with a slope above `MOST_SLOPE`.
     """
     features, depth = int(plain.convolutions[0][0].shape[0]), len(plain.convolutions)
     if width < features or convolutions < depth or depth < 2:
         raise ValueError(f"grow: {features} features x {depth} convolutions do not fit into {width} x {convolutions}")
-    if plain.slope and convolutions > depth:
-        raise ValueError(f"grow: LeakyReLU of slope {plain.slope} twice is not itself; only ReLU (0) grows in depth")
+    if plain.slope > MOST_SLOPE and convolutions > depth:
+        raise ValueError(
+            f"grow: LeakyReLU of slope {plain.slope} twice is not itself; slopes up to {MOST_SLOPE} grow in depth"
+        )
     random = np.random.default_rng(seed)
     hidden = [plain.convolutions[0], *(_identity(features) for _ in range(convolutions - 2))]
     for index, layer in enumerate(plain.convolutions[:-1]):
