@@ -133,7 +133,7 @@ def test_colours_come_back_from_420() -> None:
 
 
 def test_refusals(sharp: Frames) -> None:
-    with pytest.raises(ValueError, match=r"shrink: unknown kernel 'cubic'.*catrom"):
+    with pytest.raises(ValueError, match=r"resize: unknown kernel 'cubic'.*catrom"):
         degrade.shrink(sharp, 2, "cubic")
     with pytest.raises(ValueError, match=r"shrink: 128x95 does not divide by 2"):
         degrade.shrink(sharp[:, :95], 2, "area")
