@@ -14,7 +14,7 @@ import footage
 import pytest
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale import media
+from vs_gansr.cli.upscale.source import media
 
 CALLS = "open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat"
 TRACED = f"trace=connect,sendto,sendmsg,sendmmsg,{CALLS}"

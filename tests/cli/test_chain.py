@@ -17,7 +17,7 @@ import psutil
 import pytest
 from gansr_process import Gansr, Running, named, nothing_left, one_line
 
-from vs_gansr.cli.upscale.encoder import EncoderProcess
+from vs_gansr.cli.upscale.ffmpeg.process import EncoderProcess
 
 if sys.platform != "win32":
     import resource
@@ -61,7 +61,7 @@ def encoders(running: Running) -> list[psutil.Process]:
 
 
 def renderer(running: Running) -> psutil.Process:
-    return next(child for child in running.children() if "vs_gansr.cli.upscale.worker" in child.cmdline())
+    return next(child for child in running.children() if "vs_gansr.cli.upscale.workers.worker" in child.cmdline())
 
 
 def midway(running: Running) -> bool:

@@ -159,7 +159,7 @@ def test_what_dies_is_begun_again(start: Start, gansr: Gansr, tmp_path: Path, po
             line = child.cmdline() if child.is_running() else []
             if victim == "ffmpeg" and any("chunk-" in word for word in line):
                 return child.kill() is None
-            if victim == "worker" and "vs_gansr.cli.upscale.worker" in line:
+            if victim == "worker" and "vs_gansr.cli.upscale.workers.worker" in line:
                 return child.kill() is None
         return False
 

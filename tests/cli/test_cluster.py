@@ -17,12 +17,12 @@ from gansr_process import Gansr, Running
 from workers import Named
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.chain import Event, Events
-from vs_gansr.cli.upscale.crew import Hand
-from vs_gansr.cli.upscale.driver import UpscaleRun
-from vs_gansr.cli.upscale.job import UpscaleJob
+from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job.run_options import RunOptions
 from vs_gansr.cli.upscale.progress import Progress
-from vs_gansr.cli.upscale.wish import Wish
+from vs_gansr.cli.upscale.workers.pool import WorkerState
+from vs_gansr.cli.upscale.workers.process import Event, Events
+from vs_gansr.cli.upscale.workers.scheduler import UpscaleRun
 
 ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
 WORDS = ["--chunk", "0.6", "--preset", "ultrafast"]
@@ -81,7 +81,7 @@ def test_an_actor_that_dies_is_replaced(
 def test_a_chunk_comes_from_a_node_that_does_not_see_the_folder(
     cluster: str, tmp_path: Path, point_model: Path
 ) -> None:
-    from vs_gansr.cli.upscale.cluster import RayWorker, connect
+    from vs_gansr.cli.upscale.workers.ray import RayWorker, connect
 
     source = footage.plain(tmp_path / "in.mp4", frames=20)
     connect(cluster)
@@ -148,9 +148,9 @@ def await_answer(events: Events, wanted: str) -> dict:
 
 
 def test_a_worker_that_would_make_another_picture_is_refused_by_name() -> None:
-    driver = UpscaleRun(UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), Wish(workers=2))
+    driver = UpscaleRun(UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), RunOptions(workers=2))
     identity = {"engine": "net in int8 on CPU", "--crf": "18"}
-    first, second = Hand(Named("worker 1"), plans=True), Hand(Named("worker 2"))
+    first, second = WorkerState(Named("worker 1"), plans=True), WorkerState(Named("worker 2"))
     driver._welcome(first, {"identity": identity, "frames": 1, "host": "a"})
     with pytest.raises(CommandError, match=r"worker 2 on b .* engine is net in fp32 on CPU, not net in int8 on CPU"):
         driver._welcome(second, {"identity": {**identity, "engine": "net in fp32 on CPU"}, "frames": 1, "host": "b"})

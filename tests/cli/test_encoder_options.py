@@ -10,9 +10,9 @@ import pytest
 from gansr_process import Gansr, nothing_left, one_line
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.encode import lit
-from vs_gansr.cli.upscale.encoder_options import check, divide, refusal, translated
-from vs_gansr.cli.upscale.job import UpscaleJob
+from vs_gansr.cli.upscale.ffmpeg.command import lit
+from vs_gansr.cli.upscale.ffmpeg.options import check, divide, refusal, translated
+from vs_gansr.cli.upscale.job.job import UpscaleJob
 
 
 def test_a_filter_of_the_user_s_keeps_shape_and_colours(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:

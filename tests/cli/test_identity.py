@@ -21,14 +21,16 @@ from workers import Named
 
 from vs_gansr.cli import ffmpeg
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale import chunk, identity, ledger, render, worker
-from vs_gansr.cli.upscale.chain import Event
-from vs_gansr.cli.upscale.crew import Hand
-from vs_gansr.cli.upscale.driver import UpscaleRun
-from vs_gansr.cli.upscale.job import UpscaleJob
-from vs_gansr.cli.upscale.ledger import Ledger
+from vs_gansr.cli.upscale.chunks import file as chunk_file
+from vs_gansr.cli.upscale.chunks import fingerprint, ledger, render
+from vs_gansr.cli.upscale.chunks.ledger import Ledger
+from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job.run_options import RunOptions
 from vs_gansr.cli.upscale.progress import Progress
-from vs_gansr.cli.upscale.wish import Wish
+from vs_gansr.cli.upscale.workers import worker
+from vs_gansr.cli.upscale.workers.pool import WorkerState
+from vs_gansr.cli.upscale.workers.process import Event
+from vs_gansr.cli.upscale.workers.scheduler import UpscaleRun
 from vs_gansr.filter.computed import Computed
 
 FAST = ["--chunk", "0.6", "--preset", "ultrafast"]
@@ -65,7 +67,7 @@ def test_another_processor_does_not_make_another_header(tmp_path: Path) -> None:
         x265 = ["-c:v", "libx265", "-preset", "ultrafast", "-x265-params", f"log-level=none:frame-threads=1{params}"]
         footage.ffmpeg(*footage.picture(frames=5), "-pix_fmt", "yuv420p", *x265, path)
         with av.open(str(path)) as container:
-            hashes.append((container.streams.video[0].codec_context.extradata, chunk.examine(path, 5).header))
+            hashes.append((container.streams.video[0].codec_context.extradata, chunk_file.examine(path, 5).header))
     (one, first), (two, second), (_, third) = hashes
     assert one != two and first == second and (first == third) == (b"ref=1" in one)
 
@@ -87,7 +89,7 @@ def test_without_a_network_there_is_no_engine_to_compare(gansr: Gansr, tmp_path:
     steps = [SimpleNamespace(function="vszip.Deband")]
     film: Any = SimpleNamespace(job=job, source=SimpleNamespace(layout=""), spans=((0, 40),), engine=[])
     film.tool, film.graph = ffmpeg.choose("x264"), SimpleNamespace(steps=steps)
-    known = identity.of(film, content=True)
+    known = fingerprint.of(film, content=True)
     assert known["engine"] == "none" and known["model content"] == "unset" and len(known["source content"]) == 64
     assert known["version of vapoursynth-vszip"] and "version of vapoursynth-bwdif" not in known
     words = ["--as-is", "--grain", "1", "--params", "lossless=1", "--preset", "ultrafast"]
@@ -110,7 +112,7 @@ def test_light_is_said_again_at_every_key_frame(gansr: Gansr, tmp_path: Path, po
     assert gansr("upscale", tmp_path / "in.mkv", tmp_path / "out.mkv", *words).returncode == 0
     keys = []
     with av.open(str(tmp_path / "out.mkv")) as container:
-        for packet in chunk.packets(container):
+        for packet in chunk_file.packets(container):
             if packet.is_keyframe:
                 keys.append({(unit[0] >> 1 & 63, unit[2]) for unit in units(bytes(packet))})
     assert len(keys) > 8 and all({(39, 137), (39, 144)} <= found for found in keys)
@@ -147,7 +149,7 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
             render.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", replaced=True))
 
     monkeypatch.setattr(worker, "EncoderProcess", Encoder)
-    monkeypatch.setattr(worker.encode, "chunk_command", lambda *words: [words[-1]])
+    monkeypatch.setattr(worker.ffmpeg_command, "chunk_command", lambda *words: [words[-1]])
     film = SimpleNamespace(job=None, tool=None, picture=None, engine=engine)
     with pytest.raises(CommandError, match="net in fp16 on CUDA did not last: then on CPU") as caught:
         worker.render_chunk(film, (0, 5), tmp_path / "chunk-00000.mp4")
@@ -155,22 +157,24 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 
 
 def test_int8_says_how_products_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert identity.kind_of_cpu("net in fp32 on CPU") == platform.machine()
+    assert fingerprint.kind_of_cpu("net in fp32 on CPU") == platform.machine()
     said = set()
     for fast in (True, False):
-        monkeypatch.setattr(identity, "fast_int8", lambda fast=fast: fast)
-        said.add(identity.kind_of_cpu("net in int8 on CPU"))
+        monkeypatch.setattr(fingerprint, "fast_int8", lambda fast=fast: fast)
+        said.add(fingerprint.kind_of_cpu("net in int8 on CPU"))
     assert len(said) == 2 and all(text.startswith(platform.machine()) for text in said)
 
 
 def driver_of(workers: int, cluster: str | None = None) -> UpscaleRun:
-    return UpscaleRun(UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), Wish(workers=workers, cluster=cluster))
+    return UpscaleRun(
+        UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), RunOptions(workers=workers, cluster=cluster)
+    )
 
 
 def test_a_node_that_is_lost_takes_several_workers_at_once(tmp_path: Path) -> None:
     driver = driver_of(4)
     driver.ledger = Ledger(tmp_path, {}, ((0, 5), (5, 10)), 1)
-    driver.crew.hands = [Hand(Named(f"worker {n}")) for n in range(13)]
+    driver.crew.hands = [WorkerState(Named(f"worker {n}")) for n in range(13)]
     for hand in list(driver.crew.hands)[:8]:
         driver._bury(hand, "its node is gone")
     facts_of_it = {"frames": 5, "size": 1, "sha256": "", "header": "", "delay": 0}
@@ -178,7 +182,7 @@ def test_a_node_that_is_lost_takes_several_workers_at_once(tmp_path: Path) -> No
     driver._finish(driver.crew.hands[0], {"facts": facts_of_it, "seconds": 1.0})
     for hand in list(driver.crew.hands)[1:]:
         driver._bury(hand, "its node is gone")
-    driver.crew.hands += [Hand(Named("worker x")) for _ in range(8)]
+    driver.crew.hands += [WorkerState(Named("worker x")) for _ in range(8)]
     with pytest.raises(CommandError, match=r"its node is gone.*, 12 times in a row"):
         for hand in list(driver.crew.hands):
             driver._bury(hand, "its node is gone")
@@ -187,7 +191,7 @@ def test_a_node_that_is_lost_takes_several_workers_at_once(tmp_path: Path) -> No
 def test_whoever_cannot_open_the_film_is_named(tmp_path: Path) -> None:
     driver = driver_of(2, "auto")
     driver.ledger = Ledger(tmp_path, {}, ((0, 5), (5, 10)), 1)
-    there = Hand(Named("worker 3"))
+    there = WorkerState(Named("worker 3"))
     driver.crew.hands = [there]
     lost: dict[str, Any] = {"error": "/films/in.mkv does not exist", "retry": False, "host": "rack7"}
     with pytest.raises(CommandError, match=r"worker 3 on rack7: /films/in.mkv does not exist"):
@@ -246,7 +250,7 @@ def test_joining_is_shown_as_it_goes() -> None:
     driver.progress.stage = said.append  # type: ignore[method-assign]
     driver.ready = {"frames": 200}
     driver.events = queue.SimpleQueue()
-    hand = Hand(Named("worker 1"))
+    hand = WorkerState(Named("worker 1"))
     driver.crew.hands = [hand]
     driver.events.put(Event("message", {"joined": 50}, hand.worker))
     driver._step()

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.encode import colours, light_params
-from vs_gansr.cli.upscale.job import UpscaleJob
-from vs_gansr.cli.upscale.media import Source, Track, damage
-from vs_gansr.cli.upscale.render import remarks
-from vs_gansr.cli.upscale.script import NO_TIME, Graph, Literal, Step, steady, text
+from vs_gansr.cli.upscale.chunks.render import remarks
+from vs_gansr.cli.upscale.ffmpeg.command import colours, light_params
+from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.script.steps import NO_TIME, Graph, Literal, Step, steady, text
+from vs_gansr.cli.upscale.source.media import Source, Track, damage
 
 
 def source(packets: list[int], promised: Fraction | None = None, size: tuple[int, int] = (64, 64)) -> Source:

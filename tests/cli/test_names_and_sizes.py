@@ -12,11 +12,11 @@ from gansr_process import Gansr, one_line
 
 from vs_gansr.cli import ffmpeg as ffmpegs
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.encoder_sizes import refuse_size
-from vs_gansr.cli.upscale.job import UpscaleJob
-from vs_gansr.cli.upscale.ledger import folder_of
-from vs_gansr.cli.upscale.source_index import index_folder
-from vs_gansr.cli.upscale.sources import escaped, images
+from vs_gansr.cli.upscale.chunks.ledger import folder_of
+from vs_gansr.cli.upscale.ffmpeg.sizes import refuse_size
+from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.source.clip import escaped, images
+from vs_gansr.cli.upscale.source.index import index_folder
 
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264"]
 

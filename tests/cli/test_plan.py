@@ -16,12 +16,14 @@ import pytest
 from footage import facts
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale import chunk, chunkable, join
-from vs_gansr.cli.upscale.crew import cores_of
-from vs_gansr.cli.upscale.job import UpscaleJob
-from vs_gansr.cli.upscale.ledger import Ledger, busy, locked
-from vs_gansr.cli.upscale.media import probe
-from vs_gansr.cli.upscale.plan import pace, scene_changes, spans
+from vs_gansr.cli.upscale.chunks import concat
+from vs_gansr.cli.upscale.chunks import file as chunk_file
+from vs_gansr.cli.upscale.chunks.ledger import Ledger, busy, locked
+from vs_gansr.cli.upscale.chunks.spans import pace, scene_changes, spans
+from vs_gansr.cli.upscale.ffmpeg import chunk_options
+from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.source.media import probe
+from vs_gansr.cli.upscale.workers.pool import cores_of
 
 if sys.platform != "win32":
     import resource
@@ -63,15 +65,15 @@ def test_packet_times_rise_and_none_is_shown_before_it_is_decoded(delay: int) ->
             late = waiting[0] + delay <= len(order)
             order.append(waiting.pop(0 if late else rng.randint(0, min(delay, len(waiting) - 1))))
     assert max(n - frame for n, frame in enumerate(order)) <= delay
-    times = [join.packet_times(stamps, place, frame, delay) for place, frame in enumerate(order)]
+    times = [concat.packet_times(stamps, place, frame, delay) for place, frame in enumerate(order)]
     assert sorted(shown for shown, _, _ in times) == stamps
     assert all(a[1] < b[1] for a, b in pairwise(times)) and all(decoded <= shown for shown, decoded, _ in times)
     assert {shown: lasts for shown, _, lasts in times}[stamps[5]] == stamps[6] - stamps[5]
 
 
-def parts_of(path: Path, count: int) -> list[join.Part]:
-    known = chunk.examine(path, 5)
-    return [join.Part(str(path), known.frames, known.header, known.delay)] * count
+def parts_of(path: Path, count: int) -> list[concat.Part]:
+    known = chunk_file.examine(path, 5)
+    return [concat.Part(str(path), known.frames, known.header, known.delay)] * count
 
 
 def film_of(frames: int) -> SimpleNamespace:
@@ -81,7 +83,7 @@ def film_of(frames: int) -> SimpleNamespace:
 @pytest.fixture
 def five(tmp_path: Path) -> Path:
     """A chunk of five frames, with B-frames."""
-    path = tmp_path / "chunk.mp4"
+    path = tmp_path / "chunk_file.mp4"
     footage.ffmpeg(*footage.picture(frames=5), *footage.H264, "-bf", "3", "-pix_fmt", "yuv420p", path)
     return path
 
@@ -93,11 +95,11 @@ def test_a_thousand_chunks_need_few_open_files(tmp_path: Path, five: Path) -> No
     try:
         with (tmp_path / "joined.mp4").open("wb") as file:
             parts = parts_of(five, 1000)
-            join.write(file, film_of(5000), parts, range(0, 200_000, 40), parts[0].delay)
+            concat.write(file, film_of(5000), parts, range(0, 200_000, 40), parts[0].delay)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     with av.open(str(tmp_path / "joined.mp4")) as container:
-        times = sorted(packet.pts for packet in chunk.packets(container))
+        times = sorted(packet.pts for packet in chunk_file.packets(container))
     assert len(times) == 5000 and {b - a for a, b in pairwise(times)} == {40}
     assert facts(tmp_path / "joined.mp4").picture["frames"] == 5000
 
@@ -105,39 +107,39 @@ def test_a_thousand_chunks_need_few_open_files(tmp_path: Path, five: Path) -> No
 def test_parts_that_are_not_the_film_are_refused(tmp_path: Path, five: Path) -> None:
     parts = parts_of(five, 3)
     with pytest.raises(CommandError, match="15 of 20 frames"):
-        join.join(film_of(20), parts)
-    strange = join.Part(parts[0].path, 5, "0" * 64, 2)
+        concat.join(film_of(20), parts)
+    strange = concat.Part(parts[0].path, 5, "0" * 64, 2)
     with pytest.raises(CommandError, match="2 different codec headers"):
-        join.join(film_of(20), [*parts, strange])
+        concat.join(film_of(20), [*parts, strange])
     with pytest.raises(CommandError, match="is not the chunk that was recorded"):
-        join.write((tmp_path / "x").open("wb"), film_of(5), [strange], range(0, 200, 40), 2)
+        concat.write((tmp_path / "x").open("wb"), film_of(5), [strange], range(0, 200, 40), 2)
     for frames, said in ((6, "holds 5 of 6 frames"), (4, "holds 5 of 4 frames")):
         with pytest.raises(CommandError, match=said):
-            chunk.examine(five, frames)
+            chunk_file.examine(five, frames)
     five.write_bytes(five.read_bytes()[:-200])
     with pytest.raises(CommandError, match="cannot be read back"):
-        chunk.examine(five, 5)
+        chunk_file.examine(five, 5)
 
 
 def test_options_go_where_they_belong() -> None:
     words = ["-tune", "grain", "-metadata", "comment=x", "-c:a", "aac", "-g:v", "-1", "-movflags", "+faststart"]
-    assert chunkable.picture_options(words) == ["-tune", "grain", "-g:v", "-1"]
-    assert chunkable.file_options(words) == ["-metadata", "comment=x", "-c:a", "aac", "-movflags", "+faststart"]
-    chunkable.refuse(UpscaleJob("a", "b", extra=("-tune", "grain", "-b:a", "96k")), ["aq-mode=3"])
+    assert chunk_options.picture_options(words) == ["-tune", "grain", "-g:v", "-1"]
+    assert chunk_options.file_options(words) == ["-metadata", "comment=x", "-c:a", "aac", "-movflags", "+faststart"]
+    chunk_options.refuse(UpscaleJob("a", "b", extra=("-tune", "grain", "-b:a", "96k")), ["aq-mode=3"])
     for extra, params in ((("-pass", "1"), []), (("-b:v", "1M"), []), ((), ["crf=18:zones=0,5,q=10"])):
         with pytest.raises(CommandError, match="--chunk 0"):
-            chunkable.refuse(UpscaleJob("a", "b", extra=extra), params)
+            chunk_options.refuse(UpscaleJob("a", "b", extra=extra), params)
 
 
 def test_the_ledger_comes_back_as_it_was_and_counts_what_is_there(tmp_path: Path, five: Path) -> None:
     ledger = Ledger(tmp_path, {"--crf": "18"}, ((0, 5), (5, 10)), 2)
-    known = chunk.examine(five, 5)
+    known = chunk_file.examine(five, 5)
     five.rename(ledger.path(0))
     ledger.record(0, known, 1.5)
     again = Ledger.load(tmp_path)
     assert again == ledger and again.missing() == [1] and again.sweep() == [] and again.sound(0)
     with pytest.raises(CommandError, match="another header for chunk 1 than for chunk 0"):
-        again.record(1, chunk.ChunkFacts(5, 1, "", "other", 0), 1)
+        again.record(1, chunk_file.ChunkFacts(5, 1, "", "other", 0), 1)
     with pytest.raises(CommandError, match="--crf was 18, is 20; "):
         again.refuse_change({"--crf": "20"})
     (tmp_path / "chunk-00001.mp4").write_text("nobody's")

@@ -14,10 +14,10 @@ from footage import facts
 from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.job import UpscaleJob
-from vs_gansr.cli.upscale.option_types import moment
-from vs_gansr.cli.upscale.samples import chosen
-from vs_gansr.cli.upscale.script import enlarged_plainly
+from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job.option_types import moment
+from vs_gansr.cli.upscale.script.section import chosen
+from vs_gansr.cli.upscale.script.steps import enlarged_plainly
 
 FAST = ["--preset", "ultrafast", "--encoder", "x264"]
 MS = Fraction(1, 1000)

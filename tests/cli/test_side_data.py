@@ -8,7 +8,7 @@ from av.packet import PktSideDataT
 from av.sidedata.sidedata import Type
 from paths import ROOT
 
-from vs_gansr.cli.upscale.side_data import FATES, MATROSKA, SIDE_DATA, notes
+from vs_gansr.cli.upscale.source.side_data import FATES, MATROSKA, SIDE_DATA, notes
 
 
 def table() -> str:

@@ -17,15 +17,16 @@ from fsspec.registry import known_implementations
 
 from vs_gansr.cli import main
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale import cluster, storage
-from vs_gansr.cli.upscale.chain import Event, Events
-from vs_gansr.cli.upscale.chunk import ChunkFacts
-from vs_gansr.cli.upscale.crew import Hand
-from vs_gansr.cli.upscale.driver import UpscaleRun
-from vs_gansr.cli.upscale.job import UpscaleJob
-from vs_gansr.cli.upscale.ledger import Ledger
+from vs_gansr.cli.upscale.chunks import storage
+from vs_gansr.cli.upscale.chunks.file import ChunkFacts
+from vs_gansr.cli.upscale.chunks.ledger import Ledger
+from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job.run_options import RunOptions
 from vs_gansr.cli.upscale.progress import Progress
-from vs_gansr.cli.upscale.wish import Wish
+from vs_gansr.cli.upscale.workers import ray as ray_workers
+from vs_gansr.cli.upscale.workers.pool import WorkerState
+from vs_gansr.cli.upscale.workers.process import Event, Events
+from vs_gansr.cli.upscale.workers.scheduler import UpscaleRun
 
 URL = "faulty://films"
 DATA = bytes(range(256)) * 40
@@ -203,10 +204,10 @@ class Encoding:
 
 
 @pytest.fixture
-def worker_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., cluster.RayWorker]]:
+def worker_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., ray_workers.RayWorker]]:
     """Both ends of a worker on a cluster, in this process: Ray's calls are plain calls."""
     ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
-    relays: list[cluster.Relay] = []
+    relays: list[ray_workers.Relay] = []
 
     class Remote:
         def __init__(self, made: type) -> None:
@@ -224,11 +225,11 @@ def worker_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
     monkeypatch.setattr(ray, "remote", Remote)
     monkeypatch.setattr(ray, "get", lambda value, timeout=None: value)
     monkeypatch.setattr(ray, "kill", lambda actor: None)
-    monkeypatch.setattr(cluster, "LocalWorker", Encoding)
+    monkeypatch.setattr(ray_workers, "LocalWorker", Encoding)
 
-    def make(events: Events, place: str) -> cluster.RayWorker:
+    def make(events: Events, place: str) -> ray_workers.RayWorker:
         seat = {"storage": place, "token": str(tmp_path)}  # it sees the folder, too
-        return cluster.RayWorker("worker 2", events, UpscaleJob("in.mkv", str(tmp_path / "out.mkv")), seat, {})
+        return ray_workers.RayWorker("worker 2", events, UpscaleJob("in.mkv", str(tmp_path / "out.mkv")), seat, {})
 
     yield make
     for relay in relays:
@@ -247,16 +248,18 @@ def worker_at(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
     ],
 )
 def test_a_chunk_that_is_lost_on_the_way_is_made_again(
-    tmp_path: Path, faulty: type[Faulty], worker_at: Callable[..., cluster.RayWorker], harm: str, words: str
+    tmp_path: Path, faulty: type[Faulty], worker_at: Callable[..., ray_workers.RayWorker], harm: str, words: str
 ) -> None:
     folder = tmp_path / "out.mkv.gansr"
     folder.mkdir()
     place = storage.begin(folder, URL)
-    driver = UpscaleRun(UpscaleJob("in.mkv", str(tmp_path / "out.mkv")), Progress(quiet=True), Wish(1, "local", URL))
+    driver = UpscaleRun(
+        UpscaleJob("in.mkv", str(tmp_path / "out.mkv")), Progress(quiet=True), RunOptions(1, "local", URL)
+    )
     driver.ledger = Ledger(folder, {}, ((0, 5),), 1)
     faulty.harm = harm
     for tries in range(2 if harm else 1):
-        hand = Hand(worker_at(driver.events, place), ready=True)
+        hand = WorkerState(worker_at(driver.events, place), ready=True)
         driver.crew.hands.append(hand)
         driver._deal(driver.ledger, hand, 0)
         driver._until_from(hand, lambda _: bool(driver.ledger.chunks))
@@ -271,12 +274,14 @@ def test_a_chunk_that_is_lost_on_the_way_is_made_again(
 
 
 def test_a_node_without_the_storage_is_refused_by_name(
-    tmp_path: Path, worker_at: Callable[..., cluster.RayWorker]
+    tmp_path: Path, worker_at: Callable[..., ray_workers.RayWorker]
 ) -> None:
     place = storage.begin(tmp_path, URL)
     Faulty.store.clear()
-    driver = UpscaleRun(UpscaleJob("in.mkv", str(tmp_path / "out.mkv")), Progress(quiet=True), Wish(1, "local", URL))
-    driver.crew.hands.append(Hand(worker_at(driver.events, place)))
+    driver = UpscaleRun(
+        UpscaleJob("in.mkv", str(tmp_path / "out.mkv")), Progress(quiet=True), RunOptions(1, "local", URL)
+    )
+    driver.crew.hands.append(WorkerState(worker_at(driver.events, place)))
     with pytest.raises(CommandError, match=r"worker 2 on \S+: does not see what the driver wrote to faulty://"):
         driver._step()
     driver.crew.end()

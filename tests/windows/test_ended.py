@@ -72,7 +72,7 @@ def test_children_end_with_their_parent(start: Start, tmp_path: Path, small_mode
         return False
 
     running.until(suspended, LONG)
-    worker = next(child for child in running.seen.values() if "vs_gansr.cli.upscale.worker" in lines(child))
+    worker = next(child for child in running.seen.values() if "vs_gansr.cli.upscale.workers.worker" in lines(child))
     if victim == "driver":
         worker.suspend()
         running.process.kill()

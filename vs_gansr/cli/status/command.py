@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
-from ..upscale.ledger import Ledger, busy, folder_of
+from ..upscale.chunks.ledger import Ledger, busy, folder_of
 from ..upscale.progress import clock
 
 __all__ = ["HELP", "add_arguments", "run"]

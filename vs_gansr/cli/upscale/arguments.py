@@ -7,10 +7,10 @@ from typing import Any
 
 from ...filter.settings import ARGUMENTS
 from ..ffmpeg import ENCODERS
-from .colour_names import MATRICES, PRIMARIES, RANGES, TRANSFERS, named
-from .encode import CONTAINERS
-from .filters import FIELDS
-from .option_types import amount, moment, positive, ratio, reads, seconds
+from .ffmpeg.command import CONTAINERS
+from .job.option_types import amount, moment, positive, ratio, reads, seconds
+from .script.filters import FIELDS
+from .source.names import MATRICES, PRIMARIES, RANGES, TRANSFERS, named
 
 __all__ = ["add_arguments", "grammar"]
 

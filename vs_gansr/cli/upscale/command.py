@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError, say
-from . import encoder_options, shelf
+from . import batch
 from .arguments import add_arguments, grammar
-from .colour_names import NUMBERED
-from .encode import container
-from .estimate import Estimate, estimate, summary
-from .job import UpscaleJob
-from .ledger import LONGEST_NAME, clear_finished
+from .chunks.ledger import LONGEST_NAME, clear_finished
+from .ffmpeg import options
+from .ffmpeg.command import container
+from .job.job import UpscaleJob
+from .preview.dry_run import Estimate, estimate, summary
+from .source.names import NUMBERED
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -29,16 +30,16 @@ COMPARED = 10.0  # seconds of a wipe, unless told otherwise
 def run(args: argparse.Namespace) -> int:
     """Encodes, or prints the script, or what would be done; returns the exit code."""
     if args.like or args.preset_file:
-        from .presets import kept
+        from .job.kept_options import kept
 
         args = kept(args, grammar())
     if not args.output_dir:
         if len(args.paths) != 2:
             given = "one path is" if len(args.paths) == 1 else f"{len(args.paths)} paths are"
             raise CommandError(f"{given} given; name a source and an output, or give --output-dir")
-        film = shelf.QueuedFilm(Path(args.paths[0]), Path(args.paths[1]), Path(args.report) if args.report else None)
+        film = batch.QueuedFilm(Path(args.paths[0]), Path(args.paths[1]), Path(args.report) if args.report else None)
         if args.script_only:
-            from .printed import printed
+            from .script.script_text import printed
 
             job = job_of(args, film)
             check_source(job)
@@ -49,15 +50,15 @@ def run(args: argparse.Namespace) -> int:
     if args.script_only:
         raise CommandError("--script-only prints one script; leave --output-dir out")
     folder = Path(args.output_dir)
-    queue = shelf.films(args.paths, folder, args.name, args.report)
+    queue = batch.films(args.paths, folder, args.name, args.report)
     estimates: list[Estimate] = []
-    code = shelf.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film, estimates), not args.dry_run)
+    code = batch.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film, estimates), not args.dry_run)
     if estimates:
         print(summary(estimates, folder.absolute()), flush=True)
     return code
 
 
-def one(args: argparse.Namespace, film: shelf.QueuedFilm, estimates: list[Estimate]) -> None:
+def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estimate]) -> None:
     """One film; what a dry run finds goes to `estimates`. Raises CommandError where it fails."""
     if args.cluster_storage and not args.cluster:
         raise CommandError("--cluster-storage is what the chunks of a cluster go through; give --cluster, too")
@@ -70,7 +71,7 @@ def one(args: argparse.Namespace, film: shelf.QueuedFilm, estimates: list[Estima
     if film.report and not args.dry_run and not film.report.absolute().parent.is_dir():
         raise CommandError(f"the folder {film.report.absolute().parent} of the report does not exist; create it first")
     if args.stills:
-        from .stills import write_stills
+        from .preview.stills import write_stills
 
         write_stills(job, args.stills)
         return
@@ -81,12 +82,12 @@ def one(args: argparse.Namespace, film: shelf.QueuedFilm, estimates: list[Estima
         estimates.append(estimate(job, progress))
         print(estimates[-1].describe(film.source, film.output), flush=True)
         return
-    from .driver import run as run_job
-    from .wish import Wish
+    from .job.run_options import RunOptions
+    from .workers.scheduler import run as run_job
 
     begun = time.monotonic()
     ways = (args.workers, args.cluster, args.cluster_storage)
-    wish = Wish(*ways, args.overwrite, args.resume, args.restart, args.verbose)
+    wish = RunOptions(*ways, args.overwrite, args.resume, args.restart, args.verbose)
     outcome = run_job(job, progress, wish)
     spent = time.monotonic() - begun
     chunk_seconds = list(outcome.ledger.seconds.values()) if outcome.ledger else []
@@ -102,7 +103,7 @@ def one(args: argparse.Namespace, film: shelf.QueuedFilm, estimates: list[Estima
         say(f"{film.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
 
 
-def job_of(args: argparse.Namespace, film: shelf.QueuedFilm) -> UpscaleJob:
+def job_of(args: argparse.Namespace, film: batch.QueuedFilm) -> UpscaleJob:
     """The command line as a UpscaleJob: options by their names, paths made absolute."""
     refuse_long_names(film.source, film.output, *([Path(args.tracks)] if args.tracks else []))
     named = {field.name: getattr(args, field.name) for field in fields(UpscaleJob) if hasattr(args, field.name)}
@@ -125,7 +126,7 @@ def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> N
     source, output = Path(job.source), Path(job.output)
     check_source(job)
     container(job.output, job.encoder)
-    encoder_options.check(job)
+    options.check(job)
     if job.test and (job.start or job.end is not None or job.frames):
         raise CommandError("--test takes its part from the middle; leave it out beside --start, --end and --frames")
     if folder_must_exist and not output.parent.is_dir():

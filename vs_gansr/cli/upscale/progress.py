@@ -15,7 +15,7 @@ from typing import Any
 
 from ..common import say
 
-__all__ = ["JsonProgress", "Progress", "State", "WorkerState", "clock", "progress_of"]
+__all__ = ["JsonProgress", "Progress", "State", "WorkerProgress", "clock", "progress_of"]
 
 LINE_SECONDS = 30.0
 WINDOW = 30.0  # seconds that the speed is averaged over
@@ -32,7 +32,7 @@ def clock(seconds: float) -> str:
 
 
 @dataclass(frozen=True)
-class WorkerState:
+class WorkerProgress:
     """A worker: its name, its chunk (None while it opens the film or waits), and how far it is there."""
 
     name: str
@@ -49,7 +49,7 @@ class State:
     chunks: int = 0
     all_chunks: int = 1
     bytes: int = 0
-    workers: tuple[WorkerState, ...] = ()
+    workers: tuple[WorkerProgress, ...] = ()
 
 
 class Speed:
@@ -128,7 +128,7 @@ class Progress:
             text += f" of about {100 * state.bytes / share / 1e6:.0f} MB"
         return text
 
-    def _row(self, worker: WorkerState) -> str:
+    def _row(self, worker: WorkerProgress) -> str:
         if worker.chunk is None:
             return f"  {worker.name}: opening"
         fps = self._workers[worker.name].fps()

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
-from .job import UpscaleJob
+from .chunks.outcome import Outcome
+from .job.job import UpscaleJob
 from .progress import clock
-from .wish import Outcome
 
 __all__ = ["write"]
 

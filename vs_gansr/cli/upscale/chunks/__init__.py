@@ -1,0 +1,1 @@
+"""The parts that a film is rendered in, and their files."""

@@ -1,0 +1,113 @@
+"""Owns one rendered chunk as a file: whether it is whole, what it holds, its digest; knows no VapourSynth."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ....common import files
+from ...common import CommandError
+from ..output_file import sync
+
+__all__ = ["ChunkFacts", "digest", "display_order", "examine", "header_of", "keep", "packets"]
+
+
+@dataclass(frozen=True)
+class ChunkFacts:
+    """What is recorded of a finished chunk.
+
+    `frames` that it holds · `size` in bytes · `sha256` of the file · `header` SHA-256 of the codec's header
+    (CodecPrivate), which all chunks of a film must share · `delay` by how many places a packet stands later in
+    decoding order than in display order, at most
+    """
+
+    frames: int
+    size: int
+    sha256: str
+    header: str
+    delay: int
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def packets(container: Any) -> Iterator[Any]:
+    """The picture's packets of an open file, in decoding order."""
+    for packet in container.demux(container.streams.video[0]):
+        if packet.size:
+            yield packet
+
+
+def header_of(stream: Any) -> str:
+    """SHA-256 of the codec's header (CodecPrivate) of an open file's picture, without the processor it was made on."""
+    data: bytes = stream.codec_context.extradata or b""
+    if stream.codec_context.name == "hevc" and data[:1] == b"\x01":
+        data = b"".join(map(without_processor, hevc_units(data)))
+    return hashlib.sha256(data).hexdigest()
+
+
+def hevc_units(header: bytes) -> Iterator[bytes]:
+    """The parts of an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15): what is fixed, then each NAL unit."""
+    yield header[:22]
+    at = 23
+    for _ in range(header[22]):
+        count = int.from_bytes(header[at + 1 : at + 3], "big")
+        at += 3
+        for _ in range(count):
+            length = int.from_bytes(header[at : at + 2], "big")
+            yield header[at + 2 : at + 2 + length]
+            at += 2 + length
+
+
+def without_processor(unit: bytes) -> bytes:
+    """x265 writes its options into the header, and among them the processor's features and its threads, which change no
+    picture; on Windows it counts these otherwise from one run to the next. The bytes before that text count it."""
+    _, name, text = unit.partition(b"x265 (build")
+    return name + re.sub(rb"(cpuid|numa-pools)=[^ ]* ", b"", text) if name else unit
+
+
+def display_order(times: Sequence[int]) -> list[int]:
+    """For each packet, given their display times in decoding order, its number in display order."""
+    place = {time: n for n, time in enumerate(sorted(times))}
+    return [place[time] for time in times]
+
+
+def examine(path: Path, frames: int) -> ChunkFacts:
+    """Reads a chunk whole and decodes its key frames.
+
+    Raises CommandError where it has other than `frames` frames, or does not start with one that can be decoded.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            header = header_of(container.streams.video[0])
+            times, keys = [], []
+            for packet in packets(container):
+                times.append(packet.pts)
+                keys.append(packet.is_keyframe)
+        with av.open(str(path)) as container:
+            container.streams.video[0].codec_context.skip_frame = "NONKEY"
+            decoded = sum(1 for _ in container.decode(video=0))
+    except (av.error.FFmpegError, OSError, IndexError) as error:
+        raise CommandError(f"{path} was written but cannot be read back ({error}); is the disk sound?") from error
+    if len(times) != frames or len(set(times)) != frames:
+        raise CommandError(f"{path} holds {len(times)} of {frames} frames although its encoder reported no error")
+    if not keys[0] or decoded < 1:
+        raise CommandError(f"{path} does not start with a key frame that can be decoded")
+    delay = max(n - shown for n, shown in enumerate(display_order(times)))
+    return ChunkFacts(frames, path.stat().st_size, digest(path), header, delay)
+
+
+def keep(temporary: Path, path: Path) -> None:
+    """Gives a finished file its name, for good: what has that name is whole, even after a power cut."""
+    sync(temporary)
+    files.rename(temporary, path)
+    sync(path.parent)

@@ -1,0 +1,91 @@
+"""Read the encoder's own parameters, `a=b:c=d`, and refuse those that would contradict what gansr says of the picture.
+
+Such a parameter changes the stream alone: the container would go on saying what gansr told ffmpeg.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ...common import CommandError
+
+__all__ = ["check_params", "parsed", "refuse_metadata_filter"]
+
+RATE = "every frame keeps its own time"
+FIELDS = "frames are progressive; --field says what to make of the source's"
+# What to use instead, by the names that x265, x264 and SVT-AV1 have for a thing.
+INSTEAD = {
+    "--primaries": ("colorprim", "color-primaries"),
+    "--transfer": ("transfer", "transfer-characteristics"),
+    "--matrix": ("colormatrix", "matrix-coefficients"),
+    "--range": ("range", "fullrange", "color-range"),
+    "--sar": ("sar",),
+    "--depth": ("output-depth", "input-depth", "encoder-bit-depth"),
+    "--chroma": ("input-csp", "output-csp", "encoder-color-format", "colorspace"),
+    "--width and --height": (
+        "input-res",
+        "width",
+        "height",
+        "conformance-window-offsets",
+        "crop-rect",
+        "display-window",
+    ),
+    "--crf": ("crf",),
+    "--preset": ("preset",),
+}
+OTHERS = {
+    "it is the source's": ("chromaloc", "chroma-sample-position"),
+    FIELDS: ("interlace", "interlaced", "tff", "bff", "field", "fake-interlaced", "nointerlaced"),
+    RATE: ("fps", "fps-num", "fps-denom", "timebase", "force-cfr", "pulldown"),
+}
+REFUSED = {name: f"use {option}" for option, names in INSTEAD.items() for name in names} | {
+    name: reason for reason, names in OTHERS.items() for name in names
+}
+# The same, by the names that FFmpeg's filters of bitstream metadata (h264_metadata and the like) have.
+IN_METADATA = {
+    "colour_primaries": "use --primaries", "color_primaries": "use --primaries",
+    "transfer_characteristics": "use --transfer", "matrix_coefficients": "use --matrix",
+    "video_full_range_flag": "use --range", "color_range": "use --range", "sample_aspect_ratio": "use --sar",
+    "chroma_sample_loc_type": "it is the source's", "chroma_sample_position": "it is the source's",
+    "tick_rate": RATE, "num_ticks_poc_diff_one": RATE, "fixed_frame_rate_flag": RATE,
+    "crop_left": "use --width and --height", "crop_right": "use --width and --height",
+    "crop_top": "use --width and --height", "crop_bottom": "use --width and --height",
+    "display_orientation": "turn the source upright first", "rotate": "turn the source upright first",
+}  # fmt: skip
+
+
+def parsed(text: str) -> list[tuple[str, str | None]]:
+    """Names and values of `a=b:c=d`; None for a name without a value. A colon behind a backslash parts nothing."""
+    found = []
+    for word in re.split(r"(?<!\\):", text):
+        name, sign, value = word.partition("=")
+        if name.strip():
+            found.append((name.strip(), value if sign else None))
+    return found
+
+
+def check_params(option: str, text: str) -> None:
+    """Raises CommandError for parameters without a value and for those that contradict gansr; `option` gave them."""
+    pairs = parsed(text)
+    for (before, value), (name, given) in zip([("", None), *pairs], pairs, strict=False):
+        if given is None and value is not None and re.fullmatch(r"[-+.\d]+", name):
+            raise CommandError(
+                f'{option}: a colon begins another parameter, and "{name}" has no value; write {before}={value},{name}'
+            )
+        if given is None and "'" not in text:  # else a colon may be part of a value
+            raise CommandError(f'{option}: "{name}" has no value; write {name}=1, or what its value is')
+        known = name.lower().replace("_", "-")
+        reason = REFUSED.get(known) or REFUSED.get(known.removeprefix("no-"))
+        if reason:
+            raise CommandError(f"{option}: {name} would say one thing in the stream and another in the file: {reason}")
+
+
+def refuse_metadata_filter(option: str, text: str) -> None:
+    """Raises CommandError where filters of bitstream metadata contradict gansr."""
+    for chain in text.split(","):
+        kind, _, arguments = chain.partition("=")
+        for name, _ in parsed(arguments) if kind.strip().endswith("_metadata") else ():
+            if name in IN_METADATA:
+                raise CommandError(
+                    f"{option}: {name} would say one thing in the stream and another in the file: {IN_METADATA[name]}"
+                )

@@ -1,0 +1,1 @@
+"""Looks at a film before it is rendered."""

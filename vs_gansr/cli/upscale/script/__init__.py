@@ -1,0 +1,1 @@
+"""The VapourSynth calls that make the result."""

@@ -1,0 +1,1 @@
+"""What a source holds, and the clip it opens as."""

@@ -1,0 +1,290 @@
+"""Owns what may be a source and how it becomes a clip: a media file, a script (.vpy), numbered images.
+
+A script, images or a bare stream have no times of their own: frames follow each other at their rate. Beside a script or
+images sound, subtitles and the rest come from another file (`--tracks`), or there is none. Tags that are wrong or
+missing are set here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import vapoursynth as vs
+
+from ....errors import one_line
+from ...common import CommandError
+from ..job.job import UpscaleJob
+from . import media
+from .changes import sample_aspect
+from .clock import NO_TIME, settled
+from .decoded import look_at_images
+from .durations import frame_durations, frame_times
+from .index import forget, index_folder
+from .media import NO_PICTURE, Source
+from .names import NUMBERED
+from .orientation import UPRIGHT
+from .script_file import run_script
+
+__all__ = [
+    "NO_TIME",
+    "Opened",
+    "given_props",
+    "has_times",
+    "images",
+    "is_script",
+    "numbered",
+    "open_clip",
+    "open_media",
+    "preparations",
+    "shaped",
+    "tags",
+]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A clip, the call that made it ("" for a script's output) with its arguments, when each frame is shown in units
+    of `time_base` seconds, and whether those times are the source's own (`timed`) or follow from a rate.
+
+    `end` when the last frame is over, in seconds, None where the file says it · `notes` are worth telling.
+    """
+
+    clip: vs.VideoNode
+    function: str
+    arguments: tuple[tuple[str, Any], ...]
+    timestamps: tuple[int, ...]
+    time_base: Fraction
+    timed: bool
+    end: Fraction | None = None
+    notes: tuple[str, ...] = ()
+
+
+def is_script(path: str) -> bool:
+    """Whether `path` names a VapourSynth script."""
+    return path.lower().endswith((".vpy", ".py"))
+
+
+def numbered(path: str) -> bool:
+    """Whether `path` is a pattern of numbered images, as in frames/%05d.png, and no file of that very name."""
+    return bool(NUMBERED.search(Path(path).name)) and not Path(path).is_file()
+
+
+def has_times(path: str) -> bool:
+    """Whether the source says itself when each frame is shown."""
+    return not is_script(path) and not numbered(path)
+
+
+def open_media(job: UpscaleJob) -> Source:
+    """What the source holds besides its pictures. Raises CommandError where it cannot be read."""
+    zero = Fraction(0)
+    alone = Source("", NO_PICTURE, (), (0, 0), Fraction(1), zero, Fraction(1, 1000), (), 0, zero, None)
+    if numbered(job.source) and (files := images(job.source)):
+        looks = look_at_images([str(path) for path in files])
+        if len({look.orientation for look in looks}) > 1:
+            raise CommandError(f"{job.source}: the images are turned in different ways; turn them all upright first")
+        names = frozenset(name for look in looks for name in look.names)
+        alone = replace(alone, orientation=looks[0].orientation if looks else UPRIGHT, beside=names)
+    if has_times(job.source):
+        source = media.probe(job.source)
+    elif job.tracks:
+        beside = media.probe(job.tracks, picture=False)
+        others = tuple(track for track in beside.others if track.kind != "video" or track.cover)
+        # Where the script's first frame is.
+        begin = beside.packets[0] * beside.time_base if beside.packets else beside.origin
+        source = replace(
+            alone, path=beside.path, video=beside.video, others=others, reached=beside.reached, ahead=begin,
+            layout=beside.layout, metadata=beside.metadata, timecode=beside.timecode,
+        )  # fmt: skip
+    else:
+        source = alone
+    if job.sar:
+        source = replace(source, sar=Fraction(job.sar))
+    return source
+
+
+def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> Opened:
+    """Opens the source; `whole` says whether the time of every frame matters.
+
+    Raises CommandError where that gives no clip of one size and format.
+    """
+    if is_script(job.source):
+        return open_script(job, whole)
+    function, arguments, opened = open_file(job, source)
+    clip = of_one_format(opened["clip"], job.source)
+    if has_times(job.source):
+        stamps = opened["timestamps"]
+        times = settled(source, [stamps] if isinstance(stamps, int) else stamps)
+        known = any(time != NO_TIME for time in times)
+        if known and job.fps:
+            raise CommandError(f"{job.source} says itself when each frame is shown; leave --fps {job.fps} out")
+        if known or not job.fps:
+            base = Fraction(opened["timebasenum"], opened["timebaseden"])
+            return Opened(clip, function, arguments, times, base, timed=True)
+    if not job.fps:
+        raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
+    return Opened(clip, function, arguments, tuple(range(clip.num_frames)), 1 / Fraction(job.fps), timed=False)
+
+
+def open_script(job: UpscaleJob, whole: bool) -> Opened:
+    """The script's output, at the rate given, or when its frames say they are shown."""
+    output = run_script(job.source, job.arg)
+    clip = of_one_format(output.clip, job.source)
+    notes = ["the script's alpha output (transparency) is not carried"] if output.alpha is not None else []
+    sounds = [number for number, other in vs.get_outputs().items() if isinstance(other, vs.AudioNode)]
+    if sounds:
+        which = ", ".join(map(str, sounds))
+        notes.append(f"the script's sound, output {which}, is not carried; write it to a file and give --tracks")
+    if job.fps:
+        stamps = tuple(range(clip.num_frames))
+        return Opened(clip, "", (), stamps, 1 / Fraction(job.fps), timed=False, notes=tuple(notes))
+    times = frame_times(frame_durations(clip, whole), Fraction(clip.fps))
+    if times is None:
+        raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
+    notes += [times.note] if times.note else []
+    timed = not times.constant
+    return Opened(clip, "", (), times.timestamps, times.time_base, timed, times.end, tuple(notes))
+
+
+def of_one_format(clip: vs.VideoNode, path: str) -> vs.VideoNode:
+    """The clip. Raises CommandError where its size or format varies."""
+    if clip.format is None or not clip.width:
+        raise CommandError(f"{path} changes its size or format on the way; cut it into parts of one format first")
+    return clip
+
+
+def turned_here(source: Source) -> bool:
+    """Whether BestSource leaves it to us to turn the picture upright: it knows only what the container says, turns by
+    quarters alone, and does so before anything is cropped."""
+    return not source.turned_by_file or any(source.crop) or not source.orientation.is_square
+
+
+def preparations(source: Source, clip: vs.VideoNode) -> list[tuple[str, dict[str, int]]]:
+    """The calls that crop the decoded `clip` as its container says and turn it upright."""
+    across, down = 1 << clip.format.subsampling_w, 1 << clip.format.subsampling_h
+    steps = (down, down, across, across)
+    sides = {
+        name: side - side % step
+        for name, side, step in zip(("top", "bottom", "left", "right"), source.crop, steps, strict=True)
+        if side >= step
+    }
+    calls: list[tuple[str, dict[str, int]]] = [("std.Crop", sides)] if sides else []
+    return calls + [(f"std.{name}", {}) for name in source.orientation.calls if turned_here(source)]
+
+
+def open_file(job: UpscaleJob, source: Source) -> tuple[str, tuple[tuple[str, Any], ...], dict[str, Any]]:
+    """BestSource's function, its arguments and what it gives for a file or numbered images."""
+    core = vs.core.core
+    if not hasattr(core, "bs"):
+        raise CommandError('BestSource is not installed; run: pip install "vs-gansr[cli]"')
+    arguments: list[tuple[str, Any]] = [("source", as_argument(escaped(job.source))), ("track", source.video.index)]
+    if source.turned_by_file and turned_here(source):
+        arguments.append(("apply_rotation", 0))
+    if numbered(job.source):
+        arguments += [("start_number", first_number(job.source)), ("cachemode", 0)]
+    if job.accept_damage:  # with one thread the decoder gives what comes before the damage even of a file cut short
+        arguments.append(("threads", 1))
+    try:
+        opened = opened_by_bestsource(job, arguments)
+    except (vs.Error, OSError) as error:
+        hint = "" if job.accept_damage else "; if it is damaged, go on with --accept-damage"
+        raise CommandError(f"{one_line(error)}{hint}") from error
+    return "bs.VideoSource", tuple(arguments), opened
+
+
+def opened_by_bestsource(job: UpscaleJob, arguments: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """What bs.VideoSource gives; with an index made anew where the one that is there is not of this file."""
+    call = vs.core.core.bs.VideoSource
+    if numbered(job.source):
+        return dict(call(**dict(arguments), exporttimestamps=1))
+    # By itself BestSource keeps its index of a long film in a folder in the middle of the user's home.
+    folder = index_folder(job.source)
+    own = {"exporttimestamps": 1, "cachepath": as_argument(str(folder))}
+    opened = dict(call(**dict(arguments), **own))
+    try:
+        for number in (0, opened["clip"].num_frames - 1):
+            opened["clip"].get_frame(number).close()
+    except vs.Error:
+        if not folder.exists():
+            raise
+        forget(folder)
+        opened = dict(call(**dict(arguments), **own))
+    return opened
+
+
+def escaped(path: str) -> str:
+    """The path of a file or of numbered images as FFmpeg takes it, to which each % in a pattern means something."""
+    if not numbered(path):
+        return path
+    return str(Path(str(Path(path).parent).replace("%", "%%")) / Path(path).name)
+
+
+def as_argument(path: str) -> str | bytes:
+    """`path` as VapourSynth takes it: in bytes where its name is not UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
+
+
+def first_number(pattern: str) -> int:
+    """The number of the first image. Raises CommandError where there is none, or one is missing in between."""
+    path = Path(pattern)
+    numbers = numbers_of(path)
+    if not numbers:
+        raise CommandError(f"no file is called like {pattern}")
+    missing = next((a + 1 for a, b in pairwise(numbers) if b != a + 1), None)
+    if missing is not None:
+        raise CommandError(f"{path.parent / (filled(path.name, missing))} is missing between its neighbours")
+    return numbers[0]
+
+
+def images(pattern: str) -> list[Path]:
+    """The numbered images that `pattern` means, in order."""
+    path = Path(pattern)
+    return [path.with_name(filled(path.name, number)) for number in numbers_of(path)]
+
+
+def numbers_of(path: Path) -> list[int]:
+    """The numbers of the images that are called like `path`, rising."""
+    place = NUMBERED.search(path.name)
+    assert place
+    before, after = (part.replace("%%", "%") for part in (path.name[: place.start()], path.name[place.end() :]))
+    like = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
+    names = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    found = (like.fullmatch(name) for name in names)
+    return sorted(int(match[1]) for match in found if match and filled(path.name, int(match[1])) == match[0])
+
+
+def filled(name: str, number: int) -> str:
+    """The name of the image of this number. Raises CommandError for a name with another % in it."""
+    try:
+        return name % number
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"{name} has a % besides the image's number; write %% for it") from error
+
+
+def shaped(job: UpscaleJob, source: Source, props: Mapping[str, Any]) -> Source:
+    """The source with its pixels' shape: as the user says, else as the file says, or as the first frame of a script or
+    image says in its properties `props`."""
+    if job.sar or has_times(job.source):
+        return source
+    return replace(source, sar=sample_aspect(props) or source.sar)
+
+
+def given_props(job: UpscaleJob) -> frozenset[str]:
+    """The frame properties that the user sets for the whole film."""
+    return frozenset([*tags(job), *(("_SARNum", "_SARDen") if job.sar else ())])
+
+
+def tags(job: UpscaleJob) -> dict[str, int]:
+    """The frame properties that the user gives the source."""
+    given = {"_Matrix": job.matrix, "_Primaries": job.primaries, "_Transfer": job.transfer, "_Range": job.range}
+    return {name: value for name, value in given.items() if value is not None}

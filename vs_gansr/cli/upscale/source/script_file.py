@@ -1,0 +1,97 @@
+"""Run a VapourSynth script in its own folder, as vspipe does, and take the video of its output 0."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import runpy
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+import vapoursynth as vs
+
+from ....errors import one_line
+from ...common import CommandError
+
+__all__ = ["printer", "run_script", "variables"]
+
+
+class Lines(io.RawIOBase):
+    """A stream of bytes that hands each full line of text to `show`."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__()
+        self._show = show
+        self._begun = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 2  # for what a script starts
+
+    def write(self, data: Any) -> int:
+        *lines, self._begun = (self._begun + bytes(data)).replace(b"\r", b"\n").split(b"\n")
+        for line in filter(None, lines):
+            self._show(line.decode("utf-8", "replace"))
+        return len(data)
+
+
+def printer(show: Callable[[str], None]) -> TextIO:
+    """A text stream like sys.stdout that hands each line to `show`."""
+    return io.TextIOWrapper(io.BufferedWriter(Lines(show)), "utf-8", "replace", line_buffering=True)
+
+
+def variables(words: Sequence[str]) -> dict[str, str]:
+    """The variables that `NAME=VALUE` words set in a script. Raises CommandError for a word of another form."""
+    found = {}
+    for word in words:
+        name, sign, value = word.partition("=")
+        if not sign or not name.isidentifier():
+            raise CommandError(f'--arg "{word}" sets no variable; write --arg NAME=VALUE, with NAME as Python has it')
+        found[name] = value
+    return found
+
+
+def run_script(path: str, given: Sequence[str] = ()) -> vs.VideoOutputTuple:
+    """The video output 0 of the script at `path`; `given` are `NAME=VALUE` words that it finds as variables, in text.
+
+    What it prints goes to stderr. A script that ends itself with exit code 0 counts as finished. Raises CommandError
+    where it fails, ends itself with another code, or sets no video output 0.
+    """
+    vs.clear_outputs()
+    here = Path.cwd()
+    started = variables(given)
+    try:
+        os.chdir(Path(path).parent)
+        with contextlib.redirect_stdout(sys.stderr):
+            runpy.run_path(path, init_globals=started, run_name="__vapoursynth__")
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise CommandError(
+                f"{path}, line {line_of(path, error.__traceback__)}: the script ends itself: exit({error.code!r})"
+            ) from error
+    except SyntaxError as error:
+        raise CommandError(f"{error.filename or path}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {one_line(error, 1000)}"
+        raise CommandError(f"{path}, line {line_of(path, error.__traceback__)}: {reason}") from error
+    finally:
+        os.chdir(here)
+    output = vs.get_outputs().get(0)
+    if not isinstance(output, vs.VideoOutputTuple):
+        raise CommandError(f"{path} sets no video output 0; end it with: clip.set_output()")
+    return output
+
+
+def line_of(path: str, place: TracebackType | None) -> int:
+    """The last line of the script's own that a traceback passes; 0 for none."""
+    line = 0
+    while place:
+        line = place.tb_lineno if place.tb_frame.f_code.co_filename == path else line
+        place = place.tb_next
+    return line

@@ -1,0 +1,1 @@
+"""The processes that render chunks, and who hands chunks out."""
