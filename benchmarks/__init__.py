@@ -1,7 +1,8 @@
-"""What measures vs-gansr and shows what it does; not shipped, run by `scripts/`, and never imported by `vs_gansr`.
+"""Measure quality and speed of vs-gansr, and make its demo. Not shipped; run by `scripts/`.
 
-paths     where the checkout, its material and its results lie
-quality/  pictures against references: `evaluate`, the adversary's worth (`twin`), int8 against float32 (`int8`)
-speed/    what a GPU makes of it (`bench_cuda`)
-demo/     a clip of its own making, upscaled and shown beside its input
+paths     folders of the checkout, its material and its results
+sheets    contact sheets of crops
+quality/  upscaled clips beside references (`evaluate`, `faithful`, `int8`), checksums of frames (`checksums`)
+speed/    frames a second, latency and memory (`bench`), a GPU's page (`bench_cuda`), chunks and workers (`scale`)
+demo/     upscale a synthetic clip and show it beside its input
 """

@@ -1,4 +1,4 @@
-"""Owns where things lie: the checkout, the material beside it, what is kept between runs."""
+"""Paths of the checkout, of the material beside it, and of the folder where results are kept."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ STILLS = SHARED / "data" / "eval" / "stills"
 ANCHORS = SHARED / "anchors"
 """Other people's networks to compare with."""
 
-RECIPES = ROOT / "scripts" / "recipes"
+RECIPES = ROOT / "training" / "recipes"
 """One TOML file for each model that is trained here."""
 
 CACHE = ROOT / ".cache" / "evaluate"

@@ -1,4 +1,4 @@
-"""Owns contact sheets: crops of frames, enlarged, labelled and laid side by side; knows no file and no method."""
+"""Draw contact sheets: crops of frames, enlarged, labelled and side by side."""
 
 from __future__ import annotations
 

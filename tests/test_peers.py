@@ -67,9 +67,9 @@ def test_anchors_through_yuv_equal_zimg_on_both_sides(name: str, fmt: int, still
 
 @needs_ort
 def test_migration_tables_scripts_give_the_same(tmp_path: Path) -> None:
-    """Both sides of README's table, argument by argument."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = readme.split("| `core.ort.Model` | `core.gansr.Upscale` |")[1].split("\n\n")[0]
+    """Both sides of the table of docs/migration.md, argument by argument."""
+    page = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
+    table = page.split("| `core.ort.Model` | `core.gansr.Upscale` |")[1].split("\n\n")[0]
     rows = [line.strip("|").split("|") for line in table.splitlines()[2:]]
     named = {name for row in rows for name in re.findall(r"`(\w+)[`=]", row[0])}
     assert named == {item.split(":")[0] for item in vs.core.ort.Model.signature.strip(";").split(";")}
@@ -88,9 +88,9 @@ def test_migration_tables_scripts_give_the_same(tmp_path: Path) -> None:
 
 @needs_ort
 @pytest.mark.parametrize("file", ["fast-2x.onnx", "general-2x.int8.onnx"])
-def test_shipped_networks_run_there_as_the_readme_says(file: str, still: vs.VideoNode) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"^```python\n(luma = .*?)^```$", readme, re.MULTILINE | re.DOTALL)
+def test_shipped_networks_run_there_as_the_page_says(file: str, still: vs.VideoNode) -> None:
+    page = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"^```python\n(luma = .*?)^```$", page, re.MULTILINE | re.DOTALL)
     clip = still.resize.Bicubic(format=vs.YUV420P8, matrix=1)
     names = {"vs": vs, "core": vs.core, "clip": clip}
     exec(script.replace("general-2x.onnx", str(ROOT / "models" / file)), names)

@@ -1,4 +1,4 @@
-"""Owns the demo's own film: a camera move over photographs, drawings and print; knows nothing of codecs.
+"""Draw the demo's film: a camera move over photographs, drawings and print.
 
 The photographs lie inside the scikit-image wheel: coffee, chelsea and camera are CC0 (Rachel Michetti,
 Stéfan van der Walt, Lav Varshney), astronaut (NASA) and rocket (SpaceX) are in the public domain. Everything else is

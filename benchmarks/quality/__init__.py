@@ -1,6 +1,7 @@
-"""Measures upscalers against references; owns preparation, methods, metrics and tables, never imports torch.
+"""Compare upscalers with references. Only `faithful` imports torch.
 
-The map: `media` reads and writes video, `store` keeps what was computed, `prepare` makes reference and
-low-resolution input (`worn` spoils it as real footage is spoilt), `methods` upscales, `metrics` and `texture` compare,
-`cost` times, `table`, `plot` and `strips` show. `scenes` and `blind` make sheets that people rank, `ranking` counts.
+`media` reads and writes video, `store` caches results, `prepare` makes references and low-resolution inputs (`worn`
+damages them like real footage), `methods` upscale, `metrics` and `texture` compare, `cost` measures time and
+multiply-adds, `table`, `plot` and `strips` show results. `scenes` and `blind` make sheets that viewers rank, `ranking`
+counts the ranks.
 """

@@ -38,8 +38,8 @@ MATERIAL = {
     "stills": ((STILLS,), False),
 }
 """Folders and files by name, and whether the files are lossy and halved before use."""
-PSNR_TWIN = "-psnr"
-"""What the name of a model's twin without an adversary ends with."""
+FAITHFUL = "-psnr"
+"""Suffix of the name of a model's faithful model."""
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -96,14 +96,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def chosen(names: Sequence[str], scale: int, twins: bool = False) -> list[Method]:
-    """The models named, or all shipped ones (int8 twins too) of `scale`; with `twins`, their twins without an adversary
-    where they have one. Raises ModelError for an unknown name."""
+def chosen(names: Sequence[str], scale: int, faithful: bool = False) -> list[Method]:
+    """The models named, or all shipped ones of `scale` with their int8 variants. With `faithful`, also their faithful
+    models. Raises ModelError for an unknown name."""
     if not names:
         shipped = [name for name in models.shipped() if models.load(name).spec.scale == scale]
-        names = [twin for name in shipped for twin in (name, f"{name}.int8")[: 1 + models.has_twin(name)]]
-    if twins:
-        names = [*names, *(f"{name}{PSNR_TWIN}" for name in names if f"{name}{PSNR_TWIN}" in models.shipped())]
+        names = [each for name in shipped for each in (name, f"{name}.int8")[: 1 + models.has_int8(name)]]
+    if faithful:
+        names = [*names, *(f"{name}{FAITHFUL}" for name in names if f"{name}{FAITHFUL}" in models.shipped())]
         names = list(dict.fromkeys(name for name in names if not name.endswith(".int8")))
     found = []
     for name in names:

@@ -1,10 +1,10 @@
-"""Says how far a shipped model's int8 twin lies from its float32 file on the evaluation clips.
+"""Measure how far the int8 variant of a shipped model is from its float32 file on the evaluation clips.
 
     scripts/quantise --check general-2x fast-2x --provider OpenVINO --preparations A
 
-A few frames of each clip under every condition: decibels between both results, luma and chroma together, and what of
-SSIMULACRA2 the twin loses. The float32 file always runs on ONNX Runtime's CPU. Status 1 where the twin is further than
-LEAST decibels or MOST points away.
+For a few frames of each clip and condition: PSNR between both results, luma and chroma together, and the SSIMULACRA2
+that the variant loses. The float32 file always runs on ONNX Runtime's CPU. The exit status is 1 if a variant is worse
+than LEAST decibels or MOST points.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ FRAMES = 3
 """Frames of each clip that are compared, evenly spread."""
 
 LEAST = 48.0
-"""Decibels that a twin must stay from float32 on every clip."""
+"""Lowest PSNR in dB between an int8 variant and float32 on any clip."""
 
 MOST = 0.3
-"""Points of SSIMULACRA2 that it may lose on any."""
+"""Most SSIMULACRA2 points that it may lose on any clip."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What the twin loses on one clip."""
+    """What an int8 variant loses on one clip."""
 
     decibels: float
     """PSNR between both results (peak 255, all samples of all planes and frames alike)."""
     points: float
-    """SSIMULACRA2 of the float32 file's result less that of the twin's, means over the frames compared."""
+    """SSIMULACRA2 of the float32 file's result minus that of the variant's, means over the compared frames."""
 
 
 def loss(name: str, case: Case, provider: str) -> Loss:
-    """Of the model's twin on `provider`."""
+    """The loss of the int8 variant of `name` on `provider`."""
     every = max(1, case.frames // FRAMES)
     low, high = case.load_source(), case.load_reference()[::every]
-    plain, twin = (computed_once(low, every, name, *how) for how in (("fp32", "CPU"), ("int8", provider)))
-    errors = [np.mean((planes(a) - planes(b)) ** 2) for a, b in zip(plain.frames(), twin.frames(), strict=True)]
-    return Loss(psnr(float(np.mean(errors)), 255, CAP), ssimulacra2(high, plain) - ssimulacra2(high, twin))
+    plain, variant = (computed_once(low, every, name, *how) for how in (("fp32", "CPU"), ("int8", provider)))
+    errors = [np.mean((planes(a) - planes(b)) ** 2) for a, b in zip(plain.frames(), variant.frames(), strict=True)]
+    return Loss(psnr(float(np.mean(errors)), 255, CAP), ssimulacra2(high, plain) - ssimulacra2(high, variant))
 
 
 def computed_once(clip: vs.VideoNode, every: int, name: str, precision: str, provider: str) -> vs.VideoNode:
-    """One frame of `every` so many of the clip upscaled; they are kept."""
+    """Every `every`th frame of the clip, upscaled and cached."""
     large = vs_gansr.upscale(clip, model=name, precision=precision, provider=provider)[::every]
     large.std.SetVideoCache(mode=1, fixedsize=1, maxsize=large.num_frames)
     return large
@@ -86,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="scripts/quantise --check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("names", nargs="+", metavar="NAME", help="of models in models/ that have a twin")
-    add("--provider", default="CPU", help="that runs the twin, as in Upscale (%(default)s, ONNX Runtime)")
+    add("names", nargs="+", metavar="NAME", help="of models in models/ that have an int8 variant")
+    add("--provider", default="CPU", help="that runs the variant, as in Upscale (%(default)s, ONNX Runtime)")
     add("--preparations", default="A,B,C", metavar="LIST", help=f"of {', '.join(PREPARATIONS)} (%(default)s)")
     add("--material", default="clips,filmed", metavar="LIST", help="as in scripts/evaluate (%(default)s)")
     options = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Video in and out: owns ffmpeg and the source filter; knows nothing of what is being measured.
+"""Read and write video by ffmpeg and the source filter.
 
 Everything kept by the evaluation is YUV 4:2:0, 8 bit, limited range, BT.709 matrix, left-sited chroma.
 """

@@ -1,4 +1,4 @@
-"""Upscalers as functions from clip to clip: resizers, sharpened Lanczos, networks; knows nothing of metrics.
+"""Upscale a clip by a resizer, by sharpened Lanczos or by a network.
 
 Every method takes a YUV420P8 clip and gives one `factor` times the size in the same format and colours. Methods can be
 pickled, so that another process can run them.

@@ -1,4 +1,4 @@
-"""Compares an upscaled clip with its reference; knows nothing of how either was made.
+"""Compare an upscaled clip with its reference.
 
 Both clips go through the same conversions: SSIMULACRA2 sees BT.709 YUV turned into sRGB-coded float RGB, all
 other measures the 8-bit planes as they are. Values are means over frames.

@@ -1,4 +1,4 @@
-"""Makes reference and low-resolution input from source material; knows nothing of upscalers or metrics.
+"""Make references and low-resolution inputs from source material.
 
 The reference is the source scaled with Catmull-Rom to at most 1280 wide (to half, where it shows its codec) and cropped
 to multiples of 8; the input is the reference shrunk, encoded and decoded. Both are kept as Matroska files in the store.

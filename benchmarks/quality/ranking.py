@@ -1,4 +1,4 @@
-"""Counts what people preferred: joins rankings of blind sheets with the key; knows no pictures."""
+"""Count rankings of blind sheets with their key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps files by what they were computed from; knows nothing of video.
+"""Cache files by what they were computed from.
 
 A key is the SHA-256 of a JSON text that names everything the content depends on: content hashes of inputs,
 settings and the source of the code concerned. Nothing is ever looked up by name or date.
@@ -46,7 +46,7 @@ class Store:
     def writing(self, path: Path) -> Iterator[Path]:
         """A scratch path beside `path` that becomes `path` when the block ends well."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replaced(path) as scratch:
+        with files.replacement(path) as scratch:
             yield scratch
 
     def keep(self, path: Path, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Owns which measures there are: suites of them that are computed, kept and shown together."""
+"""List the suites of measures; a suite is computed, cached and shown together."""
 
 from __future__ import annotations
 

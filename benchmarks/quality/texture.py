@@ -1,4 +1,4 @@
-"""Measures whether texture is like the reference's, aligned or not; knows nothing of how either picture was made.
+"""Measure whether texture is like the reference's, without alignment.
 
 All of it works on luma in 8-bit code values, (frames, height, width) float32, and is relative to the reference: a
 picture that is its reference has SWD 0, energies 1 and coherence 1. docs/measures.md says what each figure tells and

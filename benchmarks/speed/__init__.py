@@ -1,12 +1,15 @@
-"""The rooms behind scripts/bench_cuda.
+"""Measure speed: scripts/bench and scripts/bench_cuda.
 
-job          one measurement in a process of its own
+bench        the command behind scripts/bench; harness, run and profile are its parts
+scale        chunks and workers of gansr upscale
+bench_cuda   the command behind scripts/bench_cuda; its parts:
+job          one measurement in its own process
 worker       the program of that process
-contestants  what is measured through VapourSynth: ours, vs-mlrt, memory over many frames
-alone        what is measured without it: the engine, the bound, PyTorch
-faults       what it must survive: the trial, memory that runs out, a second stream that fails
-nodes        where the network's own time goes
+contestants  measured through VapourSynth: vs-gansr, vs-mlrt, memory over many frames
+alone        measured without it: the engine, PyTorch
+faults       one convolution, and memory that runs out
+nodes        the network's time by operator
 torchnet     an ONNX generator as a PyTorch module
-agreement    how far outputs lie apart
-report       results as JSON and Markdown
+agreement    differences between outputs
+report       results as Markdown
 """

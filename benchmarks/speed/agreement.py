@@ -1,8 +1,8 @@
-"""Owns how far outputs lie apart: the provider under test against float32 on the CPU.
+"""Compare the outputs of the provider under test with float32 on the CPU.
 
-planes   by the engines alone, in every kind of samples that they store
-formats  through VapourSynth, every kind of format
-clips    through VapourSynth, real frames
+planes   by the engines alone, for every sample type
+formats  through VapourSynth, for every kind of format
+clips    through VapourSynth, on real frames
 """
 
 from __future__ import annotations

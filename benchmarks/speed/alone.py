@@ -1,7 +1,7 @@
-"""Owns what is measured without VapourSynth, on planes of noise.
+"""Measure engines without VapourSynth, on planes of noise.
 
-engine   planes in host memory to planes in host memory; endless, the same for long, memory watched
-torch    the bare network in PyTorch, channels last, on a picture that stays on the device
+engine   from planes in host memory to planes in host memory; endless: for long, with memory watched
+torch    the network alone in PyTorch, channels last, on a picture that stays on the device
 """
 
 from __future__ import annotations

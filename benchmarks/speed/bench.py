@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seconds", type=float, default=6.0, help="least length of one measurement (default: 6)")
     add("--bare", action="store_true", help="also a bare ONNX Runtime loop over ready tensors")
     add("--peers", action="store_true", help="also core.ort.Model and core.ov.Model where installed")
-    add("--peer-model", help="the file the peers run (default: the model's float32 file and its int8 twin)")
+    add("--peer-model", help="the file the peers run (default: the model's float32 file and its int8 variant)")
     add("--profile", action="store_true", help="where a frame's time goes")
     add("--encode", action="store_true", help="time whole x265 encodes of the output, preset medium")
     add("--json", action="store_true", help="print JSON")
@@ -96,7 +96,7 @@ def engines(name: str) -> list[tuple[str, str]]:
     for provider in registry.usable():
         for precision in ("fp32", "int8", "bf16", "fp16"):
             idle = precision == "fp16" and provider.widens_half(0)  # no quicker than float32
-            if precision in provider.precisions(0) and not idle and (precision != "int8" or library.has_twin(name)):
+            if precision in provider.precisions(0) and not idle and (precision != "int8" or library.has_int8(name)):
                 pairs.append((provider.name, precision))
     return pairs
 

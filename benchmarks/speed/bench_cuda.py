@@ -1,11 +1,11 @@
-"""What a GPU makes of it, in one command that needs nothing from outside: its first ten minutes.
+"""Test and measure a GPU in ten minutes, by one command that installs and fetches nothing.
 
-Whether it computes at all; agreement of every kind of samples, format and clip with float32 on the CPU; frames a second
-beside vs-mlrt and PyTorch; each tier alone, with the memory it takes; memory that runs
-out; memory over a long run; where the network's time goes. Every measurement runs in a process of its own, so that none
-takes the others with it, and the whole ends after `--minutes`, with what there was no time for told. What VapourSynth
-is needed for is told where it is missing. The page is runs/bench_cuda/bench_cuda.md, its figures lie beside it as JSON,
-written anew after every measurement. Without a GPU the CPU stands in and the page says so; --quick makes that short.
+Checks one convolution; compares every sample type, format and clip with float32 on the CPU; measures frames a second
+beside vs-mlrt and PyTorch, each tier alone with its memory, memory that runs out, memory over a long run, and the
+network's time by operator. Every measurement runs in its own process, so that one that crashes ends no other. All ends
+after `--minutes`; the page says what was left out, for lack of time or of VapourSynth. The page is
+runs/bench_cuda/bench_cuda.md, with its figures as JSON, written after every measurement. Without a GPU the CPU stands
+in and the page says so; use --quick then.
 """
 
 from __future__ import annotations

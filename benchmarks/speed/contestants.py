@@ -1,8 +1,8 @@
-"""Owns what is measured through VapourSynth: frames a second, memory, milliseconds to the first frame.
+"""Measure frames a second, memory and the time to the first frame through VapourSynth.
 
 gansr    core.gansr.Upscale
-mlrt     core.ort.Model (vs-mlrt) between core.resize calls, luma or RGB in float32 or, `half`, float16
-soak     gansr over many frames, memory watched
+mlrt     core.ort.Model (vs-mlrt) between core.resize calls, luma or RGB in float32 or, with `half`, float16
+soak     gansr over many frames, with memory watched
 """
 
 from __future__ import annotations

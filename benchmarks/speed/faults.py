@@ -1,7 +1,7 @@
-"""Check what a GPU must survive before it is timed: the trial, memory that runs out.
+"""Test a GPU before it is timed: one convolution, and memory that runs out.
 
-trial     one convolution in half precision, made and run
-shortage  an engine that gets too little memory: what is told, what is not given back
+trial     create and run one convolution in half precision
+shortage  give an engine too little memory; check its error and that it returns all memory
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns one measurement: what it is, and the process of its own that it runs in."""
+"""Describe one measurement and run it in its own process."""
 
 from __future__ import annotations
 

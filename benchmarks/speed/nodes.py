@@ -1,4 +1,4 @@
-"""Owns where the network's own time goes: ONNX Runtime's profile, summed by operator and provider."""
+"""Sum ONNX Runtime's profile of a network by operator and provider."""
 
 from __future__ import annotations
 

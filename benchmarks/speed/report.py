@@ -1,4 +1,4 @@
-"""Owns results as people read them: one Markdown page from what the measurements gave."""
+"""Write the results of the measurements as one Markdown page."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What chunks and workers cost and bring: the same film by several ways, and a two-hour film by arithmetic.
+"""Measure what chunks and workers cost, on a short film, and simulate a film of two hours.
 
     python benchmarks/speed/scale.py overhead --clips a.mp4 b.mp4      # one piece, chunks of 20 s, two workers
     python benchmarks/speed/scale.py simulate                          # 1 to 64 workers, from what `overhead` recorded
 
-The clips are joined into one film of `--seconds`, again and again, with sound. That two workers make the same film as
-one process is tests/cli/test_whole_film.py's.
+The clips are repeated until the film has `--seconds`, with sound. tests/cli/test_whole_film.py verifies that two
+workers render the same film as one process.
 """
 
 from __future__ import annotations

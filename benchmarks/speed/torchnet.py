@@ -1,4 +1,4 @@
-"""Owns an ONNX generator as a PyTorch module: the same network on the runtime that most people compare with."""
+"""Load an ONNX generator as a PyTorch module, to compare speeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns the other end of a measurement: runs the job it is given and prints its result as the last line."""
+"""Run one measurement in this process and print its result as the last line."""
 
 from __future__ import annotations
 

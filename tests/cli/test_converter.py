@@ -161,7 +161,7 @@ def test_what_is_verified_on(shared: Path, tmp_path: Path, monkeypatch: pytest.M
         return right(part, target, kind, network, tests)
 
     monkeypatch.setattr(converter, "verify", watched)
-    monkeypatch.setattr(pictures, "made_up", lambda *_: pytest.fail("made up"))
+    monkeypatch.setattr(pictures, "synthetic", lambda *_: pytest.fail("made up"))
     for given in ((video,), frames(shared), ()):
         used.clear()
         converter.convert(converter.Conversion(source, tmp_path / "made.onnx", frames=given, overwrite=True))

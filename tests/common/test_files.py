@@ -26,7 +26,7 @@ def test_content_is_replaced_and_folders_are_created(tmp_path: Path) -> None:
 def test_a_failing_block_leaves_the_old_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(KeyboardInterrupt), files.replaced(path) as part:
+    with pytest.raises(KeyboardInterrupt), files.replacement(path) as part:
         part.write_text("half")
         assert part.parent == tmp_path
         raise KeyboardInterrupt
@@ -55,7 +55,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
 
 def test_two_writers_at_once_do_not_share_a_name(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with files.replaced(path) as first, files.replaced(path) as second:
+    with files.replacement(path) as first, files.replacement(path) as second:
         assert first != second
         first.write_text("first")
         second.write_text("second")
@@ -70,5 +70,5 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) ->
     for other in others:
         other.write_bytes(b"another's")
     (tmp_path / ".a[1].0123abcd.part.pt").write_bytes(b"half")
-    files.sweep(path)
+    files.remove_leftovers(path)
     assert sorted(tmp_path.iterdir()) == sorted([path, *others])

@@ -34,10 +34,10 @@ def key_in(precision: str) -> EngineKey:
 
 def test_shipped_int8_is_close_to_float32() -> None:
     for name in library.shipped():
-        if library.has_twin(name):
+        if library.has_int8(name):
             plain = probe.describe(library.load(name))
-            twin = probe.describe(library.load(name, "int8"))
-            assert fidelity.decibels(twin, OPENVINO, "int8", plain) > 48
+            variant = probe.describe(library.load(name, "int8"))
+            assert fidelity.decibels(variant, OPENVINO, "int8", plain) > 48
             assert fidelity.decibels(plain, OPENVINO, "fp32", plain) > 100
 
 

@@ -157,12 +157,12 @@ def test_precisions(precision: str, clip: vs.VideoNode, small_model: Path) -> No
     assert clips.largest_difference(got, want) <= (2 if precision == "fp16" else 0)
 
 
-def test_int8_takes_the_twin(clip: vs.VideoNode, tmp_path: Path) -> None:
+def test_int8_takes_the_int8_variant(clip: vs.VideoNode, tmp_path: Path) -> None:
     path = networks.point(tmp_path / "a.onnx")
-    twin = networks.point(tmp_path / "a.int8.onnx", scale=3, metadata={"precision": "int8"})
+    variant = networks.point(tmp_path / "a.int8.onnx", scale=3, metadata={"precision": "int8"})
     assert clip.gansr.Upscale(str(path), precision="int8").width == 192
     assert clip.gansr.Upscale(str(path), precision="fp32").width == 128
-    assert clip.gansr.Upscale(str(twin)).width == 192
+    assert clip.gansr.Upscale(str(variant)).width == 192
 
 
 def test_auto_takes_int8_where_it_is_fast(clip: vs.VideoNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,9 +174,9 @@ def test_auto_takes_int8_where_it_is_fast(clip: vs.VideoNode, tmp_path: Path, mo
         assert clip.gansr.Upscale(str(path), provider="CPU", precision="fp32").width == 128
 
 
-def test_shipped_twins_stay_close(core: vs.Core) -> None:
+def test_shipped_int8_variants_stay_close(core: vs.Core) -> None:
     for name in library.shipped():
-        if library.has_twin(name):
+        if library.has_int8(name):
             smooth = clips.noise(vs.RGBS, 24, 16, 1).resize.Bicubic(96, 64)
             pair = [smooth.gansr.Upscale(name, provider="CPU", precision=p).get_frame(0) for p in ("int8", "fp32")]
             apart = [a - b for a, b in zip(*map(clips.planes, pair), strict=True)]

@@ -109,7 +109,7 @@ def five_tiles(radius: int) -> list[tuple[int, int]]:
     "fmt", [vs.YUV420P8, *(pytest.param(fmt, marks=pytest.mark.slow) for fmt in (vs.RGBS, vs.RGB48))], ids=str
 )
 def test_shipped_models_join_without_a_seam(name: str, precision: str, fmt: int) -> None:
-    if precision == "int8" and not library.has_twin(name):
+    if precision == "int8" and not library.has_int8(name):
         precision = "fp32"
     radius = library.load(name).spec.radius
     assert radius is not None

@@ -185,7 +185,7 @@ def test_strength_and_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("provider", ["CPU", "OpenVINO"])
-def test_the_int8_twin_is_close(provider: str, tmp_path: Path) -> None:
+def test_the_int8_variant_is_close(provider: str, tmp_path: Path) -> None:
     """Calibrated on triples as they are seen, taken by precision, run on stored samples."""
     path = networks.aligned_compact(tmp_path / "m.onnx", 16, 4, skip=True)
     clip = clips.panning(vs.GRAYS, 9)
@@ -193,8 +193,8 @@ def test_the_int8_twin_is_close(provider: str, tmp_path: Path) -> None:
     (tmp_path / "m.int8.onnx").write_bytes(quantise(path.read_bytes(), seen))
     assert library.load(str(path), "int8").spec.aligned
     source = clips.panning(vs.GRAY8, 9)
-    plain, twin = (source.gansr.Upscale(str(path), provider=provider, precision=p) for p in ("fp32", "int8"))
-    with plain.get_frame(4) as a, twin.get_frame(4) as b:
+    plain, variant = (source.gansr.Upscale(str(path), provider=provider, precision=p) for p in ("fp32", "int8"))
+    with plain.get_frame(4) as a, variant.get_frame(4) as b:
         error = np.mean((np.asarray(a[0]).astype(float) - np.asarray(b[0])) ** 2)
         assert 0 < error < 9
 

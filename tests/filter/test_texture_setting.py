@@ -1,4 +1,4 @@
-"""Texture: 1 is the model as shipped, 0 its twin without an adversary, exactly; between them lie weights of both."""
+"""Texture: 1 is the model as shipped, 0 its faithful model, exactly; values between blend the weights of both."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vs_gansr.model import library
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of one convolution, whose picture is linear in its weights, with a twin."""
+    """A network of one convolution, whose output is linear in its weights, with a faithful model."""
     folder = tmp_path_factory.mktemp("pair")
     networks.compact(folder / "one-psnr.onnx", convs=1, seed=1)
     return networks.compact(folder / "one.onnx", convs=1, seed=2)
@@ -62,7 +62,7 @@ def test_each_texture_has_a_session_of_its_own(pair: Path) -> None:
 
 
 @pytest.mark.parametrize("texture", [0.0, 0.5])
-def test_no_twin(texture: float, small_model: Path) -> None:
+def test_no_faithful_model(texture: float, small_model: Path) -> None:
     with pytest.raises(vs.Error, match=r"has no faithful model \(small-psnr\.onnx\); use texture=1"):
         source().gansr.Upscale(str(small_model), texture=texture)
 
@@ -72,7 +72,7 @@ def test_int8_has_nothing_between() -> None:
         source(vs.YUV420P8).gansr.Upscale("general-2x", precision="int8", texture=0.5)
 
 
-def test_twins_of_another_shape(pair: Path, tmp_path: Path) -> None:
+def test_faithful_models_of_another_shape(pair: Path, tmp_path: Path) -> None:
     shutil.copy(pair, tmp_path / "one.onnx")
     networks.compact(tmp_path / "one-psnr.onnx", convs=2)
     with pytest.raises(vs.Error, match=r"differ in their layers; use texture=1"):

@@ -75,7 +75,7 @@ def test_the_anchor_with_global_pooling_is_unknown(shared: Path) -> None:
 @pytest.mark.parametrize("name", SHIPPED or [pytest.param("", marks=pytest.mark.skip("no model is shipped yet"))])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_shipped_models(name: str, precision: str) -> None:
-    if precision == "int8" and not library.has_twin(name):
+    if precision == "int8" and not library.has_int8(name):
         precision = "fp32"
     loaded = library.load(name, precision)
     proto = onnx.load_model_from_string(loaded.data)

@@ -1,4 +1,4 @@
-"""Watches the resident memory of a process over a run; knows nothing of what the process does.
+"""Watch the resident memory of a process over a run.
 
 A run fails where memory grows by LIMIT or more after its first tenth: the median of the last tenth is held against that
 of the second.

@@ -120,7 +120,7 @@ class Trainer:
             self.origin = self._start_from(Path(recipe.run.init)) if recipe.run.init else ""
             self.mean = copy.deepcopy(self.generator)
         for name in (CHECKPOINT, PIXEL):
-            files.sweep(folder / name)
+            files.remove_leftovers(folder / name)
 
     def progress(self) -> float:
         """How much of the run is done, 0 to 1."""

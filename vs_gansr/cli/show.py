@@ -14,7 +14,7 @@ def lines(name: str) -> list[str]:
 
     file = library.load(name)
     spec = probe.describe(file).spec
-    variant = "yes" if library.has_twin(name) else "no"
+    variant = "yes" if library.has_int8(name) else "no"
     found, ranges = (
         "found by trial" if number is None else "stated by the file" for number in (file.spec.scale, file.spec.range)
     )

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from .tags import BT709_LUMA
 
-__all__ = ["Picture", "cells", "luma", "made_up", "yuv420"]
+__all__ = ["Picture", "cells", "luma", "synthetic", "yuv420"]
 
 type Picture = npt.NDArray[np.float32]
 
 
-def made_up(width: int, height: int, count: int, seed: int = 0) -> list[Picture]:
+def synthetic(width: int, height: int, count: int, seed: int = 0) -> list[Picture]:
     """Return `count` synthetic pictures that have the spectrum of photographs, some edges and some flat areas.
 
     Each is (3, `height`, `width`), RGB in [0, 1]. The same `seed` gives the same pictures.

@@ -27,7 +27,7 @@ __all__ = [
     "is_interlaced",
     "needs_dither",
     "needs_matrix",
-    "way_back",
+    "output_conversion",
 ]
 
 MATRIX_BT709, MATRIX_UNSPECIFIED, MATRIX_BT470BG, MATRIX_ST170M = 1, 2, 5, 6
@@ -150,7 +150,7 @@ def needs_dither(source: Format, target: Format) -> bool:
     return source.is_float or source.bits > target.bits
 
 
-def way_back(source: Format, target: Format, props: Mapping[str, Any], width: int, height: int) -> ColourKey:
+def output_conversion(source: Format, target: Format, props: Mapping[str, Any], width: int, height: int) -> ColourKey:
     """Return the conversion from RGB to `target` for a frame of format `source` with `props`, width x height in
     pixels.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["delete", "rename", "replaced", "sweep", "write", "write_through"]
+__all__ = ["delete", "rename", "replacement", "remove_leftovers", "write", "write_through"]
 
 PATIENCE = 5.0  # seconds to wait for a virus scanner, an indexer or a player to close a file
 HELD = (5, 32, 33)  # Windows errors: access denied, sharing violation, lock violation
@@ -39,7 +39,7 @@ def delete(path: Path) -> None:
 
 
 @contextmanager
-def replaced(path: Path) -> Iterator[Path]:
+def replacement(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`, with its suffix; the file of that name becomes `path` when the block
     succeeds.
 
@@ -54,7 +54,7 @@ def replaced(path: Path) -> Iterator[Path]:
         delete(part)
 
 
-def sweep(path: Path) -> None:
+def remove_leftovers(path: Path) -> None:
     """Delete the temporary files that killed writers of `path` left beside it. Call it only while no other process
     writes `path`.
     """
@@ -70,7 +70,7 @@ def write(path: Path, data: bytes | str) -> None:
     The data is forced to disk, so that a full disk is noticed here. Raises OSError; the old file is unchanged then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replaced(path) as part:
+    with replacement(path) as part:
         write_through(part, data)
 
 

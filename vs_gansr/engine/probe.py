@@ -170,7 +170,7 @@ def ranges(file: ModelFile, width: int, height: int) -> tuple[ValueRange, ValueR
     lies between -1 and 1 the pair that fits best, else the first that fits, or 0 to 1 where none does.
     """
     spec = file.spec
-    [picture] = pictures.made_up(width, height, 1)
+    [picture] = pictures.synthetic(width, height, 1)
     if spec.channels == 1:
         picture = pictures.luma(picture)
     results: dict[ValueRange, npt.NDArray[np.float32] | None] = {}

@@ -189,7 +189,7 @@ def on_processor(
     for rule in cpu_rules.matching(settings.precision):
         if rule.provider == failed:
             continue
-        if rule.precision == "int8" and settings.precision == "auto" and not library.has_twin(name, settings.texture):
+        if rule.precision == "int8" and settings.precision == "auto" and not library.has_int8(name, settings.texture):
             continue  # nor is OpenVINO looked for
         reason = against(rule, name, settings)
         if reason is None and rule.precision == "fp32":
@@ -252,7 +252,7 @@ def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool
         and twin
         and processor
         and cpu_rules.fast_int8()
-        and library.has_twin(name, settings.texture)
+        and library.has_int8(name, settings.texture)
     ):
         precision = "int8"
     if settings.precision == "int8" and "int8" not in have:  # before a file that may not be there

@@ -55,7 +55,7 @@ class Back:
         source = describe_format(f.format)
         if source is None:
             raise RenderError("the frame has no format")
-        key = tags.way_back(source, self.target or source, f.props, f.width, f.height)
+        key = tags.output_conversion(source, self.target or source, f.props, f.width, f.height)
         arguments: dict[str, Any] = dict(tags.CATMULL_ROM)
         if self.scale is not None:
             arguments |= {"width": f.width * self.scale, "height": f.height * self.scale}

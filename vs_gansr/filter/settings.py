@@ -40,7 +40,7 @@ class Settings:
     )
     memory: int | None = argument(None, "int", "MiB that the network may take")
     strength: float = argument(1.0, "float", "from 0, a plain resize, to 1, the network")
-    texture: float = argument(1.0, "float", "from 0, the model's twin without an adversary, to 1, the model as shipped")
+    texture: float = argument(1.0, "float", "from 0, the faithful model's PSNR weights, to 1, the GAN weights")
     reuse: int = argument(1, "int", "1: a frame equal to its neighbour is not computed again; 0: every frame is")
     format: int | None = argument(None, "int", "the output's format, as one of VapourSynth's presets")
     clamp: int | None = argument(
@@ -74,7 +74,7 @@ def check(settings: Settings) -> None:
         raise ArgumentError(f"strength {settings.strength} must be from 0 (plain resize) to 1 (the network)")
     if not 0 <= settings.texture <= 1:
         raise ArgumentError(
-            f"texture {settings.texture} must be from 0 (the twin without an adversary) to 1 (the model as shipped)"
+            f"texture {settings.texture} must be from 0 (the faithful model) to 1 (the model as shipped)"
         )
     if settings.precision == "int8" and 0 < settings.texture < 1:
         raise ArgumentError(

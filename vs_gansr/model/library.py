@@ -22,7 +22,7 @@ from .rewrite.interpolate import between
 from .spec import FileSpec, ModelFile, ValueRange
 from .user_folders import user_models
 
-__all__ = ["default_model", "faithful", "files", "find", "has_twin", "load", "models_folder", "shipped"]
+__all__ = ["default_model", "faithful", "files", "find", "has_int8", "load", "models_folder", "shipped"]
 
 PREFERRED = ("general-2x", "fast-2x")  # the first of these that is shipped is the default
 INT8_SUFFIX = ".int8"
@@ -103,7 +103,7 @@ def faithful(name: str) -> Path:
     return file
 
 
-def has_twin(name: str, texture: float = 1.0) -> bool:
+def has_int8(name: str, texture: float = 1.0) -> bool:
     """Return True if `name` has an int8 variant for that `texture`."""
     if 0 < texture < 1:
         return False

@@ -116,7 +116,7 @@ def test_another_network_is_seen_where_it_is_used(material: Path, copy: Path) ->
     assert [line.split(":")[0] for line in told.stdout.splitlines()] == ["wide fast-2x fp32 Gray16", "1 of 2 equal"]
 
 
-def test_a_missing_twin_is_a_difference(material: Path, copy: Path) -> None:
+def test_a_missing_int8_variant_is_a_difference(material: Path, copy: Path) -> None:
     (copy / "models" / "fast-2x.int8.onnx").unlink()
     told = checksums(material, *FAST, "wide", "Gray16", "--against", str(copy))
     assert told.returncode == 1, told.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from late import late
 from onnx import helper, numpy_helper
+from paths import ROOT
 from PIL import Image
 
 from benchmarks.quality import cost, methods, metrics, plot, prepare, score, table, texture
@@ -24,6 +26,15 @@ from benchmarks.quality import cost, methods, metrics, plot, prepare, score, tab
 )
 def test_multiply_adds_by_hand(tmp_path: Path, features: int, convs: int, expected: int) -> None:
     assert cost.multiply_adds(networks.compact(tmp_path / "m.onnx", features, convs)) == expected
+
+
+def test_multiply_adds_of_the_shipped_models_are_on_their_page() -> None:
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    stated = dict(re.findall(r"^\| \**([\w-]+)[^|]*\| [24] \| ([\d,]+) \|", page, re.MULTILINE))
+    files = [path for path in (ROOT / "models").glob("*.onnx") if ".int8" not in path.name]
+    assert {name: int(number.replace(",", "")) for name, number in stated.items()} == {
+        path.stem: cost.multiply_adds(path) for path in files
+    }
 
 
 def test_multiply_adds_count_input_pixels_and_say_nothing_of_what_they_cannot_tell(tmp_path: Path) -> None:

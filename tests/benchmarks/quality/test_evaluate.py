@@ -166,8 +166,8 @@ def test_command_shows_footage_at_its_own_size(
     assert command("--sheets", "3") == 2
 
 
-def test_twins_are_shown_beside_their_models() -> None:
-    names = [method.name for method in evaluate.chosen(["general-2x"], 2, twins=True)]
+def test_faithful_models_are_shown_beside_their_models() -> None:
+    names = [method.name for method in evaluate.chosen(["general-2x"], 2, faithful=True)]
     assert names == ["general-2x", "general-2x-psnr"]
     assert [method.name for method in evaluate.chosen(["general-2x"], 2)] == ["general-2x"]
 

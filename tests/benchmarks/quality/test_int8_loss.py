@@ -1,4 +1,4 @@
-"""scripts/quantise --check: the twin runs on the provider named, and one that is too far away fails the check."""
+"""scripts/quantise --check runs the variant on the named provider and fails for one too far from float32."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.quality import int8, prepare
 
 
 @pytest.mark.parametrize("provider", ["CPU", "OpenVINO"])
-def test_a_shipped_twin_is_near(provider: str, case: prepare.Case, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shipped_variant_is_near(provider: str, case: prepare.Case, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     upscale = int8.vs_gansr.upscale
 

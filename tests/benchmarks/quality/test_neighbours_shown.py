@@ -42,11 +42,11 @@ def test_sheets_to_rank(case: prepare.Case, before: methods.Method) -> None:
 
 
 def test_int8_against_float32(case: prepare.Case, tmp_path: Path) -> None:
-    """A twin that takes the frame before for the frame is told by the frames there are, not by those compared."""
+    """A variant that shows the previous frame is noticed, although few frames are compared."""
     path = networks.aligned_mix(tmp_path / "m.onnx", (0.0, 1.0, 0.0))
-    twin = networks.aligned_mix(tmp_path / "m.int8.onnx", (1.0, 0.0, 0.0))
+    variant = networks.aligned_mix(tmp_path / "m.int8.onnx", (1.0, 0.0, 0.0))
     places = range(0, case.frames, max(1, case.frames // int8.FRAMES))
-    a, b = (methods.ours("m", each).upscale(case.load_source(), 2) for each in (path, twin))
+    a, b = (methods.ours("m", each).upscale(case.load_source(), 2) for each in (path, variant))
     errors = []
     for n in places:
         with a.get_frame(n) as one, b.get_frame(n) as other:

@@ -121,7 +121,7 @@ def convert(job: Conversion, say: Callable[[str], None] = lambda line: None) -> 
 
         def keep(target: Path, data: bytes, precision: str) -> None:
             say(f"writing and verifying {target.name}")
-            part = renames.enter_context(files.replaced(target))
+            part = renames.enter_context(files.replacement(target))
             files.write_through(part, with_metadata(data, replace(described, precision=precision)))
             written.append(verify(part, target, precision, network, samples))
 

@@ -43,7 +43,7 @@ def prepare() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (link.is_symlink() and link.readlink() == library):
-            with files.replaced(link) as fresh:
+            with files.replacement(link) as fresh:
                 fresh.symlink_to(library)
         enter(configuration(), str(library), str(link))
     except OSError as error:

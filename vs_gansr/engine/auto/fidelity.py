@@ -67,7 +67,7 @@ def distance(picture: npt.NDArray[np.float32], reference: npt.NDArray[np.float32
 
 def picture_for(spec: ModelSpec, width: int, height: int, seed: int = 0) -> list[npt.NDArray[np.float32]]:
     """Planes for the network: a made-up picture of this size, once for each frame that it sees."""
-    [picture] = pictures.made_up(spec.grid * width, spec.grid * height, 1, seed)
+    [picture] = pictures.synthetic(spec.grid * width, spec.grid * height, 1, seed)
     if spec.grid > 1:
         return pictures.yuv420(picture)
     return list(pictures.luma(picture) if spec.channels == 1 else picture) * spec.frames

@@ -46,7 +46,7 @@ class CompiledModels:
         """Keeps what `write` puts into a file; nothing is kept, and nothing said, where that fails."""
         with contextlib.suppress(Exception):  # a runtime that cannot write raises types of its own
             self.folder.mkdir(parents=True, exist_ok=True)
-            with files.replaced(self.path) as part:
+            with files.replacement(self.path) as part:
                 write(part)
                 blob = part.read_bytes()
                 if len(blob) > LARGEST:

@@ -52,13 +52,13 @@ class Study:
     radius: int | None = None  # input pixels that an output pixel sees to each side; None: all of them, or unknown
     multiple: int | None = None  # pixels; sides and tile positions are multiples of it; None: unknown
     minimum: int = 1  # pixels; smallest width and height
-    alive: tuple[tuple[float, float, float, float], ...] = ()  # for `bytes`: coefficients of (1, h, w, h * w), by node
+    memory: tuple[tuple[float, float, float, float], ...] = ()  # for `bytes`: coefficients of (1, h, w, h * w), by node
 
     def bytes(self, width: int, height: int) -> int | None:
         """Return the peak of bytes between input and output for a width x height picture; None if unknown."""
-        if not self.alive:
+        if not self.memory:
             return None
-        return int((np.array(self.alive) @ (1, height, width, height * width)).max())
+        return int((np.array(self.memory) @ (1, height, width, height * width)).max())
 
 
 def study(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, int] | None = None) -> Study:
@@ -75,9 +75,9 @@ def study(proto: onnx.ModelProto, name: str, channels: int, fixed: tuple[int, in
             continue
         multiple = size_rule(corners, side)
         if multiple is None:
-            return Study(alive=alive(proto, corners, side))
+            return Study(memory=tensor_memory(proto, corners, side))
         radius, multiple = radius_of(proto, name, channels, side, multiple)
-        return Study(radius, multiple, smallest(corners, side, multiple), alive(proto, corners, side))
+        return Study(radius, multiple, smallest(corners, side, multiple), tensor_memory(proto, corners, side))
     return Study()
 
 
@@ -273,8 +273,11 @@ def smallest(corners: list[Walk], side: int, multiple: int) -> int:
 # ---- Memory
 
 
-def alive(proto: onnx.ModelProto, corners: list[Walk], side: int) -> tuple[tuple[float, float, float, float], ...]:
-    """Return the coefficients for Study.alive: tensor sizes are bilinear in the picture's height and width."""
+type Coefficients = tuple[tuple[float, float, float, float], ...]
+
+
+def tensor_memory(proto: onnx.ModelProto, corners: list[Walk], side: int) -> Coefficients:
+    """Return the coefficients for Study.memory: tensor sizes are bilinear in the picture's height and width."""
     points = [(1, h, w, h * w) for h in (side, 2 * side) for w in (side, 2 * side)]
     sums = np.stack([live_bytes(proto, found) for found in corners])
     rows = np.unique(np.round(np.linalg.solve(np.array(points, float), sums).T, 6), axis=0)

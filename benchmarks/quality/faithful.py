@@ -1,13 +1,14 @@
-"""Whether the adversarial stage earned its place: a model against its twin without an adversary, made as sharp.
+"""Compare a model with its faithful model, which was trained without an adversary, at equal sharpness.
 
-    scripts/twin general-2x general-2x-psnr
-    scripts/twin runs/a.onnx runs/b.onnx --recipe general-2x --steps 800
+    scripts/faithful general-2x general-2x-psnr
+    scripts/faithful runs/a.onnx runs/b.onnx --recipe general-2x --steps 800
 
-The twin's luma is sharpened until it holds as much fine detail (mean |luma - its 3x3 mean|) as the model's. Then
-1. both are compared in SSIMULACRA2 on the evaluation clips, preparation A, clip by clip, the twin sharpened anew each;
-2. two discriminators, fresh and equal, learn for so many steps on the training pool to tell one of them from the
-   reference each, and are asked about crops held out. 0.5 is guessing; the lower, the more real.
-The result goes to stdout as Markdown, progress to stderr.
+The luma of the faithful model is sharpened until it has as much fine detail (mean |luma - its 3x3 mean|) as the
+model's.
+1. Both are compared in SSIMULACRA2 on the evaluation clips, preparation A. Sharpening is chosen for each clip.
+2. Two untrained discriminators each learn on the training pool to tell one of them from the reference, and are tested
+   on held-out crops. 0.5 is guessing; lower is more real.
+Results go to stdout as Markdown, progress to stderr.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from vs_gansr.errors import ModelError
 from vs_gansr.model import library as models
 
 SIGMA = 0.8
-"""Of the mask that sharpens the twin, output pixels: about what a factor of 2 leaves blurred."""
+"""Of the mask that sharpens, in output pixels: about the blur that a factor of 2 leaves."""
 
 Pictures = npt.NDArray[np.float32]
 
@@ -59,7 +60,7 @@ def blurred(luma: Pictures) -> Pictures:
 
 
 def amount(luma: Pictures, wanted: float) -> float:
-    """How much of the difference from its blur brings `luma` to the wanted detail: bisection between 0 and 8."""
+    """The share of its difference from its blur that gives `luma` the wanted detail, by bisection from 0 to 8."""
     mask = luma - blurred(luma)
     low, high = 0.0, 8.0
     if detail(luma) >= wanted:
@@ -70,10 +71,10 @@ def amount(luma: Pictures, wanted: float) -> float:
     return (low + high) / 2
 
 
-def compare(case: Case, ours: methods.Method, twin: methods.Method) -> tuple[float, float, float]:
-    """SSIMULACRA2 of the model, of the sharpened twin, and the amount of sharpening."""
+def compare(case: Case, ours: methods.Method, faithful: methods.Method) -> tuple[float, float, float]:
+    """SSIMULACRA2 of the model and of its sharpened faithful model, and the amount of sharpening."""
     source, reference = case.load_source(), case.load_reference()
-    a, b = (method.upscale(source, case.factor) for method in (ours, twin))
+    a, b = (method.upscale(source, case.factor) for method in (ours, faithful))
     strength = amount(metrics.luma(b[::4]), detail(metrics.luma(a[::4])))
 
     def sharpen(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
@@ -92,7 +93,7 @@ def network(model: Path) -> Callable[[Frames], Pictures]:
     """
     spec = models.load(str(model)).spec
     if spec.channels != 1:
-        raise ModelError(f'twin: "{model}" takes pictures of {spec.channels} channels; name a network of luma')
+        raise ModelError(f'faithful: "{model}" takes pictures of {spec.channels} channels; name a network of luma')
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     runner = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -132,14 +133,14 @@ def told_apart(settings: recipe.Recipe, enlarge: Callable[[Frames], Pictures], s
     return float(np.mean(right))
 
 
-def by_clips(ours: methods.Method, twin: methods.Method) -> None:
+def by_clips(ours: methods.Method, faithful: methods.Method) -> None:
     """Prints the first comparison."""
     store = Store(CACHE)
     cases = prepare(store, material(CLIPS), PREPARATIONS["A"], 2)
-    print(f"| clip | {ours.name} | {twin.name}, sharpened | amount |\n|---|---|---|---|")
+    print(f"| clip | {ours.name} | {faithful.name}, sharpened | amount |\n|---|---|---|---|")
     by_clip: dict[str, list[float]] = {}
     for case in cases:
-        a, b, strength = compare(case, ours, twin)
+        a, b, strength = compare(case, ours, faithful)
         by_clip.setdefault(case.clip, []).append(a - b)
         print(f"| {case.clip} {case.condition} | {a:.2f} | {b:.2f} | {strength:.2f} |", flush=True)
     better = sum(np.mean(gains) > 0 for gains in by_clip.values())
@@ -147,12 +148,12 @@ def by_clips(ours: methods.Method, twin: methods.Method) -> None:
 
 
 def main() -> int:
-    """Run `scripts/twin`; prints both comparisons."""
+    """Run `scripts/faithful`; prints both comparisons."""
     parser = argparse.ArgumentParser(
-        prog="scripts/twin", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts/faithful", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="name in models/ or .onnx file")
-    parser.add_argument("twin", help="the same, trained without an adversary")
+    parser.add_argument("faithful", help="the same, trained without an adversary")
     parser.add_argument("--recipe", help="whose pool and discriminator are used; default: the model's name")
     parser.add_argument("--steps", type=int, default=800, help="each discriminator's (%(default)s)")
     parser.add_argument("--seeds", type=int, default=6, help="discriminators for each; two are too few (%(default)s)")
@@ -160,10 +161,10 @@ def main() -> int:
     parser.add_argument("--only-judges", action="store_true", help="leave out the comparison clip by clip")
     args = parser.parse_args()
     torch.set_num_threads(cpu_threads())
-    files = [models.find(name).resolve() for name in (args.model, args.twin)]
-    ours, twin = (methods.ours(file.stem, file) for file in files)
+    files = [models.find(name).resolve() for name in (args.model, args.faithful)]
+    ours, faithful = (methods.ours(file.stem, file) for file in files)
     if not args.only_judges:
-        by_clips(ours, twin)
+        by_clips(ours, faithful)
     settings = recipe.load(RECIPES / f"{args.recipe or args.model}.toml")
     for held_out in (False, True):
         pool.build(settings, held_out, say=say)
@@ -173,7 +174,7 @@ def main() -> int:
     seeds = range(args.first, args.first + args.seeds)
     said = {
         ours.name: [told_apart(settings, lambda low: np.clip(big(low), 0, 1), args.steps, s) for s in seeds],
-        f"{twin.name}, sharpened by {strength:.2f}": [
+        f"{faithful.name}, sharpened by {strength:.2f}": [
             told_apart(settings, lambda low: sharpened(plain(low), strength), args.steps, s) for s in seeds
         ],
     }
