@@ -50,18 +50,36 @@ def test_heads_learn_until_they_know_and_the_loss_reaches_the_picture(crops: tup
     first: dict[str, float] = {}
     for step in range(40):
         picture = made.clone().requires_grad_()
-        seen, truth = judge.look(picture, real, step, 1)
-        numbers = judge.learn(seen, truth, small, 1.0)
+        seen, truth, beside = judge.look(picture, real, small, step, 1)
+        numbers = judge.learn(seen, truth, beside, 1.0)
         first = first or numbers
         if not numbers["heads_learn"]:
             break
     assert numbers["heads_accuracy"] > 0.8 >= first["heads_accuracy"]
     assert numbers["heads_learn"] == 0, "heads above 0.8 must pause"
-    loss = judge.judge(seen, truth, small)
+    loss = judge.judge(seen, truth, beside)
     before = [parameter.grad.clone() for parameter in judge.heads.parameters() if parameter.grad is not None]
     (slope,) = torch.autograd.grad(loss, picture)
     assert float(slope.abs().sum()) > 0
     after = [parameter.grad for parameter in judge.heads.parameters() if parameter.grad is not None]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    seen, _ = judge.look(real, real, 0, 1)
-    assert float(judge.judge(seen, truth, small)) < float(loss), "real crops are judged better than blurred ones"
+    seen, truth, beside = judge.look(real, real, small, step, 1)
+    assert float(judge.judge(seen, truth, beside)) < float(loss), "real crops are judged better than blurred ones"
+
+
+def test_the_eye_sees_another_part_in_every_step() -> None:
+    judge = ProjectedAdversary(ProjectedConfig(width=8, noise=0.0), torch.device("cpu"), False)
+    places = torch.arange(96.0).expand(1, 1, 96, 96) / 96  # luma says the column, and its transpose the row
+    began = set()
+    for step in range(40):
+        corner = [
+            round(float(judge.look(picture, picture, picture, step, 1)[2][0, 0, 0, 0]) * 96)
+            for picture in (places, places.transpose(2, 3))
+        ]
+        began.add(tuple(corner))
+    assert {column for column, _ in began} == {row for _, row in began} == set(range(8)), "8 pixels are its stride"
+    maps, _, beside = judge.look(places, places, places, 3, 1)
+    assert beside.shape[2:] == (88, 88)
+    assert [each.shape[2] for each in maps] == [44, 22, 11]
+    again, _, _ = judge.look(places, places, places, 3, 1)
+    assert all(torch.equal(a, b) for a, b in zip(maps, again, strict=True))

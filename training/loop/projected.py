@@ -65,17 +65,27 @@ class ProjectedAdversary:
     def _cast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
-    def look(self, made: Tensor, real: Tensor, step: int, seed: int) -> tuple[list[Tensor], list[Tensor]]:
-        """Feature maps of `made` (with a graph) and of `real` (without), (N, 1, H, W) luma in [0, 1].
+    def look(
+        self, made: Tensor, real: Tensor, small: Tensor, step: int, seed: int
+    ) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Feature maps of `made` (with a graph) and of `real` (without), (N, 1, H, W) luma in [0, 1], and what the
+        heads see beside them: `small`, (N, 1, h, w), enlarged.
 
-        The same noise is on both, a function of `seed` and `step`.
+        The eye sees a part that begins at a random place up to a block of its deepest map away, since strides that
+        always meet the same pixels of the generator's blocks teach it a mesh. Place and noise, the same for both, are
+        functions of `seed` and `step`.
         """
         random = torch.Generator().manual_seed(seed * 1_000_003 + step)
         noise = (torch.randn(real.shape, generator=random) * self.config.noise).to(self.device)
+        stride = self.eye.stride
+        down, along = torch.randint(stride, (2,), generator=random).tolist()
+        height, width = ((side - stride) // stride * stride for side in real.shape[2:])
+        part = (..., slice(down, down + height), slice(along, along + width))
+        beside = F.interpolate(small, real.shape[2:], mode="bilinear", align_corners=False)[part]
         with self._cast():
             with torch.no_grad():
-                real_maps = self.eye(real + noise)
-            return self.eye(made + noise), real_maps
+                real_maps = self.eye((real + noise)[part])
+            return self.eye((made + noise)[part]), real_maps, beside
 
     def _judge(self, maps: list[Tensor], small: Tensor) -> list[Tensor]:
         with self._cast():
@@ -84,8 +94,7 @@ class ProjectedAdversary:
     def learn(self, made: list[Tensor], real: list[Tensor], small: Tensor, rate: float) -> dict[str, float]:
         """One step of the heads, unless they order more than `config.skip` of all pairs rightly; returns its numbers.
 
-        `made` and `real` are maps of `look`, `small` is (N, 1, h, w) luma of the small pictures, `rate` the factor of
-        the learning rate.
+        `made`, `real` and `small` are what `look` returns, `rate` is the factor of the learning rate.
         """
         count = len(small)
         maps = [torch.cat([a, b.detach()]) for a, b in zip(real, made, strict=True)]
@@ -103,7 +112,7 @@ class ProjectedAdversary:
         return {"heads": float(loss.detach()), "heads_accuracy": right, "heads_learn": float(learns)}
 
     def judge(self, made: list[Tensor], real: list[Tensor], small: Tensor) -> Tensor:
-        """The loss of the generator whose crops' maps are `made`; the heads gather no gradient."""
+        """The loss of the generator for what `look` returned; the heads gather no gradient."""
         self.heads.requires_grad_(False)
         with torch.no_grad():
             theirs = self._judge(real, small)

