@@ -9,8 +9,8 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from training.networks.generator import LumaGenerator
-from training.networks.grow import grow
+from training.networks.generator import LumaGenerator, with_colour
+from training.networks.grow import carry_chroma, grow
 from training.recipe.config import GeneratorConfig
 
 SMALL = GeneratorConfig(width=16, convolutions=4, start_slope=0.0)
@@ -74,3 +74,16 @@ def test_the_small_network_is_left_alone() -> None:
     before = [kernel.copy() for kernel, _ in plain.convolutions]
     grow(plain, 32, 6, 0, noise=0.5)
     assert all(np.array_equal(a, b) for a, (b, _) in zip(before, plain.convolutions, strict=True))
+
+
+def test_carried_chroma_arrives_at_the_last_layer_unchanged() -> None:
+    torch.manual_seed(4)
+    luma = LumaGenerator(replace(SMALL, phases=2))
+    plain = carry_chroma(with_colour(luma.plain()))
+    generator = LumaGenerator(replace(SMALL, phases=2, colour=True))
+    generator.adopt(plain)
+    chroma = torch.rand(1, 2, 12, 10)
+    with torch.no_grad():
+        hidden = generator.hidden(torch.rand(1, 3, 24, 20), chroma)[0]
+    for plane in chroma[0]:
+        assert min(float((feature - plane).abs().max()) for feature in hidden) < 1e-6

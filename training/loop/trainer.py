@@ -23,8 +23,8 @@ from ..losses import formulas, objective
 from ..losses.regions import directionless
 from ..material.luma import luma
 from ..material.pool import Pool
-from ..networks.generator import FoldedGenerator, LumaGenerator
-from ..networks.grow import grow
+from ..networks.generator import FoldedGenerator, LumaGenerator, of_luma, with_colour
+from ..networks.grow import carry_chroma, grow
 from ..recipe import Recipe, RecipeError, from_dict
 from ..records import checkpoint, metrics
 from ..records.enlarge import enlarge
@@ -366,9 +366,11 @@ class Trainer:
         return f"{settings.name} at step {state['step']}, file SHA-256 {digest}"
 
     def _become(self, plain: FoldedGenerator, path: Path) -> None:
-        """Take over a folded generator, grown to this recipe's width and depth where it is smaller."""
+        """Take over a folded generator, grown to this recipe's width, depth and colour where it is smaller."""
         run, config = self.recipe.run, self.recipe.generator
         try:
+            if config.colour and not plain.colour:
+                plain = carry_chroma(with_colour(of_luma(plain)))
             if (int(plain.convolutions[0][0].shape[0]), len(plain.convolutions)) != (config.width, config.convolutions):
                 plain = grow(plain, config.width, config.convolutions, run.seed)
             self.generator.adopt(plain)
