@@ -1,4 +1,4 @@
-"""The house is as said: the map in the package's docstring is true, functions are short, names are plain."""
+"""The map in the package's docstring is true, functions are short, and names are unique."""
 
 from __future__ import annotations
 

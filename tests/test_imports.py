@@ -1,4 +1,4 @@
-"""Rendering loads nothing that only training and conversion need; .importlinter holds the direction of imports."""
+"""Rendering imports nothing that only training and conversion need."""
 
 from __future__ import annotations
 

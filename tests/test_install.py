@@ -1,4 +1,4 @@
-"""`pip install .` into a fresh environment: the plugin appears with nothing imported, models and shim included."""
+"""`pip install .` into a fresh environment: the plugin loads without an import, with models and shim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Beside the plugin people use today: the same networks, unchanged, give the same pictures as core.ort.Model."""
+"""The same network files give the same pictures in core.ort.Model and in Upscale."""
 
 from __future__ import annotations
 

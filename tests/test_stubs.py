@@ -1,4 +1,4 @@
-"""Editors and type checkers know the plugin: through stubs that vsstubs makes of it, and through vs_gansr.upscale."""
+"""Editors and type checkers know the plugin by vsstubs' stubs and by vs_gansr.upscale."""
 
 from __future__ import annotations
 

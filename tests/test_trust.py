@@ -1,4 +1,4 @@
-"""Nothing phones home, nothing is written where nobody looks, and a fork is refused instead of hanging."""
+"""No telemetry, no unexpected files, and an error instead of a hang after fork."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The turns that pytest's workers take: shared ones together, lonely ones by themselves, none overtaken."""
+"""The turns of pytest's workers: shared ones run together, exclusive ones alone, and none is overtaken."""
 
 from __future__ import annotations
 

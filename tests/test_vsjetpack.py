@@ -1,4 +1,4 @@
-"""The scaler for vsjetpack against the real package: its base classes, its users of scalers and its registry."""
+"""The scaler for vsjetpack works with the real package: base classes, users of scalers, registry."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ The map of the house, each room importing only those below it; docs/architecture
         analysis    how far a network looks                rewrite     float16, int8, between two, ends, CPU layout
         user_folders  where users keep models
     colour          numbers only
-        tags        what frame tags mean, and which conversions follow; pictures: made-up ones
-    common          for every room: caching, files, decibels, malloc_trim
+        tags        what frame tags mean, and which conversions follow; pictures: synthetic ones, PSNR
+    common          for every room: caching, files, process
     errors          the error tree
 """
 

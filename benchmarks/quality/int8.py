@@ -23,7 +23,7 @@ from benchmarks.quality import evaluate
 from benchmarks.quality.metrics import CAP, planes, ssimulacra2
 from benchmarks.quality.prepare import PREPARATIONS, Case, preparations, prepare
 from benchmarks.quality.store import Store
-from vs_gansr.common.decibels import psnr
+from vs_gansr.colour.pictures import psnr
 from vs_gansr.model import library
 
 FRAMES = 3

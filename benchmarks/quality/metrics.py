@@ -15,7 +15,7 @@ import numpy.typing as npt
 import vapoursynth as vs
 
 from benchmarks.quality import media
-from vs_gansr.common import decibels
+from vs_gansr.colour import pictures
 
 core = vs.core
 
@@ -63,7 +63,7 @@ def plane_of(clip: vs.VideoNode, plane: int) -> Luma:
 def psnr(reference: npt.NDArray[np.float32], output: npt.NDArray[np.float32]) -> float:
     """Mean over frames of 10 log10(255^2 / MSE), identical frames at 100; (frames, height, width) each."""
     errors = np.mean((reference - output) ** 2, axis=(1, 2), dtype=np.float64)
-    return _mean(decibels.psnr(float(error), 255, CAP) for error in errors)
+    return _mean(pictures.psnr(float(error), 255, CAP) for error in errors)
 
 
 def planes(frame: vs.VideoFrame) -> npt.NDArray[np.float64]:

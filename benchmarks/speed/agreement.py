@@ -18,7 +18,7 @@ from benchmarks.speed import run
 from benchmarks.speed.alone import chosen
 from benchmarks.speed.job import Measured, SpeedJob
 from benchmarks.speed.report import NOISE
-from vs_gansr.common.decibels import psnr
+from vs_gansr.colour.pictures import psnr
 from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.engine.planes import Tensor
 from vs_gansr.model.rewrite.ends import Samples

@@ -1,4 +1,4 @@
-"""scripts/demo: its own film and files it is given, through the real vspipe and ffmpeg."""
+"""scripts/demo upscales its own film and given files through the real vspipe and ffmpeg."""
 
 from __future__ import annotations
 

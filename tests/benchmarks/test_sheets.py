@@ -1,4 +1,4 @@
-"""Contact sheets: crops of the right place, pixels kept square, and windows with most of what is looked for."""
+"""Contact sheets show the right crops with square pixels, and find the windows with most texture."""
 
 from __future__ import annotations
 

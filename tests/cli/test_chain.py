@@ -1,4 +1,4 @@
-"""What goes wrong leaves no process, no file under the final name, an exit code that says so, and one clear line."""
+"""After a failure no process and no file of the final name is left; exit code and message tell the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A film in chunks is the film: every frame, every time, every track, whatever happens on the way."""
+"""A film rendered in chunks equals the film rendered at once: frames, times and tracks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A film in chunks that is broken off, damaged or watched: the same command goes on and the film is whole."""
+"""After an interruption or damage, the same command completes a film in chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A film on a Ray cluster: the same packets as on one machine, whatever dies, and no other machine's picture."""
+"""A Ray cluster renders the same packets as one machine, although workers die; unsuitable nodes are refused."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import spandrel
 import torch
 import vapoursynth as vs
 
+from vs_gansr.cli.common import silenced
 from vs_gansr.cli.convert import converter, crops, torch_file
-from vs_gansr.cli.convert.silence import silenced
 from vs_gansr.colour import pictures
 from vs_gansr.engine import probe
 from vs_gansr.errors import ArgumentError, ModelError

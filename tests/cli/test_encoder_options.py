@@ -1,4 +1,4 @@
-"""What a user adds to the encoder's command line: kept, chained or refused by name, and never swallowed."""
+"""The user's encoder options are used, chained or refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a film in chunks is made with: all of it is recorded, and a change is named; what changes no picture is not."""
+"""The fingerprint of a film in chunks has everything that determines its pictures, and nothing else."""
 
 from __future__ import annotations
 

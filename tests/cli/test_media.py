@@ -1,4 +1,4 @@
-"""Times and damage, judged on numbers alone: which files may be encoded, and which must not."""
+"""Timing and damage checks accept and refuse files by their packets' numbers alone."""
 
 from __future__ import annotations
 

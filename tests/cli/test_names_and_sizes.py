@@ -1,4 +1,4 @@
-"""Names that are long or hold a percent sign, sources that are replaced, sizes that an encoder does not take."""
+"""Long names, names with a percent sign, replaced sources, and sizes that an encoder does not accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told of a running encode, in words."""
+"""The progress of an encode as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `gansr upscale` refuses: damaged and unfit sources, impossible targets, each with its reason."""
+"""`gansr upscale` refuses damaged and unsuitable sources and impossible outputs, with the reason."""
 
 from __future__ import annotations
 

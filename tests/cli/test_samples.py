@@ -1,4 +1,4 @@
-"""A part of a film, stills and wipes: the frames asked for, with their own sound, and nothing else."""
+"""Parts of a film, stills and wipes have the requested frames with their sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A script as source: how it ends itself, what it reads and prints, its variables."""
+"""Scripts as sources: exit, printed text, files they read, and variables."""
 
 from __future__ import annotations
 

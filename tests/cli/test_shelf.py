@@ -1,4 +1,4 @@
-"""Many films in one go, what would happen, and what front ends and people see of it."""
+"""Several films in one command: outputs, estimates, and progress for people and programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of side data: it has all kinds there are, and docs/side-data.md is the same table."""
+"""The table of side data is complete and equals docs/side-data.md."""
 
 from __future__ import annotations
 

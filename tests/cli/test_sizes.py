@@ -1,4 +1,4 @@
-"""Sizes and shapes of pixels through `gansr upscale`: odd, anamorphic, turned, and those asked for."""
+"""Picture sizes and pixel shapes in `gansr upscale`: odd, anamorphic, rotated and requested ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts and images as sources, wrong tags put right, interlaced frames, filters beside the network, kept settings."""
+"""Scripts and images as sources, overridden tags, interlaced frames, filters, and stored settings."""
 
 from __future__ import annotations
 

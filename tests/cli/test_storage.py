@@ -1,4 +1,4 @@
-"""Chunks on their way through storage: what arrives is what was sent, or the chunk is lost by name and made again."""
+"""Chunks arrive through storage unchanged, or are reported as lost and rendered again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files whose containers do not say when pictures are shown, or how long the picture is: every frame at its time."""
+"""Each frame has its time although the container does not state times or durations."""
 
 from __future__ import annotations
 

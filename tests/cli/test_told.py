@@ -1,4 +1,4 @@
-"""What a file says beside its picture: done to the picture, carried, or named in one note; what cannot be read."""
+"""Side data of a file is applied, carried or named in a note; unreadable data is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`gansr upscale` on real files: what goes in comes out, field by field, only larger."""
+"""`gansr upscale` on real files keeps every field of the source except the picture's size."""
 
 from __future__ import annotations
 

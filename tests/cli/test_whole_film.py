@@ -1,4 +1,4 @@
-"""A minute of real footage in eight chunks: one process and two Ray workers make the same film, as the source is."""
+"""A minute of real footage in eight chunks: one process and two Ray workers render the same film."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of source that people have (support/wild.py) becomes a film: frames, times, colours, tracks."""
+"""Every kind of source in support/wild.py becomes a film with its frames, times, colours and tracks."""
 
 from __future__ import annotations
 

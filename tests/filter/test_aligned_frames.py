@@ -1,4 +1,4 @@
-"""Networks of three aligned luma frames: they see what gansr.Align shows, on every format, engine and way of asking."""
+"""Networks of three aligned luma frames get the frames of gansr.Align, in every format and engine and in any order."""
 
 from __future__ import annotations
 

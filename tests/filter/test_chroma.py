@@ -1,4 +1,4 @@
-"""Chroma beside a luma network: each plane enlarged alone, to the bit what core.resize makes of the whole frame."""
+"""Chroma planes beside a luma network equal core.resize's of the whole frame, to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many requests, many nodes, many cores, scripts that go away in the middle, and interpreters that end."""
+"""Many requests, nodes and cores; scripts that are closed while frames are rendered; interpreters that end."""
 
 from __future__ import annotations
 

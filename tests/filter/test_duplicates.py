@@ -1,4 +1,4 @@
-"""Reuse: a frame that repeats its neighbour is shown again, not computed again; nothing else changes."""
+"""Reuse: a frame equal to its neighbour is not computed again, and the output is the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What bad input gets: an error beginning `Upscale:` with the values and the remedy, at script evaluation."""
+"""Invalid arguments raise an error that begins `Upscale:`, with the values and the remedy."""
 
 from __future__ import annotations
 

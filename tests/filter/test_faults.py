@@ -1,4 +1,4 @@
-"""Providers that fail: every frame arrives, right and in order; numbers that are not finite never do."""
+"""When providers fail, every frame arrives, correct and in order; values that are not finite never do."""
 
 from __future__ import annotations
 

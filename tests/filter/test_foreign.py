@@ -1,4 +1,4 @@
-"""Networks as other people left them: any names, sizes, ranges, channels and precision, and what is found of them."""
+"""Networks of other people: any names, sizes, ranges, channels and precision, and what is detected of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and arguments made to harm: a clear refusal or a right picture, never a crash, never another file read."""
+"""Malicious files and arguments are refused or rendered correctly; nothing crashes and no other file is read."""
 
 from __future__ import annotations
 

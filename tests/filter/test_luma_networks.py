@@ -1,4 +1,4 @@
-"""Networks of luma: the first plane as it is stored, colour by zimg beside it."""
+"""Luma networks get the first plane as it is stored; zimg enlarges the colour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long runs hold their memory: 2,000 frames in one run and 200 script evaluations in one process; see scripts/soak."""
+"""Memory stays level over 2,000 frames and over 200 evaluations of a script; see scripts/soak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damaged models and random arguments, each case in a process of its own: the short form of scripts/soak hostile."""
+"""Damaged models and random arguments, each in its own process: the short form of scripts/soak hostile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that see a frame's neighbours: which ones, at the ends, across cuts, in tiles."""
+"""Networks of several frames get the right neighbours at the ends, across cuts and in tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strength: 0 is the plain resize, 1 the network, exactly; between them lies a straight line."""
+"""Strength 0 is the plain resize, 1 the network, and values between are linear."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Float types and value ranges of foreign networks: mixed types, colours beyond black and white, tanh at the end."""
+"""Float types and value ranges of foreign networks: mixed types, colours beyond black and white, a final Tanh."""
 
 from __future__ import annotations
 

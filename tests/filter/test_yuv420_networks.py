@@ -1,4 +1,4 @@
-"""Networks of 4:2:0: all planes through the network where they can be, in every format, siting, range and tile."""
+"""Networks of 4:2:0 get all planes where possible, in every format, siting, range and tile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/env: which Python it takes, and when it installs; the Pythons here only write down what they are told."""
+"""scripts/env: which Python it uses and when it installs; the Pythons here only record their arguments."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from soak.watch import Bound, run
 TESTS = Path(__file__).resolve().parents[1]
 PACKAGE = Path(vs.__file__).parent
 ENDLESS = 10_000_000
-# Before release 2.39 glibc's allocator hardly reuses aligned blocks, as planes are (see common/malloc_trim.py): with
+# Before release 2.39 glibc's allocator hardly reuses aligned blocks, as planes are (see common/process.py): with
 # pictures of 64x48 the process grows by a quarter over 10,000 frames, all of it free memory between blocks in use. What
 # is allocated stays at 25 MiB throughout, and with another allocator (jemalloc) the process does not grow.
 SETTLE = 12_000

@@ -1,4 +1,4 @@
-"""A clip of many distinct frames that costs nothing to make, so that a run spends its time in Upscale."""
+"""A clip of many distinct frames that is cheap to make, so that a run spends its time in Upscale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damages ONNX files: their bytes at random, or their graphs in well-formed ways; functions of bytes and a seed."""
+"""Damage ONNX files: their bytes at random, or their graphs in well-formed ways; functions of bytes and a seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs a soak's work in a process of its own, and there watches everything that could grow."""
+"""Run a soak's work in its own process, and watch there everything that could grow."""
 
 from __future__ import annotations
 

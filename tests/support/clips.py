@@ -1,4 +1,4 @@
-"""Clips for the tests, made in memory: every frame different, every sample value reached."""
+"""Synthetic clips for the tests: every frame different, every sample value reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures for tests of the command: another process, its own cache and data folders, and what it leaves behind."""
+"""Fixtures for tests of the command: its process, its cache and data folders, and a check for leftovers."""
 
 from __future__ import annotations
 

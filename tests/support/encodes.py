@@ -1,4 +1,4 @@
-"""Whole runs of `gansr upscale`, and what of a source must be found again in the output."""
+"""Run `gansr upscale`, and compare the output with its source."""
 
 from __future__ import annotations
 

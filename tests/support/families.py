@@ -1,4 +1,4 @@
-"""Small networks of architectures that spandrel knows, random weights, as the files people have."""
+"""Small networks of architectures that spandrel knows, with random weights, as PyTorch files."""
 
 from __future__ import annotations
 

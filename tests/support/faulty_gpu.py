@@ -1,4 +1,4 @@
-"""A made-up provider whose device computes on the CPU and spoils the result in one way, also in a child process."""
+"""A synthetic provider whose device computes on the CPU and damages the result in one way, also in a child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put the user's folders, for caches and for models of their own, somewhere else."""
+"""Move the user's cache and model folders elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small real files for the tests of the command, made by ffmpeg, and what PyAV says of a file, field by field."""
+"""Small real files for tests of the command, made by ffmpeg, and PyAV's description of a file, field by field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks as other people leave them: no metadata, names and shapes of any kind; each with a known answer."""
+"""Networks as other people publish them: no metadata, names and shapes of any kind, each with a known result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `gansr` command as another process: started, listened to, and what it leaves behind."""
+"""Run the `gansr` command as a process and find what it leaves behind."""
 
 from __future__ import annotations
 

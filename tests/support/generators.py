@@ -1,4 +1,4 @@
-"""Generators as training leaves them."""
+"""Generators with weights as training leaves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small builder of ONNX graphs with random weights, for networks of every shape."""
+"""Build small ONNX graphs with random weights, for networks of every shape."""
 
 from __future__ import annotations
 

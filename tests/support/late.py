@@ -1,4 +1,4 @@
-"""A method whose frames take their time, to be run by another process; imports little, since that process does too."""
+"""A method with slow frames, to be run by another process; imports little, since that process does too."""
 
 from __future__ import annotations
 

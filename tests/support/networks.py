@@ -1,4 +1,4 @@
-"""Small ONNX networks for the tests: some with a known answer, some as heavy as a real generator."""
+"""Small ONNX networks for the tests: some with a known result, some as heavy as a real generator."""
 
 from __future__ import annotations
 

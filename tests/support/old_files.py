@@ -1,4 +1,4 @@
-"""Files whose containers do not say when pictures are shown, drawn by ffmpeg and by hand."""
+"""Files whose containers do not state when pictures are shown, made by ffmpeg and by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie, for tests that start programs or read files of the checkout."""
+"""Paths for tests that start programs or read files of the checkout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start a program in a console of its own on Windows, which nobody sees: a pseudo console."""
+"""Start a program in a hidden console on Windows (a pseudo console)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Ray cluster of its own for tests and long runs, on this machine."""
+"""Start a Ray cluster on this machine for tests and long runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clip that tests of the evaluation are made of."""
+"""The clip for tests of the evaluation."""
 
 from __future__ import annotations
 

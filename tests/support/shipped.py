@@ -1,4 +1,4 @@
-"""The shipped models as parameters of a test; the large ones, three times the work, in the slow tests alone."""
+"""The shipped models as parameters of a test; the large ones only in slow tests."""
 
 from __future__ import annotations
 

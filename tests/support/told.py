@@ -1,4 +1,4 @@
-"""Files that say something beside their picture, written by ffmpeg and by hand."""
+"""Files with side data, written by ffmpeg and by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources as people have them, each kind drawn by ffmpeg: what the command must be told, and what comes of it."""
+"""Sources as people have them, made by ffmpeg, with the options they need and the expected result."""
 
 from __future__ import annotations
 

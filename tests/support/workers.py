@@ -1,4 +1,4 @@
-"""Workers of a film in chunks, as far as a driver has to know them."""
+"""Stand-ins for the workers of a film in chunks."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from vs_gansr.colour.pictures import psnr
 from vs_gansr.common import files
-from vs_gansr.common.decibels import psnr
 from vs_gansr.model.rewrite.int8 import quantise
 
 from .. import recipe

@@ -11,8 +11,8 @@ import vapoursynth as vs
 from numpy.typing import NDArray
 from PIL import Image
 
+from vs_gansr.colour.pictures import psnr
 from vs_gansr.common import files
-from vs_gansr.common.decibels import psnr
 
 from ..material.codec import Frames, rgb_clip
 from ..material.luma import luma_of

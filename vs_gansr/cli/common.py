@@ -5,11 +5,16 @@ All messages go to stderr, so that stdout holds only what a command is asked to 
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import sys
+import warnings
+from collections.abc import Iterator
 
 from ..errors import GansrError
 
-__all__ = ["FAILED", "CommandError", "Interrupted", "note", "say"]
+__all__ = ["FAILED", "CommandError", "Interrupted", "note", "say", "silenced"]
 
 FAILED = 1  # argparse exits with 2 for a wrong command line, a signal s with 128 + s
 
@@ -39,3 +44,28 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Write a note: information that stops nothing."""
     say(f"note: {text}")
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Discard everything written to stdout and stderr, by native code too, all warnings and all logging."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for target, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, target)
+            os.close(copy)
+        os.close(nowhere)
+        logging.disable(level)

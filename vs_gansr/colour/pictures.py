@@ -1,10 +1,11 @@
-"""Generate synthetic pictures to test a network on.
+"""Generate synthetic pictures to test a network on, and measure how far pictures differ.
 
 A picture is a float32 array (3, height, width), RGB in [0, 1].
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 
 from .tags import BT709_LUMA
 
-__all__ = ["Picture", "cells", "luma", "synthetic", "yuv420"]
+__all__ = ["Picture", "cells", "luma", "psnr", "synthetic", "yuv420"]
 
 type Picture = npt.NDArray[np.float32]
 
@@ -57,3 +58,14 @@ def yuv420(picture: Picture) -> list[npt.NDArray[np.float32]]:
     gray = np.tensordot(weights, small, 1)
     blue, red = ((small[i] - gray) / (2 * (1 - weights[i])) + np.float32(0.5) for i in (2, 0))
     return [*(np.ascontiguousarray(each) for each in cells(y, 2)), blue.astype(np.float32), red.astype(np.float32)]
+
+
+def psnr(error: float, peak: float = 1.0, most: float = 100.0) -> float:
+    """Return 10 log10(peak^2 / error) in dB, at most `most`.
+
+    `error` is a mean of squared differences and `peak` is the value of white; equal pictures get `most`.
+
+    >>> psnr(0.01)
+    20.0
+    """
+    return min(most, 10 * math.log10(peak**2 / error)) if error else most

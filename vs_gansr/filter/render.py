@@ -11,7 +11,7 @@ import vapoursynth as vs
 
 from ..colour import tags
 from ..colour.pictures import cells
-from ..common import malloc_trim
+from ..common import process
 from ..engine import planes
 from ..engine.tiled.recovery import Recovery, Stored
 from ..model.rewrite.ends import Samples
@@ -53,7 +53,7 @@ class NetworkFilter:
             planes.views(out),
             self.stored(picture),
         )
-        malloc_trim.trim()
+        process.trim()
         return out
 
     def stored(self, frame: vs.VideoFrame) -> Stored:
@@ -85,7 +85,7 @@ class Filter420(NetworkFilter):
         self.network.render(n, [*seen, u, v], list(made), self.stored(f))
         for target, plane in zip(targets, made, strict=True):
             target[...] = plane
-        malloc_trim.trim()
+        process.trim()
         return out
 
     def stored(self, frame: vs.VideoFrame) -> Stored:

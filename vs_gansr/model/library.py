@@ -17,7 +17,8 @@ import onnx
 from ..common.caching import LruCache
 from ..errors import ModelError
 from . import metadata, validate
-from .analysis import signed_output, study
+from .analysis import study
+from .rewrite.graph_view import signed_output
 from .rewrite.interpolate import between
 from .spec import FileSpec, ModelFile, ValueRange
 from .user_folders import user_models

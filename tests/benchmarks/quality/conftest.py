@@ -1,4 +1,4 @@
-"""What tests of the evaluation share: a folder of material, a store, and a case prepared from both."""
+"""Fixtures for tests of the evaluation: a folder of material, a store, and a case prepared from them."""
 
 from __future__ import annotations
 

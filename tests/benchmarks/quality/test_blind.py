@@ -1,4 +1,4 @@
-"""scripts/evaluate --blind, --native, --tally: sheets that tell nothing, a key beside them, and ranks counted right."""
+"""scripts/evaluate --blind, --native, --tally: sheets hide the methods, a key names them, and ranks are counted."""
 
 from __future__ import annotations
 

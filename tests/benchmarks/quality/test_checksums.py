@@ -1,4 +1,4 @@
-"""scripts/checksums: the same code gives the same lines, other code or another model's file does not."""
+"""scripts/checksums prints equal lines for equal code, and other lines for other code or another model's file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/evaluate --cvvdp: ColorVideoVDP sees what it is for."""
+"""scripts/evaluate --cvvdp: ColorVideoVDP reacts to colour and flicker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/evaluate --cost and --plot: multiply-adds as files tell, times of a process of its own, a plot of both."""
+"""scripts/evaluate --cost and --plot: multiply-adds from files, times from separate processes, and their plot."""
 
 from __future__ import annotations
 

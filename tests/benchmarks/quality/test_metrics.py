@@ -1,4 +1,4 @@
-"""scripts/evaluate: every measure is what it says."""
+"""scripts/evaluate: each measure has the value that its definition gives."""
 
 from __future__ import annotations
 

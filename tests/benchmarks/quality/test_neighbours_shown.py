@@ -1,4 +1,4 @@
-"""Whatever shows or compares single frames of a method lets networks of several frames see the neighbours."""
+"""Networks of several frames get the real neighbours where single frames are shown or compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/evaluate: files, references and the preparations made of them."""
+"""scripts/evaluate: files, references and preparations."""
 
 from __future__ import annotations
 

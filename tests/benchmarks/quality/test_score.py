@@ -1,4 +1,4 @@
-"""scripts/evaluate: what is kept, tables and strips."""
+"""scripts/evaluate: cached results, tables and strips."""
 
 from __future__ import annotations
 

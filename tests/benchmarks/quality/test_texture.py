@@ -1,4 +1,4 @@
-"""scripts/evaluate: texture measures see what they are for, on textures whose faults are known."""
+"""scripts/evaluate: texture measures detect known faults of synthetic textures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/evaluate: what the worn preparations do to the small clip, and that they leave everything where it lies."""
+"""scripts/evaluate: the worn preparations damage the small clip as documented and do not move it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scripts/bench`: real runs in processes of their own, honest ratios."""
+"""`scripts/bench` measures in separate processes and prints correct ratios."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/bench_cuda from end to end, the CPU provider standing in, and what its page says of which results."""
+"""scripts/bench_cuda from end to end, with the CPU instead of a GPU, and the page that it writes."""
 
 from __future__ import annotations
 

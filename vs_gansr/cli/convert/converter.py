@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 
 from ...colour import pictures
-from ...common import decibels, files
+from ...common import files
 from ...engine.onnxruntime.provider import cpu_session
 from ...errors import ArgumentError, GansrError, ModelError, one_line
 from ...model import metadata
@@ -27,8 +27,8 @@ from ...model.metadata import Metadata
 from ...model.rewrite import cpu_layout, float16
 from ...model.rewrite.int8 import quantise
 from ...model.spec import SizeRule, ValueRange
+from ..common import silenced
 from . import crops
-from .silence import silenced
 
 __all__ = ["Checked", "Conversion", "Report", "convert"]
 
@@ -275,7 +275,7 @@ def with_metadata(data: bytes, described: Metadata) -> bytes:
 def psnr(a: Picture, b: Picture, peak: float) -> float:
     """Return the peak signal-to-noise ratio in dB, at most 200."""
     error = float(np.mean(np.square(a.astype(np.float64) - b)))
-    return decibels.psnr(error, peak, most=200.0)
+    return pictures.psnr(error, peak, most=200.0)
 
 
 def verify(part: Path, target: Path, precision: str, network: Original, samples: list[Picture]) -> Checked:

@@ -32,7 +32,7 @@ from ...errors import ModelError, one_line
 from ...model.library import PYTORCH
 from ...model.rewrite.graph_view import forget_shapes
 from ...model.spec import round_up
-from .silence import silenced
+from ..common import silenced
 
 __all__ = ["CLOSE", "OnnxExport", "TorchNetwork", "difference", "export", "load"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...colour import pictures
+from ...colour.pictures import psnr
 from ...common.caching import LruCache
-from ...common.decibels import psnr
 from ...model.spec import Model, ModelSpec
 from ..base import EngineKey, Provider, cpu_threads
 from ..cache.remembered import Remembered

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...common import python
-from ...common.decibels import psnr
+from ...colour.pictures import psnr
+from ...common import process
 from ...errors import ArgumentError, one_line
 from ...model.spec import Model
 from ..base import Engine, EngineKey, cpu_threads
@@ -174,7 +174,7 @@ def keep(proof: Proof, verdict: Verdict) -> None:
 
 def in_a_process(proof: Proof) -> Verdict:
     """The verdict of a process that ends by itself or is ended after the provider's patience."""
-    interpreter = python.interpreter()
+    interpreter = process.interpreter()
     if interpreter is None:
         return Verdict(failed=f"no Python interpreter is found to prove it with (sys.prefix is {sys.prefix})")
     seconds = proof.key.provider.patience
@@ -182,7 +182,7 @@ def in_a_process(proof: Proof) -> Verdict:
         told = Path(folder) / "verdict.json"
         words = [interpreter, "-c", "from vs_gansr.engine.auto.proof import child; child()", str(told)]
         job = pickle.dumps(proof)
-        environment = {**python.environment(), "GANSR_GPU": ""}
+        environment = {**process.environment(), "GANSR_GPU": ""}
         ended, how = "", {"input": job, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environment}
         try:
             done = subprocess.run(words, timeout=seconds, **how)  # type: ignore[call-overload]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ...common.decibels import psnr
+from ...colour.pictures import psnr
 from ...errors import RenderError
 from ...model.rewrite.ends import Samples
 from ...model.spec import Model, ModelSpec

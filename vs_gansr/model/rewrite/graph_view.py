@@ -30,6 +30,7 @@ __all__ = [
     "opset",
     "output_type",
     "put_nodes",
+    "signed_output",
     "sort_nodes",
     "weights",
     "without_weight_inputs",
@@ -38,6 +39,7 @@ __all__ = [
 type Array = npt.NDArray[Any]
 
 PREFIX = "gansr."  # starts every added name
+MOVED = {"Identity", "Cast", "Reshape", "Transpose", "Slice", "DepthToSpace", "Resize", "Upsample"}
 
 
 def copied(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -235,3 +237,19 @@ def clip_bounds(view: GraphView, node: onnx.NodeProto) -> tuple[float, float] | 
             return None
         bounds.append(float(value.reshape(-1)[0]) if value is not None else open_end)
     return bounds[0], bounds[1]
+
+
+def signed_output(proto: onnx.ModelProto) -> bool:
+    """Return True if the output ranges from -1 to 1 because it comes from a Tanh or from a Clip with these bounds."""
+    view = GraphView(proto)
+    name = proto.graph.output[0].name
+    seen: set[str] = set()
+    while name in view.makers and name not in seen:
+        seen.add(name)
+        node = view.makers[name]
+        if node.op_type == "Tanh" or (node.op_type == "Clip" and clip_bounds(view, node) == (-1.0, 1.0)):
+            return True
+        if node.op_type not in MOVED or not node.input:
+            return False
+        name = node.input[0]
+    return False

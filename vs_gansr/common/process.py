@@ -1,4 +1,4 @@
-"""Return freed memory to the operating system.
+"""Find the Python interpreter for a process of our own, and return freed memory to the operating system.
 
 Before version 2.39, glibc rarely reuses aligned blocks such as VapourSynth's planes (glibc bug 30723), so resident
 memory grows with every frame although nothing leaks. Calling malloc_trim regularly keeps it level.
@@ -7,12 +7,15 @@ memory grows with every frame although nothing leaks. Calling malloc_trim regula
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["trim"]
+__all__ = ["environment", "interpreter", "trim"]
 
 INTERVAL = 0.1  # seconds between two calls
 SHARE = 0.02  # largest share of one thread's time
@@ -41,3 +44,17 @@ def trim() -> None:
         _next = time.monotonic() + max(INTERVAL, (time.thread_time() - start) / SHARE)
     finally:
         _lock.release()
+
+
+def interpreter() -> str | None:
+    """Return the interpreter's file; None if it is not found, as in a host that has Python built in."""
+    places = (Path(sys.prefix), Path(sys.base_prefix))
+    names = ("python.exe",) if sys.platform == "win32" else ("bin/python3", "bin/python")
+    candidates = [Path(sys.executable or "")] if "python" in Path(sys.executable or "").name.lower() else []
+    candidates += [place / name for place in places for name in names]
+    return next((str(file) for file in candidates if file.is_file()), None)
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which the interpreter finds the same modules as this process."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)}
