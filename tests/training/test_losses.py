@@ -65,6 +65,10 @@ CASES = [
         lambda x: (x + 0.25, x),
     ),
     Case(
+        "mesh", lambda a, b: formulas.mesh(a, b, 2), (2, 1, 24, 24),
+        odd(lambda a, b: formulas.mesh(a, b, 2), (1, 1, 24, 24), (1, 1, 24, 26)), 0, same,
+    ),
+    Case(
         "relativistic", lambda a, b: formulas.relativistic(scales(a), scales(b)), (2, 1, 4, 4),
         lambda: formulas.relativistic(ONE, []), 0, lambda x: (x - 60, x),
     ),
@@ -147,3 +151,11 @@ def test_examples_in_the_docstrings(module: ModuleType, examples: int) -> None:
     done = doctest.testmod(module, extraglobs={"torch": torch})
     assert done.attempted >= examples
     assert done.failed == 0
+
+
+def test_mesh_hears_a_pattern_of_its_period_and_little_else() -> None:
+    real = picture(1, 1, 96, 96)
+    pattern = torch.randn(4, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64).repeat(24, 24)
+    noise = torch.randn(96, 96, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    heard = [float(formulas.mesh(real + 0.02 * part / part.std(), real, 4)) for part in (pattern, noise, real)]
+    assert heard[0] > 20 * max(heard[1:])

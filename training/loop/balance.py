@@ -80,6 +80,7 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
         "perceptual": config.perceptual,
         "projected": config.projected * ramp,
         "artifact": config.artifact,
+        "mesh": config.mesh,
     }
     return {name: share for name, share in table.items() if share > 0}
 

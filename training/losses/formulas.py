@@ -161,6 +161,21 @@ def artifact(made: Tensor, real: Tensor, steady: Tensor, window: int = 7) -> Ten
     return (weight * (made - real).abs()).mean()
 
 
+def mesh(made: Tensor, real: Tensor, period: int, window: int = 6) -> Tensor:
+    """Mean square of what repeats in made - real with `period` pixels each way, in windows of `window` periods.
+
+    (N, 1, H, W) both, sides being multiples of `period` of at least `window` periods. A generator that gives `period` x
+    `period` pixels at once can draw the same pattern in each block; pretrained features of strided networks like it,
+    and pictures have none.
+
+    >>> float(mesh(torch.eye(2).repeat(1, 1, 8, 8), torch.zeros(1, 1, 16, 16), 2))
+    0.25
+    """
+    _same("mesh", made, real)
+    phases = F.avg_pool2d(F.pixel_unshuffle(made - real, period), window, max(1, window // 2))
+    return (phases - phases.mean(1, keepdim=True)).square().mean()
+
+
 def noise_penalty(clean: Sequence[Tensor], noisy: Sequence[Tensor], sigma: float) -> Tensor:
     """Zero-centred gradient penalty without double backward: mean |D(x) - D(x + n)|^2 / sigma^2, n of deviation sigma.
 

@@ -36,6 +36,8 @@ def terms(
     if "temporal" in shares:
         clips = (-1, recipe.run.clip, *made.shape[1:])
         table["temporal"] = formulas.temporal(made.reshape(clips), real.reshape(clips))
+    if "mesh" in shares:
+        table["mesh"] = formulas.mesh(made, real, recipe.generator.scale * recipe.generator.phases)
     wanted = [kind for kind in KINDS if f"sliced_{kind}" in shares]
     if wanted:
         random = torch.Generator().manual_seed(recipe.run.seed * 1_000_003 + step)

@@ -213,6 +213,8 @@ class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Judgement of heads on a pretrained network's features; grows like `adversarial`."""
     artifact: Amount = 0.0
     """Absolute difference where the picture varies from the reference more than the averaged weights' picture does."""
+    mesh: Amount = 0.0
+    """Part of the error that repeats in every block of pixels that the generator gives at once."""
 
 
 class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
