@@ -35,7 +35,11 @@ class Balancer:
         self.norms: dict[str, float] = {}
 
     def measure(self, losses: dict[str, Tensor], weights: Sequence[Tensor]) -> dict[str, float]:
-        """Update and return the gradient norms of `losses` (scalars by name) at `weights`; the graph is kept."""
+        """Update and return the gradient norms of `losses` (scalars by name) at `weights`; the graph is kept.
+
+        `weights` are best those that all losses share: a loss that has outputs of its own (chroma) pulls mostly at
+        these while they are small, and would hardly be felt before them.
+        """
         for name, loss in losses.items():
             slopes = torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True)
             norm = float(torch.stack([slope.float().norm() for slope in slopes]).norm())

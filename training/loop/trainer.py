@@ -164,7 +164,7 @@ class Trainer:
             table |= {name: loss for name, loss in judged.items() if name in shares}
         logging = self.step % run.log_every == 0
         if self.step % run.balance_every == 0 or set(table) - set(self.balancer.norms):
-            self.balancer.measure(table, list(self.generator.parameters()))
+            self.balancer.measure(table, list(self.generator.body[:-1].parameters()))
         norm = self._learn(self.balancer.total(table, shares), rate)
         self._average()
         if logging:
