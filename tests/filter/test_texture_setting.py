@@ -68,7 +68,7 @@ def test_no_faithful_model(texture: float, small_model: Path) -> None:
 
 
 def test_int8_has_nothing_between() -> None:
-    with pytest.raises(vs.Error, match=r'texture 0.5 does not go with precision "int8".*use texture 0 or 1, or'):
+    with pytest.raises(vs.Error, match=r'texture 0.5 does not work with precision "int8".*use texture 0 or 1, or'):
         source(vs.YUV420P8).gansr.Upscale("general-2x", precision="int8", texture=0.5)
 
 

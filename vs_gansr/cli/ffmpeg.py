@@ -1,4 +1,4 @@
-"""Owns the ffmpeg executable: which ones are here, which one to take, which of our encoders it has; knows no video."""
+"""Find the ffmpeg executables and choose one that has the wanted encoder."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ VERSIONS = re.compile(rb"x265 \(build \d+\) - [^:\s]+|x264 - core \d+[^-]*|SVT-A
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder of ffmpeg's: its name there, the option that takes its own parameters, our defaults, the chroma
-    layouts and presets that it has."""
+    """An encoder in ffmpeg: its library, the option for its parameters, gansr's defaults, its chroma layouts and
+    presets."""
 
     library: str
     params: str
@@ -42,7 +42,7 @@ ENCODERS = {
 
 @dataclass(frozen=True)
 class Ffmpeg:
-    """An executable, its version (numbers and text), those of our encoders it has, and whether it can tag HDR10.
+    """An executable, its version (numbers and text), which of ENCODERS it has, and whether it can tag HDR10.
 
     `hdr` is True where -mastering_display and -content_light put the metadata into the container as well.
     """
@@ -55,7 +55,7 @@ class Ffmpeg:
 
 
 def inspect(path: str) -> Ffmpeg:
-    """What the executable at `path` says of itself. Raises CommandError where it does not run."""
+    """Return the version and encoders of the executable at `path`. Raises CommandError where it does not run."""
     try:
         answers = [
             subprocess.run(
@@ -83,7 +83,7 @@ def inspect(path: str) -> Ffmpeg:
 
 
 def paths() -> list[str]:
-    """The system's ffmpeg, then the one imageio-ffmpeg brings."""
+    """Return the paths of the system's ffmpeg and of imageio-ffmpeg's."""
     system = shutil.which("ffmpeg")
     try:
         import imageio_ffmpeg  # type: ignore[import-untyped]
@@ -95,7 +95,7 @@ def paths() -> list[str]:
 
 
 def found() -> list[Ffmpeg]:
-    """Every ffmpeg here that runs, in the order of `paths`."""
+    """Return every ffmpeg that runs, in the order of `paths`."""
     here = []
     for path in paths():
         try:
@@ -106,25 +106,25 @@ def found() -> list[Ffmpeg]:
 
 
 def choose(encoder: str, path: str | None = None) -> Ffmpeg:
-    """The best equipped ffmpeg for `encoder`, or the one at `path`.
+    """Return the ffmpeg at `path`, or the best one for `encoder`.
 
-    That is one that has the encoder, then one that can tag HDR10 in the container, then the system's before
-    imageio-ffmpeg's. Raises CommandError where none will do.
+    The best has the encoder and, if possible, can tag HDR10 in the container; the system's ffmpeg is preferred to
+    imageio-ffmpeg's. Raises CommandError where none has the encoder.
     """
     here = [inspect(path)] if path else found()
     if not here:
-        raise CommandError(f"no ffmpeg is to be found; {INSTALL}")
+        raise CommandError(f"no ffmpeg was found; {INSTALL}")
     able = [f for f in here if encoder in f.encoders and f.number >= OLDEST]
     if not able:
-        which = "; ".join(f"{f.path} ({f.version}) has {', '.join(f.encoders) or 'none of ours'}" for f in here)
+        which = "; ".join(f"{f.path} ({f.version}) has {', '.join(f.encoders) or 'none of the encoders'}" for f in here)
         least = ".".join(map(str, OLDEST))
-        raise CommandError(f"no ffmpeg from {least} on encodes with {encoder}: {which}; {INSTALL}")
+        raise CommandError(f"no ffmpeg {least} or newer with {encoder} was found: {which}; {INSTALL}")
     return max(able, key=lambda f: f.hdr)  # the first of the best
 
 
 def encoder_version(ffmpeg: Ffmpeg, encoder: str) -> str:
-    """The version of the encoder's library in this ffmpeg, which ffmpeg's own version does not tell; found by encoding
-    one grey picture. Raises CommandError where it says none."""
+    """Return the version of the encoder's library in this ffmpeg, found by encoding one grey picture: ffmpeg's own
+    version does not determine it. Raises CommandError where the stream does not state it."""
     command = [
         ffmpeg.path,
         "-hide_banner",
@@ -146,7 +146,7 @@ def encoder_version(ffmpeg: Ffmpeg, encoder: str) -> str:
 
 
 def cause(lines: Iterable[str]) -> str:
-    """The first of ffmpeg's error lines, without the address of whoever wrote it: later ones are its consequences."""
+    """Return the first of ffmpeg's error lines, which names the cause, without its prefix in brackets."""
     for line in lines:
         text = re.sub(r"^(\[[^]]*\]\s*)+", "", line.strip())
         if text and not line.startswith("Svt["):

@@ -1,4 +1,4 @@
-"""Owns the arguments of Upscale besides the clip, and which values of them mean anything."""
+"""Define the arguments of Upscale besides the clip, and check their values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ MOST_STREAMS = 64
 
 
 def argument(default: Any, kind: str, help: str) -> Any:
-    """A field of Settings: its default, its kind in VapourSynth's words (data, int, float, int[]) and what it means
-    in one line."""
+    """Return a field of Settings: its default, VapourSynth type (data, int, float, int[]) and one line of help."""
     return field(default=default, metadata={"kind": kind, "help": help})
 
 
@@ -23,12 +22,12 @@ def argument(default: Any, kind: str, help: str) -> Any:
 class Settings:
     """The arguments of Upscale besides the clip, as the user gave them.
 
-    This is the one list of them: `vs_gansr.upscale`, the command line, the scaler for vsjetpack and the tests of the
-    shim's signature and of the README's table follow it.
+    This is their only list: `vs_gansr.upscale`, the command line, the scaler for vsjetpack and the tests of the shim's
+    signature and of the README use it.
     """
 
     model: str | None = argument(None, "data", "a name that `gansr models` lists, or a path to an .onnx file")
-    provider: str = argument("auto", "data", "auto, or an execution provider's name, which never falls back")
+    provider: str = argument("auto", "data", "auto, or the name of a provider, which then never falls back to another")
     device_id: int | None = argument(None, "int", "which of the provider's devices, from 0")
     precision: str = argument("auto", "data", "auto, fp32, fp16, bf16 or int8")
     num_streams: int | None = argument(None, "int", "pictures computed at once")
@@ -38,7 +37,7 @@ class Settings:
     overlap: tuple[int, int] | None = argument(
         None, "int[]", "width and height of a tile's margin on each side; one number for both"
     )
-    memory: int | None = argument(None, "int", "MiB that the network may take")
+    memory: int | None = argument(None, "int", "MiB that the network may use")
     strength: float = argument(1.0, "float", "from 0, a plain resize, to 1, the network")
     texture: float = argument(1.0, "float", "from 0, the faithful model's PSNR weights, to 1, the GAN weights")
     reuse: int = argument(1, "int", "1: a frame equal to its neighbour is not computed again; 0: every frame is")
@@ -47,7 +46,7 @@ class Settings:
         None, "int", "1: values below black and above white do not enter the network; 0: they do, as HDR networks need"
     )
     grain: float = argument(
-        0.0, "float", "from 0, none, to 4: times the grain of the source's flat places that is put back"
+        0.0, "float", "from 0, none, to 4: how much of the source's grain to restore; 1 is all of it"
     )
 
 
@@ -55,12 +54,12 @@ ARGUMENTS = fields(Settings)
 
 
 def given(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of `values` that are arguments of Upscale and not None."""
+    """Return those of `values` that are arguments of Upscale and not None."""
     return {f.name: values[f.name] for f in ARGUMENTS if values.get(f.name) is not None}
 
 
 def check(settings: Settings) -> None:
-    """Raises ArgumentError for what no clip and no model can make right."""
+    """Raise ArgumentError for values that are wrong for every clip and model."""
     from ..engine.base import PRECISIONS  # with it come the engines, which whoever only reads the list does not need
 
     if settings.precision not in PRECISIONS:
@@ -78,7 +77,7 @@ def check(settings: Settings) -> None:
         )
     if settings.precision == "int8" and 0 < settings.texture < 1:
         raise ArgumentError(
-            f'texture {settings.texture:g} does not go with precision "int8": int8 weights have none between; '
+            f'texture {settings.texture:g} does not work with precision "int8", whose weights cannot be blended; '
             "use texture 0 or 1, or precision fp32 or fp16"
         )
     if not 0 <= settings.grain <= 4:
@@ -89,7 +88,7 @@ def check(settings: Settings) -> None:
 
 
 def check_tiles(settings: Settings) -> None:
-    """The same for what concerns tiles."""
+    """Raise ArgumentError for wrong values of tilesize and overlap."""
     for label, pair in (("tilesize", settings.tilesize), ("overlap", settings.overlap)):
         if pair is not None and min(pair) < (1 if label == "tilesize" else 0):
             raise ArgumentError(f"{label} {list(pair)} must not be negative{' or 0' * (label == 'tilesize')}")

@@ -154,7 +154,7 @@ def check(job: Conversion) -> None:
     if job.tile < 16:
         raise ArgumentError(f"tile {job.tile} is too small; use 16 or more")
     if job.target.suffix.lower() != ".onnx":
-        raise ArgumentError(f'target "{job.target.name}" must end in .onnx')
+        raise ArgumentError(f'output "{job.target.name}" must end in .onnx')
     if not job.source.is_file():
         raise ArgumentError(f'"{job.source}" does not exist')
     if job.target.exists() and job.target.samefile(job.source):

@@ -48,7 +48,7 @@ def ledgers(place: Path) -> list[Ledger]:
     elif place.exists():
         folders = []
     else:
-        raise CommandError(f"neither {place} nor chunks of it exist")
+        raise CommandError(f"{place} does not exist, and has no chunks either; name an output or its folder")
     return [ledger for folder in folders if (ledger := Ledger.load(folder))]
 
 
