@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import platform
-import queue
 import signal
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import av
 import footage
+import plans
 import pytest
 from footage import facts
 from gansr_process import Gansr, Running, named
@@ -22,15 +23,29 @@ from workers import Named
 from vs_gansr.cli import ffmpeg
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks import file as chunk_file
-from vs_gansr.cli.upscale.chunks import fingerprint, ledger, render
+from vs_gansr.cli.upscale.chunks import fingerprint, ledger, open_film, render
 from vs_gansr.cli.upscale.chunks.ledger import Ledger
+from vs_gansr.cli.upscale.chunks.messages import (
+    Done,
+    Failed,
+    Joined,
+    MakePlan,
+    Opened,
+    RenderChunk,
+    Rendered,
+    read_answer,
+    read_command,
+    write,
+)
+from vs_gansr.cli.upscale.chunks.plan import Plan, changes
+from vs_gansr.cli.upscale.ffmpeg.process import TryAgain
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 from vs_gansr.cli.upscale.job.run_options import RunOptions
 from vs_gansr.cli.upscale.progress import Progress
-from vs_gansr.cli.upscale.workers import worker
 from vs_gansr.cli.upscale.workers.pool import WorkerState
-from vs_gansr.cli.upscale.workers.process import Event
+from vs_gansr.cli.upscale.workers.process import Ended
 from vs_gansr.cli.upscale.workers.scheduler import UpscaleRun
+from vs_gansr.cli.upscale.workers.watchdog import Watchdog
 from vs_gansr.filter.computed import Computed
 
 FAST = ["--chunk", "0.6", "--preset", "ultrafast"]
@@ -42,7 +57,7 @@ def stopped(start: Callable[..., Running], folder: Path, *words: str | Path) -> 
     running.until(lambda _: '"sha256"' in text_of(folder / "out.mkv.gansr" / "ledger.json"))
     running.process.send_signal(signal.SIGTERM)
     assert running.end() == 128 + signal.SIGTERM
-    found: dict[str, str] = json.loads((folder / "out.mkv.gansr" / "ledger.json").read_text())["identity"]
+    found: dict[str, str] = json.loads((folder / "out.mkv.gansr" / "ledger.json").read_text())["fingerprint"]
     return found
 
 
@@ -86,12 +101,11 @@ def test_images_that_change_are_noticed(
 def test_without_a_network_there_is_no_engine_to_compare(gansr: Gansr, tmp_path: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=40)
     job = UpscaleJob(str(source), "out.mkv", encoder="x264", as_is=True)
-    steps = [SimpleNamespace(function="vszip.Deband")]
-    film: Any = SimpleNamespace(job=job, source=SimpleNamespace(layout=""), spans=((0, 40),), engine=[])
-    film.tool, film.graph = ffmpeg.choose("x264"), SimpleNamespace(steps=steps)
-    known = fingerprint.of(film, content=True)
-    assert known["engine"] == "none" and known["model content"] == "unset" and len(known["source content"]) == 64
+    plan = replace(plans.plan(job=job), script="clip = core.vszip.Deband(clip)")
+    known = fingerprint.of_machine(plan, [])
+    assert known["engine"] == "none" and known["model content"] == "unset"
     assert known["version of vapoursynth-vszip"] and "version of vapoursynth-bwdif" not in known
+    assert len(fingerprint.of_job(job)["source content"]) == 64
     words = ["--as-is", "--grain", "1", "--params", "lossless=1", "--preset", "ultrafast"]
     for name, chunk_length in (("out", "0.6"), ("whole", "0")):
         done = gansr("upscale", source, tmp_path / f"{name}.mkv", *words, "--chunk", chunk_length)
@@ -129,15 +143,15 @@ def units(data: bytes) -> list[bytes]:
 
 
 def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine: list[str] = []
+    engine: list[Computed] = []
     first = Computed("net", "fp16", "CUDA", 0, "plain")
     for _ in range(2):  # a script that is evaluated again adds nothing
-        render.note_engine(engine, first)
-    assert engine == ["net in fp16 on CUDA"]
+        open_film.note_engine(engine, first)
+    assert engine == [first]
 
     class Encoder:
         def __init__(self, command: list[str], report: object) -> None:
-            self.path = Path(command[-1])
+            self.path = Path(command[-1].removeprefix("file:"))
 
         def __enter__(self) -> Encoder:
             return self
@@ -146,64 +160,101 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 
         def feed(self, write: object, frames: int) -> None:
             self.path.write_bytes(b"encoded")
-            render.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", replaced=True))
+            open_film.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", replaced=True))
 
-    monkeypatch.setattr(worker, "EncoderProcess", Encoder)
-    monkeypatch.setattr(worker.ffmpeg_command, "chunk_command", lambda *words: [words[-1]])
-    film = SimpleNamespace(job=None, tool=None, picture=None, engine=engine)
-    with pytest.raises(CommandError, match="net in fp16 on CUDA did not last: then on CPU") as caught:
-        worker.render_chunk(film, (0, 5), tmp_path / "chunk-00000.mp4")
-    assert worker.retriable(caught.value) and not list(tmp_path.iterdir())
+    monkeypatch.setattr(render, "EncoderProcess", Encoder)
+    film = open_film.OpenFilm(plans.plan(), None, engine)
+    with pytest.raises(TryAgain, match="net in fp16 on CUDA did not last: then on CPU"):
+        render.render_chunk(film, (0, 5), tmp_path / "chunk-00000.mp4", lambda answer: None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_int8_says_how_products_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fingerprint.kind_of_cpu("net in fp32 on CPU") == platform.machine()
+    plain, int8 = ([Computed("net", precision, "CPU", 0, "plain")] for precision in ("fp32", "int8"))
+    assert fingerprint.kind_of_cpu(plain) == platform.machine()
     said = set()
     for fast in (True, False):
         monkeypatch.setattr(fingerprint, "fast_int8", lambda fast=fast: fast)
-        said.add(fingerprint.kind_of_cpu("net in int8 on CPU"))
+        said.add(fingerprint.kind_of_cpu(int8))
     assert len(said) == 2 and all(text.startswith(platform.machine()) for text in said)
 
 
-def driver_of(workers: int, cluster: str | None = None) -> UpscaleRun:
-    return UpscaleRun(
-        UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), RunOptions(workers=workers, cluster=cluster)
-    )
+def scheduler_of(workers: int, folder: Path | None = None, cluster: str | None = None) -> UpscaleRun:
+    """A scheduler with a film of two chunks and a ledger in `folder`."""
+    options = RunOptions(workers=workers, cluster=cluster)
+    made = UpscaleRun(UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), options)
+    if folder:
+        made.plan, made.ledger = plans.plan(), Ledger(folder)
+    return made
 
 
 def test_a_node_that_is_lost_takes_several_workers_at_once(tmp_path: Path) -> None:
-    driver = driver_of(4)
-    driver.ledger = Ledger(tmp_path, {}, ((0, 5), (5, 10)), 1)
-    driver.crew.hands = [WorkerState(Named(f"worker {n}")) for n in range(13)]
-    for hand in list(driver.crew.hands)[:8]:
-        driver._bury(hand, "its node is gone")
-    facts_of_it = {"frames": 5, "size": 1, "sha256": "", "header": "", "delay": 0}
-    driver.crew.hands[0].chunk = 0
-    driver._finish(driver.crew.hands[0], {"facts": facts_of_it, "seconds": 1.0})
-    for hand in list(driver.crew.hands)[1:]:
-        driver._bury(hand, "its node is gone")
-    driver.crew.hands += [WorkerState(Named("worker x")) for _ in range(8)]
+    scheduler = scheduler_of(4, tmp_path)
+    workers = scheduler.pool.workers
+    workers += [WorkerState(Named(f"worker {n}")) for n in range(13)]
+
+    def lose(states: list[WorkerState]) -> None:
+        for state in states:
+            scheduler.events.put(Ended(state.worker, "its node is gone"))
+            scheduler._step()
+
+    lose(workers[:8])
+    workers[0].chunk = 0
+    scheduler._hear(workers[0], Done(chunk_file.ChunkFacts(5, 1, "", "", 0), 1.0))
+    lose(workers[1:])
+    workers += [WorkerState(Named("worker x")) for _ in range(8)]
     with pytest.raises(CommandError, match=r"its node is gone.*, 12 times in a row"):
-        for hand in list(driver.crew.hands):
-            driver._bury(hand, "its node is gone")
+        lose(list(workers))
 
 
 def test_whoever_cannot_open_the_film_is_named(tmp_path: Path) -> None:
-    driver = driver_of(2, "auto")
-    driver.ledger = Ledger(tmp_path, {}, ((0, 5), (5, 10)), 1)
-    there = WorkerState(Named("worker 3"))
-    driver.crew.hands = [there]
-    lost: dict[str, Any] = {"error": "/films/in.mkv does not exist", "retry": False, "host": "rack7"}
+    scheduler = scheduler_of(2, tmp_path, "auto")
+    there = WorkerState(Named("worker 3", elsewhere=True))
     with pytest.raises(CommandError, match=r"worker 3 on rack7: /films/in.mkv does not exist"):
-        driver._hear(there, lost)
+        scheduler._hear(there, Failed("/films/in.mkv does not exist", False, "rack7"))
 
 
-@pytest.mark.parametrize("text", ["[]", '{"format": 1}', '{"format": 1, "identity": {}, "spans": 3}', '{"format": 0}'])
-def test_a_ledger_that_makes_no_sense_is_an_error_with_a_way_out(gansr: Gansr, tmp_path: Path, text: str) -> None:
+def test_what_changes_is_named_and_what_does_not_is_not() -> None:
+    assert changes({"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "x"}) == "b was 2, is 3; c was unset, is x"
+    assert changes({"a": "1"}, {"a": "1"}) == ""
+    job = UpscaleJob("in.mkv", "out.mkv", tilesize=(64, 64))
+    moved = plans.plan(job=job).of(replace(job, source="/elsewhere/in.mkv", output="x.mkv"))
+    assert (moved.job.source, moved.job.output, moved.source.path) == (
+        "/elsewhere/in.mkv",
+        "x.mkv",
+        "/elsewhere/in.mkv",
+    )
+
+
+def test_a_plan_comes_back_as_it_was(tmp_path: Path) -> None:
+    plan = plans.plan()
+    plan.save(tmp_path / "plan.json")
+    assert Plan.load(tmp_path / "plan.json") == plan
+
+
+def test_messages_come_back_as_they_were() -> None:
+    facts_of_it = chunk_file.ChunkFacts(5, 1, "a", "b", 2)
+    for command in (
+        MakePlan(UpscaleJob("a\nb", "ü\udcff", extra=("-x", "1")), "p", "s"),
+        RenderChunk("p", (3, 9), "x"),
+    ):
+        assert "\n" not in write(command) and read_command(write(command)) == command
+    for answer in (Done(facts_of_it, 1.5), Done(), Failed("no", True, "here"), Opened({"engine": "x"}, "y")):
+        assert read_answer(write(answer)) == answer
+
+
+OLD = '{"format": 1, "identity": {}, "spans": [[0, 5]], "frame_threads": 1, "chunks": {}, "seconds": {}, "retries": {}}'
+
+
+@pytest.mark.parametrize("text", ["[]", "{", OLD, '{"version": 2}', '{"version": 2, "chunks": 3}', '{"version": 1}'])
+def test_a_job_folder_that_is_not_understood_is_an_error_with_a_way_out(tmp_path: Path, text: str) -> None:
     (tmp_path / "out.mkv.gansr").mkdir()
-    (tmp_path / "out.mkv.gansr" / "ledger.json").write_text(text)
-    with pytest.raises(CommandError, match="--restart"):
-        Ledger.load(tmp_path / "out.mkv.gansr")
+    for name, load in (("ledger.json", lambda path: Ledger.load(path.parent)), ("plan.json", Plan.load)):
+        (tmp_path / "out.mkv.gansr" / name).write_text(text)
+        with pytest.raises(CommandError, match="--restart") as caught:
+            load(tmp_path / "out.mkv.gansr" / name)
+        assert "\n" not in str(caught.value)
+        assert "another version of gansr" in str(caught.value) or '"version": 2' in text or text == "{"
 
 
 def test_a_film_whose_chunks_were_not_yet_deleted_is_finished(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
@@ -216,12 +267,12 @@ def test_a_film_whose_chunks_were_not_yet_deleted_is_finished(gansr: Gansr, tmp_
     for command in ([source, output], [source, "--output-dir", output.parent]):
         folder = ledger.folder_of(output)
         folder.mkdir()
-        Ledger(folder, {}, ((0, 10),), 1, joined=ledger.stamp_of(output)).save()
+        Ledger(folder, joined=ledger.stamp_of(output)).save()
         done = gansr("upscale", *command, *words)
         assert done.returncode == 0, done.stderr
         assert not folder.exists() and output.read_bytes() == content
     folder.mkdir()
-    Ledger(folder, {}, ((0, 10),), 1, joined=(1, 1)).save()  # of another file
+    Ledger(folder, joined=(1, 1)).save()  # of another file
     assert gansr("upscale", source, output, *words).returncode == 1 and folder.exists()
 
 
@@ -245,13 +296,46 @@ def test_a_film_killed_before_its_chunks_are_deleted(
 
 
 def test_joining_is_shown_as_it_goes() -> None:
-    driver = driver_of(1)
+    scheduler = scheduler_of(1)
     said: list[str] = []
-    driver.progress.stage = said.append  # type: ignore[method-assign]
-    driver.ready = {"frames": 200}
-    driver.events = queue.SimpleQueue()
-    hand = WorkerState(Named("worker 1"))
-    driver.crew.hands = [hand]
-    driver.events.put(Event("message", {"joined": 50}, hand.worker))
-    driver._step()
+    scheduler.progress.stage = said.append  # type: ignore[method-assign]
+    scheduler.progress.total = 200
+    scheduler._hear(WorkerState(Named("worker 1")), Joined(50))
     assert said == ["joining, 25 %"]
+
+
+def test_a_worker_that_has_stopped_is_replaced_and_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scheduler = scheduler_of(1, tmp_path)
+    scheduler.progress.quiet = False
+    scheduler.watchdog = Watchdog(patience=0.2)
+    state = WorkerState(Named("worker 1"), chunk=0)
+    scheduler.pool.workers.append(state)
+    monkeypatch.setattr("vs_gansr.cli.upscale.workers.scheduler.LOOK", 0.05)
+    scheduler.watchdog.begin("worker 1", time.monotonic())
+    for frames in range(1, 4):
+        time.sleep(0.001)
+        scheduler._hear(state, Rendered(frames))
+    scheduler._step()
+    assert not scheduler.pool.workers and scheduler.ledger and scheduler.ledger.retries == {0: 1}
+    said = capsys.readouterr().err
+    assert said.count("note: worker 1: it made no frame for") == 1 and "another one goes on" in said
+
+
+def test_the_watchdog_knows_patience_sleep_and_first_frames() -> None:
+    watchdog = Watchdog(patience=60)
+    watchdog.begin("a", 0)
+    assert not watchdog.stuck("a", 5000), "it may still be preparing the network"
+    watchdog.frame("a", 1, 5000)
+    watchdog.frame("a", 11, 5010)
+    for now in range(5010, 5110, 5):
+        assert not watchdog.stuck("a", now), "a frame takes a second, and may take a hundred"
+    assert "usually one takes 1 s" in watchdog.stuck("a", 5111)
+    assert not watchdog.stuck("a", 9000), "nobody looked for an hour: the machine was asleep"
+    watchdog.begin("a", 9000)
+    for now in range(9000, 9900, 5):
+        assert not watchdog.stuck("a", now), "a chunk's first frame may take ten times as long"
+    for now in range(9900, 10006, 5):
+        last = watchdog.stuck("a", now)
+    assert last

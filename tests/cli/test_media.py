@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.chunks.render import remarks
+from vs_gansr.cli.upscale.chunks.planner import remarks
 from vs_gansr.cli.upscale.ffmpeg.command import colours, light_params
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 from vs_gansr.cli.upscale.script.steps import NO_TIME, Graph, Literal, Step, steady, text
@@ -141,8 +141,19 @@ def test_a_script_quotes_what_needs_it() -> None:
     compile(text(steps), "clip.vpy", "exec")
 
 
-def test_a_job_travels_as_json() -> None:
-    job = UpscaleJob(source="a\nb", output="ü", extra=("-x", "1"), tilesize=(64, 64), drop=("cover",), crf=20.5)
-    line = job.to_json()
-    assert "\n" not in line and UpscaleJob.from_json(line) == job
+def test_a_job_says_what_is_passed_on() -> None:
+    job = UpscaleJob(source="a", output="b", tilesize=(64, 64), drop=("cover",), crf=20.5)
     assert job.upscale_arguments() == {"tilesize": [64, 64]}
+
+
+def test_a_script_for_workers_leaves_open_what_differs_between_machines() -> None:
+    steps = (
+        Step("bs.VideoSource", (("source", "/films/in.mkv"), ("track", 1))),
+        Step("gansr.Upscale", (("model", "net"), ("device_id", 1), ("num_streams", 2))),
+    )
+    lines = text(steps, placed=True, plain_at=1).splitlines()
+    assert lines[4:7] == [
+        "clip = core.bs.VideoSource(source=source, track=1, cachepath=index)",
+        "plain = clip",
+        "clip = core.gansr.Upscale(clip, model='net', **placement)",
+    ]

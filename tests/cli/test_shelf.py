@@ -71,7 +71,7 @@ def test_a_damaged_ledger_of_a_finished_film_stops_nothing_and_a_dry_run_deletes
         film.output.touch()
         folder_of(film.output).mkdir()
     (folder_of(queue[0].output) / "ledger.json").write_text("{")
-    Ledger(folder_of(queue[1].output), {}, ((0, 1),), 1, joined=stamp_of(queue[1].output)).save()
+    Ledger(folder_of(queue[1].output), joined=stamp_of(queue[1].output)).save()
     begun: list[batch.QueuedFilm] = []
     assert batch.run_all(queue, False, True, begun.append, write=False) == 0
     assert folder_of(queue[1].output).exists()
@@ -137,7 +137,7 @@ def test_a_report_shows_the_same_moment_of_source_and_result(tmp_path: Path) -> 
     ramp = "nullsrc=size=96x64:rate=25,geq=lum='16+4*N':cb=128:cr=128,format=yuv420p,trim=end_frame=50"
     footage.ffmpeg("-f", "lavfi", "-i", ramp, *footage.H264, tmp_path / "in.mkv")
     footage.ffmpeg("-i", tmp_path / "in.mkv", "-ss", "1", *footage.H264, tmp_path / "out.mkv")
-    outcome = Outcome(25, (96, 64), 1.0, (), "7.0", origin=1.0)
+    outcome = Outcome(25, (96, 64), 1.0, "", "7.0", origin=1.0)
     job = UpscaleJob(str(tmp_path / "in.mkv"), str(tmp_path / "out.mkv"))
     pages = list(report.stills(job, outcome))
     assert len(pages) == 3

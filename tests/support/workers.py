@@ -6,10 +6,11 @@ from __future__ import annotations
 class Named:
     """A worker that is only a name."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, elsewhere: bool = False) -> None:
         self.name = name
+        self.elsewhere = elsewhere
 
-    def order(self, **what: object) -> None: ...
+    def order(self, command: object) -> None: ...
 
     def signal(self, name: str) -> None: ...
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ..engine.base import Choice
+if TYPE_CHECKING:
+    from ..engine.base import Choice
 
 __all__ = ["Computed", "listen", "tell"]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..common import CommandError
 from ..upscale.chunks.ledger import Ledger, busy, folder_of
+from ..upscale.chunks.plan import NAME, Plan
 from ..upscale.progress import clock
 
 __all__ = ["HELP", "add_arguments", "run"]
@@ -56,12 +57,13 @@ def state(ledger: Ledger) -> dict[str, Any]:
     """Return the state of one film. Sizes are in bytes, times in seconds."""
     frames, size = ledger.done()
     spent = sum(ledger.seconds.values())
-    total = ledger.spans[-1][1]
+    spans = Plan.load(ledger.folder / NAME).spans
+    total = spans[-1][1]
     return {
         "output": str(ledger.folder.with_suffix("")),
         "running": busy(ledger.folder),
         "chunks": len(ledger.chunks),
-        "all chunks": len(ledger.spans),
+        "all chunks": len(spans),
         "frames": frames,
         "all frames": total,
         "size": size,

@@ -99,8 +99,6 @@ def long_films_arguments(group: argparse._ArgumentGroup) -> None:
     add("--workers", type=positive, default=0, metavar="N", help="number of processes that render chunks (default: 1; "
         "on a cluster one for each GPU, or for each node)")  # fmt: skip
     add("--cluster", metavar="ADDRESS", help="render on a Ray cluster: its address, auto, or local to start one here")
-    add("--cluster-storage", metavar="URL", help="what its chunks come here through, as fsspec names it: s3://..., "
-        "gs://..., sftp://..., file:///mnt/share (default: the output's folder, or Ray)")  # fmt: skip
     only = group.add_mutually_exclusive_group()
     only.add_argument("--resume", action="store_true", help="resume, or fail; without it: resume, or begin")
     only.add_argument("--restart", action="store_true", help="discard finished chunks and start again")

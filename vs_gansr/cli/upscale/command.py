@@ -60,8 +60,6 @@ def run(args: argparse.Namespace) -> int:
 
 def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estimate]) -> None:
     """One film; what a dry run finds goes to `estimates`. Raises CommandError where it fails."""
-    if args.cluster_storage and not args.cluster:
-        raise CommandError("--cluster-storage is what the chunks of a cluster go through; give --cluster, too")
     job = job_of(args, film)
     if not (args.overwrite or args.dry_run or args.stills) and clear_finished(Path(job.output)):
         if not args.quiet:
@@ -86,9 +84,8 @@ def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estima
     from .workers.scheduler import run as run_job
 
     begun = time.monotonic()
-    ways = (args.workers, args.cluster, args.cluster_storage)
-    wish = RunOptions(*ways, args.overwrite, args.resume, args.restart, args.verbose)
-    outcome = run_job(job, progress, wish)
+    options = RunOptions(args.workers, args.cluster, args.overwrite, args.resume, args.restart, args.verbose)
+    outcome = run_job(job, progress, options)
     spent = time.monotonic() - begun
     chunk_seconds = list(outcome.ledger.seconds.values()) if outcome.ledger else []
     progress.done(

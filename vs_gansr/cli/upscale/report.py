@@ -44,7 +44,7 @@ def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None
         "Frames": f"{outcome.frames} of {outcome.size[0]}x{outcome.size[1]}",
         "Size": f"{Path(job.output).stat().st_size / 1e6:.1f} MB",
         "Time": f"{clock(seconds)}, {outcome.frames / seconds:.2f} frames per second",
-        "Computed by": "; ".join(outcome.engine),
+        "Computed by": outcome.engine,
         "Encoder": f"{job.encoder}, ffmpeg {outcome.ffmpeg}",
     }
     ledger = outcome.ledger

@@ -1,4 +1,4 @@
-"""Owns the way from finished chunks to one film: packets in order, each at its frame's own time.
+"""Join finished chunks to one film: packets in order, each at its frame's own time.
 
     chunk 0, chunk 1, ... ──packets──> fragmented MP4 ──pipe──> ffmpeg ──> film
                                               source (sound, subtitles, chapters, ...) ──^
@@ -11,28 +11,24 @@ pass; one chunk is open at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+from ... import ffmpeg
 from ...common import CommandError
-from ..ffmpeg import command as ffmpeg_command
+from ..ffmpeg.command import cover_file, join_command
 from ..ffmpeg.process import EncoderProcess
-from . import file as chunk_file
-from .file import header_of
-from .render import OpenFilm, tell
+from ..source import media
+from .file import ChunkFacts, display_order, header_of, packets
+from .messages import Joined, Tell
+from .plan import Plan
 
-__all__ = ["Part", "join", "packet_times"]
+__all__ = ["Part", "concatenate", "packet_times", "write_covers"]
 
 
-@dataclass(frozen=True)
-class Part:
-    """A finished chunk: its file, frames, SHA-256 of its codec header, and its packets' largest delay in places."""
-
-    path: str
-    frames: int
-    header: str
-    delay: int
+type Part = tuple[Path, ChunkFacts]
+"""A finished chunk: its file, and what is recorded of it."""
 
 
 def packet_times(stamps: Sequence[int], place: int, frame: int, delay: int) -> tuple[int, int, int]:
@@ -48,31 +44,40 @@ def packet_times(stamps: Sequence[int], place: int, frame: int, delay: int) -> t
     return stamps[frame], decoded, following - stamps[frame]
 
 
-def join(film: OpenFilm, parts: Sequence[Part]) -> None:
-    """Writes `film.job.temporary`.
+def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> None:
+    """Writes the film of `plan` to `path`.
 
     Raises CommandError where the parts are not the whole film, in order and of one header, or the result is not.
     """
-    total = len(film.graph.timestamps)
-    if sum(part.frames for part in parts) != total:
-        raise CommandError(f"{sum(part.frames for part in parts)} of {total} frames are there to be joined")
-    headers = {part.header for part in parts}
+    total, frames = len(plan.timestamps), sum(facts.frames for _, facts in parts)
+    if frames != total:
+        raise CommandError(f"{frames} of {total} frames are there to be joined")
+    headers = {facts.header for _, facts in parts}
     if len(headers) > 1:
         raise CommandError(f"the chunks have {len(headers)} different codec headers, so they cannot be one stream")
-    stamps = [time - film.graph.timestamps[0] for time in film.graph.timestamps]
-    delay = max(part.delay for part in parts)
-    late = -packet_times(stamps, 0, 0, delay)[1] * film.graph.time_base
-    command = ffmpeg_command.join_command(film.job, film.tool, film.source, film.plan, film.picture, late)
-    with EncoderProcess(command) as encoder:
-        encoder.feed(lambda pipe: write(pipe, film, parts, stamps, delay), total)
-    check(film)
+    write_covers(plan, path)
+    stamps = [time - plan.timestamps[0] for time in plan.timestamps]
+    delay = max(facts.delay for _, facts in parts)
+    late = -packet_times(stamps, 0, 0, delay)[1] * plan.time_base
+    tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
+    command = join_command(plan.job, tool, plan.source, plan.carried, plan.picture, late, path)
+    with EncoderProcess(command) as process:
+        process.feed(lambda pipe: write(pipe, plan.time_base, parts, stamps, delay, tell), total)
+    check(plan, path)
 
 
-def write(pipe: Any, film: OpenFilm, parts: Sequence[Part], stamps: Sequence[int], delay: int) -> None:
+def write_covers(plan: Plan, path: str) -> None:
+    """Writes the pictures that ffmpeg attaches beside the file `path`; whoever deletes that deletes them, too."""
+    if plan.carried.covers:
+        pictures = media.cover_pictures(plan.source.path, plan.carried.covers)
+        for cover in plan.carried.covers:
+            Path(cover_file(path, cover)).write_bytes(pictures[cover.index])
+
+
+def write(pipe: Any, base: Fraction, parts: Sequence[Part], stamps: Sequence[int], delay: int, tell: Tell) -> None:
     """All packets as fragmented MP4, whose decoding times begin at 0."""
     import av
 
-    base = film.graph.time_base
     options = {
         "movflags": "frag_keyframe+empty_moov+default_base_moof",
         "video_track_timescale": str(base.denominator),
@@ -82,36 +87,36 @@ def write(pipe: Any, film: OpenFilm, parts: Sequence[Part], stamps: Sequence[int
     place = 0
     stream: Any = None
     with pipe, av.open(pipe, "w", format="mp4", options=options) as film_file:
-        for part in parts:
-            with av.open(part.path) as source:
+        for path, facts in parts:
+            with av.open(str(path)) as source:
                 template = source.streams.video[0]
-                if header_of(template) != part.header:
-                    raise CommandError(f"{part.path} is not the chunk that was recorded")
+                if header_of(template) != facts.header:
+                    raise CommandError(f"{path} is not the chunk that was recorded")
                 if stream is None:
                     stream = film_file.add_stream_from_template(template, opaque=True)
                     stream.time_base = Fraction(1, base.denominator)
-                found: list[Any] = list(chunk_file.packets(source))
-                if len(found) != part.frames:
-                    raise CommandError(f"{part.path} holds {len(found)} of {part.frames} frames")
+                found: list[Any] = list(packets(source))
+                if len(found) != facts.frames:
+                    raise CommandError(f"{path} holds {len(found)} of {facts.frames} frames")
                 first = place
-                for packet, shown in zip(found, chunk_file.display_order([p.pts for p in found]), strict=True):
+                for packet, shown in zip(found, display_order([p.pts for p in found]), strict=True):
                     times = packet_times(stamps, place, first + shown, delay)
                     packet.stream, packet.time_base = stream, stream.time_base
                     packet.pts, packet.dts = ((time + late) * base.numerator for time in times[:2])
                     packet.duration = times[2] * base.numerator
                     film_file.mux(packet)
                     place += 1
-            tell(joined=place)
+            tell(Joined(place))
 
 
-def check(film: OpenFilm) -> None:
+def check(plan: Plan, path: str) -> None:
     """Reads the result's picture back. Raises CommandError where a frame is missing or not at its time."""
     import av
 
-    stamps, base = film.graph.timestamps, film.graph.time_base
-    with av.open(film.job.temporary) as result:
+    stamps, base = plan.timestamps, plan.time_base
+    with av.open(path) as result:
         unit = Fraction(result.streams.video[0].time_base)
-        found = sorted(packet.pts * unit for packet in chunk_file.packets(result))
+        found = sorted(packet.pts * unit for packet in packets(result))
     if len(found) != len(stamps):
         raise CommandError(f"{len(found)} of {len(stamps)} frames reached the joined file; the chunks are kept")
     for n, (time, stamp) in enumerate(zip(found, stamps, strict=True)):

@@ -1,7 +1,8 @@
-"""Owns the ledger of a film in chunks: a folder beside the output, what the film is, which chunks are finished.
+"""The job folder of a film in chunks, beside the output, and the ledger in it: which chunks are finished.
 
-`out.mkv.gansr/` holds `ledger.json`, a lock and the chunks. One driver writes it, `gansr status` reads it. The
-ledger is replaced as a whole, and only after the chunk it speaks of has its name, so it never promises too much.
+`out.mkv.gansr/` holds `plan.json`, `ledger.json`, a lock and the chunks. One scheduler writes it, `gansr status` reads
+it. The ledger is replaced as a whole, and only after the chunk it speaks of has its name, so it never promises too
+much.
 """
 
 from __future__ import annotations
@@ -14,26 +15,21 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ....common import files
 from ...common import CommandError
-from . import storage
+from ..job.plain_data import simple
 from .file import ChunkFacts, digest, keep
-from .spans import Span
+from .plan import NAME, VERSION, Fingerprint, read_json
 
-__all__ = ["LONGEST_NAME", "Identity", "Ledger", "busy", "clear_finished", "folder_of", "locked", "stamp_of"]
+__all__ = ["LONGEST_NAME", "Ledger", "busy", "clear_finished", "folder_of", "locked", "stamp_of"]
 
-NAME = "ledger.json"
+LEDGER = "ledger.json"
 LOCK = "lock"
-FORMAT = 1
 ENDING = ".gansr"
 LONGEST_NAME = 255  # bytes, on the usual file systems
-
-type Identity = dict[str, str]
-"""What must not change between two runs: names that a user knows, and values or digests."""
 
 
 def folder_of(output: Path) -> Path:
@@ -47,60 +43,36 @@ def folder_of(output: Path) -> Path:
 
 @dataclass
 class Ledger:
-    """The state of one film.
+    """What is finished of one film.
 
-    `folder` it lies in · `identity` of the film · `spans` the plan · `chunks` the finished ones by number ·
-    `seconds` how long each took, and `retries` how often each had to be begun again, by number · `begun` when, in
-    seconds since 1970 · `frame_threads` of the encoder, which its result depends on · `joined` size and time of change
-    (in ns) of the whole film, once it is about to get its name
+    `folder` of the film's job · `fingerprint` of what renders the chunks, empty before the first worker has opened the
+    film · `chunks` the finished ones by number · `seconds` how long each took, and `retries` how often each had to be
+    begun again, by number · `begun` when, in seconds since 1970 · `joined` size and time of change (in ns) of the whole
+    film, once it is about to get its name
     """
 
     folder: Path
-    identity: Identity
-    spans: tuple[Span, ...]
-    frame_threads: int
+    fingerprint: Fingerprint = field(default_factory=dict)
     chunks: dict[int, ChunkFacts] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
     retries: dict[int, int] = field(default_factory=dict)
     begun: float = field(default_factory=time.time)
     joined: tuple[int, int] | None = None
+    version: int = VERSION
 
     @classmethod
     def load(cls, folder: Path) -> Ledger | None:
         """The ledger in `folder`, or None where there is none. Raises CommandError for one that is not understood."""
-        try:
-            said = json.loads((folder / NAME).read_text("utf-8"))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise CommandError(f"{folder / NAME} cannot be read ({error}); begin anew with --restart") from error
-        if not isinstance(said, dict) or said.get("format") != FORMAT:
-            raise CommandError(f"{folder / NAME} is of another version of gansr; begin anew with --restart")
-        try:
-            return cls(
-                folder,
-                said["identity"],
-                tuple((a, b) for a, b in said["spans"]),
-                said["frame_threads"],
-                {int(n): ChunkFacts(**facts) for n, facts in said["chunks"].items()},
-                {int(n): value for n, value in said["seconds"].items()},
-                {int(n): value for n, value in said["retries"].items()},
-                said["begun"],
-                tuple(said["joined"]) if said["joined"] else None,
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CommandError(f"{folder / NAME} makes no sense ({error!r}); begin anew with --restart") from error
+        return read_json(cls, folder / LEDGER, folder=folder)
 
     def save(self) -> None:
         """Writes it down for good. Raises CommandError where the disk does not take it."""
-        said: dict[str, Any] = {"format": FORMAT, **asdict(self)}
-        del said["folder"]
-        temporary = self.folder / f"{NAME}.part"
+        temporary = self.folder / f"{LEDGER}.part"
         try:
-            temporary.write_text(json.dumps(said, indent=1), "utf-8")
-            keep(temporary, self.folder / NAME)
+            temporary.write_text(json.dumps({**simple(self), "folder": ""}, default=simple, indent=1), "utf-8")
+            keep(temporary, self.folder / LEDGER)
         except OSError as error:
-            raise CommandError(f"{self.folder / NAME} cannot be written: {error.strerror}") from error
+            raise CommandError(f"{self.folder / LEDGER} cannot be written: {error.strerror}") from error
 
     def path(self, number: int) -> Path:
         """The file of chunk `number`, all of it or none."""
@@ -118,9 +90,9 @@ class Ledger:
         self.seconds[number] = seconds
         self.save()
 
-    def missing(self) -> list[int]:
-        """Numbers of the chunks that are still to be rendered."""
-        return [n for n in range(len(self.spans)) if n not in self.chunks]
+    def missing(self, count: int) -> list[int]:
+        """Numbers of the chunks, of `count`, that are still to be rendered."""
+        return [n for n in range(count) if n not in self.chunks]
 
     def done(self) -> tuple[int, int]:
         """Finished frames and their size in bytes."""
@@ -157,24 +129,15 @@ class Ledger:
         path = self.path(number)
         return path.is_file() and path.stat().st_size == facts.size
 
-    def refuse_change(self, identity: Identity) -> None:
-        """Raises CommandError that names what is no longer as it was when the film was begun."""
-        names = sorted(self.identity.keys() | identity.keys())
-        changed = [n for n in names if self.identity.get(n) != identity.get(n)]
-        if not changed:
-            return
-        said = "; ".join(f"{n} was {self.identity.get(n, 'unset')}, is {identity.get(n, 'unset')}" for n in changed)
-        raise CommandError(
-            f"{len(self.chunks)} of {len(self.spans)} chunks in {self.folder} were made differently: {said}; "
-            "go on with what they were made with, or throw them away with --restart"
-        )
+    def clear(self) -> None:
+        """Deletes what an earlier run left in the folder, but not the lock."""
+        for kind in ("chunk-*", "joined-*", "token-*", LEDGER, NAME):
+            for path in self.folder.glob(kind):
+                files.delete(path)
 
     def remove(self) -> None:
-        """Deletes the folder with all it holds, and what runs on a cluster left in storage; the ledger last, so that
-        whoever is ended here can go on."""
-        storage.clear(self.folder)
-        for path in [*self.folder.glob("chunk-*"), *self.folder.glob("joined-*"), self.folder / NAME]:
-            files.delete(path)
+        """Deletes the folder with all it holds; the ledger last, so that whoever is ended here can go on."""
+        self.clear()
         shutil.rmtree(self.folder, ignore_errors=True)  # on Windows `locked` takes away what it has open
 
 
@@ -205,7 +168,7 @@ def clear_finished(output: Path) -> bool:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """While it is entered, no other driver works in `folder`, which is made. Raises CommandError if one does."""
+    """While it is entered, no other scheduler works in `folder`, which is made. Raises CommandError if one does."""
     try:
         folder.mkdir(exist_ok=True)
         file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
@@ -217,8 +180,8 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-        # There the open lock outlives `Ledger.remove`, and one that the next driver has open cannot be deleted.
-        if os.name == "nt" and not (folder / NAME).exists():
+        # There the open lock outlives `Ledger.remove`, and one that the next scheduler has open cannot be deleted.
+        if os.name == "nt" and not (folder / LEDGER).exists():
             clear_empty(folder)
 
 
@@ -231,7 +194,7 @@ def clear_empty(folder: Path) -> None:
 
 
 def busy(folder: Path) -> bool:
-    """Whether a driver works in `folder` now."""
+    """Whether a scheduler works in `folder` now."""
     try:
         file = os.open(folder / LOCK, os.O_RDWR)
     except OSError:

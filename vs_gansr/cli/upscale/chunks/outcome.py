@@ -21,7 +21,7 @@ class Outcome:
     frames: int
     size: tuple[int, int]
     seconds: float
-    engine: tuple[str, ...]
+    engine: str
     ffmpeg: str
     origin: float = 0.0
     chunks: int = 1

@@ -1,6 +1,6 @@
-"""Owns the encoder's command line: what ffmpeg must be told so that nothing of the source is lost.
+"""Build ffmpeg's command lines, so that nothing of the source is lost.
 
-Pure functions of a job, a source, its frames' properties and a graph; starts nothing. The pipe (input 0) carries
+Pure functions of a job, a source, its frames' properties and times; starts nothing. The pipe (input 0) carries
 only pictures and times, everything else comes from here or from the source (input 1).
 """
 
@@ -24,7 +24,7 @@ from .params import parsed
 __all__ = [
     "CONTAINERS",
     "Picture",
-    "Plan",
+    "Carried",
     "carry",
     "chunk_command",
     "command",
@@ -34,6 +34,8 @@ __all__ = [
     "trial",
 ]
 
+# How every command starts.
+OPENING = ("-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts")
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".mov": "mov", ".webm": "webm"}
 TEXT = {"subrip", "ass", "ssa", "mov_text", "webvtt", "text"}
 STATISTICS = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "SOURCE_ID", "_STATISTICS", "ENCODER")
@@ -74,7 +76,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Carried:
     """For each track of the source that is carried: the track and its codec in the output ("copy" mostly).
 
     `notes` say what is not carried as it is, and why · `covers` are pictures that the container holds as attached
@@ -96,7 +98,7 @@ def container(output: str, encoder: str) -> str:
     return CONTAINERS[suffix]
 
 
-def carry(job: UpscaleJob, source: Source) -> Plan:
+def carry(job: UpscaleJob, source: Source) -> Carried:
     """Which tracks come along, and how. Text subtitles change their form where the container knows another."""
     form = {"matroska": "subrip", "webm": "webvtt"}.get(container(job.output, job.encoder), "mov_text")
     if chunk_options.codec_of(divide(job).rest, "s"):
@@ -118,7 +120,7 @@ def carry(job: UpscaleJob, source: Source) -> Plan:
             tracks.append((track, "copy"))
     if lost := lost_tags(job, source):
         notes.append(f"tags that {Path(job.output).suffix} does not know are not carried: {', '.join(lost)}")
-    return Plan(tuple(tracks), tuple(notes), tuple(covers))
+    return Carried(tuple(tracks), tuple(notes), tuple(covers))
 
 
 def lost_tags(job: UpscaleJob, source: Source) -> list[str]:
@@ -136,72 +138,67 @@ def keyed(source: Source) -> bool:
     return any(name.startswith("com.") for name in source.metadata)
 
 
-def trial(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan) -> list[str]:
+def trial(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, carried: Carried, path: str) -> list[str]:
     """A command that writes a moment of the carried tracks alone: does the container take them?"""
     words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-y", "-i", f"file:{source.path}", "-t", "0.1"]
-    for place, (track, codec) in enumerate(plan.tracks):
+    for place, (track, codec) in enumerate(carried.tracks):
         words += ["-map", f"0:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"0:s:{track.index}"]
     words += chunk_options.track_options(divide(job).rest)
-    return [*words, "-f", container(job.output, job.encoder), f"file:{job.temporary}"]
+    return [*words, "-f", container(job.output, job.encoder), f"file:{path}"]
 
 
-def command(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture) -> list[str]:
-    """The whole film at once: raw pictures from stdin, progress to stdout, `job.temporary` as the result."""
+def command(
+    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, carried: Carried, picture: Picture, path: str
+) -> list[str]:
+    """The whole film at once: raw pictures from stdin, progress to stdout, `path` as the result."""
     options = divide(job)
-    words = joined(job, ffmpeg, source, plan, ["-f", "nut"], picture.start, light_options(lit(job, picture.props)))
+    words = joined(job, ffmpeg, source, carried, ["-f", "nut"], picture, picture.start, path)
     words += [*pictured(job, picture), "-fps_mode:0", "passthrough"]
     words += ["-bsf:0", ",".join([last_duration(picture), *options.bitstream_filters])]
-    return [*words, *ending(job, source, list(options.rest))]
+    return [*words, *ending(job, source, list(options.rest), path)]
 
 
-def chunk_command(job: UpscaleJob, ffmpeg: Ffmpeg, picture: Picture, path: str) -> list[str]:
-    """One chunk alone: raw pictures at a constant rate from stdin, progress to stdout, `path` (MP4) as the result.
+def chunk_command(job: UpscaleJob, hdr: bool, picture: Picture) -> list[str]:
+    """One chunk alone: raw pictures at a constant rate from stdin, progress to stdout, MP4 as the result. The program
+    before these words and the file behind them are the caller's; `hdr` as in Ffmpeg.
 
     Times are added when the chunks are joined. The encoder starts anew, with a header that depends on no chunk.
     """
-    words = [
-        *opening(ffmpeg),
-        *(light_options(lit(job, picture.props)) if ffmpeg.hdr else []),
-        "-f",
-        "nut",
-        "-i",
-        "pipe:0",
-    ]
-    words += ["-map", "0:v:0", *pictured(job, picture), "-fps_mode:0", "passthrough"]
     options = divide(job)
+    words = [*OPENING, *(light_options(lit(job, picture.props)) if hdr else []), "-f", "nut", "-i", "pipe:0"]
+    words += ["-map", "0:v:0", *pictured(job, picture), "-fps_mode:0", "passthrough"]
     words += ["-bsf:0", ",".join(options.bitstream_filters)] if options.bitstream_filters else []
-    return [*words, *chunk_options.picture_options(options.rest), "-f", "mp4", f"file:{path}"]
+    return [*words, *chunk_options.picture_options(options.rest), "-f", "mp4"]
 
 
 def join_command(
-    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, picture: Picture, delay: Fraction
+    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, carried: Carried, picture: Picture, delay: Fraction, path: str
 ) -> list[str]:
-    """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `job.temporary`."""
-    words = joined(
-        job, ffmpeg, source, plan, ["-f", "mp4"], picture.start - delay, light_options(lit(job, picture.props))
-    )
+    """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `path`."""
+    words = joined(job, ffmpeg, source, carried, ["-f", "mp4"], picture, picture.start - delay, path)
     words += ["-bsf:0", last_duration(picture), "-c:0", "copy"]
-    return [*words, *ending(job, source, chunk_options.file_options(divide(job).rest))]
-
-
-def opening(ffmpeg: Ffmpeg) -> list[str]:
-    """How every command starts."""
-    return [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts"]
+    return [*words, *ending(job, source, chunk_options.file_options(divide(job).rest), path)]
 
 
 def joined(
-    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, plan: Plan, form: list[str], start: Fraction, light: list[str]
+    job: UpscaleJob,
+    ffmpeg: Ffmpeg,
+    source: Source,
+    carried: Carried,
+    form: list[str],
+    picture: Picture,
+    start: Fraction,
+    path: str,
 ) -> list[str]:
     """Pictures from stdin, which begin at `start`, beside all that comes from the source."""
-    words = opening(ffmpeg)
-    words += light if ffmpeg.hdr else []
+    words = [ffmpeg.path, *OPENING, *(light_options(lit(job, picture.props)) if ffmpeg.hdr else [])]
     words += [*form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
     if not source.path:  # a script, or images, with nothing beside them
         return [*words, "-map", "0:v:0", "-metadata", f"{TAG}={stored(job)}"]
     if source.section:
         words += ["-ss", microseconds(source.section[0] + source.ahead)]
     words += ["-itsoffset", microseconds(-source.origin - source.ahead), "-i", f"file:{source.path}"]
-    words += [*carried(source, plan), *attached(job, plan)]
+    words += [*carried_options(source, carried), *attached(carried, path)]
     # MP4 knows only certain names.
     tag = TAG if container(job.output, job.encoder) in ("matroska", "webm") else "comment"
     words += ["-metadata", f"{tag}={stored(job)}"] if tag not in source.metadata or tag == TAG else []
@@ -210,23 +207,23 @@ def joined(
     return words
 
 
-def ending(job: UpscaleJob, source: Source, extra: list[str]) -> list[str]:
+def ending(job: UpscaleJob, source: Source, extra: list[str], path: str) -> list[str]:
     """The output's options, and its name."""
     kind = container(job.output, job.encoder)
     # hvc1 is the only tag that Apple's players take.
     words = ["-tag:0", "hvc1"] if job.encoder == "x265" and kind in ("mp4", "mov") else []
     words += ["-movflags", "+use_metadata_tags"] if kind in KNOWN_TAGS and keyed(source) else []
     # The carried tracks wait for the first picture, however long that takes.
-    return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{job.temporary}"]
+    return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{path}"]
 
 
-def carried(source: Source, plan: Plan) -> list[str]:
+def carried_options(source: Source, carried: Carried) -> list[str]:
     """Options for what comes from the source: tracks, marks, chapters, metadata."""
     words = ["-map", "0:v:0", "-map_metadata", "1", "-map_chapters", "1"]
     if source.video.index >= 0:
         marks = "+".join(source.video.disposition) or "0"
         words += ["-map_metadata:s:0", f"1:s:{source.video.index}", "-disposition:0", marks]
-    for place, (track, codec) in enumerate(plan.tracks, 1):
+    for place, (track, codec) in enumerate(carried.tracks, 1):
         words += ["-map", f"1:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"1:s:{track.index}"]
     if source.timecode:
         words += ["-metadata:s:0", f"timecode={source.timecode}"]
@@ -239,18 +236,18 @@ def carried(source: Source, plan: Plan) -> list[str]:
     return words
 
 
-def cover_file(job: UpscaleJob, cover: Track) -> str:
-    """Where the attached picture lies while ffmpeg runs."""
-    return f"{job.temporary}.{cover.index}"
+def cover_file(path: str, cover: Track) -> str:
+    """Where the attached picture of the film at `path` lies while ffmpeg runs."""
+    return f"{path}.{cover.index}"
 
 
-def attached(job: UpscaleJob, plan: Plan) -> list[str]:
+def attached(carried: Carried, path: str) -> list[str]:
     """Options for covers that are attached as files, under the names that Matroska's players look for."""
     words = []
-    for place, cover in enumerate(plan.covers, 1 + len(plan.tracks)):
+    for place, cover in enumerate(carried.covers, 1 + len(carried.tracks)):
         kind = {"mjpeg": "jpeg"}.get(cover.codec, cover.codec)
         ending = {"jpeg": "jpg"}.get(kind, kind)
-        words += ["-attach", f"file:{cover_file(job, cover)}"]
+        words += ["-attach", f"file:{cover_file(path, cover)}"]
         said = {"filename": f"cover.{ending}", **dict(cover.tags), "mimetype": f"image/{kind}"}
         for tag, value in said.items():
             words += [f"-metadata:s:{place}", f"{tag}={value}"]

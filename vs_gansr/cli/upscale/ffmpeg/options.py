@@ -106,8 +106,8 @@ def check(job: UpscaleJob) -> None:
         raise CommandError(f'{job.encoder} has no preset "{job.preset}"; it has: {", ".join(known)}')
 
 
-def trial(job: UpscaleJob, ffmpeg: Ffmpeg) -> list[str]:
-    """A command that encodes a moment of grey with the user's options into the job's temporary file."""
+def trial(job: UpscaleJob, ffmpeg: Ffmpeg, path: str) -> list[str]:
+    """A command that encodes a moment of grey with the user's options into `path`."""
     encoder, options = ENCODERS[job.encoder], divide(job)
     words = [ffmpeg.path, "-hide_banner", "-v", "warning", "-nostdin", "-y", "-f", "lavfi"]
     words += ["-i", "color=gray:size=256x144:rate=25", "-frames:v", "2", "-pix_fmt", "yuv420p"]
@@ -118,13 +118,16 @@ def trial(job: UpscaleJob, ffmpeg: Ffmpeg) -> list[str]:
         words += [encoder.params, joined]
     for name, chained in (("-vf", options.filters), ("-bsf:v", options.bitstream_filters)):
         words += [name, ",".join(chained)] if chained else []
-    return [*words, *options.rest, "-f", "matroska", f"file:{job.temporary}"]
+    return [*words, *options.rest, "-f", "matroska", f"file:{path}"]
 
 
-def try_encoder(job: UpscaleJob, ffmpeg: Ffmpeg) -> None:
-    """Raises CommandError where the encoder does not take the job's settings, naming the parameter at fault."""
+def try_encoder(job: UpscaleJob, ffmpeg: Ffmpeg, path: str) -> None:
+    """Raises CommandError where the encoder does not take the job's settings, naming the parameter at fault.
+
+    Writes `path`.
+    """
     done = subprocess.run(
-        trial(job, ffmpeg), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+        trial(job, ffmpeg, path), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
     )
     lines = done.stderr.splitlines()
     if reason := refusal(lines):

@@ -1,4 +1,4 @@
-"""Owns one running ffmpeg that is fed through a pipe: its progress, its complaints, its end."""
+"""Run an ffmpeg that reads a pipe: its progress, its errors, its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import IO, Any
 from ... import ffmpeg
 from ...common import CommandError
 
-__all__ = ["EncoderProcess", "EncoderKilled", "how"]
+__all__ = ["EncoderProcess", "TryAgain", "how"]
 
 
 WINDOWS = os.name == "nt"
@@ -31,8 +31,8 @@ STATUSES = {
 }
 
 
-class EncoderKilled(CommandError):
-    """ffmpeg was ended by a signal, for lack of memory perhaps: another try may succeed."""
+class TryAgain(CommandError):
+    """Something failed that may succeed in another try, such as an ffmpeg that was ended by a signal."""
 
 
 class Pipe(io.RawIOBase):
@@ -99,7 +99,7 @@ class EncoderProcess:
     def feed(self, write: Callable[[Any], object], frames: int) -> None:
         """Lets `write` fill the pipe and waits for the end.
 
-        Raises CommandError where ffmpeg fails or writes other than `frames` frames, EncoderKilled where it is killed.
+        Raises CommandError where ffmpeg fails or writes other than `frames` frames, TryAgain where it is killed.
         """
         try:
             write(self.pipe)
@@ -114,7 +114,7 @@ class EncoderProcess:
             reason = ffmpeg.cause(self.complaints)
             # On Windows the code of a process that is ended says nothing: whoever ends it chooses one.
             killed = (code < 0 or WINDOWS) and not reason and code != -getattr(signal, "SIGXFSZ", 0)
-            kind = EncoderKilled if killed else CommandError
+            kind = TryAgain if killed else CommandError
             raise kind(f"ffmpeg failed: {reason or f'without a word ({how(code)})'}")
         if self.frames != frames:
             raise CommandError(f"ffmpeg wrote {self.frames} of {frames} frames without saying why; try --verbose")

@@ -1,38 +1,32 @@
-"""Owns what one `gansr upscale` is asked to do, as plain data that travels to workers as JSON, and how they
-answer."""
+"""The arguments of one `gansr upscale` as data."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ....filter.settings import given
 
-__all__ = ["RECORD", "UpscaleJob"]
-
-RECORD = "\x1e"  # leads each JSON line on a worker's stderr (RFC 7464)
+__all__ = ["UpscaleJob"]
 
 
 @dataclass(frozen=True)
 class UpscaleJob:
     """The arguments of `gansr upscale`.
 
-    `source` and `output` are absolute; `temporary` is the file that is written and becomes `output` at the end ·
-    `width` and `height` of the result, 0 for the network's own · `depth` 8 or 10, 0 to follow the source ·
-    `chroma` "420", "422" or "444", empty to follow the source · `drop` kinds of tracks left out · `extra` options
-    for ffmpeg as they are · `chunk` seconds that are rendered at a time, 0 for all at once · `frame_threads` of
-    x264 or x265 in chunks, 0 to leave them to the encoder · `start`, `end` and `test` seconds, `frames` a number of
-    the source's · `compare` wipes between source and result · `tracks` the file that sound and the rest come from
-    where `source` is a script or images, `fps` their rate · `arg` variables for a script, "NAME=VALUE" each · `as_is`
-    leaves the network out · `matrix`, `primaries`, `transfer` (H.273) and `range` (0 limited, 1 full) replace the
-    source's, None keeps them; `sar` too, "16/11" · `field`, `denoise`, `deband`, `grain` as filters.py has them. The
-    rest are arguments of core.gansr.Upscale; None leaves them to the plugin.
+    `source` and `output` are absolute · `width` and `height` of the result, 0 for the network's own · `depth` 8 or 10,
+    0 to follow the source · `chroma` "420", "422" or "444", empty to follow the source · `drop` kinds of tracks left
+    out · `extra` options for ffmpeg as they are · `chunk` seconds that are rendered at a time, 0 for all at once ·
+    `frame_threads` of x264 or x265 in chunks, 0 to leave them to the encoder · `start`, `end` and `test` seconds,
+    `frames` a number of the source's · `compare` wipes between source and result · `tracks` the file that sound and the
+    rest come from where `source` is a script or images, `fps` their rate · `arg` variables for a script, "NAME=VALUE"
+    each · `as_is` leaves the network out · `matrix`, `primaries`, `transfer` (H.273) and `range` (0 limited, 1 full)
+    replace the source's, None keeps them; `sar` too, "16/11" · `field`, `denoise`, `deband`, `grain` as filters.py has
+    them. The rest are arguments of core.gansr.Upscale; None leaves them to the plugin.
     """
 
     source: str
     output: str
-    temporary: str = ""
     encoder: str = "x265"
     crf: float | None = None
     preset: str | None = None
@@ -78,17 +72,6 @@ class UpscaleJob:
     reuse: int | None = None
     clamp: int | None = None
     source_grain: float | None = None
-
-    def to_json(self) -> str:
-        """One line."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, line: str) -> UpscaleJob:
-        """The job that `to_json` wrote."""
-        values = json.loads(line)
-        lists: dict[str, Any] = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
-        return cls(**{**values, **lists})
 
     def upscale_arguments(self) -> dict[str, Any]:
         """What is passed on to core.gansr.Upscale."""

@@ -1,4 +1,4 @@
-"""Owns `--dry-run`: opens a film as a run would, renders 2 seconds of it into nowhere, and says what all would take."""
+"""`--dry-run`: plan a film as a run would, render 2 seconds of it into nowhere, and say what all of it would take."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ...common import CommandError, Interrupted
 from ..chunks.ledger import Ledger, folder_of
+from ..chunks.messages import Answer, Done, Failed, MakePlan, Placement, Planned, Printed, RenderChunk, Stage
+from ..chunks.plan import NAME, Plan
 from ..job.job import UpscaleJob
 from ..progress import Progress, clock
 from ..workers.pool import frame_threads
-from ..workers.process import Events, LocalWorker, Signals
+from ..workers.process import Ended, Events, LocalWorker, Signal, Signals, Told
 
 __all__ = ["Estimate", "estimate", "summary"]
 
@@ -66,44 +67,44 @@ def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
     """Renders a sample from the middle of the film; writes nothing but into a temporary folder."""
     events: Events = queue.SimpleQueue()
     with Signals(events), tempfile.TemporaryDirectory(prefix="gansr-") as folder:
-        trial = Path(folder) / f"trial{Path(job.output).suffix}"
-        job = replace(job, temporary=str(trial), frame_threads=frame_threads(job.encoder))
-        worker = LocalWorker("worker 1", events, job, {"first": False, "resuming": False, "cores": [], "trial": True})
+        job = replace(job, frame_threads=frame_threads(job.encoder))
+        path = Path(folder) / NAME
+        worker = LocalWorker("worker 1", events, Placement())
         try:
-            ready = answer(events, "ready", progress)
-            frames = ready["frames"]
-            length = min(frames, max(1, round(SAMPLE * frames / max(ready["seconds"], 1e-3))))
+            worker.order(MakePlan(job, str(path), str(Path(folder) / f"trial{Path(job.output).suffix}")))
+            answer(events, Planned, progress)
+            plan = Plan.load(path)
+            frames, picture = len(plan.timestamps), plan.picture
+            length = min(frames, max(1, round(SAMPLE * frames / max(float(picture.end - picture.start), 1e-3))))
             start = (frames - length) // 2
-            worker.order(do="chunk", start=start, end=start + length, path=str(Path(folder) / "sample.mp4"))
-            done = answer(events, "done", progress)
+            worker.order(RenderChunk(str(path), (start, start + length), str(Path(folder) / "sample.mp4")))
+            done = answer(events, Done, progress)
         finally:
             progress.clear()
             worker.end()
     ledger = Ledger.load(folder_of(Path(job.output)))
     finished = ledger.done()[0] if ledger else 0
-    fps = length / done["seconds"]
+    fps = length / done.seconds
+    size = done.facts.size if done.facts else 0
     return Estimate(
-        frames, tuple(ready["size"]), len(ready["spans"]), len(ledger.chunks) if ledger else 0,
-        fps, (frames - finished) / fps, round(done["facts"]["size"] / length * frames),
+        frames, (picture.width, picture.height), len(plan.spans), len(ledger.chunks) if ledger else 0,
+        fps, (frames - finished) / fps, round(size / length * frames),
     )  # fmt: skip
 
 
-def answer(events: Events, wanted: str, progress: Progress) -> dict[str, Any]:
+def answer[T: Answer](events: Events, wanted: type[T], progress: Progress) -> T:
     """Waits for one kind of answer. Raises CommandError where the worker cannot give it, Interrupted on a signal."""
     while True:
-        event = events.get()
-        if event.kind == "signal":
-            raise Interrupted(event.value)
-        if event.kind == "ended":
-            raise CommandError(f"the renderer ended early ({event.value})")
-        if event.kind == "message":
-            message: dict[str, Any] = event.value
-            if "error" in message:
-                raise CommandError(message["error"])
-            if "stage" in message:
-                progress.stage(f"{message['stage']} …")
-            if "printed" in message:
-                progress.printed(message["printed"])
-            if wanted in message:
-                result: dict[str, Any] = message[wanted]
-                return result
+        match events.get():
+            case Signal(number=number):
+                raise Interrupted(number)
+            case Ended(how=how):
+                raise CommandError(f"the renderer ended early ({how})")
+            case Told(answer=Failed(error=error)):
+                raise CommandError(error)
+            case Told(answer=Stage(text=text)):
+                progress.stage(f"{text} …")
+            case Told(answer=Printed(text=text)):
+                progress.printed(text)
+            case Told(answer=found) if isinstance(found, wanted):
+                return found

@@ -1,7 +1,7 @@
-"""Owns the VapourSynth side of `gansr upscale`: which calls make the clip, done or printed as a .vpy.
+"""Find the VapourSynth calls that make the result's clip, and write them as a script.
 
 Source, network (as often as the target needs), zimg down to the target, each a Step. `build` applies the steps
-while it finds them, `text` writes the same steps down, so the printed script is what runs.
+while it finds them, `text` writes the same steps down, so the printed script is what workers run.
 
 Depth: the network's result is rounded to the output's depth; where the source has more bits than the output,
 error diffusion hides the steps. Between the network and zimg there are 16 bits.
@@ -25,9 +25,10 @@ from ..source.clip import NO_TIME
 from ..source.media import Source
 from . import filters, section
 
-__all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "steady", "text", "timed"]
+__all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "evaluate", "steady", "text", "timed"]
 
 MOST_PASSES = 3
+PLACED = ("device_id", "num_streams")  # arguments of Upscale that change no picture
 
 
 class Literal(str):
@@ -59,11 +60,11 @@ class Target:
 class Graph:
     """The clip, the steps that made it, and when each frame is shown: `timestamps` times `time_base` seconds.
 
-    `plain` the clip as the network gets it · `decoded_size` width and height as the decoder gives them, `source_size`
-    those of the upright picture without what its container crops · `timestamps` are the
-    whole source's own at first, NO_TIME where it has none; `timed` makes them those of the clip's frames, which are
-    made of the source's frames `span`, up to the second number · `end` when the last frame is over, in seconds, None
-    where the source says it · `notes` of the source that are worth telling.
+    `plain` the clip as the network gets it, `prepared` the number of steps that made it · `decoded_size` width and
+    height as the decoder gives them, `source_size` those of the upright picture without what its container crops ·
+    `timestamps` are the whole source's own at first, NO_TIME where it has none; `timed` makes them those of the clip's
+    frames, which are made of the source's frames `span`, up to the second number · `end` when the last frame is over,
+    in seconds, None where the source says it · `notes` of the source that are worth telling.
     """
 
     clip: vs.VideoNode
@@ -76,6 +77,7 @@ class Graph:
     span: tuple[int, int] = (0, 0)
     end: Fraction | None = None
     notes: tuple[str, ...] = ()
+    prepared: int = 0
 
 
 class Assembly:
@@ -123,12 +125,12 @@ def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
         made.add("std.Trim", first=span[0], last=span[1] - 1)
     prepare(job, made)
     target = output_format(job, made.clip)
-    plain = made.clip
+    plain, prepared = made.clip, len(made.steps)
     enlarge(job, made, target)
     if job.compare:
         made.clip = section.wipe(enlarged_plainly(plain, made.clip), made.clip)
     times = (opened.timestamps, opened.time_base, span, opened.end, opened.notes)
-    return Graph(made.clip, plain, tuple(made.steps), decoded, size, *times)
+    return Graph(made.clip, plain, tuple(made.steps), decoded, size, *times, prepared=prepared)
 
 
 def enlarged_plainly(clip: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:
@@ -276,13 +278,30 @@ def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:
     return tuple(stamps)
 
 
-def text(steps: tuple[Step, ...]) -> str:
-    """The steps as a script. On Windows it is ASCII: what a shell there writes to a file may be no UTF-8."""
+def text(steps: Sequence[Step], placed: bool = False, plain_at: int | None = None) -> str:
+    """The steps as a script. On Windows it is ASCII: what a shell there writes to a file may be no UTF-8.
+
+    With `placed` it is for `evaluate`: what differs from machine to machine are names that it finds. `plain_at` the
+    number of steps after which the clip is kept as `plain`.
+    """
     written = ascii if sys.platform == "win32" else repr
     lines = ["import vapoursynth as vs", "", "core = vs.core", ""]
-    for step in steps:
+    for number, step in enumerate(steps):
+        given = {name: value if isinstance(value, Literal) else written(value) for name, value in step.arguments}
+        if number == plain_at:
+            lines.append("plain = clip")
+        if placed and step.function.startswith("bs."):
+            given |= {"source": "source"} | ({} if "cachemode" in given else {"cachepath": "index"})
         words = [] if step.function.startswith("bs.") else ["clip"]
-        for name, value in step.arguments:
-            words.append(f"{name}={value if isinstance(value, Literal) else written(value)}")
-        lines.append(f"clip = core.{step.function}({', '.join(words)})")
+        words += [f"{name}={value}" for name, value in given.items() if not (placed and name in PLACED)]
+        words += ["**placement"] if placed and step.function == "gansr.Upscale" else []
+        if step.function:
+            lines.append(f"clip = core.{step.function}({', '.join(words)})")
     return "\n".join([*lines, "clip.set_output()", ""])
+
+
+def evaluate(script: str, **names: Any) -> tuple[vs.VideoNode, vs.VideoNode]:
+    """The clip of a script that `text` wrote, and its `plain`; `names` are what it leaves open: source, index and
+    placement, or the clip that it begins with."""
+    exec(compile(script, "script", "exec"), names)
+    return names["clip"], names.get("plain", names["clip"])

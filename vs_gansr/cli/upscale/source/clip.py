@@ -28,20 +28,18 @@ from .decoded import look_at_images
 from .durations import frame_durations, frame_times
 from .index import forget, index_folder
 from .media import NO_PICTURE, Source
-from .names import NUMBERED
+from .names import NUMBERED, has_times, is_script, numbered
 from .orientation import UPRIGHT
 from .script_file import run_script
 
 __all__ = [
     "NO_TIME",
-    "Opened",
+    "OpenedClip",
     "given_props",
-    "has_times",
     "images",
-    "is_script",
-    "numbered",
     "open_clip",
     "open_media",
+    "opening",
     "preparations",
     "shaped",
     "tags",
@@ -49,7 +47,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedClip:
     """A clip, the call that made it ("" for a script's output) with its arguments, when each frame is shown in units
     of `time_base` seconds, and whether those times are the source's own (`timed`) or follow from a rate.
 
@@ -64,21 +62,6 @@ class Opened:
     timed: bool
     end: Fraction | None = None
     notes: tuple[str, ...] = ()
-
-
-def is_script(path: str) -> bool:
-    """Whether `path` names a VapourSynth script."""
-    return path.lower().endswith((".vpy", ".py"))
-
-
-def numbered(path: str) -> bool:
-    """Whether `path` is a pattern of numbered images, as in frames/%05d.png, and no file of that very name."""
-    return bool(NUMBERED.search(Path(path).name)) and not Path(path).is_file()
-
-
-def has_times(path: str) -> bool:
-    """Whether the source says itself when each frame is shown."""
-    return not is_script(path) and not numbered(path)
 
 
 def open_media(job: UpscaleJob) -> Source:
@@ -109,7 +92,7 @@ def open_media(job: UpscaleJob) -> Source:
     return source
 
 
-def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> Opened:
+def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> OpenedClip:
     """Opens the source; `whole` says whether the time of every frame matters.
 
     Raises CommandError where that gives no clip of one size and format.
@@ -126,13 +109,13 @@ def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> Opened:
             raise CommandError(f"{job.source} says itself when each frame is shown; leave --fps {job.fps} out")
         if known or not job.fps:
             base = Fraction(opened["timebasenum"], opened["timebaseden"])
-            return Opened(clip, function, arguments, times, base, timed=True)
+            return OpenedClip(clip, function, arguments, times, base, timed=True)
     if not job.fps:
         raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
-    return Opened(clip, function, arguments, tuple(range(clip.num_frames)), 1 / Fraction(job.fps), timed=False)
+    return OpenedClip(clip, function, arguments, tuple(range(clip.num_frames)), 1 / Fraction(job.fps), timed=False)
 
 
-def open_script(job: UpscaleJob, whole: bool) -> Opened:
+def open_script(job: UpscaleJob, whole: bool) -> OpenedClip:
     """The script's output, at the rate given, or when its frames say they are shown."""
     output = run_script(job.source, job.arg)
     clip = of_one_format(output.clip, job.source)
@@ -143,13 +126,13 @@ def open_script(job: UpscaleJob, whole: bool) -> Opened:
         notes.append(f"the script's sound, output {which}, is not carried; write it to a file and give --tracks")
     if job.fps:
         stamps = tuple(range(clip.num_frames))
-        return Opened(clip, "", (), stamps, 1 / Fraction(job.fps), timed=False, notes=tuple(notes))
+        return OpenedClip(clip, "", (), stamps, 1 / Fraction(job.fps), timed=False, notes=tuple(notes))
     times = frame_times(frame_durations(clip, whole), Fraction(clip.fps))
     if times is None:
         raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
     notes += [times.note] if times.note else []
     timed = not times.constant
-    return Opened(clip, "", (), times.timestamps, times.time_base, timed, times.end, tuple(notes))
+    return OpenedClip(clip, "", (), times.timestamps, times.time_base, timed, times.end, tuple(notes))
 
 
 def of_one_format(clip: vs.VideoNode, path: str) -> vs.VideoNode:
@@ -196,6 +179,14 @@ def open_file(job: UpscaleJob, source: Source) -> tuple[str, tuple[tuple[str, An
         hint = "" if job.accept_damage else "; if it is damaged, go on with --accept-damage"
         raise CommandError(f"{one_line(error)}{hint}") from error
     return "bs.VideoSource", tuple(arguments), opened
+
+
+def opening(job: UpscaleJob) -> dict[str, Any]:
+    """What a script of script.steps needs to open the source again: its clip, or its path and its index's folder."""
+    if is_script(job.source):
+        return {"clip": run_script(job.source, job.arg).clip}
+    index = {} if numbered(job.source) else {"index": as_argument(str(index_folder(job.source)))}
+    return {"source": as_argument(escaped(job.source)), **index}
 
 
 def opened_by_bestsource(job: UpscaleJob, arguments: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""Owns how sources are named on the command line: colours by ITU-T H.273's numbers, images by a pattern."""
+"""Read the names that the command line has for colours (by ITU-T H.273's numbers) and for kinds of sources."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
-__all__ = ["MATRICES", "NUMBERED", "PRIMARIES", "RANGES", "TRANSFERS", "named"]
+__all__ = ["MATRICES", "NUMBERED", "PRIMARIES", "RANGES", "TRANSFERS", "has_times", "is_script", "named", "numbered"]
 
 NUMBERED = re.compile(r"%0?\d*d")  # the place of the number in the names of images
 
@@ -31,3 +32,18 @@ def named(numbers: dict[str, int]) -> Callable[[str], int]:
         return numbers[name]
 
     return number
+
+
+def is_script(path: str) -> bool:
+    """Whether `path` names a VapourSynth script."""
+    return path.lower().endswith((".vpy", ".py"))
+
+
+def numbered(path: str) -> bool:
+    """Whether `path` is a pattern of numbered images, as in frames/%05d.png, and no file of that very name."""
+    return bool(NUMBERED.search(Path(path).name)) and not Path(path).is_file()
+
+
+def has_times(path: str) -> bool:
+    """Whether the source says itself when each frame is shown."""
+    return not is_script(path) and not numbered(path)

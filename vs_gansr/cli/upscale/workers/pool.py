@@ -1,108 +1,98 @@
-"""Owns who renders: hires workers here or on a cluster, gives each its seat, and ends them all."""
+"""The workers of a film: start them here or on a cluster, place each on its cores and GPU, end them all."""
 
 from __future__ import annotations
 
 import os
-import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..chunks.ledger import folder_of
+from ..chunks.messages import Placement
 from ..job.job import UpscaleJob
-from .process import Event, Events, LocalWorker, Worker
+from .process import Event, Events, LocalWorker, Signal, Worker
 
 __all__ = ["WorkerPool", "WorkerState", "frame_threads"]
 
 
 @dataclass
 class WorkerState:
-    """A worker as the driver sees it.
+    """A worker as the scheduler sees it.
 
-    `plans` it opens the film and joins it, and renders only where nobody else does · `ready` it has opened the film ·
-    `chunk` what it renders, of which it has sent `frame` frames, `bytes` encoded · `error` its last words
+    `opening` it is to open the film, `opened` it has · `chunk` what it renders, of which it has sent `frames`, `bytes`
+    encoded · `error` its last words
     """
 
     worker: Worker
-    plans: bool = False
-    ready: bool = False
+    opening: bool = False
+    opened: bool = False
     chunk: int | None = None
-    frame: int = 0
+    frames: int = 0
     bytes: int = 0
     error: str = ""
 
 
 class WorkerPool:
-    """The workers of one job: `size` of them render, on this machine or, with a `cluster` address, on Ray's,
-    whose chunks come here through `storage`, a URL, if there is one."""
+    """The workers of one job: `size` of them render, on this machine or, with a `cluster` address, on Ray's."""
 
-    def __init__(self, events: Events, size: int, cluster: str | None, storage: str | None = None) -> None:
+    def __init__(self, events: Events, size: int, cluster: str | None) -> None:
         self.events = events
         self.size = size
         self.cluster = cluster
-        self.storage = storage
-        self.hands: list[WorkerState] = []
+        self.workers: list[WorkerState] = []
         self._share: dict[str, float] = {}
-        self._hired = 0
-        self._token: Path | None = None
-        self._place: str | None = None
+        self._started = 0
 
     def connect(self, job: UpscaleJob) -> None:
         """Joins the cluster, if there is to be one. Raises CommandError where that fails."""
         if self.cluster:
-            from ..chunks import storage
-            from . import ray as ray_workers
+            from . import ray
 
-            if self.storage:
-                storage.check(self.storage)
-            ray_workers.connect(self.cluster)
-            self.size, self._share = ray_workers.resources(self.size, job.provider)
+            ray.connect(self.cluster)
+            self.size, self._share = ray.resources(self.size, job.provider)
         self.size = self.size or 1
 
-    def hire(self, job: UpscaleJob, first: bool = False, resuming: bool = False) -> WorkerState:
-        """A new worker, who is ready after a while. The `first` plans, and is here."""
-        place = self._hired % self.size
-        seat: dict[str, Any] = {"first": first, "resuming": resuming, "cores": []}
-        self._hired += 1
-        if self.cluster and not first:
-            from ..chunks import storage
-            from .ray import RayWorker
+    def start_here(self, job: UpscaleJob) -> WorkerState:
+        """A new worker on this machine."""
+        place = self._started % self.size
+        cores = () if self.cluster else cores_of(place, self.size)
+        devices = cuda_devices() if self.size > 1 and job.device_id is None and job.provider != "CPU" else 0
+        placement = Placement(cores, place % devices if devices > 1 else None)
+        return self._add(LocalWorker(self._name(), self.events, placement))
 
-            folder = folder_of(Path(job.output))
-            self._token = self._token or token(folder)
-            if self.storage:
-                self._place = self._place or storage.begin(folder, self.storage)
-            seat |= {"token": str(self._token), "storage": self._place, "resuming": True}
-            worker: Worker = RayWorker(f"worker {self._hired}", self.events, job, seat, self._share)
-        else:
-            seat["cores"] = [] if self.cluster else cores_of(place, self.size)
-            devices = cuda_devices() if self.size > 1 and job.device_id is None and job.provider != "CPU" else 0
-            here = replace(job, device_id=place % devices) if devices > 1 else job
-            worker = LocalWorker(f"worker {self._hired}", self.events, here, seat)
-        self.hands.append(WorkerState(worker, plans=first))
-        return self.hands[-1]
+    def start_renderer(self, job: UpscaleJob, plan: Path) -> WorkerState:
+        """A new worker that renders chunks of the film of `plan`: on a cluster, if there is one."""
+        if not self.cluster:
+            return self.start_here(job)
+        from .ray import RayWorker
+
+        return self._add(RayWorker(self._name(), self.events, plan, self._share))
+
+    def _name(self) -> str:
+        self._started += 1
+        return f"worker {self._started}"
+
+    def _add(self, worker: Worker) -> WorkerState:
+        self.workers.append(WorkerState(worker))
+        return self.workers[-1]
 
     def of(self, event: Event) -> WorkerState | None:
         """Whom an event comes from; None where that one is gone."""
-        return next((hand for hand in self.hands if hand.worker is event.worker), None)
+        if isinstance(event, Signal):
+            return None
+        return next((state for state in self.workers if state.worker is event.worker), None)
 
     def renderers(self) -> list[WorkerState]:
-        """Those that render chunks: on a cluster not the one that plans."""
-        return [hand for hand in self.hands if not self.cluster or self.is_elsewhere(hand)]
+        """Those that render chunks: on a cluster not the one that plans or joins."""
+        return [state for state in self.workers if state.worker.elsewhere or not self.cluster]
 
-    def is_elsewhere(self, hand: WorkerState) -> bool:
-        """Whether a worker is on some node of a cluster."""
-        return bool(self.cluster) and not hand.plans
-
-    def dismiss(self, hand: WorkerState) -> None:
+    def dismiss(self, state: WorkerState) -> None:
         """Ends one."""
-        self.hands.remove(hand)
-        hand.worker.end()
+        self.workers.remove(state)
+        state.worker.end()
 
     def leave_cluster(self) -> None:
         """Ends those that are elsewhere and leaves the cluster, if there is one: all that is to do is here."""
-        for hand in [hand for hand in self.hands if self.is_elsewhere(hand)]:
-            self.dismiss(hand)
+        for state in [state for state in self.workers if state.worker.elsewhere]:
+            self.dismiss(state)
         if self.cluster:
             from .ray import disconnect
 
@@ -110,15 +100,8 @@ class WorkerPool:
 
     def end(self) -> None:
         """Ends all."""
-        while self.hands:
-            self.hands.pop().worker.end()
-        if self._token and self._place:
-            from ..chunks import storage
-
-            storage.clear(self._token.parent, self._place)
-        if self._token:
-            self._token.unlink(missing_ok=True)
-            self._token = self._place = None
+        while self.workers:
+            self.workers.pop().worker.end()
 
 
 def frame_threads(encoder: str) -> int:
@@ -129,23 +112,14 @@ def frame_threads(encoder: str) -> int:
     return max(1, min(cores * 3 // 2, 16))
 
 
-def token(folder: Path) -> Path:
-    """A new file in the job's folder, by which a node of a cluster sees whether that is its folder, too."""
-    for old in folder.glob("token-*"):
-        old.unlink()
-    path = folder / f"token-{secrets.token_hex(8)}"
-    path.touch()
-    return path
-
-
-def cores_of(place: int, workers: int) -> list[int]:
+def cores_of(place: int, workers: int) -> tuple[int, ...]:
     """The cores that worker number `place` of `workers` is to use; empty for all of them."""
     if workers == 1 or not hasattr(os, "sched_getaffinity"):
-        return []
+        return ()
     cores = sorted(os.sched_getaffinity(0))
     if workers > len(cores):
-        return [cores[place % len(cores)]]
-    return cores[place * len(cores) // workers : (place + 1) * len(cores) // workers]
+        return (cores[place % len(cores)],)
+    return tuple(cores[place * len(cores) // workers : (place + 1) * len(cores) // workers])
 
 
 def cuda_devices() -> int:

@@ -1,19 +1,14 @@
-"""Owns a worker's process, and what reaches the driver of several: their words, their ends, and signals.
+"""A worker's process, and the events that reach the scheduler: answers, lines, ends of workers, and signals.
 
-    gansr ──job, orders──> worker ──raw video──> ffmpeg ──> file
-      ^──────JSON lines──────┘
-
-Signals only leave an event behind; everything is decided in one loop (driver.py), so no signal can catch a chain
-half built. A worker leads a process group, with its ffmpeg in it, that is not the terminal's foreground group: so
-Ctrl-C reaches `gansr` alone, which ends the rest. On Windows it has a console of its own, which is not shown, and a
-job object instead of the group. pip's `vspipe` is not used: it is a Python wrapper that forgets
-about the real one when it is signalled.
+Signals only leave an event behind; everything is decided in one loop (scheduler.py). A worker leads a process group,
+with its ffmpeg in it, that is not the terminal's foreground group: so Ctrl-C reaches `gansr` alone, which ends the
+rest. On Windows it has a console of its own, which is not shown, and a job object instead of the group. pip's `vspipe`
+is not used: it is a Python wrapper that forgets about the real one when it is signalled.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
 import signal
@@ -21,17 +16,19 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
+from ..chunks.messages import RECORD, Answer, Command, Placement, read_answer, write
 from ..ffmpeg.process import how
-from ..job.job import RECORD, UpscaleJob
+from ..job.plain_data import to_json
 
 if sys.platform == "win32":
     from .process_tree import ProcessTree
 
-__all__ = ["Event", "Events", "LocalWorker", "Signals", "Worker", "pause"]
+__all__ = ["Ended", "Event", "Events", "Line", "LocalWorker", "Signal", "Signals", "Told", "Worker", "pause"]
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 PAUSE = getattr(signal, "SIGTSTP", None)
@@ -39,27 +36,52 @@ POSIX = os.name == "posix"
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something the driver must act on.
+class Signal:
+    """A signal has come."""
 
-    `kind` "signal" or "pause" (`value` its number), "message" (`value` what a worker answers), "line" (`value` what
-    else it prints) or "ended" (`value` how, in words) · `worker` who it comes from
-    """
+    number: int
 
-    kind: str
-    value: Any
-    worker: Worker | None = None
+    @property
+    def is_pause(self) -> bool:
+        """Whether it is Ctrl-Z's."""
+        return self.number == PAUSE
 
 
+@dataclass(frozen=True)
+class Told:
+    """A worker answers."""
+
+    worker: Worker
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class Line:
+    """A worker's process prints something else."""
+
+    worker: Worker
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker is gone; `how` in words."""
+
+    worker: Worker
+    how: str
+
+
+type Event = Signal | Told | Line | Ended
 type Events = queue.SimpleQueue[Event]
 
 
 class Worker(Protocol):
-    """Whoever opens a job once and then does what is ordered, wherever that is."""
+    """Who does what commands say, wherever that is. `elsewhere` is True on another node of a cluster."""
 
     name: str
+    elsewhere: bool
 
-    def order(self, **what: Any) -> None:
+    def order(self, command: Command) -> None:
         """Tells it what to do; it answers by events."""
 
     def signal(self, name: str) -> None:
@@ -86,13 +108,15 @@ class Signals:
             signal.signal(signum, handler)
 
     def _arrived(self, signum: int, _: FrameType | None) -> None:
-        self.events.put(Event("pause" if signum == PAUSE else "signal", signum))
+        self.events.put(Signal(signum))
 
 
 class LocalWorker:
-    """A worker in a process of this machine. `seat` says which of its cores are its own, and what else it must know."""
+    """A worker in a process of this machine."""
 
-    def __init__(self, name: str, events: Events, job: UpscaleJob, seat: dict[str, Any]) -> None:
+    elsewhere = False
+
+    def __init__(self, name: str, events: Events, placement: Placement) -> None:
         self.name = name
         self.events = events
         self.last_words: deque[str] = deque(maxlen=20)  # outside its protocol
@@ -106,12 +130,11 @@ class LocalWorker:
         if sys.platform == "win32":
             self.tree = ProcessTree(self.process.pid)
             threading.Thread(target=self._end_its_children, daemon=True).start()
-        self._write(job.to_json())
-        self._write(json.dumps(seat))
+        self._write(to_json(placement))
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def order(self, **what: Any) -> None:
-        self._write(json.dumps(what))
+    def order(self, command: Command) -> None:
+        self._write(write(command))
 
     def _write(self, line: str) -> None:
         assert self.process.stdin
@@ -124,12 +147,12 @@ class LocalWorker:
         for data in self.process.stderr:
             line = data.decode("utf-8", "replace").rstrip()
             if line.startswith(RECORD):
-                self.events.put(Event("message", json.loads(line.removeprefix(RECORD)), self))
+                self.events.put(Told(self, read_answer(line.removeprefix(RECORD))))
             elif line:
                 self.last_words.append(line)
-                self.events.put(Event("line", line, self))
+                self.events.put(Line(self, line))
         words = f": {self.last_words[-1]}" if self.last_words else ""
-        self.events.put(Event("ended", f"{how(self.process.wait())}{words}", self))
+        self.events.put(Ended(self, f"{how(self.process.wait())}{words}"))
 
     def _end_its_children(self) -> None:
         """On Windows, when it has ended: they may hold its stderr open, by whose end its own is noticed."""
@@ -155,7 +178,7 @@ def own_group() -> dict[str, Any]:
     return {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
 
 
-def pause(workers: list[Worker]) -> None:
+def pause(workers: Sequence[Worker]) -> None:
     """Ctrl-Z: the workers stop with us and go on with us."""
     for worker in workers:
         worker.signal("SIGSTOP")

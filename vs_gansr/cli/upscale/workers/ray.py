@@ -1,9 +1,7 @@
-"""Owns workers on a Ray cluster: an actor on some node that keeps an ordinary worker process, relayed to the driver.
+"""Workers on a Ray cluster: an actor on some node obeys the commands that a local worker obeys, by the same function.
 
-The actor's process holds no VapourSynth: it starts the same worker that runs locally, so a crash of a driver or of
-the worker takes nothing of Ray's with it. Ray decides where an actor runs by the resources it asks for. A finished
-chunk is written straight into the job's folder where the node sees it, else streamed to the driver; or it goes
-through storage that both see (storage.py), where the user names one.
+Ray decides where an actor runs by the resources it asks for. A finished chunk is written straight into the job's folder
+where the node sees it, else its bytes are streamed to the scheduler.
 """
 
 from __future__ import annotations
@@ -11,21 +9,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import platform
 import queue
+import secrets
 import shutil
 import socket
 import tempfile
 import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ....errors import one_line
 from ...common import CommandError
-from ..chunks import storage
 from ..chunks.file import digest, keep
-from ..job.job import UpscaleJob
-from .process import Event, Events, LocalWorker
+from ..chunks.messages import Answer, Command, Done, Failed, OpenPlan, Placement, RenderChunk
+from .process import Ended, Events, Told
+from .worker import Renderer
 
 __all__ = ["RayWorker", "connect", "resources"]
 
@@ -33,105 +32,70 @@ PIECE = 8 << 20  # bytes of a chunk that travel at a time
 PATIENCE = 10.0  # seconds that an actor gets to end by itself
 
 
-class Relay:
-    """In the actor: one worker process of that node. Ray calls the methods from the driver, several at a time."""
+class Node:
+    """In the actor. `token` is a file beside the plan, by which the node sees whether that folder is its own, too;
+    `plan` the plan's text."""
 
-    def __init__(self, name: str, job: str, seat: dict[str, Any]) -> None:
+    def __init__(self, token: str, plan: str) -> None:
         self.own = Path(tempfile.mkdtemp(prefix="gansr-"))
-        self.place: str | None = seat.get("storage")
-        self.shared = not self.place and Path(seat["token"]).exists()
-        self.chunk = ""  # name of the one that is being made
-        self.events: Events = queue.SimpleQueue()
-        self.worker = LocalWorker(name, self.events, UpscaleJob.from_json(job), seat)
+        self.shared = Path(token).exists()
+        (self.own / "plan.json").write_text(plan, "utf-8")
+        self.answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self.renderer = Renderer(Placement(), self.answers.put)
 
-    def order(self, what: dict[str, Any]) -> None:
-        """Passes an order on; a chunk goes into a folder of this node's own where the job's is not to be seen."""
-        if not self.shared:
-            self.chunk = Path(what["path"]).name
-            what = {**what, "path": str(self.own / self.chunk)}
-        self.worker.order(**what)
+    def obey(self, command: Command) -> Iterator[Answer | bytes]:
+        """Yields the answers to a command; before the last one of a chunk the bytes of its file, unless the scheduler
+        sees it."""
+        file = None
+        if not self.shared and isinstance(command, OpenPlan):
+            command = OpenPlan(str(self.own / "plan.json"))
+        elif not self.shared and isinstance(command, RenderChunk):
+            file = self.own / Path(command.path).name
+            command = replace(command, plan=str(self.own / "plan.json"), path=str(file))
 
-    def listen(self, seconds: float) -> list[tuple[str, Any]]:
-        """What has happened since the last time, after `seconds` at most."""
-        found = []
-        with contextlib.suppress(queue.Empty):
-            event = self.events.get(timeout=seconds)
-            while True:
-                if self.place and event.kind == "message" and "done" in event.value:
-                    found += self._upload(self.place, event.value)
-                else:
-                    found.append((event.kind, event.value))
-                event = self.events.get_nowait()
-        return found
+        def work() -> None:
+            self.renderer.obey(command)
+            self.answers.put(None)
 
-    def is_shared(self) -> bool:
-        """Whether this node sees the job's folder."""
-        return self.shared
-
-    def check_storage(self) -> tuple[str, str]:
-        """This node's name, and why it cannot use the storage, or nothing."""
-        try:
-            if self.place:
-                storage.sees(self.place)
-        except CommandError as error:
-            return platform.node(), str(error)
-        return platform.node(), ""
-
-    def _upload(self, place: str, answer: dict[str, Any]) -> list[tuple[str, Any]]:
-        """Puts a finished chunk into the storage; the answer with its name there, or the worker's last words."""
-        path = self.own / self.chunk
-        try:
-            return [("message", {**answer, "stored": storage.put(place, path)})]
-        except CommandError as error:
-            told = {"error": str(error), "retry": True, "host": platform.node()}
-            return [("message", told), ("ended", "its chunk was lost")]
-        finally:
-            path.unlink(missing_ok=True)
-
-    def read(self, name: str, offset: int) -> bytes:
-        """A piece of a finished chunk; empty at its end."""
-        with (self.own / name).open("rb") as file:
-            file.seek(offset)
-            return file.read(PIECE)
-
-    def drop(self, name: str) -> None:
-        """Deletes a chunk that has been read."""
-        (self.own / name).unlink(missing_ok=True)
+        threading.Thread(target=work, daemon=True).start()
+        while (answer := self.answers.get()) is not None:
+            if file and isinstance(answer, Done):
+                with file.open("rb") as stream:
+                    while data := stream.read(PIECE):
+                        yield data
+                file.unlink()
+            yield answer
 
     def close(self) -> None:
-        """Ends the worker process and leaves nothing on the node."""
-        self.worker.end()
+        """Leaves nothing on the node."""
         shutil.rmtree(self.own, ignore_errors=True)
 
 
 class RayWorker:
-    """The driver's end of a Relay; see Worker in chain.py. `share` are the resources that the actor asks Ray for."""
+    """The scheduler's end of a Node; see Worker in process.py. `share` are the resources that it asks Ray for."""
 
-    def __init__(
-        self, name: str, events: Events, job: UpscaleJob, seat: dict[str, Any], share: dict[str, float]
-    ) -> None:
+    elsewhere = True
+
+    def __init__(self, name: str, events: Events, plan: Path, share: dict[str, float]) -> None:
         import ray
 
         self.name = name
         self.events = events
-        self._target = Path()
-        self._place: str | None = seat.get("storage")
         self._ended = False
-        remote = ray.remote(Relay).options(**share, max_concurrency=4, max_restarts=0, max_task_retries=0)
-        self.actor = remote.remote(name, job.to_json(), {**seat, "cores": []})
-        self._follower = threading.Thread(target=self._follow, daemon=True)
+        self._token = plan.with_name(f"token-{secrets.token_hex(8)}")
+        self._token.touch()
+        remote = ray.remote(Node).options(**share, max_concurrency=2, max_restarts=0, max_task_retries=0)
+        self.actor = remote.remote(str(self._token), plan.read_text("utf-8"))
+        self._follower: threading.Thread | None = None
+
+    def order(self, command: Command) -> None:
+        self._follower = threading.Thread(target=self._follow, args=(command,), daemon=True)
         self._follower.start()
 
-    def order(self, **what: Any) -> None:
-        """Tells the actor what to do."""
-        self._target = Path(what["path"])
-        self.actor.order.remote(what)
-
     def signal(self, name: str) -> None:
-        """Ctrl-Z stops the driver alone: what the nodes have begun they finish."""
+        """Ctrl-Z stops the scheduler alone: what the nodes have begun they finish."""
 
     def end(self) -> None:
-        """Ends the actor and its process."""
         import ray
 
         if not self._ended:
@@ -140,60 +104,42 @@ class RayWorker:
                 ray.get(self.actor.close.remote(), timeout=PATIENCE)
             with contextlib.suppress(Exception):
                 ray.kill(self.actor)
-            self._follower.join(PATIENCE)  # what asks Ray after it was left would start it again
+            if self._follower:
+                self._follower.join(PATIENCE)  # what asks Ray after it was left would start it again
+            self._token.unlink(missing_ok=True)
 
-    def _follow(self) -> None:
-        """Turns what the actor tells into events of the driver's."""
+    def _follow(self, command: Command) -> None:
+        """Turns the answers to a command into events of the scheduler's."""
         import ray
 
+        target = Path(command.path) if isinstance(command, RenderChunk) else Path()
+        part = target.with_name(f"{target.name}.{self._token.name}.part") if target.name else target
         try:
-            host, unfit = ray.get(self.actor.check_storage.remote())
-            if unfit:
-                self.events.put(Event("message", {"error": unfit, "retry": False, "host": host}, self))
-                return
-            shared = ray.get(self.actor.is_shared.remote())
-            while not self._ended:
-                for kind, value in ray.get(self.actor.listen.remote(0.5)):
-                    if kind == "message" and "done" in value and not shared:
-                        self._fetch(value["done"]["facts"], value.get("stored"))
-                    self.events.put(Event(kind, value, self))
-                    if kind == "ended":
-                        return
-        except CommandError as error:
-            told = {"error": str(error), "retry": True, "host": platform.node()}
-            self.events.put(Event("message", told, self))
-            self.events.put(Event("ended", "its chunk was lost", self))
-        except Exception as error:  # of Ray's, and of the disk's
+            for reference in self.actor.obey.options(num_returns="streaming").remote(command):
+                answer = ray.get(reference)
+                if isinstance(answer, bytes):
+                    with part.open("ab") as file:
+                        file.write(answer)
+                    continue
+                if isinstance(answer, Done) and part.name and part.exists():
+                    arrive(part, target, answer)
+                self.events.put(Told(self, answer))
+                if isinstance(answer, Failed):
+                    self.events.put(Ended(self, "its command failed"))
+        except Exception as error:  # of Ray's, of the disk's, and where a chunk arrived changed
             if not self._ended:
-                self.events.put(Event("ended", one_line(error), self))
-
-    def _fetch(self, facts: dict[str, Any], stored: str | None) -> None:
-        """Brings a finished chunk here, from the storage or the node. Raises CommandError where it arrives changed."""
-        part = self._target.with_name(f"{self._target.name}.{os.getpid()}-{self.name.replace(' ', '')}.part")
-        try:
-            if self._place and stored:
-                storage.get(self._place, stored, part)
-            else:
-                self._stream(part)
-            if part.stat().st_size != facts["size"] or digest(part) != facts["sha256"]:
-                raise CommandError(f"{self._target.name} arrived other than it was sent")
-            keep(part, self._target)
+                self.events.put(Ended(self, one_line(error)))
         finally:
-            part.unlink(missing_ok=True)
-        if self._place and stored:
-            storage.drop(self._place, stored)
-        else:
-            self.actor.drop.remote(self._target.name)
+            if part.name:
+                part.unlink(missing_ok=True)
 
-    def _stream(self, part: Path) -> None:
-        """Writes the node's chunk into a file here, piece by piece."""
-        import ray
 
-        offset = 0
-        with part.open("wb") as file:
-            while data := ray.get(self.actor.read.remote(self._target.name, offset)):
-                file.write(data)
-                offset += len(data)
+def arrive(part: Path, target: Path, done: Done) -> None:
+    """Gives a chunk that was streamed here its name. Raises CommandError where it is not what was sent."""
+    facts = done.facts
+    if facts and (part.stat().st_size != facts.size or digest(part) != facts.sha256):
+        raise CommandError(f"{target.name} was corrupted in transfer")
+    keep(part, target)
 
 
 def connect(address: str) -> None:

@@ -1,4 +1,4 @@
-"""Owns a whole `gansr upscale`: hires workers, deals out chunks, keeps the ledger, has the chunks joined.
+"""Run a whole `gansr upscale`: have the film planned, hand out its chunks, keep the ledger, have the chunks joined.
 
 Everything is decided in one loop over events. A film of one chunk goes straight into its file; a longer one is
 rendered chunk by chunk into a folder beside the output, so that whatever ends this process, the same command goes on.
@@ -9,338 +9,379 @@ from __future__ import annotations
 import contextlib
 import queue
 import secrets
-from collections.abc import Callable
+import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ...common import CommandError, Interrupted, say
-from ..chunks.file import ChunkFacts
-from ..chunks.fingerprint import CONTENT, of_place
-from ..chunks.ledger import Identity, Ledger, folder_of, locked, stamp_of
+from ..chunks import messages
+from ..chunks.ledger import Ledger, busy, folder_of, locked, stamp_of
+from ..chunks.messages import CheckPlan, Command, Concatenate, MakePlan, OpenPlan, RenderChunk, RenderWhole
 from ..chunks.outcome import Outcome
+from ..chunks.plan import NAME, Fingerprint, Plan, changes
 from ..job.job import UpscaleJob
 from ..job.run_options import RunOptions
 from ..output_file import commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
 from .pool import WorkerPool, WorkerState, frame_threads
-from .process import POSIX, Event, Events, Signals, pause
+from .process import Ended, Event, Events, Line, Signal, Signals, Told, pause
+from .watchdog import Watchdog
 
 __all__ = ["UpscaleRun", "run"]
 
 MOST_TRIES = 3
+LOOK = 1.0  # seconds between looks at workers that may have stopped
 
 
-def run(job: UpscaleJob, progress: Progress, wish: RunOptions) -> Outcome:
+def run(job: UpscaleJob, progress: Progress, options: RunOptions) -> Outcome:
     """Does the job. Nothing is left under its output's name unless it succeeds, and no process.
 
     Raises CommandError with the cause, or Interrupted where a signal ended it; both say what is kept.
     """
-    return UpscaleRun(job, progress, wish).run()
+    return UpscaleRun(job, progress, options).run()
 
 
 class UpscaleRun:
     """One job under way."""
 
-    def __init__(self, job: UpscaleJob, progress: Progress, wish: RunOptions) -> None:
+    def __init__(self, job: UpscaleJob, progress: Progress, options: RunOptions) -> None:
         self.job = job
         self.progress = progress
-        self.wish = wish
+        self.options = options
         self.output = Path(job.output)
         self.folder = folder_of(self.output)
         self.events: Events = queue.SimpleQueue()
-        self.crew = WorkerPool(self.events, wish.workers, wish.cluster, wish.storage)
+        self.pool = WorkerPool(self.events, options.workers, options.cluster)
+        self.watchdog = Watchdog(options.patience)
+        self.plan: Plan | None = None
         self.ledger: Ledger | None = None
-        self.holding = False  # the job's folder is ours
-        self.ready: dict[str, Any] = {}
-        self.identity: Identity = {}
-        self.agreed = False  # is the identity that of who renders
-        self.finished: dict[str, Any] | None = None  # the answer to an order that is no chunk
+        self.found = 0  # chunks that were finished before this run
+        self.speaker: WorkerState | None = None  # the first worker that has opened the film in this run
+        self.checked: Fingerprint | None = None
+        self.finished = False  # what was ordered last is done, if it was no chunk
         self.failures = 0  # of workers that had no chunk, since the last chunk was finished
         self.tries: dict[int, int] = {}  # that failed in this run, by chunk
 
     def run(self) -> Outcome:
         """See the function `run`."""
-        self.crew.connect(self.job)  # before the signals are ours: Ray takes some
+        self.pool.connect(self.job)  # before the signals are ours: Ray takes some
         with Signals(self.events):
             try:
                 return self._whole_or_chunks()
             except (CommandError, Interrupted) as error:
                 self._end()
-                self._leave(error)
+                self._say_what_is_kept(error)
                 raise
             finally:
                 self._end()
 
     def _end(self) -> None:
         self.progress.clear()
-        self.crew.end()
+        self.pool.end()
 
     def _whole_or_chunks(self) -> Outcome:
-        begun = Ledger.load(self.folder) if not self.wish.restart else None
-        if self.wish.resume and not begun:
+        begun = Ledger.load(self.folder) if not self.options.restart else None
+        if self.options.resume and not begun:
             raise CommandError(f"there is nothing to resume in {self.folder}; leave --resume out to begin")
-        threads = begun.frame_threads if begun else frame_threads(self.job.encoder)
+        if busy(self.folder):
+            raise CommandError(f"another gansr works in {self.folder}; wait for it, or end it")
         temporary = reserve(self.output)
+        draft = temporary.with_name(f"{temporary.name}.plan")
         try:
-            self.job = replace(self.job, temporary=str(temporary), frame_threads=threads)
-            first = self.crew.hire(self.job, first=True, resuming=self.folder.exists())
-            self._until(lambda: first.ready)
-            if self.wish.restart:
-                with locked(self.folder):
-                    Ledger(self.folder, {}, (), 0).remove()
-            if begun or len(self.ready["spans"]) > 1:
-                temporary.unlink()
-                return self._in_chunks()
-            if self.crew.size > 1 and not self.crew.cluster:  # it sits on a part of the cores
-                self.crew.dismiss(first)
-                self.crew.size = 1
-                first = self.crew.hire(self.job, first=True)
-                self._until(lambda: first.ready)
-            first.worker.order(do="whole", path=str(temporary))
-            self._until(lambda: self.finished is not None)
-            self._check_signals()
-            commit(temporary, self.output, self.wish.overwrite)
-            return self._outcome()
+            plan = Plan.load(self.folder / NAME) if begun else self._planned(draft, temporary)
+            if len(plan.spans) == 1 and not begun:
+                self.plan = plan
+                if self.options.restart:
+                    with locked(self.folder):
+                        Ledger(self.folder).remove()
+                return self._whole(plan, draft, temporary)
+            temporary.unlink()
+            with locked(self.folder):
+                return self._in_chunks(plan, begun)
         finally:
             discard(temporary)
 
-    def _in_chunks(self) -> Outcome:
-        with locked(self.folder):
-            self.holding = True
-            self.ledger = self._open_ledger()
-            found = len(self.ledger.chunks)
-            if found:
-                frames, _ = self.ledger.done()
-                self.progress.note(f"{found} of {len(self.ledger.spans)} chunks ({frames} frames) are there already")
-            while True:
-                self._render_missing(self.ledger)
-                self.progress.stage("reading the chunks back …")
-                damaged = [n for n in sorted(self.ledger.chunks) if not self._is_sound(self.ledger, n)]
-                if not damaged:
-                    break
-                self.progress.note(f"chunks {damaged} are no longer what was written, and are rendered again")
-                self.ledger.forget(damaged)
-            self.crew.leave_cluster()
-            joined = self.folder / f"joined-{secrets.token_hex(4)}{self.output.suffix}"
-            try:
-                self._join(self.ledger, joined)
-                self._check_signals()
-                self.ledger.joined = stamp_of(joined)
-                self.ledger.save()
-                commit(joined, self.output, self.wish.overwrite)
-            finally:
-                discard(joined)
-            self.ledger.remove()
-        return replace(self._outcome(), chunks=len(self.ledger.spans), found=found, ledger=self.ledger)
+    def _planned(self, draft: Path, scratch: Path) -> Plan:
+        """Has a worker write the plan to `draft`."""
+        job = replace(self.job, frame_threads=frame_threads(self.job.encoder))
+        planner = self.pool.start_here(job)
+        self._do(planner, MakePlan(job, str(draft), str(scratch)))
+        plan = Plan.load(draft)
+        self.progress.total = len(plan.timestamps)
+        return plan
 
-    def _outcome(self) -> Outcome:
-        said = self.ready
-        engine = (self.identity["engine"],) if self.identity else tuple(said["engine"])
-        return Outcome(said["frames"], tuple(said["size"]), said["seconds"], engine, said["ffmpeg"], said["origin"])
+    def _whole(self, plan: Plan, draft: Path, temporary: Path) -> Outcome:
+        """Has the film rendered in one piece, by one worker with all cores."""
+        if self.pool.size > 1 and not self.pool.cluster:  # the worker sits on a part of the cores
+            self.pool.end()
+            self.pool.size = 1
+            plan = self._planned(draft, temporary)
+        self._do(self.pool.workers[0], RenderWhole(str(temporary)))
+        self._check_signals()
+        commit(temporary, self.output, self.options.overwrite)
+        return self._outcome(plan, "; ".join(map(str, plan.engine)))
 
-    def _open_ledger(self) -> Ledger:
-        """The ledger of what was begun, if it is the same film made the same way, or a new one."""
-        if not self.agreed:
-            for _ in range(min(self.crew.size, len(self.ready["spans"]))):
-                self.crew.hire(self.job, resuming=True)
-            self._until(lambda: self.agreed)
-        ledger = Ledger.load(self.folder)
-        if ledger:
-            ledger.refuse_change(self.identity)
-            lost = ledger.sweep()
+    def _in_chunks(self, plan: Plan, begun: Ledger | None) -> Outcome:
+        plan, ledger = self._kept(plan, begun)
+        while True:
+            self._render_missing(plan, ledger)
+            self.progress.stage("reading the chunks back …")
+            damaged = [n for n in sorted(ledger.chunks) if not self._is_sound(ledger, n)]
+            if not damaged:
+                break
+            self.progress.note(f"chunks {damaged} are no longer what was written, and are rendered again")
+            ledger.forget(damaged)
+        self.pool.leave_cluster()
+        joined = self.folder / f"joined-{secrets.token_hex(4)}{self.output.suffix}"
+        try:
+            self._join(plan, joined)
+            self._check_signals()
+            ledger.joined = stamp_of(joined)
+            ledger.save()
+            commit(joined, self.output, self.options.overwrite)
+        finally:
+            discard(joined)
+        ledger.remove()
+        outcome = self._outcome(plan, ledger.fingerprint.get("engine", ""))
+        return replace(outcome, chunks=len(plan.spans), found=self.found, ledger=ledger)
+
+    def _kept(self, plan: Plan, begun: Ledger | None) -> tuple[Plan, Ledger]:
+        """Plan and ledger of what was `begun`, if it is the same film made the same way, or new ones."""
+        if begun:
+            ledger = Ledger.load(self.folder) or begun
+            self._do(self.pool.start_here(self.job), CheckPlan(plan.of(self.job).job))
+            refuse(plan, ledger, changes(plan.fingerprint, self.checked or {}))
+            self.ledger = ledger
+            if plan.of(self.job) != plan:
+                plan = plan.of(self.job)
+                plan.save(self.folder / NAME)
+            lost = self.ledger.sweep()
             if lost:
                 self.progress.note(f"chunks {lost} are gone or of another size, and are rendered again")
-            return ledger
-        spans = tuple((a, b) for a, b in self.ready["spans"])
-        ledger = Ledger(self.folder, self.identity, spans, self.job.frame_threads)
-        ledger.sweep()
-        ledger.save()
-        return ledger
+            self.found = len(self.ledger.chunks)
+            if self.found:
+                frames, _ = self.ledger.done()
+                self.progress.note(f"{self.found} of {len(plan.spans)} chunks ({frames} frames) are there already")
+        else:
+            self.ledger = Ledger(self.folder)
+            self.ledger.clear()
+            plan.save(self.folder / NAME)
+            self.ledger.save()
+        if self.pool.cluster:
+            self.pool.dismiss(self.pool.workers[0])
+        self.plan = plan
+        self.progress.total = len(plan.timestamps)
+        return plan, self.ledger
+
+    def _outcome(self, plan: Plan, engine: str) -> Outcome:
+        picture = plan.picture
+        seconds = float(picture.end - picture.start)
+        size = (picture.width, picture.height)
+        return Outcome(len(plan.timestamps), size, seconds, engine, plan.ffmpeg, float(plan.source.origin))
 
     def _is_sound(self, ledger: Ledger, number: int) -> bool:
         self._check_signals()
         return ledger.sound(number)
 
-    def _render_missing(self, ledger: Ledger) -> None:
+    def _render_missing(self, plan: Plan, ledger: Ledger) -> None:
         """Has every missing chunk rendered, by as many workers as are wished and useful."""
-        while missing := ledger.missing():
-            renderers = self.crew.renderers()
-            dealt = {hand.chunk for hand in renderers}
+        path = self.folder / NAME
+        while missing := ledger.missing(len(plan.spans)):
+            renderers = self.pool.renderers()
+            dealt = {state.chunk for state in renderers}
             waiting = [n for n in missing if n not in dealt]
-            for hand in renderers:
-                if waiting and hand.ready and hand.chunk is None:
-                    self._deal(ledger, hand, waiting.pop(0))
-            opening = sum(not hand.ready for hand in renderers)
-            for _ in range(min(self.crew.size - len(renderers), len(waiting) - opening)):
-                self.crew.hire(self.job, resuming=True)
+            for state in renderers:
+                if waiting and state.opened and state.chunk is None:
+                    self._deal(state, waiting.pop(0), plan, ledger)
+            opening = sum(not state.opened for state in renderers)
+            for _ in range(min(self.pool.size - len(renderers), len(waiting) - opening)):
+                self.pool.start_renderer(self.job, path)
+            for state in self.pool.renderers():
+                if not state.opened and not state.opening:
+                    state.opening = True
+                    state.worker.order(OpenPlan(str(path)))
             self._step()
-            if ledger.missing():
-                self._show(ledger)
-        self._show(ledger)
+            if ledger.missing(len(plan.spans)):
+                self._show(plan, ledger)
+        self._show(plan, ledger)
 
-    def _deal(self, ledger: Ledger, hand: WorkerState, number: int) -> None:
-        start, end = ledger.spans[number]
-        hand.chunk, hand.frame, hand.bytes = number, 0, 0
-        hand.worker.order(do="chunk", start=start, end=end, path=str(ledger.path(number)))
+    def _deal(self, state: WorkerState, number: int, plan: Plan, ledger: Ledger) -> None:
+        state.chunk, state.frames, state.bytes = number, 0, 0
+        self.watchdog.begin(state.worker.name, time.monotonic())
+        state.worker.order(RenderChunk(str(self.folder / NAME), plan.spans[number], str(ledger.path(number))))
 
-    def _join(self, ledger: Ledger, path: Path) -> None:
-        """Has a worker join all chunks into `path`."""
-        parts = [
-            {"path": str(ledger.path(number)), "frames": facts.frames, "header": facts.header, "delay": facts.delay}
-            for number, facts in sorted(ledger.chunks.items())
-        ]
-        self.finished = None
-        while self.finished is None:
+    def _join(self, plan: Plan, path: Path) -> None:
+        """Has a worker on this machine join all chunks into `path`."""
+        self.finished = False
+        while not self.finished:
             self.progress.stage("joining")
-            here = [hand for hand in self.crew.hands if hand.plans or not self.crew.cluster]
-            joiner = here[0] if here else self.crew.hire(self.job, first=True, resuming=True)
-            self._until_from(joiner, lambda hand: hand.ready)
-            if joiner in self.crew.hands:
-                joiner.worker.order(do="join", path=str(path), parts=parts)
-                self._until_from(joiner, lambda _: self.finished is not None)
+            worker = self.pool.workers[0] if self.pool.workers else self.pool.start_here(self.job)
+            with contextlib.suppress(WorkerLost):
+                self._do(worker, Concatenate(str(self.folder), str(path)))
 
-    def _until(self, reached: Callable[[], bool]) -> None:
-        while not reached():
+    def _do(self, state: WorkerState, command: Command) -> None:
+        """Gives a command that is no chunk, and waits until it is done. Raises WorkerLost if the worker ends before."""
+        self.finished = False
+        state.worker.order(command)
+        while not self.finished:
             self._step()
-
-    def _until_from(self, hand: WorkerState, reached: Callable[[WorkerState], bool]) -> None:
-        """Until a worker has got that far, or is gone."""
-        self._until(lambda: reached(hand) or hand not in self.crew.hands)
+            if state not in self.pool.workers:
+                raise WorkerLost
 
     def _step(self) -> None:
         """Waits for the next event and acts on it."""
         event = self._next()
-        if event.kind == "signal":
-            raise Interrupted(event.value)
-        if event.kind == "pause":
-            pause([hand.worker for hand in self.crew.hands])
-            return
-        hand = self.crew.of(event)
-        if hand is None:
-            return  # the last words of one who is gone
-        if event.kind == "message":
-            self._hear(hand, event.value)
-        elif event.kind == "ended":
-            self._bury(hand, event.value)
-        elif self.wish.verbose:
-            self.progress.clear()
-            say(event.value if self.crew.size == 1 else f"{hand.worker.name}: {event.value}")
+        if isinstance(event, Signal):
+            if not event.is_pause:
+                raise Interrupted(event.number)
+            pause([state.worker for state in self.pool.workers])
+        elif event and (state := self.pool.of(event)):  # else the last words of one who is gone
+            if isinstance(event, Told):
+                self._hear(state, event.answer)
+            elif isinstance(event, Ended):
+                self._replace(state, f"the renderer ended early ({event.how})")
+            elif isinstance(event, Line) and self.options.verbose:
+                self.progress.clear()
+                say(event.text if self.pool.size == 1 else f"{state.worker.name}: {event.text}")
 
-    def _next(self) -> Event:
-        """Python runs signal handlers only between waits on Windows."""
+    def _next(self) -> Event | None:
+        """The next event; none comes while a worker is ended that has stopped. Python runs signal handlers only between
+        waits on Windows."""
         while True:
             with contextlib.suppress(queue.Empty):
-                return self.events.get(timeout=None if POSIX else 0.5)
+                return self.events.get(timeout=LOOK)
+            for state in self.pool.workers:
+                if state.chunk is not None and (stuck := self.watchdog.stuck(state.worker.name, time.monotonic())):
+                    self._replace(state, f"it made {stuck}")
+                    return None
 
-    def _hear(self, hand: WorkerState, message: dict[str, Any]) -> None:
+    def _hear(self, state: WorkerState, answer: messages.Answer) -> None:
         """Acts on what a worker answers."""
-        if "error" in message:
-            hand.error = message["error"]
-            if not message["retry"] or self.ledger is None:
-                where = f"{hand.worker.name} on {message['host']}: " if self.crew.is_elsewhere(hand) else ""
-                raise CommandError(f"{where}{hand.error}")
-        if "printed" in message and (hand.ready or not self.ready):  # a script says the same to each that opens it
-            self.progress.printed(message["printed"])
-        if not self.ready:  # the first one speaks for all
-            if "stage" in message:
-                self.progress.stage(f"{message['stage']} …")
-            if "indexing" in message:
-                self.progress.stage(f"indexing {message['indexing']}")
-        if "note" in message:
-            self.progress.note(message["note"], message.get("about"))
-        if "ready" in message:
-            self._welcome(hand, message["ready"])
-        if "frame" in message:
-            hand.frame = message["frame"]
-            if self.ledger is None:
-                self.progress.show(State(hand.frame, bytes=hand.bytes))
-        if "bytes" in message:
-            hand.bytes = message["bytes"]
-        if "joined" in message:
-            self.progress.stage(f"joining, {100 * message['joined'] // self.ready['frames']} %")
-        if "done" in message:
-            self._finish(hand, message["done"])
+        match answer:
+            case messages.Failed(error=error, retry=retry, host=host):
+                state.error = error
+                if not retry or self.ledger is None:
+                    where = f"{state.worker.name} on {host}: " if state.worker.elsewhere else ""
+                    raise CommandError(f"{where}{error}")
+            case messages.Printed(text=text):
+                if state.opened or self.speaker in (None, state):  # a script says the same to each that opens it
+                    self.progress.printed(text)
+            case messages.Stage(text=text):
+                self.progress.stage(f"{text} …")
+            case messages.Indexing(share=share):
+                if self.speaker is None:
+                    self.progress.stage(f"indexing {share}")
+            case messages.Noted(text=text, about=about):
+                self.progress.note(text, about or None)
+            case messages.Planned():
+                self.speaker, self.finished = state, True
+            case messages.PlanChecked(fingerprint=fingerprint):
+                self.checked, self.finished = fingerprint, True
+            case messages.Opened(fingerprint=fingerprint, host=host):
+                self._welcome(state, fingerprint, host)
+            case messages.Rendered(frames=frames):
+                state.frames = frames
+                if state.chunk is not None:
+                    self.watchdog.frame(state.worker.name, frames, time.monotonic())
+                else:
+                    self.progress.show(State(frames, bytes=state.bytes))
+            case messages.Encoded(bytes=size):
+                state.bytes = size
+                if state.chunk is not None:
+                    self.watchdog.alive(state.worker.name, time.monotonic())
+            case messages.Joined(frames=frames):
+                self.progress.stage(f"joining, {100 * frames // max(self.progress.total, 1)} %")
+            case messages.Done():
+                self._finish(state, answer)
 
-    def _welcome(self, hand: WorkerState, ready: dict[str, Any]) -> None:
-        """Notes that a worker is ready. Raises CommandError for one that would not make the same chunks.
+    def _welcome(self, state: WorkerState, fingerprint: Fingerprint, host: str) -> None:
+        """Notes that a worker has opened the film. Raises CommandError for one that would not make the same chunks."""
+        assert self.plan and self.ledger
+        known = self.ledger.fingerprint
+        if not known:
+            self.ledger.fingerprint = fingerprint
+            self.ledger.save()
+        elif changed := changes(known, fingerprint):
+            if self.speaker is None and not state.worker.elsewhere:
+                refuse(self.plan, self.ledger, changed)
+            raise Refused(f"{state.worker.name} on {host} would not make the same picture: {changed}")
+        state.opened, self.speaker = True, self.speaker or state
 
-        On a cluster the first of its workers says what the network is computed with, not the driver's machine.
-        """
-        if not self.ready:
-            self.ready = ready
-            self.identity = ready.get("identity", {})
-            self.agreed = not self.crew.cluster
-            self.progress.total = ready["frames"]
-        elif "identity" in ready and not (self.crew.cluster and hand.plans):
-            other = {**ready["identity"], CONTENT: self.identity.get(CONTENT, "")}
-            names = sorted(self.identity.keys() | other.keys())
-            differs = [n for n in names if self.identity.get(n) != other.get(n) and (self.agreed or not of_place(n))]
-            if differs:
-                said = "; ".join(
-                    f"{n} is {other.get(n, 'unset')}, not {self.identity.get(n, 'unset')}" for n in differs
-                )
-                raise CommandError(f"{hand.worker.name} on {ready['host']} would not make the same picture: {said}")
-            self.identity, self.agreed = other, True
-        hand.ready = True
-
-    def _finish(self, hand: WorkerState, done: dict[str, Any]) -> None:
+    def _finish(self, state: WorkerState, done: messages.Done) -> None:
         """Notes what a worker has finished."""
-        if hand.chunk is None or self.ledger is None:
-            self.finished = done
+        if state.chunk is None or self.ledger is None:
+            self.finished = True
             return
-        self.ledger.record(hand.chunk, ChunkFacts(**done["facts"]), done["seconds"])
-        hand.chunk, hand.frame, hand.bytes = None, 0, 0
+        assert done.facts
+        self.ledger.record(state.chunk, done.facts, done.seconds)
+        state.chunk, state.frames, state.bytes = None, 0, 0
         self.failures = 0
 
-    def _bury(self, hand: WorkerState, how: str) -> None:
-        """A worker is gone. Its chunk is dealt out again, unless that has been tried often enough."""
-        self.crew.dismiss(hand)
-        reason = hand.error or f"the renderer ended early ({how})"
+    def _replace(self, state: WorkerState, how: str) -> None:
+        """A worker is gone or to be ended. Its chunk is dealt out again, unless that was tried often enough."""
+        self.pool.dismiss(state)
+        reason = state.error or how
         if self.ledger is None:
             raise CommandError(reason)
         tries, most = self.failures + 1, MOST_TRIES
-        if hand.chunk is None:
-            self.failures, most = tries, MOST_TRIES * self.crew.size  # a node that is lost takes several at once
+        if state.chunk is None:
+            self.failures, most = tries, MOST_TRIES * self.pool.size  # a node that is lost takes several at once
         else:
-            tries = self.tries[hand.chunk] = self.tries.get(hand.chunk, 0) + 1
-            self.ledger.retries[hand.chunk] = self.ledger.retries.get(hand.chunk, 0) + 1
+            tries = self.tries[state.chunk] = self.tries.get(state.chunk, 0) + 1
+            self.ledger.retries[state.chunk] = self.ledger.retries.get(state.chunk, 0) + 1
         if tries >= most:
             raise CommandError(f"{reason}, {tries} times in a row")
-        self.progress.note(f"{hand.worker.name}: {reason}; another one goes on")
+        self.progress.note(f"{state.worker.name}: {reason}; another one goes on")
 
-    def _show(self, ledger: Ledger) -> None:
+    def _show(self, plan: Plan, ledger: Ledger) -> None:
         frames, size = ledger.done()
         workers = []
-        for hand in self.crew.renderers():
-            start, end = ledger.spans[hand.chunk] if hand.chunk is not None else (0, 0)
-            workers.append(WorkerProgress(hand.worker.name, hand.chunk, hand.frame, end - start))
-            frames, size = frames + hand.frame, size + hand.bytes
-        self.progress.show(State(frames, len(ledger.chunks), len(ledger.spans), size, tuple(workers)))
+        for state in self.pool.renderers():
+            start, end = plan.spans[state.chunk] if state.chunk is not None else (0, 0)
+            workers.append(WorkerProgress(state.worker.name, state.chunk, state.frames, end - start))
+            frames, size = frames + state.frames, size + state.bytes
+        self.progress.show(State(frames, len(ledger.chunks), len(plan.spans), size, tuple(workers)))
 
     def _check_signals(self) -> None:
         """Raises Interrupted if a signal has come that was not acted on."""
         with contextlib.suppress(queue.Empty):
             while True:
                 event = self.events.get_nowait()
-                if event.kind == "signal":
-                    raise Interrupted(event.value)
-                if event.kind == "ended" and (gone := self.crew.of(event)):
-                    self.crew.dismiss(gone)
+                if isinstance(event, Signal) and not event.is_pause:
+                    raise Interrupted(event.number)
+                if isinstance(event, Ended) and (gone := self.pool.of(event)):
+                    self.pool.dismiss(gone)
 
-    def _leave(self, error: CommandError | Interrupted) -> None:
+    def _say_what_is_kept(self, error: CommandError | Interrupted) -> None:
         """Says in `error` what is kept; a folder without any finished chunk is not."""
         ledger = self.ledger
-        if ledger is None:
-            if self.holding and not Ledger.load(self.folder):
-                Ledger(self.folder, {}, (), 0).remove()
+        if ledger is None or self.plan is None:
             return
         if not ledger.chunks:
             ledger.remove()
             return
+        if isinstance(error, Refused):
+            return
         ledger.sweep()
-        kept = f"{len(ledger.chunks)} of {len(ledger.spans)} chunks are kept, the same command goes on"
+        kept = f"{len(ledger.chunks)} of {len(self.plan.spans)} chunks are kept, the same command goes on"
         if isinstance(error, Interrupted):
             error.kept = kept
         else:
             error.args = (f"{error}; {kept}",)
+
+
+class WorkerLost(Exception):
+    """The worker ended before it had done what it was told; its end is dealt with."""
+
+
+class Refused(CommandError):
+    """The chunks that are finished and those to come would not be one film; the same command does not go on."""
+
+
+def refuse(plan: Plan, ledger: Ledger, changed: str) -> None:
+    """Raises Refused where something is no longer as it was when the film was begun."""
+    if changed:
+        raise Refused(
+            f"{len(ledger.chunks)} of {len(plan.spans)} chunks in {ledger.folder} were made differently: {changed}; "
+            "go on with what they were made with, or throw them away with --restart"
+        )

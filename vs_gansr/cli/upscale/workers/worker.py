@@ -1,10 +1,10 @@
-"""Owns the process that renders: told a job and then orders on stdin, it answers in JSON lines on stderr.
+"""The process that renders: it reads commands on stdin, one a line, and answers on stderr.
 
-    driver ──job, seat, orders──> worker ──raw video──> ffmpeg ──> chunk, or the whole film
-       ^──────JSON lines────────────┘ ^────progress───────┘
+    scheduler ──placement, commands──> worker ──raw video──> ffmpeg ──> chunk, or the whole film
+       ^──────────answers────────────────┘ ^────progress───────┘
 
-Each answer is led by a record separator (RFC 7464); what other code prints comes through as it is. The process opens
-its source and builds its network once, and ends at once when stdin closes, so it never outlives its driver.
+Each answer is led by a record separator (RFC 7464); what other code prints comes through as it is. The process keeps
+the film open from one chunk to the next, and ends at once when stdin closes, so it never outlives its scheduler.
 """
 
 from __future__ import annotations
@@ -13,60 +13,71 @@ import json
 import os
 import platform
 import queue
-import secrets
 import sys
 import threading
 import time
-from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ....errors import GansrError, one_line
-from ...common import CommandError
-from ..chunks import file as chunk_file
-from ..chunks import fingerprint
-from ..chunks.concat import Part, join
-from ..chunks.render import OpenFilm, open_film, send, tell, write_covers
-from ..ffmpeg import chunk_options
-from ..ffmpeg import command as ffmpeg_command
-from ..ffmpeg.options import divide
-from ..ffmpeg.process import EncoderKilled, EncoderProcess
+from ..chunks.concat import concatenate
+from ..chunks.ledger import Ledger
+from ..chunks.messages import (
+    RECORD,
+    Answer,
+    CheckPlan,
+    Command,
+    Concatenate,
+    Done,
+    Failed,
+    MakePlan,
+    Opened,
+    OpenPlan,
+    Placement,
+    PlanChecked,
+    Planned,
+    Printed,
+    RenderChunk,
+    RenderWhole,
+    Stage,
+    Tell,
+    read_command,
+    write,
+)
+from ..chunks.plan import NAME, Plan
+from ..ffmpeg.process import TryAgain
 from ..job.job import UpscaleJob
-from ..source import clip as clip_source
-from ..source.script_file import printer
+from ..job.plain_data import restored
+from ..source.names import is_script
 
-__all__ = ["main"]
+if TYPE_CHECKING:
+    from ..chunks.open_film import OpenFilm
 
-
-class EngineChanged(CommandError):
-    """A provider failed within a chunk, and another one went on: the chunk would differ from the others."""
+__all__ = ["Renderer", "main"]
 
 
 def main() -> int:
-    """Serves until stdin closes; returns the exit code where something fails before that."""
+    """Obeys until stdin closes; returns the exit code where a command fails before that."""
     os.dup2(2, 1)  # whatever prints must not look like an answer
-    lines = orders_only()
-    job, seat = UpscaleJob.from_json(lines.readline().decode()), json.loads(lines.readline())
-    orders: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    threading.Thread(target=listen, args=(lines, orders), daemon=True).start()
-    if clip_source.is_script(job.source):
-        sys.stdout = sys.stderr = printer(lambda line: tell(printed=line))
-    if seat["cores"] and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, seat["cores"])
-    try:
-        film = open_film(job, trial=seat["first"] or seat.get("trial", False))
-        introduce(film, seat)
-        while True:
-            obey(film, orders.get())
-    except Exception as error:
-        text = one_line(error, 1000)
-        text = text if isinstance(error, GansrError) else explain(error, text)
-        tell(error=text, retry=retriable(error), host=platform.node())
-        return 1
+    lines = commands_only()
+    renderer = Renderer(restored(Placement, json.loads(lines.readline())), tell)
+    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    threading.Thread(target=listen, args=(lines, commands), daemon=True).start()
+    while renderer.obey(commands.get()):
+        pass
+    return 1
 
 
-def orders_only() -> BinaryIO:
-    """What the driver writes to this process, taken away from stdin: a script may read or close that.
+def tell(answer: Answer) -> None:
+    """Sends one answer to the scheduler, whole even where several threads do."""
+    answers = sys.__stderr__  # sys.stderr may be a script's
+    assert answers
+    answers.write(f"{RECORD}{write(answer)}\n")
+    answers.flush()
+
+
+def commands_only() -> BinaryIO:
+    """What the scheduler writes to this process, taken away from stdin: a script may read or close that.
 
     Without a buffer, whose lock the listening thread would still hold while Python ends.
     """
@@ -77,85 +88,104 @@ def orders_only() -> BinaryIO:
     return lines
 
 
-def listen(lines: BinaryIO, orders: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Queues what the driver orders; ends this process when the driver is gone."""
+def listen(lines: BinaryIO, commands: queue.SimpleQueue[Command]) -> None:
+    """Queues what the scheduler commands; ends this process when the scheduler is gone."""
     for line in lines:
-        orders.put(json.loads(line))
+        commands.put(read_command(line.decode()))
     os._exit(1)
 
 
-def explain(error: Exception, text: str) -> str:
-    """Errors of VapourSynth's are meant for users, others say which they are."""
+class Renderer:
+    """Does what commands say and tells how far it is; the film of the last plan stays open.
+
+    `placement` says where this process computes.
+    """
+
+    def __init__(self, placement: Placement, tell: Tell) -> None:
+        self.placement = placement
+        self.tell = tell
+        self._film: OpenFilm | None = None
+        self._path = ""
+        self._prepared = False
+        if placement.cores and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, placement.cores)
+
+    def obey(self, command: Command) -> bool:
+        """Does what `command` says. Where that fails it tells why and returns False; it is of no more use then."""
+        try:
+            self._do(command)
+        except Exception as error:
+            self.tell(Failed(explained(error), isinstance(error, TryAgain), platform.node()))
+            return False
+        return True
+
+    def _do(self, command: Command) -> None:
+        begun = time.monotonic()
+        match command:
+            case MakePlan(job=job, path=path):
+                from ..chunks.planner import make_plan
+
+                self._prepare(job)
+                self._film, self._path = make_plan(command, self.placement, self.tell), path
+                self.tell(Planned())
+            case CheckPlan(job=job):
+                from ..chunks.fingerprint import of_job
+
+                self.tell(Stage("reading the source's content"))
+                self.tell(PlanChecked(of_job(job)))
+            case OpenPlan(path=path):
+                from ..chunks.fingerprint import of_machine
+
+                film = self._open(path)
+                self.tell(Opened(of_machine(film.plan, film.engine), platform.node()))
+            case RenderChunk(plan=plan, span=span, path=path):
+                from ..chunks.render import render_chunk
+
+                facts = render_chunk(self._open(plan), span, Path(path), self.tell)
+                self.tell(Done(facts, time.monotonic() - begun))
+            case RenderWhole(path=path):
+                from ..chunks.render import render_whole
+
+                assert self._film, "the film of MakePlan"
+                render_whole(self._film, path, self.tell)
+                self.tell(Done())
+            case Concatenate(folder=folder, path=path):
+                ledger = Ledger.load(Path(folder)) or Ledger(Path(folder))
+                parts = [(ledger.path(number), facts) for number, facts in sorted(ledger.chunks.items())]
+                concatenate(Plan.load(Path(folder) / NAME), parts, path, self.tell)
+                self.tell(Done())
+
+    def _open(self, path: str) -> OpenFilm:
+        """The film of the plan at `path`; if that is the plan of the film that is open, then that film."""
+        from ..chunks.open_film import open_film
+
+        if self._film is None or path != self._path:
+            plan = Plan.load(Path(path))
+            self._prepare(plan.job)
+            if self._film is None or plan != self._film.plan:
+                self._film = open_film(plan, self.placement)
+            self._path = path
+        return self._film
+
+    def _prepare(self, job: UpscaleJob) -> None:
+        """Tells what VapourSynth logs and what a script prints, from now on."""
+        from ..chunks.open_film import relay
+        from ..script.script_text import listen as listen_to_log
+        from ..source.script_file import printer
+
+        if not self._prepared:
+            self._prepared = True
+            listen_to_log(relay(self.tell))
+            if is_script(job.source):
+                sys.stdout = sys.stderr = printer(lambda line: self.tell(Printed(line)))
+
+
+def explained(error: Exception) -> str:
+    """An error in one line. Errors of VapourSynth's are meant for users, others say which they are."""
     import vapoursynth as vs
 
-    return text if isinstance(error, vs.Error) else f"{type(error).__name__}: {text}"
-
-
-def retriable(error: Exception) -> bool:
-    """Whether another try, in another process, may succeed."""
-    return isinstance(error, (EncoderKilled, EngineChanged))
-
-
-def introduce(film: OpenFilm, seat: dict[str, Any]) -> None:
-    """Says that all is ready, and what the driver must know. The first of several reads the source's content."""
-    said: dict[str, Any] = {}
-    if len(film.spans) > 1:
-        chunk_options.refuse(film.job, divide(film.job).params)
-    if len(film.spans) > 1 or seat["resuming"]:
-        if seat["first"]:
-            tell(stage="reading the source's content")
-        said["identity"] = fingerprint.of(film, content=seat["first"])
-    picture = film.picture
-    tell(ready={
-        **said,
-        "frames": len(film.graph.timestamps),
-        "seconds": float(picture.end - picture.start),
-        "origin": float(film.source.origin),
-        "size": [picture.width, picture.height],
-        "spans": film.spans,
-        "ffmpeg": film.tool.version,
-        "engine": film.engine,
-        "host": platform.node(),
-    })  # fmt: skip
-
-
-def obey(film: OpenFilm, order: dict[str, Any]) -> None:
-    """Does what is ordered, and says so. `path` of an order is where the result is to be written."""
-    begun = time.monotonic()
-    film = replace(film, job=replace(film.job, temporary=order.get("path", film.job.temporary)))
-    if order["do"] in ("whole", "join"):
-        write_covers(film)
-    if order["do"] == "whole":
-        command = ffmpeg_command.command(
-            replace(film.job, frame_threads=0), film.tool, film.source, film.plan, film.picture
-        )
-        with EncoderProcess(command, lambda size: tell(bytes=size)) as encoder:
-            encoder.feed(lambda pipe: send(film, pipe, report=lambda n: tell(frame=n)), len(film.graph.timestamps))
-        tell(done={})
-    elif order["do"] == "join":
-        join(film, [Part(**part) for part in order["parts"]])
-        tell(done={})
-    else:
-        facts = render_chunk(film, (order["start"], order["end"]), Path(order["path"]))
-        tell(done={"facts": asdict(facts), "seconds": time.monotonic() - begun})
-
-
-def render_chunk(film: OpenFilm, span: tuple[int, int], path: Path) -> chunk_file.ChunkFacts:
-    """Renders the frames of `span` into `path`, which is whole where it exists."""
-    # Under a name of its own: an ffmpeg whose driver was killed may write its last moments later than we begin.
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    frames, engine = span[1] - span[0], list(film.engine)
-    command = ffmpeg_command.chunk_command(film.job, film.tool, film.picture, str(part))
-    try:
-        with EncoderProcess(command, lambda size: tell(bytes=size)) as encoder:
-            encoder.feed(lambda pipe: send(film, pipe, span, lambda n: tell(frame=n)), frames)
-        if film.engine != engine:
-            raise EngineChanged(f"{'; '.join(engine)} did not last: {'; '.join(film.engine[len(engine) :])}")
-        facts = chunk_file.examine(part, frames)
-        chunk_file.keep(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return facts
+    text = one_line(error, 1000)
+    return text if isinstance(error, (GansrError, vs.Error)) else f"{type(error).__name__}: {text}"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,222 @@
+"""The messages between the scheduler and its workers, and the lines of JSON that they travel as."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..job.job import UpscaleJob
+from ..job.plain_data import restored, to_json
+from .file import ChunkFacts
+from .plan import Fingerprint
+from .spans import Span
+
+__all__ = [
+    "RECORD",
+    "Answer",
+    "PlanChecked",
+    "CheckPlan",
+    "Command",
+    "Concatenate",
+    "Done",
+    "Encoded",
+    "Failed",
+    "Indexing",
+    "Joined",
+    "MakePlan",
+    "Noted",
+    "OpenPlan",
+    "Opened",
+    "Placement",
+    "Planned",
+    "Printed",
+    "RenderChunk",
+    "RenderWhole",
+    "Rendered",
+    "Stage",
+    "Tell",
+    "read_answer",
+    "read_command",
+    "write",
+]
+
+RECORD = "\x1e"  # leads each answer on a worker's stderr (RFC 7464)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a worker computes: the CPU cores that are its own, if not all, and its GPU, if it is not the job's."""
+
+    cores: tuple[int, ...] = ()
+    device_id: int | None = None
+
+
+@dataclass(frozen=True)
+class MakePlan:
+    """Write the plan of `job` to `path`; ffmpeg's trials may overwrite `scratch`."""
+
+    job: UpscaleJob
+    path: str
+    scratch: str
+
+
+@dataclass(frozen=True)
+class CheckPlan:
+    """Find the fingerprint of `job` as it is now, and of its source's content."""
+
+    job: UpscaleJob
+
+
+@dataclass(frozen=True)
+class OpenPlan:
+    """Open the film of the plan at `path`."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class RenderWhole:
+    """Render the film of the plan that is open, with what comes from the source, into `path`."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class RenderChunk:
+    """Render the frames of `span` of the film of `plan`, a path, into `path`."""
+
+    plan: str
+    span: Span
+    path: str
+
+
+@dataclass(frozen=True)
+class Concatenate:
+    """Join the finished chunks in `folder` into `path`."""
+
+    folder: str
+    path: str
+
+
+type Command = MakePlan | CheckPlan | OpenPlan | RenderWhole | RenderChunk | Concatenate
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is done now, before the first frame."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Indexing:
+    """How much of the source has an index, as BestSource says it."""
+
+    share: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """One line for the user; of several `about` the same only the first is shown."""
+
+    text: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A line that the source, a script, prints."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan is written."""
+
+
+@dataclass(frozen=True)
+class PlanChecked:
+    """The answer to CheckPlan."""
+
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The film is open, on `host`; `fingerprint` of what would render it there."""
+
+    fingerprint: Fingerprint
+    host: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """So many frames of the chunk are sent to the encoder."""
+
+    frames: int
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The size of what is encoded of the chunk."""
+
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Joined:
+    """So many frames are joined."""
+
+    frames: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The command is done; `facts` and `seconds` of a chunk."""
+
+    facts: ChunkFacts | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The command failed, on `host`, and the worker ends; `retry` whether another worker may succeed."""
+
+    error: str
+    retry: bool
+    host: str
+
+
+type Answer = (
+    Stage | Indexing | Noted | Printed | Planned | PlanChecked | Opened | Rendered | Encoded | Joined | Done | Failed
+)
+type Tell = Callable[[Answer], None]
+
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        *(MakePlan, CheckPlan, OpenPlan, RenderWhole, RenderChunk, Concatenate),
+        *(Stage, Indexing, Noted, Printed, Planned, PlanChecked, Opened, Rendered, Encoded, Joined, Done, Failed),
+    )
+}
+
+
+def write(message: Command | Answer) -> str:
+    """One line of JSON: the name of the message's class, and its fields."""
+    return to_json([type(message).__name__, message])
+
+
+def read_command(line: str) -> Command:
+    """The command that `write` wrote."""
+    name, fields = json.loads(line)
+    command: Command = restored(KINDS[name], fields)
+    return command
+
+
+def read_answer(line: str) -> Answer:
+    """The answer that `write` wrote."""
+    name, fields = json.loads(line)
+    answer: Answer = restored(KINDS[name], fields)
+    return answer

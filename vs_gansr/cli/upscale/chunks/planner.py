@@ -1,0 +1,207 @@
+"""Make the plan of a film: open its source, build the script, try encoder and container, find the chunks."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ... import ffmpeg
+from ...common import CommandError
+from ..ffmpeg import chunk_options, options
+from ..ffmpeg import command as ffmpeg_command
+from ..ffmpeg.command import Carried, Picture
+from ..ffmpeg.sizes import refuse_size
+from ..job.job import UpscaleJob
+from ..script import filters, section
+from ..script.steps import NO_TIME, Graph, build, steady, text, timed
+from ..source import clip as clip_source
+from ..source import media, side_data
+from ..source.changes import changed
+from ..source.media import Source
+from ..source.names import is_script
+from ..source.timecode import later
+from . import fingerprint
+from .messages import MakePlan, Noted, Placement, Stage, Tell
+from .open_film import OpenFilm, engine_of, placed
+from .plan import Plan
+from .spans import pace, scene_changes, spans
+
+__all__ = ["make_plan", "picture_of", "remarks"]
+
+# Properties by which BestSource and scripts hand over side data.
+BESIDE = {"DolbyVisionRPU": "DOVI_RPU_BUFFER", "HDR10Plus": "DYNAMIC_HDR_PLUS", "ICCProfile": "ICC_PROFILE"}
+SCRIPT_STAGE = "reading how long each frame of the script is shown (--fps saves that)"
+
+
+def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
+    """Does everything before the first frame and writes the plan; returns the film that it opened for that.
+
+    Raises CommandError, or what VapourSynth does, for what cannot be.
+    """
+    job = order.job
+    engine = engine_of()
+    ffmpeg_command.container(job.output, job.encoder)
+    tool = ffmpeg.choose(job.encoder, job.ffmpeg)
+    tell(Stage("reading"))
+    source = clip_source.open_media(job)
+    carried = ffmpeg_command.carry(job, source)
+    options.try_encoder(job, tool, order.scratch)
+    try_container(job, tool, source, carried, order.scratch)
+    tell(Stage(SCRIPT_STAGE if is_script(job.source) else "indexing"))
+    graph, harm = whole(job, source, build(placed(job, placement), source))
+    source, graph = cut(job, source, graph)
+    with graph.clip.get_frame(0) as first:
+        props = dict(first.props)
+    source = clip_source.shaped(job, source, props)
+    picture = picture_of(source, graph, props)
+    refuse_size(job, tool, picture.width, picture.height, picture.pixel_format)
+    for note in [
+        *filters.named(step.function for step in graph.steps),
+        *carried.notes,
+        *graph.notes,
+        *remarks(job, source, graph, props),
+        *([harm] if harm else []),
+    ]:
+        tell(Noted(note))
+    length = round(job.chunk * pace(graph.timestamps, graph.time_base))
+    cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
+    made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
+    if len(made) > 1:
+        chunk_options.refuse(job, options.divide(job).params)
+        tell(Stage("reading the source's content"))
+    plan = Plan(
+        job=job,
+        source=replace(source, packets=(), keys=(), hollow=frozenset()),
+        carried=carried,
+        script=text(graph.steps, placed=True, plain_at=graph.prepared if job.compare else None),
+        picture=picture,
+        timestamps=graph.timestamps,
+        time_base=graph.time_base,
+        rate=Fraction(graph.clip.fps or pace(graph.timestamps, graph.time_base)),
+        spans=made,
+        encoder=tuple(ffmpeg_command.chunk_command(job, tool.hdr, picture)),
+        engine=tuple(engine),
+        ffmpeg=tool.version,
+        fingerprint=fingerprint.of_job(job) if len(made) > 1 else {},
+    )
+    plan.save(Path(order.path))
+    return OpenFilm(plan, graph.clip, engine)
+
+
+def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | None]:
+    """The graph with a time for every frame, and what damage was accepted.
+
+    Raises CommandError for damage that is not, and for times that run wild: frames out of order may be either.
+    """
+    wild = None
+    try:
+        graph = replace(graph, timestamps=steady(graph.timestamps, job.source))
+        times = list(graph.timestamps)
+    except CommandError as error:
+        wild = error
+        times = sorted(time for time in graph.timestamps if time != NO_TIME)
+    harm = media.damage(source, times)
+    if harm and not job.accept_damage:
+        raise CommandError(f"{job.source} is damaged: {harm}; repair it, or go on with --accept-damage")
+    if wild:
+        raise wild
+    return graph, harm
+
+
+def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
+    """Source and graph with their times as the part asked for and the filters make them."""
+    base, (first, last) = graph.time_base, graph.span
+    stamps = graph.timestamps
+    if source.timecode and source.packets:
+        ratio = {"bob": Fraction(2), "ivtc": Fraction(4, 5)}.get(job.field, Fraction(1))
+        source = replace(source, timecode=later(source.timecode, first, pace(stamps, base), ratio))
+    if section.partial(job):
+        begin = stamps[first] * base if first else source.origin
+        over = max(source.origin + source.reached, (stamps[-1] + 1) * base)
+        after = stamps[last] * base if last < len(stamps) else over
+        source = replace(source, origin=begin, section=(begin, after - begin))
+    return source, timed(job, graph)
+
+
+def try_container(job: UpscaleJob, tool: ffmpeg.Ffmpeg, source: Source, carried: Carried, scratch: str) -> None:
+    """Raises CommandError where the output's container does not take what is to be carried."""
+    if not carried.tracks:
+        return
+    failed, reason = refused(ffmpeg_command.trial(job, tool, source, carried, scratch))
+    if not failed:
+        return
+    alone = [(each, replace(carried, tracks=(each,))) for each in carried.tracks]
+    culprits = [each for each, one in alone if refused(ffmpeg_command.trial(job, tool, source, one, scratch))[0]]
+    named = ", ".join(str(track) for track, _ in culprits or carried.tracks)
+    better = "write .mkv" if Path(job.output).suffix.lower() != ".mkv" else "take another container"
+    raise CommandError(
+        f"{job.output} cannot hold {named}: {reason}; {better}, leave it out with --drop, "
+        "or give it another codec behind --, as in: -- -c:a aac"
+    )
+
+
+def refused(words: list[str]) -> tuple[bool, str]:
+    """Whether a command of ffmpeg's fails, and why."""
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    reason = ffmpeg.cause(done.stderr.splitlines()) or f"ffmpeg exits with {done.returncode}"
+    return bool(done.returncode), reason
+
+
+def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
+    """What the encoder must know of `graph`'s pictures."""
+    clip, stamps, base = graph.clip, graph.timestamps, graph.time_base
+    sar, (width, height) = source.sar, graph.source_size
+    if source.orientation.is_sideways:
+        sar = 1 / sar
+    shape = Fraction(width, height) / Fraction(clip.width, clip.height)
+    if abs(shape * clip.width - clip.width) >= 2:  # more than rounding to whole pixels: both sides were asked for
+        sar = (sar * shape).limit_denominator(1 << 15)
+    start, last = (stamps[n] * base - source.origin for n in (0, -1))
+    length = source.last * source.time_base
+    if graph.end is not None:
+        length = graph.end - stamps[-1] * base
+    elif not length or source.packets[-1] * source.time_base != stamps[-1] * base:
+        length = (stamps[-1] - stamps[-2]) * base if len(stamps) > 1 else Fraction(1, 25)
+    fmt = clip.format
+    layout = {(1, 1): "420", (1, 0): "422"}.get((fmt.subsampling_w, fmt.subsampling_h), "444")
+    pixel_format = f"yuv{layout}p{'10le' if fmt.bits_per_sample == 10 else ''}"
+    return Picture(clip.width, clip.height, pixel_format, sar, kept(props), start, last, last + length)
+
+
+def remarks(job: UpscaleJob, source: Source, graph: Graph, props: Any) -> list[str]:
+    """What is done to the picture before the network, and what is not carried of it, in words."""
+    said = []
+    if source.packets and sorted(graph.decoded_size) != sorted(source.size):
+        (w, h), (a, b) = source.size, graph.decoded_size
+        said.append(f"VapourSynth holds subsampled video in whole steps only: {w}x{h} is cut to {a}x{b}")
+    if any(source.crop):
+        (w, h), (a, b) = graph.decoded_size, graph.source_size
+        sides = "{} above, {} below, {} left and {} right".format(*source.crop)
+        said.append(f"the container crops the picture by {sides}: {w}x{h} becomes {a}x{b}")
+    if not source.orientation.is_square:
+        right, left = source.orientation.degrees, 360 - source.orientation.degrees
+        turn = f"{right} degrees to the right" if right < 180 else f"{left} degrees to the left"
+        said.append(f"the source is to be turned by {turn}, which is not done: the picture is as it is coded")
+    if len(source.shapes) > 1 and not job.sar:
+        (_, first), (time, other) = source.shapes[:2]
+        was, now = (f"{shape.numerator}:{shape.denominator}" for shape in (first, other))
+        place = f"{float(time * source.time_base - source.origin):.2f} s"
+        said.append(changed("sample aspect ratio", was, now, place))
+    if "_Alpha" in props or source.tag("alpha_mode") == "1":
+        said.append("the source's alpha plane (transparency) is not carried")
+    names = {*source.beside, *(name for prop, name in BESIDE.items() if prop in props)}
+    if source.tag("alpha_mode") == "1":
+        names.discard("matroska_block_additional")
+    if source.tag("stereo_mode") and ffmpeg_command.container(job.output, job.encoder) == "matroska":
+        names -= {"STEREO3D", "stereo_3d"}
+    return said + side_data.notes(names)
+
+
+def kept(props: dict[str, Any]) -> dict[str, Any]:
+    """The properties that are numbers or lists of numbers."""
+    lists = {name: list(value) if isinstance(value, (list, tuple)) else [value] for name, value in props.items()}
+    numbers = {name for name, values in lists.items() if all(isinstance(value, (int, float)) for value in values)}
+    return {name: lists[name] if isinstance(props[name], (list, tuple)) else props[name] for name in sorted(numbers)}
