@@ -1,4 +1,6 @@
-"""The command `gansr status`: read the ledgers beside outputs and print the progress. It changes nothing."""
+"""The command `gansr status`: read the ledgers beside outputs and print the progress. It changes nothing unless it
+is asked to delete old chunks or indexes.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
+from ..upscale.chunks import unfinished
 from ..upscale.chunks.ledger import Ledger, busy, folder_of
 from ..upscale.chunks.plan import NAME, Plan
+from ..upscale.chunks.unfinished import MANY_DAYS
 from ..upscale.progress import clock
+from ..upscale.source import index
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -23,10 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "place", nargs="*", default=["."], help="outputs, or folders with outputs (default: the current folder)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--clear-chunks", type=float, nargs="?", const=MANY_DAYS, metavar="DAYS",
+        help=f"delete the chunks of films that have not changed for so many days (default: {MANY_DAYS:g})")  # fmt: skip
+    parser.add_argument("--clear-index", action="store_true", help="delete BestSource's indexes of all sources")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each film that is being rendered or unfinished."""
+    """Print one line for each film that is being rendered or unfinished, or delete what is asked for."""
+    if args.clear_index or args.clear_chunks is not None:
+        return clear(args)
     found = [state(ledger) for place in args.place for ledger in ledgers(Path(place))]
     if args.json:
         print(json.dumps(found, indent=1))
@@ -35,6 +45,19 @@ def run(args: argparse.Namespace) -> int:
         print(describe(film))
     if not found:
         print(f"no unfinished films in {', '.join(args.place)}")
+    return 0
+
+
+def clear(args: argparse.Namespace) -> int:
+    """Delete old chunks in the places, and indexes, and print what was deleted."""
+    if args.clear_chunks is not None:
+        for place in args.place:
+            if not Path(place).is_dir():
+                raise CommandError(f"{place} is not a folder; name the folder that the outputs are in")
+            for folder, size in unfinished.clear(Path(place), args.clear_chunks).items():
+                print(f"{folder}: {size / 1e6:.1f} MB deleted")
+    if args.clear_index:
+        print(f"indexes: {index.clear() / 1e6:.1f} MB deleted")
     return 0
 
 

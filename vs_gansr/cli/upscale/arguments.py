@@ -1,4 +1,4 @@
-"""Owns the grammar of `gansr upscale`; docs/cli.md explains each option."""
+"""The arguments of `gansr upscale`; docs/cli.md explains each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns a queue of films: which files are meant, what their outputs are called, and one film after the other."""
+"""Render several films: which files are meant, what their outputs are called, and one film after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns `gansr upscale`: its arguments, what is wrong with them before anything starts, and its last word."""
+"""The command `gansr upscale`: check its arguments, run one film or several, and say how it ended."""
 
 from __future__ import annotations
 

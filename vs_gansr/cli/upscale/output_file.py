@@ -1,4 +1,4 @@
-"""Owns the output's name: a temporary file beside it, which gets the name when it is finished, or nobody does."""
+"""Write the output under a temporary name beside it, and give it its own name when it is finished."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Owns what is seen of a running encode: a screen or bar on a terminal, plain lines elsewhere, JSON for programs.
+"""Show a running encode: a screen or bar on a terminal, plain lines elsewhere, JSON for programs.
 
-Knows no processes: the driver hands it a State now and then.
+Knows no processes: the scheduler hands it a State now and then.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Owns the page on a finished film: stills beside the source, speed and bitrate by chunk, what was begun again."""
+"""Write the page on a finished film: stills beside the source, speed and bitrate by chunk, what was begun again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns one rendered chunk as a file: whether it is whole, what it holds, its digest; knows no VapourSynth."""
+"""Check a rendered chunk: whether its file is whole, what it holds, its digest."""
 
 from __future__ import annotations
 

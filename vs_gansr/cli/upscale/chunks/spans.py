@@ -1,4 +1,4 @@
-"""Owns where a film is cut into chunks; pure arithmetic on frame numbers.
+"""Find where a film is cut into chunks; arithmetic on frame numbers.
 
 A plan depends on the source and on the length asked for alone, never on the machines that work on it, so any number
 of workers makes the same chunks. The encoder restarts at every cut: a scene change, where it would start anew

@@ -1,4 +1,4 @@
-"""Owns which options of the user's go where when a film is encoded in chunks, and which cannot; pure words."""
+"""Divide the user's options for ffmpeg between chunks and the joined file, and refuse those that fit neither."""
 
 from __future__ import annotations
 

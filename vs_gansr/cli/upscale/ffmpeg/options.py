@@ -1,4 +1,4 @@
-"""Owns what a user adds to the encoder's command line: the encoder's parameters and ffmpeg's own options.
+"""Read what a user adds to the encoder's command line: the encoder's parameters and ffmpeg's own options.
 
 Options that would silently replace one of ours are refused by name, filters are chained behind ours, and a moment
 of grey is encoded before anything else, so that what the encoder does not know is an error and no silence.

@@ -1,4 +1,4 @@
-"""Owns settings that are kept: written into the output (`--like` reads them there), or in a TOML file.
+"""Keep options for later runs: in the output (`--like` reads them there), or in a TOML file.
 
 Kept settings are words of the command line in front of those that the user gives, so whatever is given wins.
 """

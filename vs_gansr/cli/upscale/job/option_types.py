@@ -1,4 +1,4 @@
-"""Owns how the values of single options are read; an argparse.ArgumentTypeError or ValueError says what is wrong."""
+"""Read the values of single options; an argparse.ArgumentTypeError or ValueError says what is wrong."""
 
 from __future__ import annotations
 

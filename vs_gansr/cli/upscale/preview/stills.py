@@ -1,4 +1,4 @@
-"""Owns `--stills`: PNG files with the source, enlarged plainly, beside the result, at 100 and at 300 %."""
+"""Write `--stills`: PNG files with the source, enlarged plainly, beside the result, at 100 and at 300 %."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns what other people's plugins do beside the network: fields, noise, bands, grain; and what that does to times.
+"""Call other people's plugins beside the network: fields, noise, bands, grain; and find what that does to times.
 
 Each is a Step (script.py) of one well-kept plugin, off unless asked for, and named in the log.
 """

@@ -1,4 +1,4 @@
-"""Owns `--script-only`: the script as text, and what VapourSynth says meanwhile as notes and one-line errors."""
+"""Print the script (`--script-only`), and pass on what VapourSynth logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Owns which part of a film is done: --start, --end, --frames, --test; and the wipe that compares it (--compare)."""
+"""Find the part of a film that is asked for (--start, --end, --frames, --test), and draw the wipe of --compare."""
 
 from __future__ import annotations
 

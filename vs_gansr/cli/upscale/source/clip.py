@@ -1,4 +1,4 @@
-"""Owns what may be a source and how it becomes a clip: a media file, a script (.vpy), numbered images.
+"""Open a source as a clip: a media file, a script (.vpy), numbered images.
 
 A script, images or a bare stream have no times of their own: frames follow each other at their rate. Beside a script or
 images sound, subtitles and the rest come from another file (`--tracks`), or there is none. Tags that are wrong or

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from ....model.user_folders import cache_folder
 
-__all__ = ["forget", "index_folder"]
+__all__ = ["clear", "forget", "index_folder"]
 
+LIMIT = 1 << 30  # bytes of all indexes together
 END = 1 << 16  # bytes at each end of a file that its index is kept by
 
 
@@ -31,7 +32,32 @@ def index_folder(path: str) -> Path:
     for other in place.iterdir() if place.is_dir() else ():
         if other != folder:
             forget(other)
+    if folder.is_dir():
+        os.utime(folder)
+    limit(place.parent, folder)
     return folder
+
+
+def limit(place: Path, used: Path, most: int = LIMIT) -> None:
+    """Deletes the indexes in `place` that were not used for longest, until `most` bytes are left; never `used`."""
+    total = 0
+    for folder in sorted(place.glob("*/*"), key=lambda path: path.stat().st_mtime, reverse=True):
+        total += size_of(folder)
+        if total > most and folder != used:
+            forget(folder)
+
+
+def clear() -> int:
+    """Deletes all indexes; returns their size in bytes."""
+    place = cache_folder() / "index"
+    size = size_of(place)
+    forget(place)
+    return size
+
+
+def size_of(folder: Path) -> int:
+    """The size of all files in a folder, in bytes."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def forget(folder: Path) -> None:

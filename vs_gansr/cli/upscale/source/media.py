@@ -1,4 +1,4 @@
-"""Owns what a media file holds: its tracks, their times, and whether it is whole; knows no VapourSynth, no encoder.
+"""Read what a media file holds: its tracks, their times, and whether it is whole; without VapourSynth.
 
 PyAV reads every packet once, decoding nothing, so that what a decoder silently leaves out is noticed before an
 encode of hours rather than after it.

@@ -19,6 +19,7 @@ from ..chunks.ledger import Ledger, busy, folder_of, locked, stamp_of
 from ..chunks.messages import CheckPlan, Command, Concatenate, MakePlan, OpenPlan, RenderChunk, RenderWhole
 from ..chunks.outcome import Outcome
 from ..chunks.plan import NAME, Fingerprint, Plan, changes
+from ..chunks.unfinished import MANY_DAYS, old
 from ..job.job import UpscaleJob
 from ..job.run_options import RunOptions
 from ..output_file import commit, discard, reserve
@@ -85,6 +86,12 @@ class UpscaleRun:
             raise CommandError(f"there is nothing to resume in {self.folder}; leave --resume out to begin")
         if busy(self.folder):
             raise CommandError(f"another gansr works in {self.folder}; wait for it, or end it")
+        left = {folder: size for folder, size in old(self.output.parent).items() if folder != self.folder}
+        if left:
+            self.progress.note(
+                f"{self.output.parent} has chunks of {len(left)} films that nobody has gone on with for "
+                f"{MANY_DAYS:g} days, {sum(left.values()) / 1e9:.1f} GB; gansr status --clear-chunks deletes them"
+            )
         temporary = reserve(self.output)
         draft = temporary.with_name(f"{temporary.name}.plan")
         try:
