@@ -102,7 +102,7 @@ def test_without_a_network_there_is_no_engine_to_compare(gansr: Gansr, tmp_path:
     source = footage.plain(tmp_path / "in.mp4", frames=40)
     job = UpscaleJob(str(source), "out.mkv", encoder="x264", as_is=True)
     plan = replace(plans.plan(job=job), script="clip = core.vszip.Deband(clip)")
-    known = fingerprint.of_machine(plan, [])
+    known = fingerprint.of_machine(plan, [], ffmpeg.choose("x264"))
     assert known["engine"] == "none" and known["model content"] == "unset"
     assert known["version of vapoursynth-vszip"] and "version of vapoursynth-bwdif" not in known
     assert len(fingerprint.of_job(job)["source content"]) == 64
@@ -162,8 +162,8 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
             self.path.write_bytes(b"encoded")
             open_film.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", replaced=True))
 
-    monkeypatch.setattr(render, "EncoderProcess", Encoder)
-    film = open_film.OpenFilm(plans.plan(), None, engine)
+    monkeypatch.setattr(render, "FfmpegProcess", Encoder)
+    film = open_film.OpenFilm(plans.plan(), None, engine, ffmpeg.choose("x265"))
     with pytest.raises(TryAgain, match="net in fp16 on CUDA did not last: then on CPU"):
         render.render_chunk(film, (0, 5), tmp_path / "chunk-00000.mp4", lambda answer: None)
     assert not list(tmp_path.iterdir())

@@ -18,7 +18,7 @@ from typing import Any
 from ... import ffmpeg
 from ...common import CommandError
 from ..ffmpeg.command import cover_file, join_command
-from ..ffmpeg.process import EncoderProcess
+from ..ffmpeg.process import FfmpegProcess
 from ..source import media
 from .file import ChunkFacts, display_order, header_of, packets
 from .messages import Joined, Tell
@@ -61,7 +61,7 @@ def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> Non
     late = -packet_times(stamps, 0, 0, delay)[1] * plan.time_base
     tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
     command = join_command(plan.job, tool, plan.source, plan.carried, plan.picture, late, path)
-    with EncoderProcess(command) as process:
+    with FfmpegProcess(command) as process:
         process.feed(lambda pipe: write(pipe, plan.time_base, parts, stamps, delay, tell), total)
     check(plan, path)
 

@@ -37,9 +37,8 @@ def of_job(job: UpscaleJob) -> Fingerprint:
     return found
 
 
-def of_machine(plan: Plan, engine: Sequence[Computed]) -> Fingerprint:
-    """The fingerprint of what renders a film here, by `engine`: model, provider, encoder, packages."""
-    tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
+def of_machine(plan: Plan, engine: Sequence[Computed], tool: ffmpeg.Ffmpeg) -> Fingerprint:
+    """The fingerprint of what renders a film here, by `engine` and `tool`: model, provider, encoder, packages."""
     found = {
         "engine": "; ".join(map(str, engine)) or "none",
         "model content": "unset" if plan.job.as_is else model_content(plan.job),

@@ -13,33 +13,10 @@ from .plan import Fingerprint
 from .spans import Span
 
 __all__ = [
-    "RECORD",
-    "Answer",
-    "PlanChecked",
-    "CheckPlan",
-    "Command",
-    "Concatenate",
-    "Done",
-    "Encoded",
-    "Failed",
-    "Indexing",
-    "Joined",
-    "MakePlan",
-    "Noted",
-    "OpenPlan",
-    "Opened",
-    "Placement",
-    "Planned",
-    "Printed",
-    "RenderChunk",
-    "RenderWhole",
-    "Rendered",
-    "Stage",
-    "Tell",
-    "read_answer",
-    "read_command",
-    "write",
-]
+    "RECORD", "Answer", "PlanChecked", "CheckPlan", "Command", "Concatenate", "Done", "Encoded", "Failed", "Indexing",
+    "Joined", "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Planned", "Printed", "RenderChunk",
+    "RenderWhole", "Rendered", "Stage", "Tell", "read_answer", "read_command", "write",
+]  # fmt: skip
 
 RECORD = "\x1e"  # leads each answer on a worker's stderr (RFC 7464)
 

@@ -11,6 +11,7 @@ import vapoursynth as vs
 from ....filter import computed
 from ....filter.computed import Computed
 from ...common import CommandError
+from ...ffmpeg import Ffmpeg, choose
 from ..job.job import UpscaleJob
 from ..script import section
 from ..script.script_text import is_noise
@@ -34,6 +35,7 @@ class OpenFilm:
     plan: Plan
     clip: vs.VideoNode
     engine: list[Computed]
+    tool: Ffmpeg
     watch: Watch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +61,7 @@ def open_film(plan: Plan, placement: Placement) -> OpenFilm:
         raise CommandError(
             f"{job.source} gives {after} now, and {before} when the film was begun; begin anew with --restart"
         )
-    return OpenFilm(plan, clip, engine)
+    return OpenFilm(plan, clip, engine, choose(job.encoder, job.ffmpeg))
 
 
 def placed(job: UpscaleJob, placement: Placement) -> UpscaleJob:

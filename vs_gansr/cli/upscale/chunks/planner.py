@@ -88,7 +88,7 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
         fingerprint=fingerprint.of_job(job) if len(made) > 1 else {},
     )
     plan.save(Path(order.path))
-    return OpenFilm(plan, graph.clip, engine)
+    return OpenFilm(plan, graph.clip, engine, tool)
 
 
 def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | None]:

@@ -13,9 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ... import ffmpeg
 from ..ffmpeg import command as ffmpeg_command
-from ..ffmpeg.process import EncoderProcess, TryAgain
+from ..ffmpeg.process import FfmpegProcess, TryAgain
 from .concat import write_covers
 from .file import ChunkFacts, examine, keep
 from .messages import Encoded, Noted, Rendered, Tell
@@ -36,10 +35,11 @@ def render_chunk(film: OpenFilm, span: Span, path: Path, tell: Tell) -> ChunkFac
     plan, engine = film.plan, list(film.engine)
     # Under a name of its own: an ffmpeg whose worker was killed may write its last moments later than we begin.
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
     frames = span[1] - span[0]
     try:
-        with EncoderProcess([tool.path, *plan.encoder, f"file:{part}"], lambda size: tell(Encoded(size))) as encoder:
+        with FfmpegProcess(
+            [film.tool.path, *plan.encoder, f"file:{part}"], lambda size: tell(Encoded(size))
+        ) as encoder:
             encoder.feed(lambda pipe: send(film, pipe, span, range(frames), 1 / plan.rate, tell), frames)
         if film.engine != engine:
             lasted, then = ("; ".join(map(str, some)) for some in (engine, film.engine[len(engine) :]))
@@ -55,12 +55,11 @@ def render_whole(film: OpenFilm, path: str, tell: Tell) -> None:
     """Renders all frames, each at its own time, into `path`, with all that comes from the source."""
     plan = film.plan
     write_covers(plan, path)
-    tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
     job = replace(plan.job, frame_threads=0)
-    command = ffmpeg_command.command(job, tool, plan.source, plan.carried, plan.picture, path)
+    command = ffmpeg_command.command(job, film.tool, plan.source, plan.carried, plan.picture, path)
     times = [time - plan.timestamps[0] for time in plan.timestamps]
     span = (0, len(times))
-    with EncoderProcess(command, lambda size: tell(Encoded(size))) as encoder:
+    with FfmpegProcess(command, lambda size: tell(Encoded(size))) as encoder:
         encoder.feed(lambda pipe: send(film, pipe, span, times, plan.time_base, tell), len(times))
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 from ... import ffmpeg
 from ...common import CommandError
 
-__all__ = ["EncoderProcess", "TryAgain", "how"]
+__all__ = ["FfmpegProcess", "TryAgain", "how"]
 
 
 WINDOWS = os.name == "nt"
@@ -61,7 +61,7 @@ class Pipe(io.RawIOBase):
         super().close()
 
 
-class EncoderProcess:
+class FfmpegProcess:
     """ffmpeg under way; `pipe` takes what it reads from stdin.
 
     `report` is told its size so far, in bytes. Leaving the with statement by an exception ends it.
@@ -87,7 +87,7 @@ class EncoderProcess:
         for thread in self._threads:
             thread.start()
 
-    def __enter__(self) -> EncoderProcess:
+    def __enter__(self) -> FfmpegProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

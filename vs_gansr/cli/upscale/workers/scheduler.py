@@ -158,7 +158,7 @@ class UpscaleRun:
             ledger = Ledger.load(self.folder) or begun
             self._do(self.pool.start_here(self.job), CheckPlan(plan.of(self.job).job))
             refuse(plan, ledger, changes(plan.fingerprint, self.checked or {}))
-            self.ledger = ledger
+            self.plan, self.ledger = plan, ledger
             if plan.of(self.job) != plan:
                 plan = plan.of(self.job)
                 plan.save(self.folder / NAME)
@@ -170,7 +170,7 @@ class UpscaleRun:
                 frames, _ = self.ledger.done()
                 self.progress.note(f"{self.found} of {len(plan.spans)} chunks ({frames} frames) are there already")
         else:
-            self.ledger = Ledger(self.folder)
+            self.plan, self.ledger = plan, Ledger(self.folder)
             self.ledger.clear()
             plan.save(self.folder / NAME)
             self.ledger.save()

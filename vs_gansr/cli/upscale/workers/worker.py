@@ -20,30 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ....errors import GansrError, one_line
+from ..chunks import messages
 from ..chunks.concat import concatenate
 from ..chunks.ledger import Ledger
-from ..chunks.messages import (
-    RECORD,
-    Answer,
-    CheckPlan,
-    Command,
-    Concatenate,
-    Done,
-    Failed,
-    MakePlan,
-    Opened,
-    OpenPlan,
-    Placement,
-    PlanChecked,
-    Planned,
-    Printed,
-    RenderChunk,
-    RenderWhole,
-    Stage,
-    Tell,
-    read_command,
-    write,
-)
+from ..chunks.messages import RECORD, Answer, Command, Done, Placement, Tell, read_command, write
 from ..chunks.plan import NAME, Plan
 from ..ffmpeg.process import TryAgain
 from ..job.job import UpscaleJob
@@ -115,41 +95,41 @@ class Renderer:
         try:
             self._do(command)
         except Exception as error:
-            self.tell(Failed(explained(error), isinstance(error, TryAgain), platform.node()))
+            self.tell(messages.Failed(explained(error), isinstance(error, TryAgain), platform.node()))
             return False
         return True
 
     def _do(self, command: Command) -> None:
         begun = time.monotonic()
         match command:
-            case MakePlan(job=job, path=path):
+            case messages.MakePlan(job=job, path=path):
                 from ..chunks.planner import make_plan
 
                 self._prepare(job)
                 self._film, self._path = make_plan(command, self.placement, self.tell), path
-                self.tell(Planned())
-            case CheckPlan(job=job):
+                self.tell(messages.Planned())
+            case messages.CheckPlan(job=job):
                 from ..chunks.fingerprint import of_job
 
-                self.tell(Stage("reading the source's content"))
-                self.tell(PlanChecked(of_job(job)))
-            case OpenPlan(path=path):
+                self.tell(messages.Stage("reading the source's content"))
+                self.tell(messages.PlanChecked(of_job(job)))
+            case messages.OpenPlan(path=path):
                 from ..chunks.fingerprint import of_machine
 
                 film = self._open(path)
-                self.tell(Opened(of_machine(film.plan, film.engine), platform.node()))
-            case RenderChunk(plan=plan, span=span, path=path):
+                self.tell(messages.Opened(of_machine(film.plan, film.engine, film.tool), platform.node()))
+            case messages.RenderChunk(plan=plan, span=span, path=path):
                 from ..chunks.render import render_chunk
 
                 facts = render_chunk(self._open(plan), span, Path(path), self.tell)
                 self.tell(Done(facts, time.monotonic() - begun))
-            case RenderWhole(path=path):
+            case messages.RenderWhole(path=path):
                 from ..chunks.render import render_whole
 
                 assert self._film, "the film of MakePlan"
                 render_whole(self._film, path, self.tell)
                 self.tell(Done())
-            case Concatenate(folder=folder, path=path):
+            case messages.Concatenate(folder=folder, path=path):
                 ledger = Ledger.load(Path(folder)) or Ledger(Path(folder))
                 parts = [(ledger.path(number), facts) for number, facts in sorted(ledger.chunks.items())]
                 concatenate(Plan.load(Path(folder) / NAME), parts, path, self.tell)
@@ -177,7 +157,7 @@ class Renderer:
             self._prepared = True
             listen_to_log(relay(self.tell))
             if is_script(job.source):
-                sys.stdout = sys.stderr = printer(lambda line: self.tell(Printed(line)))
+                sys.stdout = sys.stderr = printer(lambda line: self.tell(messages.Printed(line)))
 
 
 def explained(error: Exception) -> str:
