@@ -188,7 +188,7 @@ def remarks(job: UpscaleJob, source: Source, graph: Graph, props: Any) -> list[s
     if len(source.shapes) > 1 and not job.sar:
         (_, first), (time, other) = source.shapes[:2]
         was, now = (f"{shape.numerator}:{shape.denominator}" for shape in (first, other))
-        place = f"{float(time * source.time_base - source.origin):.2f} s"
+        place = "an unknown time" if time is None else f"{float(time * source.time_base - source.origin):.2f} s"
         said.append(changed("sample aspect ratio", was, now, place))
     if "_Alpha" in props or source.tag("alpha_mode") == "1":
         said.append("the source's alpha plane (transparency) is not carried")

@@ -75,7 +75,7 @@ class Headers:
     def __init__(self, stream: Any) -> None:
         import av.bitstream
 
-        self.shapes: list[tuple[int, Fraction]] = []
+        self.shapes: list[tuple[int | None, Fraction]] = []
         self._known: dict[bytes, Fraction | None] = {}
         self._codec: str = stream.codec_context.name
         boxed = (stream.codec_context.extradata or b"")[:1] == b"\x01"  # in MP4 and Matroska lengths part its units
@@ -84,8 +84,8 @@ class Headers:
         with contextlib.suppress(av.error.FFmpegError):  # another codec
             self._filter = av.bitstream.BitStreamFilterContext(chain, stream)
 
-    def add(self, data: bytes, time: int) -> None:
-        """Reads a key frame's packet, shown at `time`."""
+    def add(self, data: bytes, time: int | None) -> None:
+        """Reads a key frame's packet, shown at `time`, None where the file does not say."""
         import av
 
         if self._filter is None:
@@ -96,7 +96,7 @@ class Headers:
                     if header.data_type == "new_extradata":
                         self._note(bytes(header), bytes(packet), time)
 
-    def _note(self, header: bytes, data: bytes, time: int) -> None:
+    def _note(self, header: bytes, data: bytes, time: int | None) -> None:
         if header not in self._known:
             self._known[header] = shape_of(self._codec, data) if len(self._known) < MOST_HEADERS else None
         shape = self._known[header]

@@ -101,7 +101,7 @@ class Source:
     turned_by_file: bool = False
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     timecode: str = ""
-    shapes: tuple[tuple[int, Fraction], ...] = ()
+    shapes: tuple[tuple[int | None, Fraction], ...] = ()
 
     def tag(self, name: str) -> str:
         """A tag of the picture's track, whatever its capitals; empty where there is none."""
