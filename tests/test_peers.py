@@ -12,8 +12,6 @@ import pytest
 import vapoursynth as vs
 from paths import ROOT
 
-from benchmarks.speed import harness
-
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 ANCHORS = ("realesr-animevideov3-x4.onnx", "realcugan-se-2x-conservative.onnx")
 
@@ -97,15 +95,3 @@ def test_shipped_networks_run_there_as_the_page_says(file: str, still: vs.VideoN
     model, precision = file.split(".")[0], "int8" if "int8" in file else "fp32"
     ours = clip.gansr.Upscale(model, provider="CPU", precision=precision)
     assert clips.largest_difference(names["clip"], ours) <= 1
-
-
-@needs_ort
-def test_a_network_of_three_frames_runs_there_on_frames_that_align_gives(tmp_path: Path) -> None:
-    """As `scripts/bench --peers` feeds it."""
-    path = str(networks.aligned_compact(tmp_path / "m.onnx", skip=True))
-    clip = clips.panning(vs.YUV420P8, 6)
-    peer = harness.through_peer(clip, path, lambda seen: vs.core.ort.Model(seen, path, provider="CPU"))
-    ours = clip.gansr.Upscale(path, provider="CPU", precision="fp32")
-    luma = [clip.std.ShufflePlanes(0, vs.GRAY) for clip in (peer, ours)]
-    for n in (0, 3, 5):
-        assert clips.largest_difference(*luma, n) <= 1

@@ -14,7 +14,7 @@ from dataclasses import replace
 from benchmarks.speed.alone import chosen, noise
 from benchmarks.speed.contestants import MIB, used
 from benchmarks.speed.job import Measured, SpeedJob
-from vs_gansr.cli.doctor import nvidia
+from vs_gansr.cli.doctor.examine import nvidia_gpus
 from vs_gansr.engine.auto import registry
 from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.cuda import driver as cuda_driver
@@ -44,8 +44,8 @@ def memory_of(job: SpeedJob) -> str:
 
 def driver() -> str:
     """The driver's version."""
-    known = nvidia.driver()
-    return f"driver {known.version}" if known else "no driver"
+    cards, trouble = nvidia_gpus()
+    return f"driver {cards[0].driver}" if cards else trouble or "nvidia-smi is not found"
 
 
 def asked(question: Callable[[], str]) -> str:

@@ -28,6 +28,7 @@ from typing import Any
 
 from benchmarks.paths import ROOT
 from benchmarks.speed.run import DISTINCT, BenchRun, moving_clip, timed
+from vs_gansr.engine.auto import registry
 
 __all__ = ["CONTESTANTS", "Result", "answer", "compare", "measure", "ratios", "through_peer"]
 
@@ -103,7 +104,7 @@ def script(job: BenchRun) -> Callable[[], Any]:
     def theirs() -> Any:
         more: dict[str, Any] = {"num_streams": job.num_streams} if job.num_streams else {}
         provider = elsewhere(job.provider)
-        if provider != "CPU":
+        if not registry.on_processors(provider):
             more["fp16"] = job.precision == "fp16"
         if job.contestant == "ort":
             more["provider"] = provider
@@ -116,8 +117,7 @@ def script(job: BenchRun) -> Callable[[], Any]:
 def through_peer(source: Any, model: str, evaluate: Callable[[Any], Any], half: bool = False) -> Any:
     """`source` upscaled as users of vs-mlrt do it: `evaluate` takes and gives RGB, or luma where the network does.
 
-    In floats, `half` ones if so; chroma beside a network of luma is resized. It takes a list of the three frames where
-    the network wants them aligned.
+    In floats, `half` ones if so; chroma beside a network of luma is resized.
     """
     import vapoursynth as vs
 
@@ -133,8 +133,7 @@ def through_peer(source: Any, model: str, evaluate: Callable[[Any], Any], half: 
     whole = source.resize.Bicubic(format=vs.YUV444PS, matrix=1, **kernel) if is_rgb else source
     luma = whole.std.ShufflePlanes(0, vs.GRAY).resize.Point(format=vs.GRAYH if half else vs.GRAYS)
     stored = core.query_video_format(vs.GRAY, whole.format.sample_type, whole.format.bits_per_sample)
-    seen = core.std.SplitPlanes(luma.gansr.Align()) if spec.aligned else luma
-    large = evaluate(seen).resize.Point(format=stored.id)
+    large = evaluate(luma).resize.Point(format=stored.id)
     if fmt.color_family == vs.GRAY:
         return large
     chroma = [whole.std.ShufflePlanes(plane, vs.GRAY) for plane in (1, 2)]
@@ -146,7 +145,7 @@ def through_peer(source: Any, model: str, evaluate: Callable[[Any], Any], half: 
 
 def elsewhere(provider: str) -> str:
     """What stands for one of our providers where there is no such choice: the same, or the CPU."""
-    return "CPU" if provider.lower() in ("auto", "openvino") else provider
+    return registry.CPU.name if provider == "auto" or registry.on_processors(provider) else provider
 
 
 def time_clip(job: BenchRun) -> Result:
@@ -204,7 +203,6 @@ def time_bare(job: BenchRun) -> Result:
     import onnxruntime as ort
 
     from vs_gansr.engine import probe
-    from vs_gansr.engine.auto import registry
     from vs_gansr.engine.base import EngineKey, cpu_threads
     from vs_gansr.engine.onnxruntime import sessions
     from vs_gansr.engine.onnxruntime.provider import OnnxRuntimeProvider

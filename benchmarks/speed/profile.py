@@ -14,6 +14,7 @@ from vs_gansr.engine import planes, probe
 from vs_gansr.engine.base import EngineKey, cpu_threads
 from vs_gansr.engine.onnxruntime.engine import OnnxRuntimeEngine
 from vs_gansr.engine.onnxruntime.provider import CPU
+from vs_gansr.filter import samples
 from vs_gansr.model import library
 
 __all__ = ["parts_of"]
@@ -40,7 +41,7 @@ def inside(job: BenchRun) -> dict[str, float]:
     working = source.resize.Bicubic(format=vs.RGBS if spec.channels == 3 else vs.GRAYS, **tags.CATMULL_ROM)
     with working.get_frame(0) as frame:
         large = vs.core.core.create_video_frame(working.format, scale * job.width, scale * job.height)
-        inputs, outputs = planes.views(frame) * spec.frames, planes.views(large)
+        inputs, outputs = samples.views(frame) * spec.frames, samples.views(large)
         with engine.stream() as stream:
             steps: dict[str, Callable[[], object]] = {
                 "copy in": lambda: planes.load(inputs, stream.input),

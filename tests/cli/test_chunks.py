@@ -54,7 +54,7 @@ def test_hdr10_and_colours_are_what_one_piece_has(
 @pytest.mark.slow
 def test_a_network_of_three_frames_sees_beyond_its_chunk(gansr: Gansr, tmp_path: Path) -> None:
     """At the borders of chunks the frames are those of the film in one piece, neighbours and all."""
-    model = networks.aligned_mix(tmp_path / "t3.onnx", (0.5, 0.0, 0.5))
+    model = networks.mix_of_three(tmp_path / "t3.onnx", (0.5, 0.0, 0.5))
     source, whole, joined = footage.plain(tmp_path / "in.mp4", frames=40), tmp_path / "whole.mkv", tmp_path / "out.mkv"
     assert gansr("upscale", source, whole, "--model", model, "--chunk", "0", *LOSSLESS).returncode == 0
     in_chunks(gansr, source, joined, model, *LOSSLESS)

@@ -17,8 +17,7 @@ from cuda_cases import blank, broken, check, check_engine, expected, in_time, ke
 from vs_gansr.engine import probe
 from vs_gansr.engine.base import Engine
 from vs_gansr.engine.cuda import driver, options
-from vs_gansr.engine.cuda.engine import ALIGNMENT, CudaEngine, Slot, Transfers
-from vs_gansr.engine.cuda.options import FAST, FAST_NHWC, CudaOptions, provider_options
+from vs_gansr.engine.cuda.options import FAST, FAST_NHWC, provider_options
 from vs_gansr.engine.cuda.provider import TensorRt
 from vs_gansr.errors import DeviceLostError, GansrError, NotFiniteError, ProviderError, RenderError, ShortageError
 from vs_gansr.model import library
@@ -61,26 +60,13 @@ def test_many_callers_get_their_own_frames(machine: fakegpu.StandIn, small: Mode
     assert len(machine.made) == 3  # a session a stream
 
 
-def test_three_aligned_frames_of_luma(machine: fakegpu.StandIn, tmp_path: Path) -> None:
-    model = probe.describe(library.load(str(networks.aligned_compact(tmp_path / "m.onnx"))))
+def test_luma_of_three_frames(machine: fakegpu.StandIn, tmp_path: Path) -> None:
+    model = probe.describe(library.load(str(networks.compact_of_three(tmp_path / "m.onnx"))))
     engine = made(machine, model)
     out = blank()[:1]
     engine.run(picture(), out)
     check(out, expected(model, picture()))
     engine.close()
-
-
-def test_transfers_are_aligned_and_a_slot_views_its_buffers(machine: fakegpu.StandIn, small: Model) -> None:
-    transfers = Transfers(small.spec, replace(key_of(small, machine), width=33, height=7))
-    into, out = transfers.sizes()
-    assert [size % ALIGNMENT for size in (into, out, transfers.watch)] == [0, 0, 0]
-    with machine.gpu.current():
-        slot = Slot(machine.gpu, transfers)
-        assert [plane.shape for plane in (*slot.inputs, *slot.outputs)] == [(7, 33)] * 3 + [(14, 66)] * 3
-        slot.outputs[2][...], slot.watch[0] = 1, np.nan
-        floats = slot.download.view(np.float32)
-        assert (floats == 1).sum() == 14 * 66 and np.isnan(floats).sum() == 1
-        slot.close(machine.gpu)
 
 
 def test_options_become_the_providers() -> None:
@@ -90,6 +76,16 @@ def test_options_become_the_providers() -> None:
     plain = provider_options(0, "fp32")
     assert not {"enable_cuda_graph", "user_compute_stream", "gpu_mem_limit"} & set(plain)
     assert plain["use_tf32"] == plain["prefer_nhwc"] == "0"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_gpu_is_tried_in_the_plain_layout(machine: fakegpu.StandIn, precision: str) -> None:
+    """NCHW, as the plain tier has it: kernels of the other layout alone are not enough."""
+    assert machine.attempt(0, precision) is None
+    [(_, told)] = machine.made
+    assert told["prefer_nhwc"] == "0" and "user_compute_stream" not in told
+    machine.refuse = lambda options: "no kernel for NCHW" if options["prefer_nhwc"] == "0" else None
+    assert machine.attempt(0, precision) == "no kernel for NCHW"
 
 
 def test_nhwc_is_asked_for_in_its_tier_alone(machine: fakegpu.StandIn, small: Model) -> None:
@@ -113,7 +109,7 @@ def test_a_failing_run_is_told_and_harms_nothing_after(machine: fakegpu.StandIn,
 
 
 def test_wrong_planes_are_refused_and_the_buffer_comes_back(machine: fakegpu.StandIn, small: Model) -> None:
-    engine = machine.make(small, key_of(small, machine, streams=1, options=CudaOptions(spare=0)))
+    engine = made(machine, small, streams=1)
     planes, out = picture(0), blank()
     for bad in (planes[:2], [p.astype(complex) for p in planes], [p[:-1] for p in planes]):
         with pytest.raises((TypeError, ValueError)):
@@ -192,34 +188,13 @@ def test_what_cannot_be_closed_neither_hangs_nor_hides_the_reason(
     assert not list(machine.sessions)  # one thing that cannot be given back keeps no other
 
 
-def test_a_second_stream_that_fails_leaves_the_first(
-    machine: fakegpu.StandIn, small: Model, caplog: pytest.LogCaptureFixture
-) -> None:
-    before = machine.live()
-    alone = CudaOptions(spare=0)
-    first = machine.make(small, key_of(small, machine, streams=1, options=alone))
-    one = machine.live() - before
-    first.close()
-    for room in range(one, one + 4):  # enough for one stream and its buffers, not for two
-        machine.room(room)
-        engine = machine.make(small, key_of(small, machine, streams=2, options=alone))
-        machine.room(-1)
-        assert isinstance(engine, CudaEngine) and engine.streams == 1
-        assert "1 of 2 streams run: " in caplog.text
-        check_engine(engine, small)
-        engine.close()
-        gc.collect()
-        assert machine.live() == before and not list(machine.sessions)
-        caplog.clear()
-
-
 def test_whatever_is_short_is_given_back(machine: fakegpu.StandIn, small: Model) -> None:
     before = machine.live()
     made(machine, small).close()
-    for room in range(6):
+    for room in range(12):  # two streams take six things each
         machine.room(room)
         with pytest.raises(ShortageError, match="out of memory"):
-            in_time(lambda: made(machine, small, streams=1))
+            in_time(lambda: made(machine, small))
         machine.room(-1)
         gc.collect()
         assert machine.live() == before and not list(machine.sessions)

@@ -200,16 +200,6 @@ def test_memory_of_engines_that_nobody_holds_counts_as_free(machine: fakegpu.Sta
     assert budget() == alone + lease.value.size() // 2
 
 
-def test_an_engines_size_counts_sessions_and_buffers(machine: fakegpu.StandIn, small: Model) -> None:
-    one, two = (CudaEngine(small, key_of(small, machine, streams=streams)) for streams in (1, 2))
-    for engine, streams in ((one, 1), (two, 2)):
-        buffers = sum(engine.transfers.sizes()) * (2 * streams + 2)
-        assert engine.size() == buffers + memory.need(small.spec, engine.key)
-    assert two.size() > one.size() > memory.need(small.spec, one.key) > 4 * 8 * WIDTH * HEIGHT
-    one.close()
-    two.close()
-
-
 def test_integers_are_refused_on_a_named_gpu(machine: fakegpu.StandIn, tmp_path: Path, said: list[str]) -> None:
     path = networks.compact(tmp_path / "m.onnx", features=8, convs=2)
     path.with_suffix(".int8.onnx").write_bytes(path.read_bytes())

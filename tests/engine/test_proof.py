@@ -17,7 +17,7 @@ import vapoursynth as vs
 from faulty_gpu import FaultyGpu
 
 from vs_gansr.engine import engines
-from vs_gansr.engine.auto import proof, registry
+from vs_gansr.engine.auto import cpu_rules, fidelity, proof, registry
 from vs_gansr.engine.auto.proof import Proof, Verdict
 from vs_gansr.engine.auto.sampling import EVERY, FIRST
 from vs_gansr.engine.base import EngineKey
@@ -233,7 +233,7 @@ def flowing(model: Model, length: int, gpu: FaultyGpu, said: list[str], **argume
 
 @pytest.mark.parametrize(
     "fault",
-    ["all wrong", "wrong block", "stale", "nan", "out of memory", "lost", "slow"],
+    ["all wrong", "wrong block", "stale", "swapped", "nan", "out of memory", "lost", "slow"],
 )
 def test_no_wrong_frame_reaches_the_clip(
     fault: str, plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch
@@ -241,7 +241,7 @@ def test_no_wrong_frame_reaches_the_clip(
     gpu = plant(fault)
     monkeypatch.setattr(proof, "prove", passing())
     assert max(flowing(small, 6, gpu, said)) <= 1
-    if fault in ("all wrong", "stale"):
+    if fault in ("all wrong", "stale", "swapped"):
         assert any("Faulty fails" in line and "dB from what the CPU computes" in line for line in said), said
         [fact] = json.loads(proof.remembered.path().read_text())["proofs"].values()
         assert "dB from what the CPU computes" in fact["failed"]
@@ -281,3 +281,25 @@ def test_a_named_gpu_that_goes_wrong_is_an_error(plant: Plant, small: Model, mon
     out = clips.noise(vs.RGB24, 96, 64).gansr.Upscale(str(small.path), provider="Faulty", precision="fp32")
     with pytest.raises(vs.Error, match=r"^Upscale: frame 0: frame 0 is \d+\.\d dB from what the CPU computes for it"):
         out.get_frame(0)
+
+
+@pytest.mark.parametrize(("decibels", "precision"), [(60.0, "int8"), (10.0, "fp32")])
+def test_after_a_failure_the_processors_compute_in_int8_only_after_its_check(
+    decibels: float, precision: str, plant: Plant, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant("lost")
+    checked: list[str] = []
+    told: list[computed.Computed] = []
+    monkeypatch.setattr(cpu_rules, "features", lambda: frozenset({"avx512_vnni"}))
+    monkeypatch.setattr(fidelity, "decibels", lambda *how: (checked.append(how[2]), decibels)[1])
+    monkeypatch.setattr(computed, "_listeners", [told.append])
+    monkeypatch.setattr(proof, "prove", passing())
+    clip = clips.noise(vs.YUV420P8, 48, 32, length=3, props={"_Matrix": 1})
+    out = clip.gansr.Upscale("fast-2x", reuse=0)
+    assert told[0].provider == "Faulty" and not told[0].replaced
+    out.get_frame(0).close()
+    now = told[-1]
+    assert checked and now.replaced and now.precision == precision
+    want = clip.gansr.Upscale("fast-2x", provider=now.provider, precision=precision, reuse=0)
+    assert all(clips.largest_difference(out, want, n) == 0 for n in range(3))
+    assert sum("Faulty fails" in line for line in said) == 1, said

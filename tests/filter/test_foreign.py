@@ -118,14 +118,14 @@ def ranged_net(path: Path, peak: float, gain: float = 1.0, metadata: bool = Fals
 @pytest.mark.parametrize("peak", [1.0, 255.0])
 def test_range(peak: float, metadata: bool, tmp_path: Path) -> None:
     path = ranged_net(tmp_path / "m.onnx", peak, metadata=metadata)
-    assert spec_of(path).takes == spec_of(path).gives == ValueRange(0, peak)
+    assert spec_of(path).input_range == spec_of(path).output_range == ValueRange(0, peak)
     clip = clips.noise(vs.RGB24, 40, 30, length=1)
     low = clip.std.Expr("x 6 max")  # what lies below the net's own black
     assert clips.largest_difference(low.gansr.Upscale(str(path)), low.resize.Point(80, 60)) <= 1
 
 
 def test_range_of_a_network_that_shows_nothing_like_its_input_is_one(tmp_path: Path) -> None:
-    assert spec_of(networks.compact(tmp_path / "m.onnx", 8, 3)).takes == ValueRange()
+    assert spec_of(networks.compact(tmp_path / "m.onnx", 8, 3)).input_range == ValueRange()
 
 
 def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,12 @@ def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(probe, "run", lambda *_: pytest.fail("it was run again"))
     (tmp_path / "renamed.onnx").write_bytes(path.read_bytes())
     again = spec_of(tmp_path / "renamed.onnx")
-    assert (again.scale, again.size_rule.multiple, again.takes, again.digest) == (3, 1, ValueRange(), first.digest)
+    assert (again.scale, again.size_rule.multiple, again.input_range, again.digest) == (
+        3,
+        1,
+        ValueRange(),
+        first.digest,
+    )
 
 
 def test_a_network_that_is_being_tried_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,10 +180,8 @@ def test_cache_that_lies_or_cannot_be_written_is_done_without(tmp_path: Path, mo
         "scale": -2,
         "multiple": 1,
         "minimum": 1,
-        "takes_black": 0,
-        "takes_white": 1,
-        "gives_black": 0,
-        "gives_white": 1,
+        "input_range": {"black": 0, "white": 1},
+        "output_range": {"black": 0, "white": 1},
     }
     probe.remembered.path().write_text(json.dumps({"version": 1, "probes": {digest: lie}}))
     assert spec_of(path).scale == 3

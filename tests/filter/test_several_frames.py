@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import clips
+import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
 from foreign import mixing_net
+
+from vs_gansr.engine import probe
+from vs_gansr.errors import ModelError
+from vs_gansr.model import library
 
 CATMULL_ROM = {"filter_param_a": 0, "filter_param_b": 0.5}
 pytestmark = pytest.mark.usefixtures("fresh_cache")
@@ -111,3 +117,53 @@ def test_three_frames_of_varying_size(core: vs.Core, tmp_path: Path) -> None:
     for n, m in enumerate((1, 1, 3, 3)):
         with out.get_frame(n) as got, parts[m].get_frame(0) as want:
             assert all(abs(a - b).max() < 1e-6 for a, b in zip(clips.planes(got), clips.planes(want), strict=True))
+
+
+# ---- luma of several frames ---------------------------------------------------------------------------
+
+WEIGHTS = (0.25, 0.5, 0.25)
+
+
+def mixed(clip: vs.VideoNode, n: int) -> np.ndarray:
+    """The weighted sum of the luma of frame n and its neighbours, in stored codes, not rounded, twice as large."""
+    seen = [min(max(m, 0), clip.num_frames - 1) for m in (n - 1, n, n + 1)]
+    total = sum(w * clips.planes(clip.get_frame(m))[0] for w, m in zip(WEIGHTS, seen, strict=True))
+    return total.repeat(2, 0).repeat(2, 1)
+
+
+@pytest.mark.parametrize("fmt", [vs.YUV420P8, vs.YUV420P10, vs.YUV444P16, vs.GRAY8, vs.GRAYH, vs.GRAYS], ids=str)
+def test_luma_networks_see_the_stored_neighbours(fmt: int, engine: str, tmp_path: Path) -> None:
+    path = str(networks.mix_of_three(tmp_path / "m.onnx", WEIGHTS))
+    clip = clips.panning(fmt, 6)
+    out = clip.gansr.Upscale(path, provider=engine, precision="fp32")
+    chroma = clip.gansr.Upscale(str(networks.point(tmp_path / "p.onnx", channels=1)))
+    most = 0.5001 if clip.format.sample_type == vs.INTEGER else 2e-3 if fmt == vs.GRAYH else 1e-5
+    for n in (0, 3, 5):
+        got, plain = (clips.planes(each.get_frame(n)) for each in (out, chroma))
+        assert np.abs(got[0] - mixed(clip, n)).max() <= most
+        assert all(np.array_equal(a, b) for a, b in zip(got[1:], plain[1:], strict=True))
+
+
+def test_frames_are_the_same_in_any_order_and_parallelism(engine: str, tmp_path: Path) -> None:
+    path = str(networks.compact_of_three(tmp_path / "m.onnx", skip=True))
+    clip = clips.panning(vs.YUV420P8, 40, 48, 32)
+    alone, again = (clip.gansr.Upscale(path, provider=engine, precision="fp32", num_streams=s) for s in (1, 3))
+    want = [np.asarray(f[0]).tobytes() for f in alone.frames(prefetch=1, close=True)]
+    assert len(set(want)) == 40
+    order = list(range(40))
+    random.Random(1).shuffle(order)
+    for n, future in [(n, again.get_frame_async(n)) for n in order]:
+        with future.result() as frame:
+            assert np.asarray(frame[0]).tobytes() == want[n], n
+
+
+def test_what_a_file_may_say_of_frames(tmp_path: Path) -> None:
+    spec = probe.describe(library.load(str(networks.mix_of_three(tmp_path / "m.onnx", WEIGHTS)))).spec
+    assert (spec.channels, spec.frames, spec.inputs, spec.scale) == (1, 3, 3, 2)
+    for said, message in (
+        ("2", r"3 input channels and its gansr.frames is 2"),
+        ("5", r"3 input channels and its gansr.frames is 5"),
+        ("0", r"damaged metadata: frames is 0 but has to be from 1 to 31"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            library.load(str(networks.mix_of_three(tmp_path / "bad.onnx", WEIGHTS, {"frames": said})))

@@ -227,7 +227,7 @@ def tanh_net(path: Path, takes: ValueRange, end: str = "Tanh", kinds: tuple[int,
 def test_networks_that_give_minus_one_to_one(takes: ValueRange, end: str, tmp_path: Path, engine: str) -> None:
     path = tanh_net(tmp_path / "m.onnx", takes, end)
     if end == "Tanh":
-        assert (spec_of(path).takes, spec_of(path).gives) == (takes, ValueRange(-1, 1))
+        assert (spec_of(path).input_range, spec_of(path).output_range) == (takes, ValueRange(-1, 1))
     clip = vs.core.std.BlankClip(format=vs.RGB24, width=24, height=16, color=[200, 100, 50], length=1)
     for arguments in ({}, {"precision": "fp16"}, {"tilesize": 16}):
         with clip.gansr.Upscale(str(path), provider=engine, **arguments).get_frame(0) as frame:
@@ -245,7 +245,7 @@ def test_tanh_with_a_description_that_says_no_range(tmp_path: Path) -> None:
     for key, value in {"scale": "2", "multiple": "1", "radius": "1"}.items():
         proto.metadata_props.add(key=f"gansr.{key}", value=value)
     onnx.save(proto, str(path))
-    assert spec_of(path).gives == ValueRange(-1, 1)
+    assert spec_of(path).output_range == ValueRange(-1, 1)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import clips
+import fakegpu
 import networks
 import numpy as np
 import pytest
@@ -129,3 +130,22 @@ def test_a_wrong_number_of_channels_is_named(tmp_path: Path) -> None:
     path = networks.save(tmp_path / "m.onnx", [node], [kernel], 3, SAID)
     with pytest.raises(vs.Error, match=r'3 input channels and gansr\.colour "yuv420"; 6 channels of one frame'):
         core.std.BlankClip(format=vs.YUV420P8).gansr.Upscale(str(path))
+
+
+@pytest.mark.parametrize("tier", ["plain", "fast"])
+@pytest.mark.parametrize("fmt", [vs.YUV420P8, vs.YUV420P10, vs.YUV420PS], ids=str)
+def test_a_gpu_gives_what_the_processors_give(
+    fmt: int, tier: str, tmp_path: Path, machine: fakegpu.StandIn, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA's engines on a stand-in for the GPU, whole pictures and tiles; the frames are checked as on a real one."""
+    monkeypatch.setenv("GANSR_GPU", tier)
+    path = str(repeating(tmp_path / "m.onnx", blur=True))
+    clip = clips.noise(fmt, 48, 36, length=3, props={"_Matrix": 1, "_Range": 0, "_ChromaLocation": 0})
+    want = clip.gansr.Upscale(path, provider="CPU", precision="fp32")
+    for tiles in ({}, {"tilesize": 24}):
+        got = clip.gansr.Upscale(path, provider="CUDA", precision="fp32", **tiles)
+        for n in range(3):
+            for a, b in zip(planes(got, n), planes(want, n), strict=True):
+                assert np.abs(a.astype(np.float64) - b).max() <= (1e-6 if fmt == vs.YUV420PS else 0)
+    assert any("user_compute_stream" in options for _, options in machine.made) == (tier == "fast")
+    assert not [line for line in said if "fails" in line], said

@@ -44,7 +44,12 @@ def test_least_is_the_shortest_side_really_taken() -> None:
 def test_resolving_keeps_what_the_file_says() -> None:
     file_spec = FileSpec(name="n", digest="d", input="in", output="out", channels=3, frames=3, radius=7, licence="MIT")
     spec = file_spec.resolved(4, SizeRule(multiple=2), ValueRange(0, 255), ValueRange())
-    assert (spec.scale, spec.size_rule, spec.takes, spec.inputs) == (4, SizeRule(multiple=2), ValueRange(0, 255), 9)
+    assert (spec.scale, spec.size_rule, spec.input_range, spec.inputs) == (
+        4,
+        SizeRule(multiple=2),
+        ValueRange(0, 255),
+        9,
+    )
     for name in NetworkSpec.__dataclass_fields__:
         assert getattr(spec, name) == getattr(file_spec, name)
 

@@ -100,11 +100,11 @@ def halved(path: Path, multiple: int = 2) -> Path:
     return save(path, nodes, [numpy_helper.from_array(kernel, "kernel")], 1, metadata)
 
 
-ALIGNED = {"frames": "3", "aligned": "1", "colour": "luma"}
+THREE = {"frames": "3", "colour": "luma"}
 
 
-def aligned_mix(path: Path, weights: tuple[float, float, float], metadata: dict[str, str] = ALIGNED) -> Path:
-    """A network of three aligned luma frames with a known answer: their weighted sum, every pixel four times."""
+def mix_of_three(path: Path, weights: tuple[float, float, float], metadata: dict[str, str] = THREE) -> Path:
+    """A network of luma of three frames with a known answer: their weighted sum, every pixel four times."""
     kernel = numpy_helper.from_array(np.array(weights, np.float32).reshape(1, 3, 1, 1), "kernel")
     sizes = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "sizes")
     how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -115,6 +115,6 @@ def aligned_mix(path: Path, weights: tuple[float, float, float], metadata: dict[
     return save(path, nodes, [kernel, sizes], 3, metadata, made=1)
 
 
-def aligned_compact(path: Path, features: int = 8, convs: int = 4, **options: bool) -> Path:
-    """`compact` of three aligned luma frames."""
-    return compact(path, features, convs, metadata=ALIGNED, made=1, **options)
+def compact_of_three(path: Path, features: int = 8, convs: int = 4, **options: bool) -> Path:
+    """`compact` of luma of three frames."""
+    return compact(path, features, convs, metadata=THREE, made=1, **options)

@@ -133,7 +133,7 @@ def main(folder: Path) -> None:
         "providers": vs.core.gansr.Version()["providers"],
         "built in": registry.find("WebGPU").builtin(),
         "differences": differences({"rgb": rgb, "luma": luma}),
-        "neighbours": neighbours(networks.aligned_mix(folder / "three.onnx", (0.25, 0.5, 0.25))),
+        "neighbours": neighbours(networks.mix_of_three(folder / "three.onnx", (0.25, 0.5, 0.25))),
         "tiles": tiles(rgb),
         "lost once": failing(lambda n: "WebGPU device lost (2): gone" if n == 1 else None, rgb),
         "lost for good": failing(lambda n: "WebGPU device lost (2): gone", rgb),

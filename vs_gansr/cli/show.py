@@ -24,6 +24,7 @@ def lines(name: str) -> list[str]:
         sizes = f"{rule.fixed[0]}x{rule.fixed[1]} only, larger frames in tiles"
     elif rule.least > 1:
         sizes = f"multiples of {rule.multiple}, at least {rule.minimum}; frames are padded"
+    output = "" if spec.output_range == spec.input_range else f" in, {spec.output_range} out"
     rows = {
         "name": spec.name,
         "summary": spec.summary or "-",
@@ -31,7 +32,7 @@ def lines(name: str) -> list[str]:
         "size": f"{Path(file.path).stat().st_size / 1e6:.2f} MB, sha256 {spec.digest}",
         "scale": f"{spec.scale}x ({found})",
         "channels": channels(spec.channels, spec.frames),
-        "range": f"{spec.takes}{'' if spec.gives == spec.takes else f' in, {spec.gives} out'} ({ranges})",
+        "range": f"{spec.input_range}{output} ({ranges})",
         "sizes": sizes,
         "radius": "unknown or the whole picture" if spec.radius is None else f"{spec.radius} pixels",
         "precision": spec.precision + (", float16 input" if spec.half_input else ""),

@@ -11,14 +11,12 @@ import os
 import platform
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 __all__ = ["environment", "interpreter", "trim"]
 
-INTERVAL = 0.1  # seconds between two calls
-SHARE = 0.02  # largest share of one thread's time
+STEP = 32 << 20  # bytes of new planes between two calls: each call takes as long as a small part of a frame
 
 
 def _trimmer() -> Callable[[int], int] | None:
@@ -30,20 +28,23 @@ def _trimmer() -> Callable[[int], int] | None:
 
 _malloc_trim = _trimmer()
 _lock = threading.Lock()
-_next = 0.0
+_allocated = 0
 
 
-def trim() -> None:
-    """Return free pages to the operating system, at most once per INTERVAL. Call it for every frame."""
-    global _next
-    if _malloc_trim is None or time.monotonic() < _next or not _lock.acquire(blocking=False):
+def trim(size: int) -> None:
+    """Count `size` bytes of new planes, and return free pages to the operating system once they amount to STEP.
+
+    Call it for every frame.
+    """
+    global _allocated
+    if _malloc_trim is None:
         return
-    try:
-        start = time.thread_time()  # processor time of this thread only
-        _malloc_trim(0)
-        _next = time.monotonic() + max(INTERVAL, (time.thread_time() - start) / SHARE)
-    finally:
-        _lock.release()
+    with _lock:
+        _allocated += size
+        if _allocated < STEP:
+            return
+        _allocated = 0
+    _malloc_trim(0)
 
 
 def interpreter() -> str | None:

@@ -24,22 +24,15 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 class Provider(ABC):
     """A runtime on one kind of device. The methods are called from any thread; the first call may be slow."""
 
-    name = ""
-    """As people write it: `CPU`, `CUDA` ..."""
-    meant_for = ""
-    """What it computes on, for people who have not got it."""
-    install = ""
-    """The command that installs it."""
-    repair = ""
-    """What helps where it fails although it is installed and there is hardware, besides installing it again."""
-    platforms: tuple[str, ...] = ("linux", "win32", "darwin")
-    """Where it can be installed, as `sys.platform` names them."""
-    automatic = False
-    """True if `auto` may take one of its devices, once that has proven itself."""
-    streams = 1
-    """Pictures that are computed at once unless asked otherwise, on devices that are no processors."""
-    patience = 180.0
-    """Seconds that a device has for its proof."""
+    name = ""  # as people write it: `CPU`, `CUDA`
+    meant_for = ""  # what it computes on, for people who have not got it
+    install = ""  # the command that installs it
+    repair = ""  # what helps where it fails although it is installed and there is hardware, besides installing it again
+    platforms: tuple[str, ...] = ("linux", "win32", "darwin")  # where it can be installed, as `sys.platform` names them
+    everywhere = False  # True if every installation has it: nothing has to be asked before it is used
+    automatic = False  # True if `auto` may take one of its devices, once that has proven itself
+    streams = 1  # pictures that are computed at once unless asked otherwise, on devices that are no processors
+    patience = 180.0  # seconds that a device has for its proof
     samples: frozenset[np.dtype[Any]] = frozenset(map(np.dtype, (np.uint8, np.uint16, np.float16, np.float32)))
     """Types of samples that its graphs can take and give; others travel as float32."""
 
@@ -115,34 +108,22 @@ class Provider(ABC):
 class EngineKey:
     """What decides whether an engine can be shared: the network's content, where and how it runs."""
 
-    digest: str
-    """SHA-256 of the network's file."""
-    provider: Provider
-    """Where it runs."""
-    device_id: int
-    """Which of the provider's devices, from 0."""
-    precision: str
-    """`fp32`, `fp16`, `bf16` or `int8`; what the network computes in, not what its planes hold."""
-    width: int
-    """Columns of the input planes; 0 where a key stands for any size."""
-    height: int
-    """Rows of the input planes; 0 where a key stands for any size."""
-    streams: int
-    """How many pictures may be computed at once."""
-    threads: int
-    """Processors for each of the streams."""
+    digest: str  # SHA-256 of the network's file
+    provider: Provider  # where it runs
+    device_id: int  # which of the provider's devices, from 0
+    precision: str  # `fp32`, `fp16`, `bf16` or `int8`; what the network computes in, not what its planes hold
+    width: int  # columns of the input planes; 0 where a key stands for any size
+    height: int  # rows of the input planes; 0 where a key stands for any size
+    streams: int  # how many pictures may be computed at once
+    threads: int  # processors for each of the streams
     alone: int = 0
     """Processors for a picture while there is no other, on a stream of its own; 0: no such stream."""
     limit: int = 0
     """Bytes of device memory for each stream; 0: as many as there are."""
-    source: Samples = FLOAT32
-    """How the input planes store their samples."""
-    target: Samples = FLOAT32
-    """How the output planes store theirs."""
-    clamp: bool = False
-    """Whether values below black and above white are kept from the network."""
-    options: Hashable = None
-    """One of the provider's tiers."""
+    source: Samples = FLOAT32  # how the input planes store their samples
+    target: Samples = FLOAT32  # how the output planes store theirs
+    clamp: bool = False  # whether values below black and above white are kept from the network
+    options: Hashable = None  # one of the provider's tiers
 
     @property
     def tier(self) -> str:
@@ -154,10 +135,8 @@ class EngineKey:
 class Choice:
     """A model and where it runs."""
 
-    model: Model
-    """The network; a fallback is the same one, perhaps in another precision."""
-    key: EngineKey
-    """Where and how; its size stands for any."""
+    model: Model  # the network; a fallback is the same one, perhaps in another precision
+    key: EngineKey  # where and how; its size stands for any
     check: Callable[..., None] | None = None
     """Compares results with the processors' now and then, see auto/sampling; None where nothing is compared."""
 
@@ -165,8 +144,7 @@ class Choice:
 class Engine(Protocol):
     """One network at one size on one device; called from any thread, `key.streams` pictures at once."""
 
-    key: EngineKey
-    """What it was made for."""
+    key: EngineKey  # what it was made for
 
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int] = (0, 0)) -> None:
         """Computes `outputs` from `inputs`.

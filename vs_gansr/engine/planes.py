@@ -1,4 +1,4 @@
-"""Owns the way between frame planes and tensors; knows no colours and no sessions.
+"""Copy between planes and tensors.
 
 A tensor is a C-contiguous array of shape (1, C, H, W); planes are 2-D arrays (H, W) whose rows may be
 further apart than W values, as VapourSynth aligns them.
@@ -24,15 +24,11 @@ __all__ = [
     "add",
     "check_arrival",
     "check_finite",
-    "equal",
     "expect",
-    "finite",
     "load",
     "padded",
     "quantise",
     "store",
-    "tame",
-    "views",
 ]
 
 type Plane = npt.NDArray[Any]
@@ -41,12 +37,6 @@ type Tensor = npt.NDArray[Any]
 
 HALF_MAX = np.float32(65504)  # the largest number a half float holds
 NOT_ARRIVED = np.uint32(0x7FC0BEEF)  # a NaN that no sum is
-HALF_EXPONENT = np.uint16(0x7C00)  # all its bits are set in what is not finite
-
-
-def views(frame: Any) -> list[Plane]:
-    """The planes of a frame as arrays over its own memory, writable if the frame is."""
-    return [np.asarray(frame[i]) for i in range(frame.format.num_planes)]
 
 
 def load(inputs: Sequence[Plane], out: Tensor) -> None:
@@ -129,29 +119,3 @@ def check_finite(values: Tensor) -> None:
     """Raises NotFiniteError where a value is NaN or infinite: one is enough to spoil a sum."""
     if not np.isfinite(values.sum(dtype=np.float32)):
         raise NotFiniteError("the network gives values that are not finite for this picture")
-
-
-def finite(plane: npt.NDArray[Any]) -> bool:
-    """True if no sample of a float plane is NaN, infinite, or beyond what a half float holds."""
-    if plane.dtype == np.float16:
-        return not bool(((plane.view(np.uint16) & HALF_EXPONENT) == HALF_EXPONENT).any())
-    return bool(plane.max() <= HALF_MAX and plane.min() >= -HALF_MAX)  # NaN fails either
-
-
-def tame(plane: npt.NDArray[Any]) -> None:
-    """Makes every sample finite: NaN becomes 0, the rest is clipped to what a half float holds."""
-    plane[np.isnan(plane)] = 0
-    np.clip(plane, -HALF_MAX, HALF_MAX, out=plane)
-
-
-def equal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
-    """True if the planes `a` and `b` hold the same bits, of one type and shape.
-
-    Most frames that differ do so in their middle rows already.
-    """
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    bits = np.dtype(f"u{a.itemsize}")
-    a, b = a.view(bits), b.view(bits)
-    middle = slice(a.shape[0] // 2, a.shape[0] // 2 + 8)
-    return bool(np.array_equal(a[middle], b[middle]) and np.array_equal(a, b))

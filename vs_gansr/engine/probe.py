@@ -1,4 +1,4 @@
-"""Owns what a network's file does not say of itself: found by tiny runs on the CPU, once for a file's content.
+"""Find by tiny runs on the CPU what a network's file does not say, once for a file's content.
 
 Findings are kept in the user's cache folder; a cache that is lost or damaged costs the runs again, nothing else.
 """
@@ -6,7 +6,7 @@ Findings are kept in the user's cache folder; a cache that is lost or damaged co
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +40,7 @@ RARE_RANGES = ((SIGNED, SIGNED), (UNIT, BYTE), (BYTE, UNIT), (SIGNED, UNIT), (UN
 SIGNED_RANGES = ((SIGNED, SIGNED), (UNIT, SIGNED), (BYTE, SIGNED))
 FAITHFUL = 0.1  # of white: the mean difference up to which a network is said to give its picture back
 VERY_FAITHFUL = 0.02  # the same for RARE_RANGES
-VERSION = 3  # of the findings' meaning; older ones are found anew
+VERSION = 4  # of the findings' meaning; older ones are found anew
 MOST = 1000  # models remembered
 
 
@@ -51,14 +51,8 @@ class Findings:
     scale: int  # output over input size
     multiple: int  # pixels that sides are divisible by
     minimum: int  # pixels of the shortest side
-    takes: ValueRange  # of the input
-    gives: ValueRange  # of the output
-
-    def fact(self) -> dict[str, float]:
-        """The findings as numbers by name."""
-        ends = {"takes": self.takes, "gives": self.gives}
-        known = {f"{end}_{name}": getattr(value, name) for end, value in ends.items() for name in ("black", "white")}
-        return {"scale": self.scale, "multiple": self.multiple, "minimum": self.minimum, **known}
+    input_range: ValueRange  # of the input
+    output_range: ValueRange  # of the output
 
 
 def describe(file: ModelFile) -> Model:
@@ -74,7 +68,11 @@ def describe(file: ModelFile) -> Model:
         known = findings(file)
     rule = SizeRule(known.minimum, known.multiple, spec.fixed)
     scale = known.scale if spec.scale is None else spec.scale
-    return Model(spec.resolved(scale, rule, spec.range or known.takes, spec.range or known.gives), file.path, file.data)
+    return Model(
+        spec.resolved(scale, rule, spec.range or known.input_range, spec.range or known.output_range),
+        file.path,
+        file.data,
+    )
 
 
 def findings(file: ModelFile) -> Findings:
@@ -85,7 +83,7 @@ def findings(file: ModelFile) -> Findings:
         known = recall(digest)
         if known is None:
             known = find(file)
-            remembered.put(digest, known.fact())
+            remembered.put(digest, asdict(known))
         return known
 
     return cache.get(digest, make)
@@ -225,10 +223,14 @@ def recall(digest: str) -> Findings | None:
     """What was found of a network before, None if nothing usable."""
     said = remembered.get(digest)
     try:
-        takes, gives = (ValueRange(said[f"{end}_black"], said[f"{end}_white"]) for end in ("takes", "gives"))
-        known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), takes, gives)
+        ranges = (ValueRange(**said[name]) for name in ("input_range", "output_range"))
+        known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), *ranges)
     except (KeyError, TypeError, ValueError):
         return None
     sound = 1 <= known.scale <= LARGEST_SCALE and known.multiple >= 1 and known.minimum >= 1
-    sound = sound and known.takes.white > known.takes.black and known.gives.white > known.gives.black
+    sound = (
+        sound
+        and known.input_range.white > known.input_range.black
+        and known.output_range.white > known.output_range.black
+    )
     return known if sound else None

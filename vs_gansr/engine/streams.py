@@ -1,8 +1,8 @@
-"""Owns which of an engine's streams a picture goes through; knows nothing of what a stream does.
+"""Lend an engine's streams to the pictures that are to be computed.
 
-On a CPU two pictures at once with half of the processors each are quicker than one after the other with all: threads
-wait for each other at every layer, and meanwhile nobody copies. A picture that is alone would then take twice as long,
-as in a preview, so there may be one more stream, with all the processors, for such.
+On a CPU two pictures at once with half of the processors each are quicker than one after the other with all of them:
+threads wait for each other at every layer. A picture that comes alone, as in a preview, would then take twice as long,
+so there may be one more stream, with all the processors, for such pictures.
 """
 
 from __future__ import annotations
@@ -14,17 +14,22 @@ from contextlib import contextmanager
 
 __all__ = ["StreamPool"]
 
+LONELY = 2  # pictures in a row that come while no other is computed, until the stream for such pictures is used
+
 
 class StreamPool[S]:
     """Lends streams, each to one caller at a time."""
 
     def __init__(self, streams: Iterable[S], alone: S | None = None) -> None:
-        """`alone` is for a picture while there is no other; None: there is no such stream."""
+        """`alone` is for pictures that come alone; None: there is no such stream."""
         self._streams: queue.LifoQueue[S] = queue.LifoQueue()
         for stream in streams:
             self._streams.put(stream)
         self._alone = alone
         self._wanted = 0  # how many callers have a stream or wait for one
+        # In an encode the pictures under way may end together. The next one is not alone for long then, and more
+        # threads than processors would slow down both it and the one that follows.
+        self._lonely = LONELY  # how many pictures in a row came while no other was computed
         self._lock = threading.Lock()
 
     @contextmanager
@@ -32,7 +37,8 @@ class StreamPool[S]:
         """Waits for a free stream and lends it."""
         with self._lock:
             self._wanted += 1
-            alone = self._alone if self._wanted == 1 else None
+            self._lonely = self._lonely + 1 if self._wanted == 1 else 0
+            alone = self._alone if self._lonely >= LONELY else None
         try:
             stream = self._streams.get() if alone is None else alone
             try:

@@ -196,7 +196,7 @@ def on_processor(
             return choice_on(rule.provider, 0, settings, twin=False), [], reasons
         if reason is None:
             choice = choice_on(rule.provider, 0, replace(settings, precision=rule.precision))
-            if rule.provider == registry.CPU:
+            if rule.provider.everywhere:
                 return choice, [], reasons
             after: list[Callable[[], Choice]] = [partial(without, rule.provider, settings)]
             if settings.precision == "bf16":
@@ -213,7 +213,7 @@ def without(failed: Provider, settings: Settings) -> Choice:
 
 def against(rule: cpu_rules.Rule, name: str, settings: Settings) -> str | None:
     """Why a rule cannot be followed, "" where that needs no words; None if it can. Raises ModelError."""
-    foreign = rule.provider != registry.CPU
+    foreign = not rule.provider.everywhere
     if foreign and (reason := rule.provider.trouble(0)):
         return f"{rule.provider.name}: {reason}"
     if settings.precision != "auto" or rule.precision == "fp32":

@@ -19,9 +19,8 @@ import vapoursynth as vs
 
 from ..colour import tags
 from ..colour.tags import Family, Format
-from ..engine import planes
 from ..errors import ArgumentError
-from . import computed
+from . import computed, samples
 from .choose import choose
 from .duplicates import Reuse
 from .log import FrameFunction, guarded, say_once
@@ -63,11 +62,10 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
     if settings.strength < 1:
         resized = core.gansr.FrameFilter([tagged], guarded(Back(plain, target, spec.scale)), **wanted)
         out = blended(resized, out, settings.strength) if settings.strength else resized
-    if settings.reuse and (spec.frames == 1 or spec.aligned):
-        around = spec.frames // 2
+    if settings.reuse and spec.frames == 1:
         # What a later frame may show again is kept, whatever the core thinks of this node's use.
         out.std.SetVideoCache(mode=1, fixedsize=1, maxsize=core.num_threads + 1)
-        out = core.gansr.FrameFilter([tagged], guarded(Reuse(out)), **wanted, before=around, after=around)
+        out = core.gansr.FrameFilter([tagged], guarded(Reuse(out)), **wanted)
     if settings.grain:
         out = grained(core, out, tagged, settings.grain)
     return with_props(out, tagged, source, target)
@@ -126,7 +124,7 @@ def in_format(fmt: vs.VideoFormat) -> FrameFunction:
         if f.format.id == fmt.id:
             return f
         other = vs.core.core.create_video_frame(fmt, f.width, f.height)
-        for plane in planes.views(other):
+        for plane in samples.views(other):
             plane[...] = 0
         other.props["_SceneChangePrev"] = other.props["_SceneChangeNext"] = 1
         return other

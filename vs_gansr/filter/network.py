@@ -1,14 +1,12 @@
-"""Owns which planes of a clip go through the network and what becomes of the others; runs nothing itself.
+"""Build the part of the graph that runs the network: which planes it sees, and where the other planes come from.
 
     RGB network    tagged ── resize to RGBS ── network
     luma network   tagged ─┬─ network, on the first plane as it is stored ─┬─ Join
                            └─ resize: each chroma plane, at its siting ────┘
     4:2:0 network  tagged ── network, on all planes of 4:2:0 as they are stored; of other layouts its luma is taken
 
-Where a luma network wants its three frames aligned, Align (native/align.c) goes before it: three planes in one frame.
-
-RGB clips go through a luma network as YUV 4:4:4 of the matrix that their size suggests; so do clips whose result is
-RGB. Where the depth is reduced the network's luma is dithered by zimg, else it is rounded as it leaves the network.
+A luma network sees RGB clips as YUV 4:4:4, in the matrix that their size suggests; likewise where the output is RGB. If
+the depth is reduced, zimg dithers the network's luma; otherwise the luma is rounded at the end of the network.
 """
 
 from __future__ import annotations
@@ -27,13 +25,13 @@ from . import computed
 from .choose import Chosen
 from .log import guarded, warn
 from .render import Filter420, NetworkFilter
-from .resize import Back, Chroma, Join, describe_format
+from .resize import Back, Join, WithChroma, describe_format
 
 __all__ = ["Upscaler"]
 
 
 class Upscaler:
-    """Puts one network into the graphs of one clip, several where its format varies."""
+    """Builds the graphs that run one network on one clip: one, or one for each format if the clip's format varies."""
 
     def __init__(self, core: vs.Core, chosen: Chosen, target: Format | None) -> None:
         self.core = core
@@ -48,10 +46,10 @@ class Upscaler:
         """Computes the frames, for all graphs."""
 
     def upscale(self, tagged: vs.VideoNode, plain: vs.VideoNode, source: Format | None) -> vs.VideoNode:
-        """The clip at `scale` times its size, in the format wanted.
+        """The clip at `scale` times its size, in the output's format.
 
-        `tagged` is the clip with complete tags, `plain` the same without those that would mislead a conversion,
-        `source` its format, None where that varies. Raises ArgumentError for colours that cannot be converted.
+        `tagged` is the clip with complete properties, `plain` the same without those that would mislead a conversion.
+        `source` is its format, None if that varies. Raises ArgumentError for colours that cannot be converted.
         """
         if self.spec.channels == 3:
             rgb = plain.resize.Bicubic(format=vs.RGBS, **tags.CATMULL_ROM)
@@ -73,7 +71,8 @@ class Upscaler:
     ) -> vs.VideoNode:
         """`luma` beside the enlarged chroma."""
         if target == source and tagged.width and tagged.height:
-            return self._with_chroma(tagged, plain, luma)
+            joined = WithChroma(plain, luma, self.spec.scale)
+            return self.core.gansr.FrameFilter([tagged], guarded(joined), **self._size(tagged), format=target.id)
         chroma = self._sized(tagged, Back(plain, target, self.spec.scale), target.id)
         return self._sized(chroma, Join(self.core), target.id, luma)
 
@@ -101,16 +100,6 @@ class Upscaler:
             return self._filter(plain, gray.id)
         return self._sized(tagged, Back(self._filter(plain, vs.GRAYS), describe_format(gray)), gray.id)
 
-    def _with_chroma(self, tagged: vs.VideoNode, plain: vs.VideoNode, luma: vs.VideoNode) -> vs.VideoNode:
-        """`luma` beside the enlarged chroma of a clip of constant size; no plane is copied for that."""
-        fmt, scale = tagged.format, self.spec.scale
-        size = {"width": scale * (tagged.width >> fmt.subsampling_w), "format": luma.format.id}
-        size["height"] = scale * (tagged.height >> fmt.subsampling_h)
-        planes = [
-            self.core.gansr.FrameFilter([tagged], guarded(Chroma(plain, plane, scale)), **size) for plane in (1, 2)
-        ]
-        return self.core.std.ShufflePlanes([luma, *planes], [0, 0, 0], vs.YUV)
-
     def _by_yuv444(self, plain: vs.VideoNode, source: Format) -> vs.VideoNode:
         """The clip as YUV 4:4:4 in floats, its luma through the network."""
         matrix = {"matrix": tags.guess_matrix(plain.width, plain.height)} if source.family != Family.YUV else {}
@@ -124,15 +113,13 @@ class Upscaler:
         fmt = self.core.get_video_format(target)
         if self.spec.grid > 1:
             return self._filter_420(clip, fmt)
-        around = 0 if self.spec.aligned else self.spec.frames // 2
-        count = self.spec.frames if self.spec.aligned else self.spec.channels
-        computing = NetworkFilter(self.core, self.network, self.spec.scale, fmt, count)
+        around = self.spec.frames // 2
+        computing = NetworkFilter(self.core, self.network, self.spec.scale, fmt, self.spec.channels)
         if clip.width and clip.height:
             with first_frame(clip) as frame:
                 self.network.prepare(clip.width, clip.height, computing.stored(frame))
-        seen = clip.gansr.Align() if self.spec.aligned else clip
         return self.core.gansr.FrameFilter(
-            [seen], guarded(computing), **self._size(clip), format=target, before=around, after=around
+            [clip], guarded(computing), **self._size(clip), format=target, before=around, after=around
         )
 
     def _filter_420(self, clip: vs.VideoNode, fmt: vs.VideoFormat) -> vs.VideoNode:
@@ -163,7 +150,7 @@ class Upscaler:
 
 
 class BySiting:
-    """Picks, for each frame, `left` where its chroma is left-sited or not said to be elsewhere, else `other`."""
+    """Picks `left` for frames whose chroma is left-sited or whose siting is unset, `other` for all others."""
 
     def __init__(self, left: vs.VideoNode, other: vs.VideoNode) -> None:
         self.left = left
@@ -204,7 +191,7 @@ def as_420(core: vs.Core, clip: vs.VideoNode) -> vs.VideoNode:
 
 
 def on_grid(limits: Limits, grid: int) -> Limits:
-    """What the user asked of tiles, in places of the network's grid."""
+    """The user's tile size and overlap, converted from luma samples to positions of the network's grid."""
 
     def places(size: tuple[int, int] | None) -> tuple[int, int] | None:
         return None if size is None else (-(-size[0] // grid), -(-size[1] // grid))
@@ -213,15 +200,15 @@ def on_grid(limits: Limits, grid: int) -> Limits:
 
 
 def first_frame(clip: vs.VideoNode) -> vs.VideoFrame:
-    """Frame 0. Raises ArgumentError where there is none to be had."""
+    """Frame 0. Raises ArgumentError if the clip cannot give it."""
     try:
         return clip.get_frame(0)
     except vs.Error as error:
-        raise ArgumentError(f"the clip's first frame cannot be had: {one_line(error)}") from error
+        raise ArgumentError(f"the clip does not give its first frame: {one_line(error)}") from error
 
 
 def probe_conversion(clip: vs.VideoNode) -> None:
-    """Converts frame 0, so that colours nobody can convert are refused before the encode starts."""
+    """Converts frame 0. Raises ArgumentError for colours that core.resize cannot convert, before an encode starts."""
     try:
         clip.get_frame(0).close()
     except vs.Error as error:

@@ -1,4 +1,4 @@
-"""Owns the network as a filter: frames in, `scale` times larger frames out; knows no colours and no engines."""
+"""Run a network on frames: take their planes, have them computed, and return frames `scale` times as large."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import numpy as np
 import vapoursynth as vs
 
 from ..colour import tags
-from ..colour.pictures import cells
 from ..common import process
-from ..engine import planes
 from ..engine.tiled.recovery import Recovery, Stored
 from ..model.rewrite.ends import Samples
-from . import temporal
+from . import cells, samples, temporal
 
 __all__ = ["Filter420", "NetworkFilter", "samples_of"]
 
-KEPT_PROPS = ("_Matrix", "_Range", "_Transfer", "_Primaries")  # what the conversion back needs to know
+KEPT_PROPS = ("_Matrix", "_Range", "_Transfer", "_Primaries")  # what conversions of the result depend on
 
 
 class NetworkFilter:
-    """Turns frames of any size into frames `scale` times larger: RGB of 32 bit float, or the first plane of others.
+    """Returns frames `scale` times as large: RGB in 32 bit floats, or Gray from the first plane of other formats.
 
-    Called with a frame, in the middle of its neighbours where the network takes several.
+    It is called with a frame, or with a frame amid its neighbours if the network takes several.
     """
 
     def __init__(self, core: vs.Core, network: Recovery, scale: int, target: vs.VideoFormat, count: int) -> None:
@@ -36,24 +34,25 @@ class NetworkFilter:
         self.scale = scale
         """Output over input size."""
         self.target = target
-        """What comes out: RGBS, or Gray of any depth, in the range that the frame has."""
+        """The output's format: RGBS, or Gray of any depth, in the range of the frame."""
         self.count = count
         """Planes of each frame that the network sees, from the first."""
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         seen = temporal.window([f] if isinstance(f, vs.VideoFrame) else f)
         picture = seen[len(seen) // 2]
-        out = self.core.create_video_frame(self.target, picture.width * self.scale, picture.height * self.scale)
-        for name in KEPT_PROPS:
-            if name in picture.props:
-                out.props[name] = picture.props[name]
-        self.network.render(
-            n,
-            [plane for frame in seen for plane in planes.views(frame)[: self.count]],
-            planes.views(out),
-            self.stored(picture),
-        )
-        process.trim()
+        out = self.frame_like(picture)
+        seen_planes = [plane for frame in seen for plane in samples.views(frame)[: self.count]]
+        self.network.render(n, seen_planes, samples.views(out), self.stored(picture))
+        return out
+
+    def frame_like(self, frame: vs.VideoFrame, *more: str) -> vs.VideoFrame:
+        """A new frame for the result of `frame`, with those of its properties that conversions need and `more`."""
+        out = self.core.create_video_frame(self.target, frame.width * self.scale, frame.height * self.scale)
+        for name in (*KEPT_PROPS, *more):
+            if name in frame.props:
+                out.props[name] = frame.props[name]
+        process.trim(out.width * out.height * self.target.bytes_per_sample * self.target.num_planes)
         return out
 
     def stored(self, frame: vs.VideoFrame) -> Stored:
@@ -73,19 +72,16 @@ class Filter420(NetworkFilter):
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         assert isinstance(f, vs.VideoFrame)
-        out = self.core.create_video_frame(self.target, f.width * self.scale, f.height * self.scale)
-        for name in (*KEPT_PROPS, "_ChromaLocation"):
-            if name in f.props:
-                out.props[name] = f.props[name]
-        y, u, v = planes.views(f)
-        seen = [np.ascontiguousarray(each) for each in cells(y, 2)]
-        large, *chroma = planes.views(out)
-        targets = [*cells(large, 2 * self.scale), *(each for plane in chroma for each in cells(plane, self.scale))]
-        made = np.empty((len(targets), *u.shape), large.dtype)
-        self.network.render(n, [*seen, u, v], list(made), self.stored(f))
-        for target, plane in zip(targets, made, strict=True):
-            target[...] = plane
-        process.trim()
+        out = self.frame_like(f, "_ChromaLocation")
+        y, u, v = samples.views(f)
+        seen = np.empty((6, *u.shape), y.dtype)
+        cells.split(y, seen[:4])
+        seen[4], seen[5] = u, v
+        luma, *chroma = samples.views(out)
+        made = np.empty((6 * self.scale**2, *u.shape), luma.dtype)
+        self.network.render(n, list(seen), list(made), self.stored(f))
+        for plane, part in zip((luma, *chroma), np.split(made, [4 * self.scale**2, 5 * self.scale**2]), strict=True):
+            cells.join(part, plane)
         return out
 
     def stored(self, frame: vs.VideoFrame) -> Stored:

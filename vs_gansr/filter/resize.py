@@ -1,7 +1,4 @@
-"""Owns the ways between a frame's own colours and the network's: which conversion, by each frame's own tags.
-
-Everything here is made of core.resize and the shim's frame filter; knows no networks.
-"""
+"""Convert between a frame's colours and the network's with core.resize, as each frame's own properties say."""
 
 from __future__ import annotations
 
@@ -17,13 +14,18 @@ from ..common.caching import LruCache
 from ..errors import RenderError
 from .log import guarded
 
-__all__ = ["Back", "Chroma", "Join", "blended", "conversion", "describe_format"]
+__all__ = ["Back", "Join", "WithChroma", "blended", "conversion", "describe_format"]
 
 
 def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
-    """VapourSynth's format as colour.py sees it; None where the clip's varies. Refuses by name."""
+    """A VapourSynth format as colour/tags describes it; None for a clip whose format varies.
+
+    Raises ArgumentError for a format that cannot be upscaled.
+    """
     if fmt is None or fmt.id == 0:
         return None
+    if fmt.id in _described:
+        return _described[fmt.id]
     described = Format(
         id=fmt.id,
         name=fmt.name,
@@ -34,13 +36,17 @@ def describe_format(fmt: vs.VideoFormat | None) -> Format | None:
         subsampling_h=fmt.subsampling_h,
     )
     tags.check_format(described)
+    _described[fmt.id] = described
     return described
 
 
-class Back:
-    """Picks, for each frame, the clip that brings `clip` into the frame's own colours, or those of `target`.
+_described: dict[int, Format] = {}  # frames ask again and again
 
-    With `scale`, `clip` has the size of the frames still and is enlarged on the way.
+
+class Back:
+    """Picks, for each frame, a clip that converts `clip` to the frame's format and colours, or to the format `target`.
+
+    With `scale`, `clip` has the size of the frames and is enlarged by the same call.
     """
 
     MOST = 32  # conversions held; a clip has one, a spliced one a few
@@ -64,15 +70,20 @@ class Back:
         return self._clips.get(tuple(arguments.items()), lambda: self.clip.resize.Bicubic(**arguments))
 
 
-class Chroma:
-    """Picks, for each YUV frame, the clip that is one of its chroma planes enlarged, at the frame's own siting.
+class WithChroma:
+    """Picks, for each frame of the YUV clip `clip`, a clip that joins `luma` with its chroma, enlarged `scale` times.
 
-    core.resize computes the same where it is given all planes, and the luma besides, which the network replaces.
+    The chroma planes are enlarged at the frame's own siting, to the same bits as core.resize gives for whole frames. No
+    plane is copied.
     """
 
-    def __init__(self, clip: vs.VideoNode, plane: int, scale: int) -> None:
-        self._gray = clip.std.ShufflePlanes(plane, vs.GRAY).std.RemoveFrameProps(["_ChromaLocation", "_Matrix"])
-        self._large = {"width": self._gray.width * scale, "height": self._gray.height * scale}
+    def __init__(self, clip: vs.VideoNode, luma: vs.VideoNode, scale: int) -> None:
+        self._luma = luma
+        self._planes = [
+            clip.std.ShufflePlanes(plane, vs.GRAY).std.RemoveFrameProps(["_ChromaLocation", "_Matrix"])
+            for plane in (1, 2)
+        ]
+        self._large = {"width": self._planes[0].width * scale, "height": self._planes[0].height * scale}
         self._ratio = 1 / scale - 1
         self._subsampling = clip.format.subsampling_w, clip.format.subsampling_h
         self._clips: dict[int, vs.VideoNode] = {}
@@ -82,13 +93,15 @@ class Chroma:
         found = self._clips.get(location)
         if found is None:
             left, top = (self._ratio * shift for shift in tags.chroma_shift(location, *self._subsampling))
-            found = self._gray.resize.Bicubic(**self._large, src_left=left, src_top=top, **tags.CATMULL_ROM)
+            place = {"src_left": left, "src_top": top}
+            chroma = [plane.resize.Bicubic(**self._large, **place, **tags.CATMULL_ROM) for plane in self._planes]
+            found = vs.core.std.ShufflePlanes([self._luma, *chroma], [0, 0, 0], vs.YUV)
             self._clips[location] = found
         return found
 
 
 def conversion(key: ColourKey) -> dict[str, Any]:
-    """The arguments of core.resize for a way back."""
+    """The arguments of core.resize for the conversion `key`."""
     arguments: dict[str, Any] = {"format": key.format, "range": key.full_range}
     if key.matrix is not None:
         arguments["matrix"] = key.matrix
@@ -100,7 +113,7 @@ def conversion(key: ColourKey) -> dict[str, Any]:
 
 
 def blended(plain: vs.VideoNode, network: vs.VideoNode, strength: float) -> vs.VideoNode:
-    """`strength` of `network` and the rest of `plain`, in their own format; where that varies, frame by frame."""
+    """`network`, weighted by `strength`, merged with `plain`, weighted by the rest; formats and sizes may vary."""
     core = vs.core.core
     if plain.width and describe_format(plain.format):
         return core.std.Merge(plain, network, weight=strength)
@@ -123,7 +136,7 @@ def blended(plain: vs.VideoNode, network: vs.VideoNode, strength: float) -> vs.V
 
 
 class Join:
-    """Makes a YUV frame of one whose chroma, format and properties it takes, and of another that is its luma."""
+    """Joins two frames: the first gives chroma, format and properties, the second the luma."""
 
     def __init__(self, core: vs.Core) -> None:
         self.core = core

@@ -7,7 +7,8 @@ import vapoursynth as vs
 
 from ..colour import tags
 from ..colour.tags import Format
-from ..engine import planes
+from ..engine.planes import HALF_MAX
+from . import samples
 from .log import guarded, warn
 from .resize import describe_format
 
@@ -34,7 +35,7 @@ class Tag:
         fmt = describe_format(f.format)
         if fmt is None:
             return f
-        damaged = [i for i in range(f.format.num_planes) if fmt.is_float and not planes.finite(np.asarray(f[i]))]
+        damaged = [i for i in range(f.format.num_planes) if fmt.is_float and not samples.finite(np.asarray(f[i]))]
         untagged = tags.needs_matrix(fmt, f.props)
         if not damaged and not untagged:
             return f
@@ -42,13 +43,13 @@ class Tag:
         if untagged:
             copy.props["_Matrix"] = self.guess(n, f)
         for i in damaged:
-            planes.tame(np.asarray(copy[i]))
+            samples.clamp_nonfinite(np.asarray(copy[i]))
         if damaged and not self.damaged:
             self.damaged = True
             warn(
                 self.core,
                 f"frame {n} holds NaN, infinity or numbers beyond half floats; in such frames NaN counts as "
-                f"0 and the others as {planes.HALF_MAX:.0f} with their sign",
+                f"0 and the others as {HALF_MAX:.0f} with their sign",
             )
         return copy
 

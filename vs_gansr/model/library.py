@@ -209,7 +209,6 @@ def _parse(data: bytes, name: str, digest: str) -> FileSpec:
         output=proto.graph.output[0].name,
         channels=entry.channels,
         frames=entry.frames,
-        aligned=entry.aligned,
         radius=described.radius if found.radius is None else found.radius,
         half_input=entry.half,
         signed_output=signed_output(proto),

@@ -30,7 +30,6 @@ class Metadata:
     scale: int | None = None  # output size divided by input size
     colour: str | None = None  # kind of picture: "rgb", "luma" or "yuv420"
     frames: int | None = None  # number of input pictures, in order of time
-    aligned: int | None = None  # 1: the outer frames have to be motion-compensated to the middle one
     range: float | None = None  # the value of white; black is 0
     clamp: int | None = None  # 1: clamp the input to black and white; 0: values outside are valid input, as in HDR
     radius: int | None = None  # pixels that an output pixel sees to each side
@@ -65,7 +64,6 @@ def peak(key: str, text: str) -> float:
 NUMBERS: dict[str, Callable[[str, str], int | float]] = {
     "scale": whole(1, LARGEST_SCALE),
     "frames": whole(1, MOST_FRAMES),
-    "aligned": whole(0, 1),
     "range": peak,
     "clamp": whole(0, 1),
     "radius": whole(0, LARGEST_RULE),

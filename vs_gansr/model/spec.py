@@ -88,7 +88,6 @@ class NetworkSpec:
     output: str  # name of the only output
     channels: int  # channels of one picture: 3 (RGB), 1 (luma) or 6 (4:2:0, see `grid`)
     frames: int = 1  # number of stacked input pictures, in order of time; the middle one is upscaled
-    aligned: bool = False  # True: takes luma of three frames, with the outer two motion-compensated to the middle one
     radius: int | None = None  # pixels that an output pixel sees to each side; None: the whole picture, or unknown
     half_input: bool = False  # True: the input is float16
     signed_output: bool = False  # True: the output ranges from -1 to 1 because the graph ends in Tanh or Clip
@@ -122,10 +121,10 @@ class FileSpec(NetworkSpec):
     minimum: int = 1  # pixels; smallest width and height that the file states
     fixed: tuple[int, int] | None = None  # the only accepted (width, height) in pixels; None: free
 
-    def resolved(self, scale: int, size_rule: SizeRule, takes: ValueRange, gives: ValueRange) -> ModelSpec:
+    def resolved(self, scale: int, size_rule: SizeRule, input_range: ValueRange, output_range: ValueRange) -> ModelSpec:
         """Return the complete ModelSpec: this description with the given values for what the file leaves open."""
         shared = {f.name: getattr(self, f.name) for f in fields(NetworkSpec)}
-        return ModelSpec(**shared, scale=scale, size_rule=size_rule, takes=takes, gives=gives)
+        return ModelSpec(**shared, scale=scale, size_rule=size_rule, input_range=input_range, output_range=output_range)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +133,8 @@ class ModelSpec(NetworkSpec):
 
     scale: int  # output size divided by input size
     size_rule: SizeRule = field(default_factory=SizeRule)  # accepted picture sizes
-    takes: ValueRange = field(default_factory=ValueRange)  # black and white of the input
-    gives: ValueRange = field(default_factory=ValueRange)  # black and white of the output
+    input_range: ValueRange = field(default_factory=ValueRange)  # black and white of the input
+    output_range: ValueRange = field(default_factory=ValueRange)  # black and white of the output
 
     @property
     def growth(self) -> int:

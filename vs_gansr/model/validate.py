@@ -32,7 +32,6 @@ class NetworkInput:
     name: str  # name of the input tensor
     channels: int  # channels of one picture: 3, 1 or 6
     frames: int  # number of pictures, odd
-    aligned: bool  # True: takes luma of three frames, with the outer two motion-compensated to the middle one
     fixed: tuple[int, int] | None  # the only accepted (width, height) in pixels; None: sizes are free
     half: bool  # True: float16, else float32
 
@@ -64,7 +63,7 @@ def entry(proto: onnx.ModelProto, name: str, described: Metadata) -> NetworkInpu
         raise ModelError(
             f'model "{name}" outputs {kind}; float16, float32 or float64 is needed: export it without the final Cast'
         )
-    return NetworkInput(entries[0].name, channels, frames, bool(described.aligned), fixed, half)
+    return NetworkInput(entries[0].name, channels, frames, fixed, half)
 
 
 def pictures_of(stacked: int | None, name: str, described: Metadata) -> tuple[int, int]:
@@ -96,11 +95,6 @@ def pictures_of(stacked: int | None, name: str, described: Metadata) -> tuple[in
     frames = stacked // channels
     if frames > MOST_FRAMES:
         raise ModelError(f'model "{name}" takes {frames} frames at once; at most {MOST_FRAMES} are supported')
-    if described.aligned and (channels, frames) != (1, 3):
-        raise ModelError(
-            f'model "{name}" has gansr.aligned and takes {frames} frames with {channels} channels each; '
-            "only luma of three frames can be aligned: set gansr.frames to 3"
-        )
     return channels, frames
 
 

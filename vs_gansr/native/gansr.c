@@ -2,7 +2,7 @@
  *
  * VapourSynth loads only native libraries as plugins. This file therefore forwards calls to the Python package
  * vs_gansr and provides a frame filter that calls a Python function for each frame. It does not process pixels;
- * align.c, grain.c, match.c and reduce.c do. The library does not link against Python: it looks up the few
+ * cells.c and grain.c do. The library does not link against Python: it looks up the few
  * functions it needs in the process, where the script host has loaded them already.
  */
 #ifdef _WIN32
@@ -20,7 +20,6 @@
 
 #include "VSHelper4.h"
 #include "VapourSynth4.h"
-#include "align.h"
 #include "grain.h"
 
 #if defined(_MSC_VER)
@@ -99,7 +98,7 @@ static void setPythonError(const PyApi *py, const char *function, VSMap *out, co
     py->clear();
 }
 
-static void VS_CC handOver(const VSMap *in, VSMap *out, void *userData, VSCore *core, const VSAPI *vsapi) {
+static void VS_CC forwardCall(const VSMap *in, VSMap *out, void *userData, VSCore *core, const VSAPI *vsapi) {
     const char *function = (const char *)userData;
     char line[256];
     PyApi py;
@@ -139,7 +138,7 @@ static void VS_CC answer(const VSMap *in, VSMap *out, void *userData, VSCore *co
         return;
     }
     if (call->core != core)
-        return; /* handOver reports it */
+        return; /* forwardCall reports it */
     call->answered = 1;
     VSFunction *func = vsapi->mapGetFunction(in, "func", 0, NULL);
     VSMap *ret = vsapi->createMap();
@@ -194,7 +193,7 @@ static const VSFrame *checkFrame(const VSFrame *frame, const Filter *d, VSFrameC
     return frame;
 }
 
-static const VSFrame *ask(int n, Filter *d, void **frameData, VSFrameContext *ctx, const VSAPI *vsapi) {
+static const VSFrame *callPython(int n, Filter *d, void **frameData, VSFrameContext *ctx, const VSAPI *vsapi) {
     const VSFrame *frame = NULL;
     VSMap *args = vsapi->createMap(), *ret = vsapi->createMap();
     int err = 0;
@@ -243,7 +242,7 @@ static const VSFrame *VS_CC filterGetFrame(int n, int reason, void *instanceData
     }
     if (reason == arAllFramesReady) {
         if (!referral)
-            return ask(n, d, frameData, ctx, vsapi);
+            return callPython(n, d, frameData, ctx, vsapi);
         frame = checkFrame(vsapi->getFrameFilter(referral->n, referral->node, ctx), d, ctx, vsapi);
     }
     *frameData = NULL;
@@ -312,10 +311,10 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                           "num_streams:int:opt;tilesize:int[]:opt;overlap:int[]:opt;memory:int:opt;"
                           "strength:float:opt;texture:float:opt;reuse:int:opt;format:int:opt;"
                           "clamp:int:opt;grain:float:opt;",
-                          "clip:vnode;", handOver, (void *)"Upscale", plugin);
-    api->registerFunction("Models", "", "name:data[];scale:int[];licence:data[];summary:data[];", handOver,
+                          "clip:vnode;", forwardCall, (void *)"Upscale", plugin);
+    api->registerFunction("Models", "", "name:data[];scale:int[];licence:data[];summary:data[];", forwardCall,
                           (void *)"Models", plugin);
-    api->registerFunction("Version", "", "gansr:data;vapoursynth:data;onnxruntime:data;providers:data[];", handOver,
+    api->registerFunction("Version", "", "gansr:data;vapoursynth:data;onnxruntime:data;providers:data[];", forwardCall,
                           (void *)"Version", plugin);
     /* For internal use by vs_gansr; VapourSynth allows no names that start with an underscore. */
     api->registerFunction("Answer", "func:func;", "", answer, NULL, plugin);
@@ -323,6 +322,5 @@ VS_EXTERNAL_API(void) VapourSynthPluginInit2(VSPlugin *plugin, const VSPLUGINAPI
                           "clips:vnode[];func:func;width:int:opt;height:int:opt;format:int:opt;before:int:opt;"
                           "after:int:opt;",
                           "clip:vnode;", filterCreate, NULL, plugin);
-    registerAlign(plugin, api);
     registerGrain(plugin, api);
 }

@@ -16,8 +16,8 @@ from benchmarks.quality.metrics import luma
 
 @pytest.fixture
 def before(tmp_path: Path) -> methods.Method:
-    """A network that takes the aligned frame before in place of the frame."""
-    return methods.ours("before", networks.aligned_mix(tmp_path / "before.onnx", (1.0, 0.0, 0.0)))
+    """A network that takes the frame before in place of the frame."""
+    return methods.ours("before", networks.mix_of_three(tmp_path / "before.onnx", (1.0, 0.0, 0.0)))
 
 
 def test_strips(case: prepare.Case, before: methods.Method, tmp_path: Path) -> None:
@@ -43,8 +43,8 @@ def test_sheets_to_rank(case: prepare.Case, before: methods.Method) -> None:
 
 def test_int8_against_float32(case: prepare.Case, tmp_path: Path) -> None:
     """A variant that shows the previous frame is noticed, although few frames are compared."""
-    path = networks.aligned_mix(tmp_path / "m.onnx", (0.0, 1.0, 0.0))
-    variant = networks.aligned_mix(tmp_path / "m.int8.onnx", (1.0, 0.0, 0.0))
+    path = networks.mix_of_three(tmp_path / "m.onnx", (0.0, 1.0, 0.0))
+    variant = networks.mix_of_three(tmp_path / "m.int8.onnx", (1.0, 0.0, 0.0))
     places = range(0, case.frames, max(1, case.frames // int8.FRAMES))
     a, b = (methods.ours("m", each).upscale(case.load_source(), 2) for each in (path, variant))
     errors = []

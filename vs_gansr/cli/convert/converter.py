@@ -216,7 +216,8 @@ def open_onnx(job: Conversion) -> Original:
     licence = "" if spec.licence == "unknown" else spec.licence
     data = cpu_layout.modern(onnx.load_model_from_string(found.data)).SerializeToString()
     return Original(
-        "ONNX", data, run, spec.channels, spec.scale, spec.size_rule, licence, spec.takes, spec.gives, spec.frames
+        "ONNX", data, run, spec.channels, spec.scale, spec.size_rule, licence, spec.input_range, spec.output_range,
+        spec.frames,
     )  # fmt: skip
 
 

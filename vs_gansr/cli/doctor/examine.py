@@ -7,10 +7,12 @@ on the success of another one.
 from __future__ import annotations
 
 import platform
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -19,16 +21,16 @@ from typing import Any
 
 from ...errors import one_line
 from .. import ffmpeg
-from . import nvidia, vspipe
+from . import vspipe
 from .engines import CUDA_EXTRA, providers_tried
 from .finding import FAULT, NOTE, OK, Finding
-from .nvidia import Driver
 
-__all__ = ["examine"]
+__all__ = ["examine", "nvidia_gpus"]
 
 OLDEST_COMPUTE = {13: (7, 5)}  # CUDA 13 dropped Maxwell, Pascal and Volta
 COMPILED = {13: (7, 8, 9, 12)}  # major compute versions that ONNX Runtime's wheels contain code for
-LEAST_DRIVER = {12: "525", 13: "580"}
+LEAST_DRIVER = {12: 525, 13: 580}
+SECONDS = 60.0
 VAPOURSYNTH = 'pip install "vapoursynth>=81"'
 REINSTALL = "pip install --force-reinstall --no-deps vs-gansr"
 CLI_EXTRA = 'pip install "vs-gansr[cli]"'
@@ -161,18 +163,51 @@ def runtimes() -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """An NVIDIA GPU as nvidia-smi describes it."""
+
+    name: str
+    compute: tuple[int, int]  # compute capability
+    memory: str  # MiB
+    driver: str  # the driver's version
+
+
+def nvidia_gpus() -> tuple[list[Gpu], str]:
+    """Return NVIDIA's GPUs by nvidia-smi, which comes with the driver, and why it lists none; "" if it is absent."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return [], ""
+    query = "--query-gpu=name,compute_cap,memory.total,driver_version"
+    words = [program, query, "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=SECONDS
+        )
+        rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines() if line.strip()]
+        if done.returncode or not rows:
+            return [], one_line(RuntimeError(f"{done.stdout} {done.stderr}".strip() or f"exit code {done.returncode}"))
+        return [Gpu(name, version(compute), memory, driver) for name, compute, memory, driver in rows], ""
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        return [], one_line(error)
+
+
+def version(text: str) -> tuple[int, int]:
+    """Return the first two numbers of a version such as 580.65.06. Raises ValueError if it has no two numbers."""
+    major, minor, *_ = text.split(".")
+    return int(major), int(minor)
+
+
 def gpu() -> Iterator[Finding]:
-    """Check driver, devices and CUDA libraries, as far as this ONNX Runtime can use them."""
-    found = nvidia.driver()
-    if found is None:
-        yield Finding("GPU", NOTE, "no NVIDIA driver is installed; the CPU is used")
-    else:
-        about_driver = f"driver {found.version or 'of unknown version'}, for CUDA up to {dotted(found.cuda)}"
-        if found.trouble:
-            yield Finding("GPU", FAULT, f"{about_driver}: {found.trouble}", "reinstall the NVIDIA driver and restart")
-        for place, card in enumerate(found.devices):
-            about = f"{place}: {card.name}, compute {dotted(card.compute)}, {card.memory} MiB; {about_driver}"
-            yield Finding("GPU", OK, about)
+    """Check that NVIDIA's driver and GPUs fit this ONNX Runtime; `providers_tried` runs something on them."""
+    cards, trouble = nvidia_gpus()
+    if trouble:
+        yield Finding("GPU", FAULT, f"nvidia-smi lists no GPU: {trouble}", "reinstall the NVIDIA driver and restart")
+    elif not cards:
+        yield Finding("GPU", NOTE, "nvidia-smi is not found, so there is no NVIDIA driver")
+    for place, card in enumerate(cards):
+        about = f"{place}: {card.name}, compute {dotted(card.compute)}, {card.memory} MiB, driver {card.driver}"
+        yield Finding("GPU", OK, about)
     try:
         import onnxruntime
     except Exception:
@@ -180,9 +215,8 @@ def gpu() -> Iterator[Finding]:
     build = import_module("onnxruntime.capi.build_and_package_info")
     major = int(str(getattr(build, "cuda_version", "") or 0).split(".")[0])
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers() and major:
-        yield from fit(found, major)
-        yield from cuda(found, major)
-    elif found and found.devices:
+        yield from fit(cards, major)
+    elif cards:
         names = " ".join(runtimes()) or "onnxruntime"
         yield Finding(
             "CUDA",
@@ -192,19 +226,18 @@ def gpu() -> Iterator[Finding]:
         )
 
 
-def fit(found: Driver | None, major: int) -> Iterator[Finding]:
-    """Check that driver and GPUs are new enough for the CUDA version that ONNX Runtime is built for."""
-    if found is None or not found.devices:
-        return
-    if found.cuda < (major, 0):
-        yield Finding(
-            "GPU",
-            FAULT,
-            f"the driver supports CUDA up to {dotted(found.cuda)}; this ONNX Runtime is built for CUDA {major}",
-            f"install NVIDIA driver {LEAST_DRIVER.get(major, 'of the newest series')} or later",
-        )
+def fit(cards: list[Gpu], major: int) -> Iterator[Finding]:
+    """Check that driver and GPUs are new enough for CUDA `major`, which ONNX Runtime is built for."""
+    least_driver = LEAST_DRIVER.get(major, 0)
     least = OLDEST_COMPUTE.get(major, (0, 0))
-    for card in found.devices:
+    for card in cards:
+        if version(card.driver)[0] < least_driver:
+            yield Finding(
+                "GPU",
+                FAULT,
+                f"driver {card.driver} is too old for CUDA {major}, which this ONNX Runtime is built for",
+                f"install NVIDIA driver {least_driver} or later",
+            )
         if card.compute < least:
             yield Finding(
                 "GPU",
@@ -221,23 +254,6 @@ def fit(found: Driver | None, major: int) -> Iterator[Finding]:
                 "it",
                 'use provider="CPU"',
             )
-
-
-def cuda(found: Driver | None, major: int) -> Iterator[Finding]:
-    """Check the CUDA libraries that the provider needs; a missing one is a fault if there is a GPU."""
-    from ...engine.cuda import libraries as cuda_libraries
-
-    cuda_libraries.preload()
-    here = nvidia.libraries(major)
-    have = ", ".join(f"{library.file} {library.version}" for library in here if library.version)
-    missing = ", ".join(library.file for library in here if not library.version)
-    text = f"libraries found: {have or 'none'}" + (f"; missing: {missing}" if missing else "")
-    if not missing:
-        yield Finding("CUDA", OK, text)
-    elif found and found.devices:
-        yield Finding("CUDA", FAULT, text, CUDA_EXTRA)
-    else:
-        yield Finding("CUDA", NOTE, f"{text} (only needed with an NVIDIA GPU)")
 
 
 def dotted(version: tuple[int, int]) -> str:

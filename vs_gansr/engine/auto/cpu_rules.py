@@ -29,14 +29,10 @@ ANY: frozenset[str] = frozenset()
 class Rule:
     """On a processor with one of `features` a network in `precision` runs on `provider`."""
 
-    precision: str
-    """`int8`, `bf16` or `fp32`."""
-    features: frozenset[str]
-    """As Linux names them; empty: any processor."""
-    provider: Provider
-    """OPENVINO or CPU, which is ONNX Runtime."""
-    why: str
-    """For the log."""
+    precision: str  # `int8`, `bf16` or `fp32`
+    features: frozenset[str]  # as Linux names them; empty: any processor
+    provider: Provider  # OPENVINO or CPU, which is ONNX Runtime
+    why: str  # for the log
 
 
 # Best first: `auto` takes the first that the processor, the network and what is installed allow. Bfloat16, of twice

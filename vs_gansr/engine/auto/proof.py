@@ -61,14 +61,10 @@ remembered = Remembered("proofs", 1, 1000)
 class Verdict:
     """What a proof found."""
 
-    decibels: float = 0.0
-    """Peak signal-to-noise ratio against the processors, over all crops."""
-    block: float = 0.0
-    """Peak signal-to-noise ratio of the worst block."""
-    race: float = np.inf
-    """The largest difference between a run among others and the same alone; white is 1."""
-    speedup: float = 0.0
-    """Times the processors' speed; 0 if that was not asked."""
+    decibels: float = 0.0  # peak signal-to-noise ratio against the processors, over all crops
+    block: float = 0.0  # peak signal-to-noise ratio of the worst block
+    race: float = np.inf  # the largest difference between a run among others and the same alone; white is 1
+    speedup: float = 0.0  # times the processors' speed; 0 if that was not asked
     failed: str = ""
     """What went wrong besides; "" if nothing did."""
 
@@ -85,14 +81,10 @@ class Verdict:
 class Proof:
     """What is to be proven."""
 
-    model: Model
-    """The network as the device runs it."""
-    key: EngineKey
-    """Where and how, at the real size."""
-    plain: Model
-    """The network in float32."""
-    rival: tuple[Model, EngineKey] | None = None
-    """What the processors would run; None: there is no contest."""
+    model: Model  # the network as the device runs it
+    key: EngineKey  # where and how, at the real size
+    plain: Model  # the network in float32
+    rival: tuple[Model, EngineKey] | None = None  # what the processors would run; None: there is no contest
 
     def name(self) -> str:
         """All that the verdict depends on."""

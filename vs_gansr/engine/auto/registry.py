@@ -18,7 +18,7 @@ from ..openvino.provider import OpenVino
 from ..plugins.tensorrt_rtx import TensorRtRtx
 from ..plugins.webgpu import WebGpu
 
-__all__ = ["CPU", "OPENVINO", "PROVIDERS", "find", "listed", "missing", "usable"]
+__all__ = ["CPU", "OPENVINO", "PROVIDERS", "find", "listed", "missing", "on_processors", "usable"]
 
 OPENVINO = OpenVino()
 
@@ -81,6 +81,14 @@ def find(name: str) -> Provider:
     )
     known = ", ".join(["auto", *(provider.name for provider in have)])
     raise ProviderError(f'unknown provider "{name}"; there are: {known}{absent}')
+
+
+def on_processors(name: str) -> bool:
+    """True if `name` names a provider whose first device is the machine's processors; False for `auto` and others."""
+    try:
+        return find(name).processor(0)
+    except ProviderError:
+        return False
 
 
 def missing() -> list[Provider]:

@@ -29,14 +29,10 @@ SAME = 40.0  # decibels that a real picture's crop has at least, beside one code
 class Crop:
     """A part of a picture that the network is run on by itself, and what of it is compared; in input pixels."""
 
-    x: int
-    """First column."""
-    y: int
-    """First row."""
-    width: int
-    """Columns."""
-    height: int
-    """Rows."""
+    x: int  # first column
+    y: int  # first row
+    width: int  # columns
+    height: int  # rows
     inner: tuple[int, int, int, int]
     """Columns from and to, rows from and to, in the crop: those whose result does not depend on what is around it."""
 
@@ -91,8 +87,7 @@ class Sampler:
 
     def __init__(self, plain: Model, key: EngineKey, wrong: Callable[[str], None]) -> None:
         """`plain` is the network in float32; `key` that of the device; `wrong` is told of a frame that is wrong."""
-        self.plain = plain
-        """Computes what is right."""
+        self.plain = plain  # computes what is right
         self._key = key
         self._wrong = wrong
         self._count = 0

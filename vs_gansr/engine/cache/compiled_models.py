@@ -26,8 +26,7 @@ class CompiledModels:
 
     def __init__(self, runtime: str, network: bytes, how: str) -> None:
         """`how` says in words whatever besides the network decides what it is compiled to."""
-        self.folder = user_folders.cache_folder() / "compiled" / runtime
-        """Of all networks compiled by this runtime."""
+        self.folder = user_folders.cache_folder() / "compiled" / runtime  # of all networks compiled by this runtime
         self.path = self.folder / hashlib.sha256(hashlib.sha256(network).digest() + how.encode()).hexdigest()
         """The file; need not exist."""
 

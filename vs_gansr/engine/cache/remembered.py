@@ -21,12 +21,9 @@ class Remembered:
     """A file of facts, numbers and texts by name, for each key. Where it is lost, damaged or unwritable it is empty."""
 
     def __init__(self, name: str, version: int, most: int) -> None:
-        self.name = name
-        """Of the file, without its suffix."""
-        self.version = version
-        """Of the facts' meaning; those of others are not read."""
-        self.most = most
-        """Facts kept, the newest."""
+        self.name = name  # of the file, without its suffix
+        self.version = version  # of the facts' meaning; those of others are not read
+        self.most = most  # facts kept, the newest
         self._writing = threading.Lock()
 
     def path(self) -> Path:

@@ -35,26 +35,21 @@ class Entry[V: Closable]:
 
     ready: threading.Event = field(default_factory=threading.Event)
     """Set when `value` is there, or making it has failed."""
-    value: V | None = None
-    """None until it is made, and for good if that fails."""
+    value: V | None = None  # None until it is made, and for good if that fails
     size: int = 0
     """Bytes the value said it keeps."""
     holders: int = 0
     """Leases that are out, and callers that wait for the value."""
-    idle_since: float = 0.0
-    """When the last holder let go, by the monotonic clock."""
-    forgotten: bool = False
-    """True if nobody new gets it: it is closed when its last holder lets go."""
+    idle_since: float = 0.0  # when the last holder let go, by the monotonic clock
+    forgotten: bool = False  # True if nobody new gets it: it is closed when its last holder lets go
 
 
 class Lease[V: Closable]:
     """The right to use a value until `release`; releasing twice does nothing."""
 
     def __init__(self, value: V, entry: Entry[V], again: Callable[[], Lease[V]], give_back: Callable[[], None]) -> None:
-        self.value = value
-        """What is lent."""
-        self.again = again
-        """Gives another lease on the same value; for whoever holds this one."""
+        self.value = value  # what is lent
+        self.again = again  # gives another lease on the same value; for whoever holds this one
         self._entry = entry
         self._give_back: Callable[[], None] | None = give_back
 
@@ -102,10 +97,8 @@ class SessionCache[K: Hashable, V: Closable]:
     holders exceed `max_bytes`, oldest first."""
 
     def __init__(self, seconds: float, max_bytes: int) -> None:
-        self.seconds = seconds
-        """How long a value without holders is kept."""
-        self.max_bytes = max_bytes
-        """How many bytes the values without holders may keep together."""
+        self.seconds = seconds  # how long a value without holders is kept
+        self.max_bytes = max_bytes  # how many bytes the values without holders may keep together
         self._entries: dict[K, Entry[V]] = {}
         self._lock = threading.RLock()
         self._leaving: list[Entry[V]] = []  # forgotten, and still held or not closed yet

@@ -69,8 +69,7 @@ class Cuda:
     name = "cuda"
 
     def __init__(self, device_id: int = 0, library: str = cuda_libraries.DRIVER) -> None:
-        self.id = device_id
-        """Its number."""
+        self.id = device_id  # its number
         self.lost = ""
         """Why nothing runs on it any more in this process, empty while it does; nothing may be destroyed then."""
         driver = cuda_libraries.driver(library)
@@ -81,7 +80,6 @@ class Cuda:
             function.argtypes, function.restype = arguments, _number
         self._driver = driver
         self._events: dict[int, int] = {}
-        self._pinned: set[int] = set()
         try:
             self._call("cuInit", 0)
             number = _number()
@@ -160,16 +158,13 @@ class Cuda:
     def allocate_host(self, size: int) -> Bytes:
         """`size` new bytes here, shape (size,), pinned: the device reaches them by itself."""
         address = self._made("cuMemHostAlloc", size, HOST_PORTABLE)
-        self._pinned.add(address)
         buffer: Bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
         buffer[:] = 0
         return buffer
 
     def free_host(self, memory: Bytes) -> None:
         """Gives pinned memory back; no view of it may be used any more."""
-        if memory.ctypes.data in self._pinned:
-            self._pinned.remove(memory.ctypes.data)
-            self._call("cuMemFreeHost", memory.ctypes.data)
+        self._call("cuMemFreeHost", memory.ctypes.data)
 
     def upload(self, address: int, memory: Bytes, stream: int) -> None:
         """Copies `memory` to `address` on the device."""

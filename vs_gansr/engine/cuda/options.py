@@ -11,10 +11,7 @@ __all__ = ["FAST", "FAST_NHWC", "CudaOptions", "provider_options"]
 class CudaOptions:
     """Pictures travel through pinned memory, and all is ordered on a CUDA stream of ours."""
 
-    nhwc: bool = False
-    """Keep channels innermost in memory."""
-    spare: int = 2
-    """Host buffers beyond one a stream: frames are copied while the GPU works."""
+    nhwc: bool = False  # keep channels innermost in memory
 
 
 FAST, FAST_NHWC = CudaOptions(), CudaOptions(nhwc=True)

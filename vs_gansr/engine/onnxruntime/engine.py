@@ -100,14 +100,11 @@ class OnnxRuntimeEngine:
     """A network of static shape on one provider, by ONNX Runtime's public interface alone; an Engine."""
 
     def __init__(self, model: Model, key: EngineKey) -> None:
-        self.spec = model.spec
-        """The network's."""
-        self.key = key
-        """What it was made for."""
+        self.spec = model.spec  # the network's
+        self.key = key  # what it was made for
         with key.provider.lock:
             self._network, session = prepared(model, key)
-        self.shuffle = self._network.shuffle
-        """What is left to whoever reads a stream's output."""
+        self.shuffle = self._network.shuffle  # what is left to whoever reads a stream's output
         streams = [Stream(session, model.spec, key, self._network)]
         for _ in range(1, key.streams):
             if not key.provider.processor(key.device_id):  # several runs of one session queue up on its one stream

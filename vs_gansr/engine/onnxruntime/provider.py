@@ -105,6 +105,8 @@ class OnnxRuntimeProvider(Provider):
 class Cpu(OnnxRuntimeProvider):
     """The machine's processors."""
 
+    everywhere = True
+
     def processor(self, device_id: int) -> bool:
         return True
 

@@ -27,14 +27,10 @@ __all__ = ["Prepared", "check_output", "create", "fix", "rewriting", "with_ends"
 class Prepared:
     """A network ready to become sessions."""
 
-    proto: onnx.ModelProto
-    """Of static shape, in the precision asked for, between the ends of its key."""
-    takes: np.dtype[Any]
-    """What its input holds."""
-    gives: np.dtype[Any]
-    """What its output holds."""
-    shuffle: Shuffle | None = None
-    """The depth-to-space that was taken out of its end."""
+    proto: onnx.ModelProto  # of static shape, in the precision asked for, between the ends of its key
+    takes: np.dtype[Any]  # what its input holds
+    gives: np.dtype[Any]  # what its output holds
+    shuffle: Shuffle | None = None  # the depth-to-space that was taken out of its end
     cells: int = 0
     """Channels before that; 0 where nothing was taken out."""
 
@@ -93,7 +89,7 @@ def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelPr
         raise ModelError(f'model "{spec.name}" takes {w}x{h} pictures only, not {key.width}x{key.height}')
     if key.precision == "fp16" and not spec.half_input and not float16.is_half(proto):
         with rewriting():
-            proto = float16.convert(proto, spec.takes)  # before the size is fixed: it tries small pictures
+            proto = float16.convert(proto, spec.input_range)  # before the size is fixed: it tries small pictures
     return fixed_size(proto, spec.input, (1, spec.inputs, key.height, key.width))
 
 
@@ -108,7 +104,9 @@ def with_ends(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> Prepar
     with rewriting():
         if watch or source != FLOAT32:  # plain floats need no operators that old networks have not got
             proto = cpu_layout.modern(proto)
-        wrapped = ends.wrap(proto, source, target, shape, spec.takes, spec.gives, key.clamp, watch, spec.outputs)
+        wrapped = ends.wrap(
+            proto, source, target, shape, spec.input_range, spec.output_range, key.clamp, watch, spec.outputs
+        )
     return Prepared(wrapped, source.carrier or source.dtype, target.carrier or target.dtype)
 
 

@@ -1,12 +1,12 @@
-"""Owns networks in OpenVINO's own runtime; knows no video.
+"""Run networks in OpenVINO's own runtime.
 
-A stream is an infer request with an input and an output buffer that stay where they are. A plane of a frame that lies
-in memory as the network wants it is bound in place of the buffer, so that it is not copied.
+A stream is an infer request with buffers for its input and its output. Output planes that lie in memory as the network
+gives them are bound in place of the buffer, which saves a copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -36,12 +36,10 @@ class OpenVinoStream:
 
     def __init__(self, compiled: Compiled, spec: ModelSpec, key: EngineKey, network: Prepared) -> None:
         scale = spec.growth
-        self.spec = spec
-        """The network's."""
-        self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
-        """What the network reads where a frame's own plane cannot be bound."""
+        self.spec = spec  # the network's
+        self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)  # what the network reads
         self.output: Tensor = np.zeros((1, spec.outputs, key.height * scale, key.width * scale), network.gives)
-        """What it writes to where a frame's own plane cannot be bound."""
+        """What it writes to unless a frame's own planes are bound."""
         self._request = request = compiled.request()
         self._own = {"input": request.tensor("input", self.input), "output": request.tensor("output", self.output)}
         for side, tensor in self._own.items():
@@ -54,42 +52,36 @@ class OpenVinoStream:
 
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int]) -> None:
         """As Engine.run."""
-        whole = offset == (0, 0)
-        bound = {side: place[0][np.newaxis, np.newaxis] for side, place, own, fits in
-                 (("input", inputs, self.input, True), ("output", outputs, self.output, whole))
-                 if fits and bindable(place, own)}  # fmt: skip
-        result = bound.get("output", self.output)
+        planes.load(inputs, self.input)
+        bound = in_place(outputs, self.output) if offset == (0, 0) else None
         try:
-            self._infer(inputs, bound)
+            self._infer(bound)
         except OpenVinoError as error:
             kind = ShortageError if memory.is_shortage(error) else RenderError
             raise kind(f"OpenVINO failed: {one_line(error)}") from error
-        seen = result if self._watch is None else self._watch
-        planes.check_finite(seen)
-        if "output" not in bound:
+        result = self.output if bound is None else bound
+        planes.check_finite(result if self._watch is None else self._watch)
+        if bound is None:
             planes.store(self.output, outputs, offset, self.spec.growth)
 
-    def _infer(self, inputs: Sequence[Plane], bound: Mapping[str, Tensor]) -> None:
-        """Computes, with the arrays of `bound` in place of buffers. Raises OpenVinoError."""
-        try:
-            if "input" not in bound:
-                planes.load(inputs, self.input)
-            for side, array in bound.items():
-                self._request.bind(side, self._request.tensor(side, array))
+    def _infer(self, result: Tensor | None) -> None:
+        """Computes, into `result` in place of the output's buffer if it is given. Raises OpenVinoError."""
+        if result is None:
             self._request.infer()
-        finally:  # the request knows nothing of frames beyond the call
-            for side in bound:
-                self._request.bind(side, self._own[side])
+            return
+        try:
+            self._request.bind("output", self._request.tensor("output", result))
+            self._request.infer()
+        finally:  # the frame may be gone after the call
+            self._request.bind("output", self._own["output"])
 
 
 class OpenVinoEngine:
     """A network of static shape on one of OpenVINO's devices; an Engine."""
 
     def __init__(self, model: Model, key: EngineKey) -> None:
-        self.spec = model.spec
-        """The network's."""
-        self.key = key
-        """What it was made for."""
+        self.spec = model.spec  # the network's
+        self.key = key  # what it was made for
         proto = sessions.fix(onnx.load_model_from_string(model.data), model.spec, key)
         with sessions.rewriting():
             proto = with_float_end(proto)
@@ -114,11 +106,22 @@ class OpenVinoEngine:
         self._pool.clear()
 
 
-def bindable(place: Sequence[Plane], tensor: Tensor) -> bool:
-    """True if the one plane of `place` can stand in for `tensor` as it is."""
-    plane = place[0]
-    fits = len(place) == 1 and tensor.shape[1] == 1 and plane.shape == tensor.shape[2:] and plane.dtype == tensor.dtype
-    return fits and plane.flags.c_contiguous
+def in_place(place: Sequence[Plane], own: Tensor) -> Tensor | None:
+    """The planes as one tensor like `own`; None unless they lie one behind the other without gaps, as its planes do."""
+    first = place[0]
+    if (len(place), *first.shape) != own.shape[1:] or first.dtype != own.dtype:
+        return None
+    begin = address(first)
+    if any(not plane.flags.c_contiguous or address(plane) != begin + i * first.nbytes for i, plane in enumerate(place)):
+        return None
+    if len(place) == 1:
+        return first[np.newaxis, np.newaxis]
+    return np.lib.stride_tricks.as_strided(first, own.shape, own.strides)
+
+
+def address(plane: Plane) -> int:
+    """Where the plane's first sample lies."""
+    return int(plane.__array_interface__["data"][0])
 
 
 def compile_for(data: bytes, spec: ModelSpec, key: EngineKey) -> Compiled:

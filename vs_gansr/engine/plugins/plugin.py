@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import threading
-from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
@@ -26,17 +25,10 @@ _registering = threading.RLock()
 class PluginProvider(OnnxRuntimeProvider):
     """An execution provider in a library of its own, or built into this ONNX Runtime."""
 
-    package = ""
-    """The Python package that has the library."""
-    distribution = ""
-    """What pip calls the package."""
-    no_device = "ONNX Runtime finds no GPU on this machine"
-    """What is said where it lists no device."""
+    package = ""  # the Python package that has the library
+    distribution = ""  # what pip calls the package
+    no_device = "ONNX Runtime finds no GPU on this machine"  # what is said where it lists no device
     automatic = True
-
-    @abstractmethod
-    def library(self) -> Path | None:
-        """The library's file; None if the package is not installed. May import the package."""
 
     def builtin(self) -> bool:
         """True if ONNX Runtime has the provider without our doing."""
@@ -64,9 +56,14 @@ class PluginProvider(OnnxRuntimeProvider):
             return []
 
     def identity(self, device_id: int) -> str:
-        version = "" if self.builtin() else metadata.version(self.distribution)
+        version = "" if self.builtin() else self.version()
         device = self.device(device_id)
         return f"{super().identity(device_id)} {version} {'built in' if device is None else label(device)}"
+
+    def version(self) -> str:
+        """The package's version, whichever of its distributions is installed."""
+        own = getattr(importlib.import_module(self.package), "__version__", None)
+        return str(own or metadata.version(self.distribution))
 
     def device(self, device_id: int) -> Any | None:
         """The device for a session; None where the provider is built in and lists none.
@@ -109,10 +106,10 @@ def registered(provider: PluginProvider) -> str | None:
     """Makes the plugin known to ONNX Runtime, once a process; why that fails, or None."""
     own_providers()  # from here on ONNX Runtime lists the plugin's, too
     try:
-        path = provider.library()
-        if path is None:
-            return f"it is not installed; {provider.install}"
-        ort.register_execution_provider_library(provider.title, str(path))
+        package = importlib.import_module(provider.package)
+        ort.register_execution_provider_library(provider.title, package.get_library_path())
+    except ModuleNotFoundError:
+        return f"it is not installed; {provider.install}"
     except Exception as error:  # the binding raises types of its own
         return f"the plugin does not load: {one_line(error)}"
     return None

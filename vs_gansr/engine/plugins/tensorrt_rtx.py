@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -41,9 +39,6 @@ class TensorRtRtx(PluginProvider):
     @property
     def names(self) -> tuple[str, ...]:
         return *super().names, "TensorRTRTX", "NvTensorRtRtx"
-
-    def library(self) -> Path | None:
-        return Path(importlib.import_module(self.package).get_library_path())
 
     def precisions(self, device_id: int) -> tuple[str, ...]:
         return "fp16", "fp32"

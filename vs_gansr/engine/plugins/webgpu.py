@@ -6,11 +6,9 @@ integrated GPU, no more. So of several alike only the first can be had.
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +19,6 @@ from .plugin import PluginProvider, discrete, label
 
 __all__ = ["WebGpu"]
 
-LIBRARIES = tuple(f"{name}onnxruntime_providers_webgpu" for name in ("lib", ""))  # on Windows without "lib"
 DISCRETE, INTEGRATED = "high-performance", "low-power"  # as WebGPU calls the preferences
 
 # All sessions of a process share one device and its queue of commands, which is not made for several threads.
@@ -46,12 +43,6 @@ class WebGpu(PluginProvider):
     @property
     def lock(self) -> AbstractContextManager[object]:
         return _lock
-
-    def library(self) -> Path | None:
-        found = importlib.util.find_spec(self.package)
-        places = (found and found.submodule_search_locations) or []
-        files = [Path(p) / (name + end) for p in places for name in LIBRARIES for end in (".so", ".dll", ".dylib")]
-        return next((file for file in files if file.is_file()), None)
 
     def precisions(self, device_id: int) -> tuple[str, ...]:
         return ("fp16", "fp32") if tried(self, device_id, "fp16") is None else ("fp32",)

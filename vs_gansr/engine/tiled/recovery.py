@@ -52,10 +52,8 @@ class Recovery:
         """`fallbacks` give what to go on with, one after the other, where a choice fails; `changed` is told of each
         that is taken, `say` takes warnings.
         """
-        self.limits = limits
-        """What the user asked of tiles and memory."""
-        self.overflows = 0
-        """Pictures so far that half precision could not hold."""
+        self.limits = limits  # what the user asked of tiles and memory
+        self.overflows = 0  # pictures so far that half precision could not hold
         self._fallbacks = list(fallbacks)
         self._changed = changed
         self._say = say

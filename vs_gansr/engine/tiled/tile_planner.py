@@ -30,20 +30,16 @@ class Limits:
     """(width, height) of a tile in input pixels, overlap included; None: the whole picture if it fits."""
     overlap: Size | None = None
     """(width, height) of a tile's margin on each side, in input pixels; None: as the network needs it."""
-    mebibytes: int | None = None
-    """What the network may take; None: half of what is free."""
+    mebibytes: int | None = None  # what the network may take; None: half of what is free
 
 
 @dataclass(frozen=True)
 class Layout:
     """How a picture of one size is run."""
 
-    size: Size
-    """(width, height) of the engine."""
-    covered: Size
-    """(width, height) that the tiles cover: the picture's, or more where the network takes no such size."""
-    tiles: tuple[Tile, ...]
-    """Row by row."""
+    size: Size  # (width, height) of the engine
+    covered: Size  # (width, height) that the tiles cover: the picture's, or more where the network takes no such size
+    tiles: tuple[Tile, ...]  # row by row
     ramps: tuple[tuple[Ramp, Ramp], ...] | None = None
     """Weights (columns, rows) of each tile where they fade into each other; None where they leave no trace."""
 
@@ -52,14 +48,10 @@ class TilePlanner:
     """Lays out pictures of any size for one network; the answers change when memory runs out. Thread-safe."""
 
     def __init__(self, model: Model, key: EngineKey, limits: Limits) -> None:
-        self.model = model
-        """The network."""
-        self.spec = model.spec
-        """What is known of it."""
-        self.key = key
-        """Where it runs; its size stands for any."""
-        self.limits = limits
-        """What the user asked for."""
+        self.model = model  # the network
+        self.spec = model.spec  # what is known of it
+        self.key = key  # where it runs; its size stands for any
+        self.limits = limits  # what the user asked for
         self.budget = memory.budget(limits.mebibytes, 1 if key.alone else key.streams, self.device_memory())
         """Bytes that the network may take with all its streams."""
         self._pixels: int | None = None  # the most that a tile may have since memory ran out
