@@ -48,9 +48,9 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
     return planted
 
 
-def job(gpu: FaultyGpu, model: Model, contest: bool = False) -> Proof:
+def job(gpu: FaultyGpu, model: Model, gpu_trial: bool = False) -> Proof:
     key = EngineKey(model.spec.digest, gpu, 0, "fp32", 96, 64, 2, 1)
-    rival = (model, replace(key, provider=CPU, streams=1)) if contest else None
+    rival = (model, replace(key, provider=CPU, streams=1)) if gpu_trial else None
     return Proof(model, key, model, rival)
 
 
@@ -85,15 +85,15 @@ def test_every_fault_is_a_verdict(fault: str, words: str, plant: Plant, small: M
 
 def test_a_sound_gpu_passes_and_is_measured_once(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu = plant()
-    verdict = proof.prove(job(gpu, small, contest=True))
+    verdict = proof.prove(job(gpu, small, gpu_trial=True))
     assert verdict.against() == "" and verdict.decibels > 100 and verdict.block > 100 and verdict.race == 0
     assert 0.05 < verdict.speedup < 20
     found = Verdict(1.0, 1.0, 1.0, 1.0, "asked again")
     monkeypatch.setattr(proof, "in_a_process", lambda job: found)
-    assert proof.prove(job(gpu, small, contest=True)) == verdict
+    assert proof.prove(job(gpu, small, gpu_trial=True)) == verdict
     proof._proven.clear()  # as another process
     monkeypatch.setenv("GANSR_GPU", "retest")
-    assert proof.prove(job(gpu, small, contest=True)) == found
+    assert proof.prove(job(gpu, small, gpu_trial=True)) == found
 
 
 def test_whole_pictures_where_the_reach_is_unknown(plant: Plant, small: Model) -> None:
@@ -105,8 +105,8 @@ def test_whole_pictures_where_the_reach_is_unknown(plant: Plant, small: Model) -
     )
 
 
-def test_a_slow_gpu_loses_the_contest_at_the_first_picture(plant: Plant, small: Model) -> None:
-    verdict = proof.prove(job(plant("slow"), small, contest=True))
+def test_a_slow_gpu_loses_the_speed_test_at_the_first_picture(plant: Plant, small: Model) -> None:
+    verdict = proof.prove(job(plant("slow"), small, gpu_trial=True))
     assert verdict.against() == "" and 0 < verdict.speedup < 0.05
 
 
@@ -182,7 +182,7 @@ def test_auto_says_why_a_gpu_is_not_taken(plant: Plant, monkeypatch: pytest.Monk
         choose.choose(Settings(model="fast-2x", provider="faulty", device_id=1))
 
 
-def test_a_named_gpu_skips_the_contest(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_named_gpu_skips_the_speed_test(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant()
     asked: list[Proof] = []
     monkeypatch.setattr(proof, "prove", lambda job: asked.append(job) or Verdict(90.0, 90.0, 0.0))

@@ -1,4 +1,4 @@
-"""Owns how much memory a network may take, and how a shortage is recognised; knows neither frames nor tiles."""
+"""Estimate and limit the memory that a network takes, and recognise errors that mean a shortage of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if sys.platform == "linux":
 from ..model.spec import ModelSpec
 from .base import EngineKey
 
-__all__ = ["available", "budget", "is_loss", "is_shortage", "need", "working_set"]
+__all__ = ["available", "budget", "is_loss", "is_shortage", "need"]
 
 MIB = 1 << 20
 COMFORTABLE = 1536 * MIB  # with more, and so with larger tiles, a pixel costs more time, not less
@@ -43,12 +43,12 @@ LOSS = re.compile(r"(?:cuda failure|error|says) (?:214|220|700|702|709|71[04-9]|
 
 
 def is_shortage(error: BaseException) -> bool:
-    """True if a provider or Python says with this error that memory ran out."""
+    """True if the error, of a provider or of Python, means that memory ran out."""
     return isinstance(error, MemoryError) or bool(SHORTAGE.search(str(error)))
 
 
 def is_loss(error: BaseException) -> bool:
-    """True if CUDA says with this error that its device is lost for this process."""
+    """True if the error means that CUDA's device is lost for this process."""
     return bool(LOSS.search(str(error)))
 
 
@@ -68,22 +68,14 @@ def available() -> int:
 
 
 def budget(mebibytes: int | None, streams: int, device: int | None = None) -> int:
-    """Bytes that the network may take with all its streams: the user's cap, or half of what is there.
+    """Bytes that the network may take with all its streams: the user's limit, or half of the free memory.
 
-    `device` is what is free on a device with memory of its own; large tiles are no slower there.
+    `device` is the free memory of a device that has its own; large tiles are not slower there.
     """
     free = available() if device is None else device
     if mebibytes is not None:
         return min(mebibytes * MIB, free)
     return min(free // 2, COMFORTABLE * streams) if device is None else free // 2
-
-
-def working_set(alive: int, pictures: int, weights: int, streams: int) -> int:
-    """Bytes a session takes: `alive` tensors and `pictures` in and out per stream, and the weights.
-
-    The weights count twice, as ONNX Runtime reorders them for its convolutions.
-    """
-    return FIXED + 2 * weights + int(streams * (ARENA * alive + pictures))
 
 
 def need(spec: ModelSpec, key: EngineKey) -> int:
@@ -96,4 +88,5 @@ def need(spec: ModelSpec, key: EngineKey) -> int:
         alive //= 2
     ends = pixels * 4 * (spec.inputs + spec.outputs * spec.growth**2)
     weights = spec.weights * (1 + bool(key.alone))
-    return working_set(alive, ends, weights, key.streams + bool(key.alone))
+    # The weights count twice, as ONNX Runtime reorders them for its convolutions.
+    return FIXED + 2 * weights + int((key.streams + bool(key.alone)) * (ARENA * alive + ends))

@@ -1,14 +1,14 @@
-"""Owns the way from clip to clip: what the filters are and how they hang together.
+"""Build the filter graph of a clip.
 
-The graph it builds, each box a filter; those with small letters ask Python for every frame:
+Each name is a filter; the filters in small letters call Python for every frame:
 
     clip ── tag ─┬─ RemoveFrameProps ── upscaler ── Merge ── reuse ── Grain ── CopyFrameProps ── out
                  └─────────────────────────┴─────────┴────────┴────────┴────────────┘
 
-`tag` completes what the frame does not say (the matrix) and makes float samples finite; `upscaler` runs the network,
-see network.py; where `strength` is below 1 the result is merged with a plain resize (at 0 there is only that); `reuse`
-shows a neighbour again where the source repeats it; `Grain`, if asked for, puts the source's grain back; the properties
-of the input frame are then put back as they were.
+`tag` sets an unset matrix and makes float samples finite. `upscaler` runs the network (network.py). If `strength` is
+below 1, `Merge` blends the result with a plain resize; at 0 there is only the resize. `reuse` shows a neighbour again
+where the source repeats a frame. `Grain` adds the source's grain if the user wants it. At the end the frame gets all
+properties of the input frame.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["build"]
 
 
 def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
-    """The upscaled clip. Raises GansrError, at once, for whatever can be known before the first frame."""
+    """The upscaled clip. Raises GansrError for everything that can be known before the first frame."""
     core = vs.core.core
     source = describe_format(clip.format)
     target = target_format(core, source, settings.format)
@@ -85,7 +85,7 @@ def grained(core: vs.Core, out: vs.VideoNode, clip: vs.VideoNode, amount: float)
 
 
 def without_misleading_tags(clip: vs.VideoNode, source: Format | None) -> vs.VideoNode:
-    """The clip as conversions are to see it."""
+    """The clip without the properties that would mislead a conversion."""
     drop = ["_FieldBased"]  # flagged later than frame 0: processed as the whole frame it is
     if source is None or source.family == Family.GRAY:
         drop.append("_Matrix")  # Gray taken out of RGB keeps the tag "RGB", which no luma has
@@ -93,7 +93,7 @@ def without_misleading_tags(clip: vs.VideoNode, source: Format | None) -> vs.Vid
 
 
 class PerFormat:
-    """Picks, for each frame of a clip whose format varies, the graph for its format, which is made when it comes."""
+    """Picks, for each frame of a clip whose format varies, the graph for its format; graphs are made on demand."""
 
     def __init__(self, tagged: vs.VideoNode, upscaler: Upscaler) -> None:
         self.tagged = tagged
@@ -118,7 +118,7 @@ class PerFormat:
 
 
 def in_format(fmt: vs.VideoFormat) -> FrameFunction:
-    """Passes frames of this format on; of any other one that stands for a neighbour across a cut."""
+    """Passes frames of this format on; replaces others, which are neighbours across a cut, by black frames."""
 
     def pick(n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         if f.format.id == fmt.id:
@@ -146,7 +146,7 @@ def target_format(core: vs.Core, source: Format | None, wanted: int | None) -> F
 
 
 def check_first_frame(frame: vs.VideoFrame) -> None:
-    """Raises ArgumentError where frame 0 is interlaced or of a format that cannot be converted."""
+    """Raises ArgumentError if frame 0 is interlaced or has a format that cannot be converted."""
     if tags.is_interlaced(frame.props):
         raise ArgumentError(
             f"the clip is interlaced (_FieldBased is {frame.props['_FieldBased']} on frame 0); "

@@ -1,4 +1,4 @@
-"""Owns how the plugin speaks: through the core's log, and through a frame's error in one line."""
+"""Write to the core's log, and turn the errors of frames into one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ type FrameFunction = Callable[[int, Any], Any]
 
 
 def guarded(function: FrameFunction) -> FrameFunction:
-    """`function` with its exceptions as one line of text, which the frame filter makes the frame's error."""
+    """`function`, whose exceptions become one line of text; the frame filter makes it the frame's error."""
 
     def call(n: int, f: Frames) -> Any:
         try:
@@ -37,7 +37,7 @@ _said: set[str] = set()
 
 
 def say_once(core: vs.Core, kind: vs.MessageType, message: str) -> None:
-    """Logs through the core, each message once per process: previews evaluate the same script again and again."""
+    """Logs a message once in a process: previews evaluate the same script again and again."""
     if message not in _said:
         _said.add(message)
         core.log_message(kind, message)

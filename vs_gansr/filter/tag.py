@@ -1,4 +1,4 @@
-"""Owns what frames say of themselves: completed before the network, put back behind it."""
+"""Complete the properties of frames before the network, and restore them after it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ COLOUR_PROPS = ("_Matrix", "_Range", "_ChromaLocation")
 
 
 class Tag:
-    """Makes a frame fit to be converted: guesses an unset matrix by the frame's size, makes all samples finite."""
+    """Prepares a frame for conversion: sets an unset matrix by the frame's size, and makes all samples finite."""
 
     def __init__(self, core: vs.Core) -> None:
         self.core = core
         """Takes the warnings."""
         self.interlaced = False
-        """True once a frame flagged interlaced was told of."""
+        """True after the warning about interlaced frames."""
         self.damaged = False
-        """True once a frame with samples that are not finite was told of."""
+        """True after the warning about samples that are not finite."""
         self.guessed: set[int] = set()
-        """Matrices (H.273) whose guess was told of."""
+        """Matrices (H.273) that were warned of."""
 
     def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         self.note_interlaced(n, f)
@@ -54,7 +54,7 @@ class Tag:
         return copy
 
     def note_interlaced(self, n: int, f: vs.VideoFrame) -> None:
-        """Tells of the first frame that is flagged interlaced."""
+        """Warns of the first frame that is flagged interlaced."""
         if not self.interlaced and tags.is_interlaced(f.props):
             self.interlaced = True
             warn(
@@ -63,7 +63,7 @@ class Tag:
             )
 
     def guess(self, n: int, f: vs.VideoFrame) -> int:
-        """The matrix (H.273) that frame n is taken to have; told of once for each."""
+        """The matrix (H.273) that frame n is assumed to have; warns once for each matrix."""
         primaries = int(f.props.get("_Primaries", tags.MATRIX_UNSPECIFIED))
         guess = tags.guess_matrix(f.width, f.height, primaries)
         if guess not in self.guessed:
@@ -92,7 +92,7 @@ def untagged(clip: vs.VideoNode, source: Format | None, drop: list[str]) -> vs.V
 
 
 def with_props(out: vs.VideoNode, tagged: vs.VideoNode, source: Format | None, target: Format | None) -> vs.VideoNode:
-    """Every property of the input, and the colour tags of the conversion where the family changed."""
+    """`out` with every property of the input, and with the conversion's colour properties if the family changed."""
     carried = out.std.CopyFrameProps(tagged)
     if source is not None and target is not None and source.family == target.family:
         return carried

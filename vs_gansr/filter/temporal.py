@@ -1,4 +1,4 @@
-"""Owns which neighbours of a frame a network of several frames may see; knows only frames' sizes and properties."""
+"""Choose the neighbours of a frame that a network of several frames sees."""
 
 from __future__ import annotations
 

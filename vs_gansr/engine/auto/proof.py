@@ -3,7 +3,7 @@
 1. Numbers: 16 random crops of pictures at the real size against the processors in float32, all together and every
    block of 32x32; whole pictures of 192x192 where the network's reach is unknown.
 2. Races: 8 pictures, 64 runs from several threads at once, each against its run alone.
-3. Contest: pictures a second against the processors'. Skipped for a provider that was named.
+3. Speed: pictures a second against the processors'. Skipped for a provider that was named.
 
 A crash or a hang is a verdict, too. Verdicts are kept in the user's cache folder.
 """
@@ -50,8 +50,8 @@ BLOCK = 32  # pixels a side that are judged for themselves
 RACERS, RUNS = 8, 64
 CODE = 1 / 255  # of white: how far runs at once may lie from runs alone
 WHOLE = 192  # pixels a side of the pictures where the reach is unknown
-GLANCE, HOPELESS = 64, 20.0  # pixels a side of the first contest, and times as long that settle it
-CONTEST = 1.0  # seconds of the real one
+GLANCE, HOPELESS = 64, 20.0  # pixels a side of the first speed test, and times as long as the CPU that end the trial
+TRIAL = 1.0  # seconds of the real speed test
 MEASURED = 256  # pixels a side at most of the processors' pictures; larger ones take as long a pixel
 
 remembered = Remembered("proofs", 1, 1000)
@@ -84,7 +84,7 @@ class Proof:
     model: Model  # the network as the device runs it
     key: EngineKey  # where and how, at the real size
     plain: Model  # the network in float32
-    rival: tuple[Model, EngineKey] | None = None  # what the processors would run; None: there is no contest
+    rival: tuple[Model, EngineKey] | None = None  # what the processors would run; None: the speed is not compared
 
     def name(self) -> str:
         """All that the verdict depends on."""
@@ -229,7 +229,7 @@ def stages(proof: Proof) -> Iterator[tuple[str, dict[str, float]]]:
     engine = key.provider.make(proof.model, key)
     yield "numbers", {}
     yield "races", numbers(proof, engine)
-    yield "contest", {"race": races(proof, engine)}
+    yield "speed", {"race": races(proof, engine)}
     if proof.rival:
         ours = speed(proof.model, key, engine)
         model, theirs = proof.rival
@@ -330,7 +330,7 @@ def speed(model: Model, key: EngineKey, engine: Engine) -> float:
     run(model, engine, 0, pictures[0])
     begin, count = time.perf_counter(), 0
     with ThreadPoolExecutor(key.streams) as pool:
-        while count < 2 * key.streams or time.perf_counter() - begin < CONTEST:
+        while count < 2 * key.streams or time.perf_counter() - begin < TRIAL:
             list(pool.map(lambda n: run(model, engine, 0, pictures[n % 2]), range(2 * key.streams)))
             count += 2 * key.streams
     return count * key.width * key.height / (time.perf_counter() - begin)

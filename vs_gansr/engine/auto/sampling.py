@@ -20,8 +20,8 @@ from ..planes import Plane
 __all__ = ["Crop", "Sampler", "crop_of", "reference_key"]
 
 SIDE = 64  # pixels of a crop that are compared, in both directions
-FIRST, EACH = 8, 4  # of the first so many frames so many crops are compared
-EVERY = 250  # and then one crop of every so manieth frame
+FIRST, EACH = 8, 4  # in each of the first 8 frames 4 crops are compared
+EVERY = 250  # after these frames one crop of every 250th frame is compared
 SAME = 40.0  # decibels that a real picture's crop has at least, beside one code of rounding
 
 

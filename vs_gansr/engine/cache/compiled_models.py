@@ -1,6 +1,6 @@
-"""Owns compiled networks on disk, in the user's cache folder; knows neither networks nor who compiled them.
+"""Keep compiled networks in files of the user's cache folder.
 
-A file is the SHA-256 of the rest, and the rest. Whatever is damaged, or cannot be written, is compiled again.
+A file is the SHA-256 of its content, and the content. A network whose file is damaged or missing is compiled again.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class CompiledModels:
     """The place on disk of one network compiled in one way."""
 
     def __init__(self, runtime: str, network: bytes, how: str) -> None:
-        """`how` says in words whatever besides the network decides what it is compiled to."""
+        """`how` describes everything besides the network that the compiled network depends on."""
         self.folder = user_folders.cache_folder() / "compiled" / runtime  # of all networks compiled by this runtime
         self.path = self.folder / hashlib.sha256(hashlib.sha256(network).digest() + how.encode()).hexdigest()
         """The file; need not exist."""
 
     def load(self) -> bytes | None:
-        """What was stored, byte for byte; None if there is nothing sound."""
+        """The bytes that were stored; None if there are none or they are damaged."""
         try:
             data = self.path.read_bytes()
             if hashlib.sha256(data[DIGEST:]).digest() == data[:DIGEST]:
@@ -42,7 +42,7 @@ class CompiledModels:
         return None
 
     def store(self, write: Callable[[Path], None]) -> None:
-        """Keeps what `write` puts into a file; nothing is kept, and nothing said, where that fails."""
+        """Keeps what `write` puts into a file. A failure is silent: the network is compiled again next time."""
         with contextlib.suppress(Exception):  # a runtime that cannot write raises types of its own
             self.folder.mkdir(parents=True, exist_ok=True)
             with files.replacement(self.path) as part:

@@ -1,8 +1,7 @@
-"""Owns how long costly things live on unused, and that each is made once; knows nothing of what they are.
+"""Share costly values by key, make each one once, and keep those without a holder for a while.
 
-A host that frees an old graph before it builds the new one (every preview does) releases its session and
-wants the same one a moment later. So what nobody holds any more stays for a while, within a cap. Making and closing
-happen outside the lock: whoever wants another key never waits for them.
+A preview frees the old graph before it builds the new one, so it releases an engine and wants the same one a moment
+later. Values are made and closed outside the lock: a caller with another key never waits for them.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class Lease[V: Closable]:
             give_back()
 
     def abandon(self) -> None:
-        """The same for destructors, which run in any thread, inside any lock: another thread does it soon."""
+        """Like `release`, for destructors, which run inside any lock: another thread gives the value back."""
         abandoned.put(self.release)
 
 
@@ -73,8 +72,8 @@ abandoned: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
 
 @cache
-def undertaker() -> threading.Thread:
-    """The thread, one a process, that gives abandoned leases back."""
+def closer() -> threading.Thread:
+    """The thread of this process that gives abandoned leases back."""
 
     def work() -> None:
         while True:
@@ -86,7 +85,7 @@ def undertaker() -> threading.Thread:
 
 
 def settle() -> None:
-    """Gives back at once what was abandoned so far."""
+    """Gives back what has been abandoned so far."""
     with contextlib.suppress(Empty):
         while True:
             abandoned.get_nowait()()
@@ -110,7 +109,7 @@ class SessionCache[K: Hashable, V: Closable]:
 
         Raises what `make` raises; those who waited then try for themselves.
         """
-        undertaker()
+        closer()
         settle()
         while True:
             with self._lock:
@@ -153,10 +152,7 @@ class SessionCache[K: Hashable, V: Closable]:
             entry.ready.set()
 
     def forget(self, key: K, value: V | None = None) -> None:
-        """Nobody gets the value of `key` any more; it is closed when its present holders let go.
-
-        With `value` only if it is still that one.
-        """
+        """Takes the value of `key`, if `value` is None or that one, out of the cache; its last holder closes it."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is None or (value is not None and entry.value is not value):
@@ -169,7 +165,7 @@ class SessionCache[K: Hashable, V: Closable]:
             self._close_forgotten(entry)
 
     def wait_for_forgotten(self, seconds: float) -> bool:
-        """Waits until one more of the values that are forgotten and still held is closed; False if none is in time."""
+        """Waits until one of the forgotten values is closed; False if none is within `seconds`."""
         with self._left:
             before = list(self._leaving)
             return self._left.wait_for(

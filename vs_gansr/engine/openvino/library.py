@@ -1,7 +1,7 @@
-"""Owns OpenVINO's C library, called by ctypes: cores, compiled networks, infer requests; knows no pictures.
+"""Call OpenVINO's C library by ctypes: cores, compiled networks, infer requests.
 
-The Python module of the package `openvino` is left alone: importing it reports the import to its maker's analytics,
-and it refuses to work beside a VapourSynth plugin that has brought another build of the same release.
+The package's Python module is not imported: it reports its import to the maker's analytics, and refuses to work beside
+a VapourSynth plugin that has loaded another build of the same release.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HANDLES = ("core", "model", "compiled_model", "infer_request", "tensor", "output
 
 
 class OpenVinoError(Exception):
-    """A call that failed, with OpenVINO's own words."""
+    """A call that failed, with OpenVINO's message."""
 
 
 class Shape(ctypes.Structure):
@@ -101,30 +101,30 @@ def call(name: str, *arguments: Any) -> None:
 
 
 def plain(text: str) -> str:
-    """OpenVINO's words without the places in its sources that they begin with."""
+    """OpenVINO's message without the source locations at its start."""
     lines = [line.strip() for line in text.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
     return " ".join(kept or lines).strip()
 
 
 def made(handle: str, name: str, *arguments: Any, last: tuple[Any, ...] = ()) -> Handle:
-    """What the function `ov_<name>` gives as its last argument but `last`."""
+    """The handle that the function `ov_<name>` returns in its last argument before `last`."""
     pointer = c_void_p()
     call(name, *arguments, byref(pointer), *last)
     return Handle(handle, pointer)
 
 
 class Handle:
-    """Something of OpenVINO's, freed with its last user."""
+    """An object of OpenVINO's, freed with its last reference."""
 
     def __init__(self, kind: str, pointer: c_void_p) -> None:
         self.pointer = pointer  # as OpenVINO gave it
-        # At the program's end nobody knows what of OpenVINO is still there.
+        # At the program's end OpenVINO may be unloaded already.
         weakref.finalize(self, getattr(library(), f"ov_{kind}_free"), pointer).atexit = False
 
 
 def text(name: str, *arguments: Any) -> str:
-    """The string that the function `ov_<name>` gives as its last argument."""
+    """The string that the function `ov_<name>` returns in its last argument."""
     pointer = c_void_p()
     call(name, *arguments, byref(pointer))
     try:
@@ -134,7 +134,7 @@ def text(name: str, *arguments: Any) -> str:
 
 
 def version() -> str:
-    """The build that is loaded, which may be that of another plugin."""
+    """The version of the loaded build, which another plugin may have brought."""
     found = Version()
     call("get_openvino_version", byref(found))
     try:
@@ -164,13 +164,13 @@ class Core:
         return text("core_get_property", self._handle.pointer, device.encode(), key.encode())
 
     def set_property(self, device: str, key: str, value: str) -> None:
-        """Sets what networks are compiled with unless told otherwise."""
+        """Sets a default property of networks that are compiled or imported later."""
         call(
             "core_set_property", self._handle.pointer, device.encode(), c_char_p(key.encode()), c_char_p(value.encode())
         )
 
     def compile(self, network: bytes, device: str, properties: Mapping[str, str]) -> Compiled:
-        """An ONNX file made ready."""
+        """The ONNX file `network`, compiled for a device."""
         size = c_size_t(len(network))
         model = made("model", "core_read_model_from_memory_buffer", self._handle.pointer, network, size, None)
         words = [c_char_p(word.encode()) for pair in properties.items() for word in pair]
@@ -179,7 +179,7 @@ class Core:
         return Compiled(made("compiled_model", "core_compile_model", *head, last=tuple(words)))
 
     def load(self, blob: bytes, device: str) -> Compiled:
-        """What Compiled.export wrote, with the properties set."""
+        """A network that Compiled.export wrote, with the properties set before."""
         size = c_size_t(len(blob))
         handle = made("compiled_model", "core_import_model", self._handle.pointer, blob, size, device.encode())
         return Compiled(handle, blob)
@@ -193,7 +193,7 @@ class Compiled:
         self._blob = blob  # its weights lie in there
 
     def output_shape(self) -> list[int]:
-        """Of its first output. Raises OpenVinoError where it is not static."""
+        """The shape of its first output. Raises OpenVinoError if it is not static."""
         port = made("output_const_port", "compiled_model_output_by_index", self._handle.pointer, c_size_t(0))
         shape = Shape()
         call("const_port_get_shape", port.pointer, byref(shape))
@@ -242,7 +242,7 @@ class Request:
         return made("tensor", "tensor_create_from_host_ptr", kind, shape, array.ctypes.data)
 
     def bind(self, side: str, tensor: Handle, index: int = 0) -> None:
-        """Takes a tensor as its input or output of this number."""
+        """Makes a tensor the input or output number `index`."""
         call(f"infer_request_set_{side}_tensor_by_index", self._handle.pointer, c_size_t(index), tensor.pointer)
 
     def infer(self) -> None:

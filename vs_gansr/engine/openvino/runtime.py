@@ -1,4 +1,4 @@
-"""Owns the one OpenVINO core of the process: its devices, what they can do, and networks made ready for them."""
+"""List OpenVINO's devices and their abilities, and compile networks for them, with one core for the process."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from threading import Lock
 
-import numpy as np
-import numpy.typing as npt
-
 from ...errors import ProviderError, one_line
 from ..cache.compiled_models import CompiledModels
 from .library import Compiled, Core, OpenVinoError, installed, version
 
-__all__ = ["compile_model", "device", "devices", "has", "installed", "run", "trouble"]
+__all__ = ["compile_model", "device", "devices", "has", "installed", "trouble"]
 
 _importing = Lock()
 
@@ -65,15 +62,6 @@ def trouble(device_id: int, network: bytes) -> str | None:
     except (OpenVinoError, ProviderError) as error:
         return one_line(error)
     return None
-
-
-def run(device_id: int, network: bytes, picture: npt.NDArray[np.float32], result: npt.NDArray[np.float32]) -> None:
-    """Computes the ONNX file `network`, of one input and one output, once. Raises OpenVinoError or ProviderError."""
-    request = core().compile(network, device(device_id), {"INFERENCE_PRECISION_HINT": "f32"}).request()
-    bound = {"input": request.tensor("input", picture), "output": request.tensor("output", result)}
-    for side, tensor in bound.items():
-        request.bind(side, tensor)
-    request.infer()
 
 
 def compile_model(network: bytes, name: str, properties: Mapping[str, str]) -> Compiled:

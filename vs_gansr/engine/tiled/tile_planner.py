@@ -1,4 +1,4 @@
-"""Owns how a picture of one size is run: in which tiles, within which memory; computes no pixels."""
+"""Plan the tiles in which a picture is computed, within the memory that is allowed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ type Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Limits:
-    """What the user asked of tiles and memory."""
+    """The user's arguments about tiles and memory."""
 
     tile: Size | None = None
     """(width, height) of a tile in input pixels, overlap included; None: the whole picture if it fits."""
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a picture of one size is run."""
+    """The tiles of a picture."""
 
     size: Size  # (width, height) of the engine
     covered: Size  # (width, height) that the tiles cover: the picture's, or more where the network takes no such size
@@ -45,7 +45,7 @@ class Layout:
 
 
 class TilePlanner:
-    """Lays out pictures of any size for one network; the answers change when memory runs out. Thread-safe."""
+    """Plans tiles for pictures of any size, for one network; the plans change when memory runs out. Thread-safe."""
 
     def __init__(self, model: Model, key: EngineKey, limits: Limits) -> None:
         self.model = model  # the network
@@ -59,24 +59,23 @@ class TilePlanner:
         self._lock = threading.RLock()
 
     def layout(self, width: int, height: int) -> Layout:
-        """How a picture of width x height is run now.
+        """The tiles of a picture of width x height.
 
-        Raises ShortageError where no tile fits the memory, ArgumentError where the tiles asked for cannot cover it.
+        Raises ShortageError if no tile fits the memory, ArgumentError if the user's tiles cannot cover the picture.
         """
         with self._lock:
             return self._layouts.get((width, height), lambda: self._lay_out(width, height))
 
     def compute_in(self, precision: str) -> None:
-        """Lays out for another precision from here on."""
+        """Plans for another precision from now on."""
         with self._lock:
             self.key = replace(self.key, precision=precision)
             self._layouts.clear()
 
     def shrink(self, picture: Size, layout: Layout, error: ShortageError) -> str | None:
-        """Makes tiles smaller than those of `layout`; the words for it, None if another frame has done it already.
+        """Makes tiles smaller than those of `layout`, after `error` with the size `picture`; returns a warning.
 
-        `picture` is the (width, height) that memory ran out for, with `error`.
-        Raises ShortageError where they cannot be.
+        The warning is None if another frame has done it already. Raises ShortageError if smaller tiles cannot be.
         """
         with self._lock:
             pixels = layout.size[0] * layout.size[1]
@@ -113,7 +112,7 @@ class TilePlanner:
         return Layout(size, covered, tuple(pieces), faded(pieces, self.spec.growth))
 
     def _check_fixed(self, size: Size) -> None:
-        """Raises ShortageError where a network of one size does not fit what is free."""
+        """Raises ShortageError if a network of one size does not fit the free memory."""
         device = self.device_memory()
         free = memory.available() if device is None else device
         if self.need(*size) > free:
@@ -133,7 +132,7 @@ class TilePlanner:
         return x, y
 
     def _tile_size(self, covered: Size) -> Size:
-        """The (w, h) of tiles for a picture of `covered`: as asked for if that fits, else as few as fit."""
+        """The (w, h) of tiles for a picture of the size `covered`: the user's if they fit, else the fewest that fit."""
         rule = self.spec.size_rule
         step = rule.multiple
         overlap = self._overlap()
@@ -161,10 +160,7 @@ class TilePlanner:
         return self.need(width, height) <= self.budget
 
     def device_memory(self) -> int | None:
-        """Bytes to be had on a device with memory of its own, None where pictures live in the machine's.
-
-        What engines that nobody holds keep there counts: they yield.
-        """
+        """Bytes available on a device with its own memory, counting idle engines as free; None on others."""
         place = (self.key.provider, self.key.device_id)
         found = self.key.provider.memory(self.key.device_id)
         if found is None:

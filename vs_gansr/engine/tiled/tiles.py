@@ -1,10 +1,9 @@
-"""Owns the geometry of tiles: how large, where each begins, which part of its result counts; no pixels here.
+"""Compute the geometry of tiles: their size, their positions, and the part of each result that is kept.
 
-Every tile of a plan has the same size, so that one session of static shape serves all of them. Tiles at the far
-edges are moved inwards rather than padded. `overlap` is the margin on each side of a tile that is computed for the
-sake of its neighbours, who share twice as much. Where it is at least the network's receptive-field radius, and all
-positions are multiples of its step, the joined result equals the untiled one. Where the radius is not known, tiles
-are faded into each other over all they share instead (`ramps`).
+All tiles of a plan have one size, so that one session of static shape computes them. Tiles at the far edges are moved
+inwards, not padded. `overlap` is the margin on each side of a tile. If it is at least the network's radius and all
+positions are multiples of its step, the joined result equals the untiled one. If the radius is unknown, neighbouring
+tiles are blended over all that they share (`ramps`).
 """
 
 from __future__ import annotations
