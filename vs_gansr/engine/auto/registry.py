@@ -83,10 +83,10 @@ def find(name: str) -> Provider:
     raise ProviderError(f'unknown provider "{name}"; there are: {known}{absent}')
 
 
-def on_processors(name: str) -> bool:
-    """True if `name` names a provider whose first device is the machine's processors; False for `auto` and others."""
+def on_processors(name: str | None) -> bool:
+    """True if `name` is a provider's whose first device is the processors; False for `auto`, None and others."""
     try:
-        return find(name).processor(0)
+        return name is not None and find(name).processor(0)
     except ProviderError:
         return False
 

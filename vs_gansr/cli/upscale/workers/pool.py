@@ -52,9 +52,12 @@ class WorkerPool:
 
     def start_here(self, job: UpscaleJob) -> WorkerState:
         """A new worker on this machine."""
+        from ....engine.auto import registry  # with it comes ONNX Runtime
+
         place = self._started % self.size
         cores = () if self.cluster else cores_of(place, self.size)
-        devices = cuda_devices() if self.size > 1 and job.device_id is None and job.provider != "CPU" else 0
+        several = self.size > 1 and job.device_id is None and not registry.on_processors(job.provider)
+        devices = cuda_devices() if several else 0
         placement = Placement(cores, place % devices if devices > 1 else None)
         return self._add(LocalWorker(self._name(), self.events, placement))
 

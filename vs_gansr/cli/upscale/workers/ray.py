@@ -180,8 +180,10 @@ def resources(workers: int, provider: str | None) -> tuple[int, dict[str, float]
     """
     import ray
 
+    from ....engine.auto import registry  # with it comes ONNX Runtime
+
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = 0 if provider == "CPU" else int(sum(node.get("GPU", 0) for node in nodes))
+    gpus = 0 if registry.on_processors(provider) else int(sum(node.get("GPU", 0) for node in nodes))
     cpus = [int(node.get("CPU", 0)) for node in nodes if node.get("CPU", 0) >= 1] or [1]
     count = workers or gpus or len(cpus)
     if gpus:
