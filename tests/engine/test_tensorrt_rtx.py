@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class Device:
 
 
 @pytest.fixture
-def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TensorRtRtx:
+def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TensorRtRtx]:
     """The provider in a process that has registered no plugin yet; its package is not installed."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delitem(sys.modules, TensorRtRtx.package, raising=False)
@@ -49,7 +50,10 @@ def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TensorRtRtx:
     made = TensorRtRtx()
     monkeypatch.setattr(made, "builtin", lambda: False)
     monkeypatch.setattr(registry, "PROVIDERS", [made, CPU])
-    return made
+    yield made
+    sys.modules.pop(TensorRtRtx.package, None)
+    plugin.registered.cache_clear()
+    tried.cache_clear()
 
 
 @pytest.fixture
