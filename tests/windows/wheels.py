@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 
-from .environment import COMPILER, ROOT, TESTED, build_wheel, digest, pip
+from cross_wheels import build_wheel, pip
+from paths import ROOT
+
+from .environment import COMPILER, PLATFORM, TESTED, digest
 
 DIST = ROOT / "dist"
 
@@ -17,7 +20,7 @@ def main() -> int:
         return 1
     shutil.rmtree(DIST, ignore_errors=True)
     pip("wheel", "--no-deps", str(ROOT), "-w", str(DIST))
-    wheel = build_wheel(DIST)
+    wheel = build_wheel(DIST, PLATFORM)
     found, *how = TESTED.read_text().splitlines() if TESTED.is_file() else [""]
     if found != digest(wheel):
         how = ["not tested as it is; scripts/test --windows does that, and scripts/wheels says it afterwards"]
