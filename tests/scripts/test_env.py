@@ -125,7 +125,7 @@ def test_the_fast_tests_and_all(tmp_path: Path) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return done.stdout.split("|")[:-1], done.stderr
 
-    start = ["-m", "pytest", "-n", "logical", "--maxprocesses", "4"]
+    start = ["-m", "pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "worksteal"]
     asked, said = words("-k", "gray 16")
     left = [word.removeprefix("--ignore=") for word in asked if word.startswith("--ignore=")]
     assert asked == [*start, "-m", "not slow", *(f"--ignore={path}" for path in left), "-k", "gray 16"]
@@ -133,4 +133,6 @@ def test_the_fast_tests_and_all(tmp_path: Path) -> None:
     assert all((ROOT / path).exists() for path in left)
     assert said == f"Left out: tests marked slow, {' '.join(left)}; scripts/test --all runs them.\n"
     assert words("--all", "tests/cli") == ([*start, "tests/cli"], "")
+    assert words("--all") == ([*start, "-m", "windows", "--short"], "")
+    assert words("--windows", "--all") == (["-m", "windows", "--all"], "")
     assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("scripts/check\nscripts/test --all")

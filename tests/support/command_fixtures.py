@@ -12,9 +12,9 @@ import folders
 import pytest
 from gansr_process import Gansr, Running, command
 
-__all__ = ["gansr", "home", "quiet_environment", "start"]
+__all__ = ["SECONDS", "gansr", "home", "quiet_environment", "start"]
 
-SECONDS = 280 if sys.platform == "win32" else 120  # for one command; Wine is slow where others compute
+SECONDS = 600 if sys.platform == "win32" else 120  # for one command; Wine is slow where others compute
 
 
 @pytest.fixture

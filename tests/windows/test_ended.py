@@ -1,4 +1,4 @@
-"""However an encode is ended on Windows: no process is left, and the same command goes on."""
+"""An encode that ends in any way on Windows leaves no process behind, and the same command resumes it."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from pathlib import Path
 import footage
 import psutil
 import pytest
+from command_fixtures import SECONDS
 from encodes import chunks_of, frame_hashes
 from gansr_process import Gansr, Running, command, named, one_line
 from pseudo_console import PseudoConsole
 
 from windows import film
 
-LONG = 200  # seconds for what takes a few where nobody else computes
-
 type Start = Callable[..., Running]
 
 
 def gone(folder: Path, seconds: float = 10) -> bool:
-    """Whether no process that has to do with `folder` is there any more, after some time at most."""
+    """Waits up to `seconds` for the processes that name `folder` to end; True if none is left."""
     deadline = time.monotonic() + seconds
     while named(folder):
         if time.monotonic() > deadline:
@@ -34,10 +33,10 @@ def gone(folder: Path, seconds: float = 10) -> bool:
     return True
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments(start: Start, gansr: Gansr, tmp_path: Path, point_model: Path, kills: int) -> None:
-    """By TerminateProcess, which nothing can catch."""
+    """The driver is ended by TerminateProcess, which no program can catch."""
     source, output = film.source(tmp_path), tmp_path / "out.mkv"
     words = film.words(source, output, point_model)
     begun = time.monotonic()
@@ -60,7 +59,7 @@ def test_killed_at_random_moments(start: Start, gansr: Gansr, tmp_path: Path, po
 
 @pytest.mark.parametrize("victim", ["driver", "worker"])
 def test_children_end_with_their_parent(start: Start, tmp_path: Path, small_model: Path, victim: str) -> None:
-    """Also those that do not notice: the worker and its ffmpeg are suspended."""
+    """A child ends even if it cannot notice that its parent has ended: the worker and its ffmpeg are suspended."""
     running = start(*film.slow_words(tmp_path, small_model))
 
     def suspended(now: Running) -> bool:
@@ -71,7 +70,7 @@ def test_children_end_with_their_parent(start: Start, tmp_path: Path, small_mode
                     return True
         return False
 
-    running.until(suspended, LONG)
+    running.until(suspended, SECONDS)
     worker = next(child for child in running.seen.values() if "vs_gansr.cli.upscale.workers.worker" in lines(child))
     if victim == "driver":
         worker.suspend()
@@ -79,7 +78,7 @@ def test_children_end_with_their_parent(start: Start, tmp_path: Path, small_mode
         assert gone(tmp_path), named(tmp_path)
     else:
         worker.kill()
-        assert running.end(LONG) == 0, running.said()
+        assert running.end(SECONDS) == 0, running.said()
         assert "another one goes on" in running.said()
         assert footage.facts(tmp_path / "out.mkv").picture["frames"] == film.SLOW_FRAMES
 
@@ -92,8 +91,8 @@ def lines(process: psutil.Process) -> list[str]:
         return []
 
 
-# Starts a program in its console and does what the console does when somebody presses Ctrl-C in it, without being ended
-# by that itself.
+# Starts a program and sends Ctrl-C to all processes of the console, as the console does when the key is pressed, but
+# ignores it itself.
 SHELL = """
 import ctypes, os, subprocess, sys, time
 with open(sys.argv[1], "wb") as said:
@@ -107,20 +106,20 @@ with open(sys.argv[1], "wb") as said:
 
 
 def test_ctrl_c_in_a_console(tmp_path: Path, small_model: Path, home: Path) -> None:
-    """The key reaches gansr alone, which ends the rest and says what is kept; the same command goes on."""
+    """gansr alone gets the key: it ends its children and prints what is kept, and the same command resumes."""
     words = command(*film.slow_words(tmp_path, small_model))
     said = tmp_path / "said.txt"
     key = tmp_path / "key"
     with PseudoConsole([sys.executable, "-c", SHELL, str(said), str(key), *words]) as console:
-        deadline = time.monotonic() + LONG
+        deadline = time.monotonic() + SECONDS
         while chunks_of(tmp_path) < 1:
             assert time.monotonic() < deadline, bytes(console.shown)
             time.sleep(0.1)
         key.touch()
-        assert console.wait(LONG) == 128 + 2
+        assert console.wait(SECONDS) == 128 + 2
     assert "gansr: interrupted by SIGINT; " in said.read_text() and "chunks are kept" in said.read_text()
     assert gone(tmp_path), named(tmp_path)
-    done = subprocess.run(words, capture_output=True, text=True, timeout=LONG)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     assert footage.facts(tmp_path / "out.mkv").picture["frames"] == film.SLOW_FRAMES
 
@@ -142,9 +141,9 @@ sys.exit(main(["upscale", *sys.argv[1:]]))
 
 
 def test_ctrl_break_is_a_signal_like_ctrl_c(tmp_path: Path, point_model: Path, home: Path) -> None:
-    """Wine passes the key on to nobody, so the process raises the signal itself, as Windows' handler does."""
+    """The process raises the signal itself, as Windows' handler does, because Wine does not send the key."""
     words = film.words(film.source(tmp_path), tmp_path / "out.mkv", point_model)[1:]
-    done = subprocess.run([sys.executable, "-c", BREAK, *words, "-q"], capture_output=True, text=True, timeout=LONG)
+    done = subprocess.run([sys.executable, "-c", BREAK, *words, "-q"], capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 128 + 21
     assert one_line(done.stderr).startswith("gansr: interrupted by SIGBREAK; ")
     assert gone(tmp_path), named(tmp_path)

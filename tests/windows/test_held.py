@@ -1,4 +1,4 @@
-"""Files that another program holds open, as players, virus scanners and this plugin itself do on Windows."""
+"""Files that another program holds open, as players, virus scanners and this plugin do on Windows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vs_gansr.common import files
 from windows import film
 
 
-def test_the_name_is_had_as_soon_as_it_is_free(tmp_path: Path) -> None:
+def test_a_file_is_replaced_as_soon_as_nobody_holds_it(tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"old")
     holder = target.open("rb")
@@ -41,8 +41,8 @@ def test_a_file_that_stays_open_is_left_as_it_was(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("chunk", ["0", "0.8"])
 def test_an_output_that_cannot_be_replaced(gansr: Gansr, tmp_path: Path, point_model: Path, chunk: str) -> None:
-    """The finished film is kept under another name, which is told, and nothing else is left. Windows refuses to replace
-    a read-only file in the same way; Wine does not."""
+    """The finished film is kept under another name, which the error gives, and nothing else is left. Windows also
+    refuses to replace a read-only file; Wine does not."""
     source, output = film.source(tmp_path), tmp_path / "out.mkv"
     output.write_bytes(b"an older film")
     words = ["upscale", source, output, "--model", point_model, "--chunk", chunk, *FAST, "-y", "-q"]
@@ -58,7 +58,7 @@ def test_an_output_that_cannot_be_replaced(gansr: Gansr, tmp_path: Path, point_m
 
 
 def test_a_scanner_that_opens_every_new_file(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
-    """It holds each for half a second: chunks, the ledger, the film."""
+    """The scanner holds chunks, the ledger and the film open for half a second each."""
     source, output = film.source(tmp_path), tmp_path / "out.mkv"
     over = threading.Event()
 

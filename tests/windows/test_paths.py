@@ -27,7 +27,7 @@ def copied(gansr: Gansr, source: Path, output: Path, model: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names(gansr: Gansr, tmp_path: Path, point_model: Path, name: str) -> None:
-    """Of folder, source, output and network."""
+    """The name is that of the folder, the source, the output and the network."""
     folder = tmp_path / name
     folder.mkdir()
     model = folder / f"{name}.onnx"
@@ -36,7 +36,7 @@ def test_names(gansr: Gansr, tmp_path: Path, point_model: Path, name: str) -> No
 
 
 def test_more_than_260_letters(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
-    """As Windows has it where long paths are enabled; Wine always does."""
+    """Windows allows this where long paths are enabled, Wine always."""
     folder = tmp_path.joinpath(*["a folder with a name of forty letters in it"] * 6)
     folder.mkdir(parents=True)
     source = footage.plain(tmp_path / "in.mp4", frames=3).rename(folder / "in.mp4")
@@ -45,7 +45,7 @@ def test_more_than_260_letters(gansr: Gansr, tmp_path: Path, point_model: Path) 
 
 
 def test_from_one_drive_to_another(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
-    """Slashes of both kinds, a drive letter in lower case."""
+    """With slashes instead of backslashes, and a drive letter in lower case."""
     home = Path(os.environ["USERPROFILE"])
     source = footage.plain(tmp_path / "in.mp4", frames=3)
     assert source.drive != home.drive
@@ -59,7 +59,7 @@ def test_from_one_drive_to_another(gansr: Gansr, tmp_path: Path, point_model: Pa
 
 
 def test_a_path_without_a_drive_letter(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
-    r"""\\server\share is for a network; Wine has \\?\unix for a share that is always there."""
+    r"""Network paths are \\server\share; Wine has \\?\unix, which needs no network."""
     footage.plain(tmp_path / "in.mp4", frames=3)
     share = Path(r"\\?\unix" + str(tmp_path)[2:])
     copied(gansr, share / "in.mp4", share / "out.mkv", point_model)
@@ -86,7 +86,7 @@ def test_the_name_of_a_device_is_no_output(gansr: Gansr, tmp_path: Path, point_m
 
 
 def test_own_models_and_caches_lie_in_localappdata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the system's own answer, without the variable that other tests set."""
+    """Windows itself is asked for the folder, without the variable that other tests set."""
     monkeypatch.delenv("WIN_PD_OVERRIDE_LOCAL_APPDATA", raising=False)
     local = Path(os.environ["LOCALAPPDATA"])
     assert user_folders.models_folder() == local / "gansr" / "models"

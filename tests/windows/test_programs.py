@@ -10,6 +10,7 @@ from pathlib import Path
 
 import footage
 import pytest
+from command_fixtures import SECONDS
 from encodes import frame_hashes
 
 SCRIPT = """
@@ -21,18 +22,18 @@ vs.core.gansr.Upscale(clip, model={model!r}).set_output()
 
 
 def program(name: str) -> str:
-    """A program that pip has made."""
+    """The path of a program that pip has installed."""
     found = shutil.which(name, path=sysconfig.get_path("scripts"))
     assert found and found.lower().endswith(".exe")
     return found
 
 
 def test_vspipe_into_ffmpeg_is_binary_in_cmd(tmp_path: Path, point_model: Path) -> None:
-    r"""The samples hold 26 and 10, which streams of text on Windows would end at or change."""
+    r"""The samples are 26, which ends a text stream on Windows, and 10, which a text stream changes."""
     script, output = tmp_path / "script.vpy", tmp_path / "out.mkv"
     script.write_text(SCRIPT.format(model=str(point_model)))
     line = f'""{program("vspipe")}" -c y4m "{script}" - | "{footage.FFMPEG}" -v error -i - -c:v ffv1 "{output}""'
-    done = subprocess.run(f"cmd /s /c {line}", capture_output=True, text=True, timeout=280)
+    done = subprocess.run(f"cmd /s /c {line}", capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("Output 200 frames")
     raw = subprocess.run([footage.FFMPEG, "-v", "error", "-i", output, "-f", "rawvideo", "-"], capture_output=True)
@@ -41,14 +42,14 @@ def test_vspipe_into_ffmpeg_is_binary_in_cmd(tmp_path: Path, point_model: Path) 
 
 
 def test_gansr_is_a_program(tmp_path: Path) -> None:
-    done = subprocess.run([program("gansr"), "--version"], capture_output=True, text=True, timeout=280)
+    done = subprocess.run([program("gansr"), "--version"], capture_output=True, text=True, timeout=SECONDS)
     assert (done.returncode, done.stdout[:6]) == (0, "gansr "), done.stderr
-    shown = subprocess.run([program("gansr"), "--help"], capture_output=True, text=True, timeout=280)
+    shown = subprocess.run([program("gansr"), "--help"], capture_output=True, text=True, timeout=SECONDS)
     assert shown.returncode == 0 and "upscale" in shown.stdout, shown.stderr
 
 
 def test_doctor_finds_nothing_wrong(home: Path) -> None:
-    done = subprocess.run([program("gansr"), "doctor"], capture_output=True, encoding="utf-8", timeout=280)
+    done = subprocess.run([program("gansr"), "doctor"], capture_output=True, encoding="utf-8", timeout=SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     kinds = {line.split()[0] for line in done.stdout.splitlines() if not line.startswith(" ")}
     assert "fault" not in kinds and "ok" in kinds
@@ -58,14 +59,14 @@ def test_doctor_finds_nothing_wrong(home: Path) -> None:
 def test_an_encode_by_the_program(tmp_path: Path, point_model: Path, home: Path) -> None:
     source, output = footage.plain(tmp_path / "in file é.mp4", frames=5), tmp_path / "out é.mkv"
     words = [program("gansr"), "upscale", source, output, "--model", point_model, "--params", "lossless=1"]
-    done = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=280)
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     assert len(set(frame_hashes(output))) == 5
 
 
 @pytest.fixture
 def editor() -> str:
-    """An editor that loads `vsscript` by its name, as VSEdit does, and says what a script makes of it."""
+    """A program that loads `vsscript` by its name, as VSEdit does, and prints the size of a script's clip."""
     found = os.environ.get("WINDOWS_TEST_EDITOR")
     assert found, "scripts/test --windows compiles it"
     return found
@@ -75,6 +76,6 @@ def test_editor_finds_vapoursynth(editor: str, tmp_path: Path, point_model: Path
     script = tmp_path / "a script.vpy"
     script.write_text(SCRIPT.format(model=str(point_model)))
     words = [program("gansr"), "editor", editor, str(script)]
-    done = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=280)
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     assert "128x96" in done.stdout

@@ -1,4 +1,4 @@
-"""What gansr writes on Windows can be read under every code page, and no letter makes it fail."""
+"""gansr's output on Windows is readable under every code page, and no letter makes gansr fail."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import footage
 import pytest
+from command_fixtures import SECONDS
 from encodes import FAST
 from gansr_process import Gansr, command
 from pseudo_console import PseudoConsole
 
 NAME = "é 日本 😀.mkv"
 
-# Runs in a console whose code page it sets, with a pipe for the command's words as a shell has it.
+# Sets the code page of its console and runs a command whose output is redirected.
 INSIDE = """
 import ctypes, subprocess, sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def test_redirected_in_a_console_of_any_code_page(page: int, tmp_path: Path, poi
     words = command("upscale", source, tmp_path / NAME, "--model", point_model, *FAST)
     inside = [sys.executable, "-c", textwrap.dedent(INSIDE), str(page), str(tmp_path / "said"), *words]
     with PseudoConsole(inside) as console:
-        assert console.wait(280) == 0, bytes(console.shown)
+        assert console.wait(SECONDS) == 0, bytes(console.shown)
     assert (tmp_path / NAME).is_file()
     said = (tmp_path / "said").read_bytes().decode(f"cp{page}")
     assert f"{escaped(NAME, f'cp{page}')}: 3 frames" in said
@@ -76,9 +77,9 @@ def test_a_printed_script_runs_from_whatever_the_shell_made_of_it(
 
 
 def test_a_console_gets_letters_whatever_its_code_page(tmp_path: Path, home: Path) -> None:
-    """`gansr` in cmd: the console itself takes Unicode."""
+    """`gansr` in cmd writes Unicode to the console itself."""
     with PseudoConsole(
         ["cmd", "/c", subprocess.list2cmdline(command("upscale", tmp_path / "é.mkv", "out.mkv"))]
     ) as shell:
-        assert shell.wait(280) == 1
+        assert shell.wait(SECONDS) == 1
     assert "UnicodeEncodeError" not in shell.shown.decode(errors="replace")
