@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import clips
+import folders
 import pytest
 import vapoursynth as vs
 
@@ -61,7 +62,7 @@ class AbacusEngine:
 
 @pytest.fixture
 def abacus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Abacus:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folders.redirect(monkeypatch, tmp_path / "cache")
     monkeypatch.delenv("GANSR_GPU", raising=False)
     for key in engines.engines:
         engines.engines.forget(key)

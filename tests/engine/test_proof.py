@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import clips
+import folders
 import pytest
 import vapoursynth as vs
 from faulty_gpu import FaultyGpu
@@ -33,7 +34,7 @@ type Plant = Callable[..., FaultyGpu]
 @pytest.fixture
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
     """Adds the made-up GPU to the one list of providers, and nothing else; nothing is remembered."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folders.redirect(monkeypatch, tmp_path / "cache")
     monkeypatch.delenv("GANSR_GPU", raising=False)
     monkeypatch.setattr(log, "_said", set())
     monkeypatch.setattr(proof, "_proven", set())
@@ -67,7 +68,7 @@ def job(gpu: FaultyGpu, model: Model, gpu_trial: bool = False) -> Proof:
         ("nan", "not finite"),
         ("out of memory", "no memory on the made-up GPU"),
         ("lost", "fell off the bus"),
-        ("crash", r"its process ended with SIGSEGV.* \(first pictures\)"),
+        ("crash", r"its process ended with (SIGABRT|status \d+).* \(first pictures\)"),
         ("hang", r"it did not answer within 10 s \((first pictures|start)\)"),
     ],
 )

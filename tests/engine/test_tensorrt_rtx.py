@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import folders
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -43,7 +44,7 @@ class Device:
 @pytest.fixture
 def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TensorRtRtx]:
     """The provider in a process that has registered no plugin yet; its package is not installed."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folders.redirect(monkeypatch, tmp_path / "cache")
     monkeypatch.delitem(sys.modules, TensorRtRtx.package, raising=False)
     plugin.registered.cache_clear()
     tried.cache_clear()
