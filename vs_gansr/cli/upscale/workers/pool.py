@@ -52,12 +52,13 @@ class WorkerPool:
 
     def start_here(self, job: UpscaleJob) -> WorkerState:
         """A new worker on this machine."""
-        from ....engine.auto import registry  # with it comes ONNX Runtime
-
         place = self._started % self.size
         cores = () if self.cluster else cores_of(place, self.size)
-        several = self.size > 1 and job.device_id is None and not registry.on_processors(job.provider)
-        devices = cuda_devices() if several else 0
+        devices = 0
+        if self.size > 1 and job.device_id is None:
+            from ....engine.auto import registry  # with it comes ONNX Runtime
+
+            devices = 0 if registry.on_processors(job.provider) else cuda_devices()
         placement = Placement(cores, place % devices if devices > 1 else None)
         return self._add(LocalWorker(self._name(), self.events, placement))
 
