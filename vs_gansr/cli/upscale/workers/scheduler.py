@@ -106,6 +106,7 @@ class UpscaleRun:
             with locked(self.folder):
                 return self._in_chunks(plan, begun)
         finally:
+            self._end()  # a worker might write again what is deleted here
             discard(temporary)
 
     def _planned(self, draft: Path, scratch: Path) -> Plan:
