@@ -22,19 +22,19 @@ PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 
 
 class Provider(ABC):
-    """A runtime on one kind of device. The methods are called from any thread; the first call may be slow."""
+    """A runtime on one kind of device. Any thread may call the methods; the first call may be slow."""
 
     name = ""  # as people write it: `CPU`, `CUDA`
-    meant_for = ""  # what it computes on, for people who have not got it
+    meant_for = ""  # the devices it computes on, for people who have not installed it
     install = ""  # the command that installs it
-    repair = ""  # what helps where it fails although it is installed and there is hardware, besides installing it again
+    repair = ""  # the remedy if it fails although it is installed and there is hardware
     platforms: tuple[str, ...] = ("linux", "win32", "darwin")  # where it can be installed, as `sys.platform` names them
     everywhere = False  # True if every installation has it: nothing has to be asked before it is used
-    automatic = False  # True if `auto` may take one of its devices, once that has proven itself
-    streams = 1  # pictures that are computed at once unless asked otherwise, on devices that are no processors
-    patience = 180.0  # seconds that a device has for its proof
+    automatic = False  # True if `auto` may use one of its devices after a GPU trial
+    streams = 1  # pictures computed at once by default, on devices that are not CPUs
+    patience = 180.0  # seconds until a GPU trial is ended
     samples: frozenset[np.dtype[Any]] = frozenset(map(np.dtype, (np.uint8, np.uint16, np.float16, np.float32)))
-    """Types of samples that its graphs can take and give; others travel as float32."""
+    """Types of samples that its graphs read and write; samples of other types are converted to float32."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.name == getattr(other, "name", None)
@@ -44,69 +44,69 @@ class Provider(ABC):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names that people may write."""
+        """All names that users may write."""
         return (self.name,)
 
     @property
     def lock(self) -> AbstractContextManager[object]:
-        """What to hold while something of the provider is made, run or closed."""
+        """The lock to hold while a session of the provider is made, run or closed."""
         return nullcontext()
 
     @abstractmethod
     def installed(self) -> bool:
-        """True if its software is here, whatever devices there are."""
+        """True if its software is installed, with or without a device."""
 
     def devices(self) -> list[str]:
-        """Its devices in words, in the order that `device_id` counts them; empty if none, or if they cannot be told."""
+        """Descriptions of its devices, in the order of `device_id`; empty if there are none or none can be listed."""
         return []
 
     @abstractmethod
     def trouble(self, device_id: int) -> str | None:
-        """Why it cannot run on the device, in one line with the remedy; None if it runs."""
+        """Why it cannot run on the device, in one line with the remedy; None if it can."""
 
     def hardware(self) -> bool:
-        """True if there is hardware for it, so that it is worth a warning that it cannot run."""
+        """True if there is hardware for it, so that users are warned if it cannot run."""
         return bool(self.devices())
 
     def processor(self, device_id: int) -> bool:
-        """True if the device is the machine's processors, for which rules decide; others have to prove themselves."""
+        """True if the device is the CPU, for which rules decide; other devices need a GPU trial."""
         return False
 
     @abstractmethod
     def precisions(self, device_id: int) -> tuple[str, ...]:
-        """What networks can be computed in there: of `fp32`, `fp16`, `bf16` and `int8`, the usual one first."""
+        """The precisions that the device computes in: of `fp32`, `fp16`, `bf16` and `int8`, the default first."""
 
     def widens_half(self, device_id: int) -> bool:
-        """True if half floats are computed in float32 there: the weights are halved, the arithmetic is not."""
+        """True if the device computes float16 networks in float32: only their weights are halved."""
         return False
 
     def memory(self, device_id: int) -> tuple[int, int] | None:
-        """Free and total bytes of a device with memory of its own; None where pictures live in the machine's."""
+        """Free and total bytes of a device with its own memory; None for devices that use the machine's memory."""
         return None
 
     def note_loss(self, device_id: int, reason: str) -> None:  # noqa: B027 - most have nothing to note
-        """Is told that the device computes nothing more in this process."""
+        """Notes that the device is lost for this process."""
 
     @abstractmethod
     def identity(self, device_id: int) -> str:
-        """Device and versions of all software that its numbers and its speed depend on, in words that stay the same."""
+        """The device and the versions of all software that results and speed depend on, as stable text."""
 
     def tiers(self) -> Mapping[str, Hashable]:
-        """Ways to run a network by name, the safest first, each with the options for EngineKey."""
+        """The tiers by name, the safest first, each with its EngineKey.options."""
         return {"plain": None}
 
     def describe(self, device_id: int) -> str:
-        """What is worth knowing of a device that works, for `gansr doctor`; "" if nothing is."""
+        """More about a working device for `gansr doctor`; "" if there is nothing."""
         return ""
 
     @abstractmethod
     def make(self, model: Model, key: EngineKey) -> Engine:
-        """A new engine. Raises GansrError, or what the runtime raises, where there can be none."""
+        """A new engine. Raises GansrError, or the runtime's own exceptions."""
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """What decides whether an engine can be shared: the network's content, where and how it runs."""
+    """Everything an engine depends on; callers with equal keys share an engine."""
 
     digest: str  # SHA-256 of the network's file
     provider: Provider  # where it runs
@@ -117,7 +117,7 @@ class EngineKey:
     streams: int  # how many pictures may be computed at once
     threads: int  # processors for each of the streams
     alone: int = 0
-    """Processors for a picture while there is no other, on a stream of its own; 0: no such stream."""
+    """Threads of the stream for pictures that come alone; 0: no such stream."""
     limit: int = 0
     """Bytes of device memory for each stream; 0: as many as there are."""
     source: Samples = FLOAT32  # how the input planes store their samples
@@ -138,7 +138,7 @@ class Choice:
     model: Model  # the network; a fallback is the same one, perhaps in another precision
     key: EngineKey  # where and how; its size stands for any
     check: Callable[..., None] | None = None
-    """Compares results with the processors' now and then, see auto/sampling; None where nothing is compared."""
+    """Compares some results with the CPU's, see auto/sampling; None: nothing is compared."""
 
 
 class Engine(Protocol):
@@ -157,10 +157,10 @@ class Engine(Protocol):
         """
 
     def size(self) -> int:
-        """Bytes it keeps, roughly."""
+        """Bytes that it keeps, approximately."""
 
     def close(self) -> None:
-        """Gives everything back; nothing may be running. Never raises."""
+        """Frees everything; no run may be under way. Never raises."""
 
 
 def cpu_threads() -> int:

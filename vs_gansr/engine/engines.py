@@ -18,7 +18,7 @@ engines: SessionCache[EngineKey, Engine] = SessionCache(KEEP_SECONDS, KEEP_BYTES
 
 
 def make(model: Model, key: EngineKey) -> Engine:
-    """A new engine. Raises ModelError, ProviderError or ShortageError where there can be none."""
+    """A new engine. Raises ModelError, ProviderError or ShortageError."""
     try:
         return key.provider.make(model, key)
     except GansrError:
@@ -34,8 +34,8 @@ def make(model: Model, key: EngineKey) -> Engine:
 def acquire(model: Model, key: EngineKey) -> Lease[Engine]:
     """The engine for `key`, from the cache or new. Raises as `make` does.
 
-    Where there is no memory for it those that nobody holds make room, and those that were dropped when the pictures
-    that are still on their way there are done.
+    If memory is short, engines without a holder are closed first; then it waits for dropped engines to finish their
+    pictures.
     """
 
     def make_room() -> Engine:

@@ -1,11 +1,11 @@
-"""Prove in a process of its own that a device computes a network right, and whether it is quicker than the processors.
+"""GPU trial: test in a separate process whether a device computes a network correctly, and faster than the CPU.
 
 1. Numbers: 16 random crops of pictures at the real size against the processors in float32, all together and every
    block of 32x32; whole pictures of 192x192 where the network's reach is unknown.
 2. Races: 8 pictures, 64 runs from several threads at once, each against its run alone.
 3. Speed: pictures a second against the processors'. Skipped for a provider that was named.
 
-A crash or a hang is a verdict, too. Verdicts are kept in the user's cache folder.
+A crash or a hang of the process is a verdict too. Verdicts are kept in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ remembered = Remembered("proofs", 1, 1000)
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a proof found."""
+    """The result of a GPU trial."""
 
     decibels: float = 0.0  # peak signal-to-noise ratio against the processors, over all crops
     block: float = 0.0  # peak signal-to-noise ratio of the worst block
@@ -79,7 +79,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Proof:
-    """What is to be proven."""
+    """What a GPU trial tests."""
 
     model: Model  # the network as the device runs it
     key: EngineKey  # where and how, at the real size
@@ -87,14 +87,14 @@ class Proof:
     rival: tuple[Model, EngineKey] | None = None  # what the processors would run; None: the speed is not compared
 
     def name(self) -> str:
-        """All that the verdict depends on."""
+        """Text with everything that the verdict depends on."""
         key = self.key
         size = f"{key.width}x{key.height} {key.streams} {cpu_threads()} processors"
         return f"{computed_by(self.model, key)} {size}"
 
 
 def mode() -> str:
-    """What the environment variable GANSR_GPU says. Raises ArgumentError for what it cannot say."""
+    """The value of the environment variable GANSR_GPU. Raises ArgumentError for an unknown value."""
     said = os.environ.get("GANSR_GPU", "")
     if said not in MODES:
         raise ArgumentError(f"the environment variable GANSR_GPU is {said!r}; it can be {', '.join(MODES[1:])}")
@@ -114,7 +114,7 @@ def prove(proof: Proof) -> Verdict:
 
 
 def recalled(proof: Proof, name: str) -> Verdict | None:
-    """The verdict that is remembered, None if there is none or if it is to be found anew."""
+    """The stored verdict; None if there is none or the user wants a new trial."""
     known = remembered.get(name)
     if not known or not (known["speedup"] or known["failed"] or not proof.rival):
         return None
@@ -165,7 +165,7 @@ def keep(proof: Proof, verdict: Verdict) -> None:
 
 
 def in_a_process(proof: Proof) -> Verdict:
-    """The verdict of a process that ends by itself or is ended after the provider's patience."""
+    """The verdict of a process, which is ended after the provider's patience."""
     interpreter = process.interpreter()
     if interpreter is None:
         return Verdict(failed=f"no Python interpreter is found to prove it with (sys.prefix is {sys.prefix})")

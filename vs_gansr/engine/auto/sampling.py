@@ -1,4 +1,4 @@
-"""Compare parts of pictures with what the processors compute for them: in a proof, and while frames flow."""
+"""Compare parts of pictures with the CPU's results: in a GPU trial, and while frames are rendered."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SAME = 40.0  # decibels that a real picture's crop has at least, beside one code
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of a picture that the network is run on by itself, and what of it is compared; in input pixels."""
+    """A part of a picture that the network computes alone, and the area of it that is compared; in input pixels."""
 
     x: int  # first column
     y: int  # first row

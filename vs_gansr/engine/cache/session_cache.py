@@ -237,7 +237,8 @@ class SessionCache[K: Hashable, V: Closable]:
                 wait = max(0.05, min(left) + self.seconds - time.monotonic())
                 self._timer = threading.Timer(wait, self._tick)
                 self._timer.daemon = True
-                self._timer.start()
+                with contextlib.suppress(RuntimeError):  # the program is ending
+                    self._timer.start()
         for entry in dropped:
             close(entry)
         return len(dropped)

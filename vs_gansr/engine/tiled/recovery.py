@@ -1,9 +1,9 @@
-"""Run a network over pictures of any size, and do what helps when that fails.
+"""Run a network over pictures of any size, and recover from failures.
 
-A picture is lost only if everything below fails. Memory that runs out: again with all of the engine's given back,
-then with smaller tiles, for this picture and all that follow. Values that are not finite: the picture again in float32,
-and after OVERFLOWS such pictures all of them. Any other failure: again, then with a new engine, in the end on another
-device, unless the first one was named.
+A picture is lost only if all of this fails. If memory runs out, the engine is freed and the picture is computed again,
+then with smaller tiles, as are all later pictures. If values are not finite, the picture is computed again in float32,
+and after OVERFLOWS such pictures all pictures are. After any other failure the picture is computed again, then with a
+new engine, and at last on another device, unless the user named the first one.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from .tile_planner import Layout, Limits, TilePlanner
 
 __all__ = ["PLAIN", "Recovery", "Stored"]
 
-TRIES = 4  # at one tile, before its engine is held to be broken
-SESSIONS = 3  # engines at one picture, before its choice is given up
-PAUSE = 0.1  # seconds before a new engine, for whatever else needs to recover
-OVERFLOWS = 3  # pictures that half precision could not hold, until it is given up
-MOST_SIZES = 4  # engines held at once for a clip whose size varies
+TRIES = 4  # runs of one tile, after which its engine counts as broken
+SESSIONS = 3  # engines tried for one picture, after which the fallback takes over
+PAUSE = 0.1  # seconds before a new engine is made
+OVERFLOWS = 3  # pictures that overflowed half precision, after which float32 is used
+MOST_SIZES = 4  # engines kept for a clip whose size varies
 
 
 type Stored = tuple[Samples, Samples]  # how the planes of a picture and of its result store their samples
@@ -49,8 +49,8 @@ class Recovery:
         fallbacks: Sequence[Callable[[], Choice]] = (),
         changed: Callable[[Choice], None] = lambda choice: None,
     ) -> None:
-        """`fallbacks` give what to go on with, one after the other, where a choice fails; `changed` is told of each
-        that is taken, `say` takes warnings.
+        """`fallbacks` return the choices that replace a failed one, in this order; `changed` gets each one used, `say`
+        gets warnings.
         """
         self.limits = limits  # what the user asked of tiles and memory
         self.overflows = 0  # pictures so far that half precision could not hold
@@ -65,7 +65,7 @@ class Recovery:
 
     def _take(self, choice: Choice) -> None:
         self.planner = TilePlanner(choice.model, choice.key, self.limits)
-        """The network that runs now, where, and in which tiles."""
+        """Plans the tiles of the current choice."""
         self._check = choice.check
 
     def prepare(self, width: int, height: int, stored: Stored = PLAIN) -> None:
@@ -79,7 +79,7 @@ class Recovery:
                 self._next(planner, error)
 
     def _prepare(self, planner: TilePlanner, width: int, height: int, stored: Stored) -> None:
-        """The same with one choice."""
+        """`prepare` for the current choice."""
         while True:
             layout = planner.layout(width, height)
             try:
@@ -111,7 +111,7 @@ class Recovery:
     def _render(
         self, n: int, planner: TilePlanner, picture: Sequence[Plane], result: Sequence[Plane], stored: Stored
     ) -> None:
-        """The same with one choice."""
+        """`render` for one choice."""
         height, width = picture[0].shape
         precision = planner.key.precision
         short: set[tuple[int, int]] = set()
@@ -151,7 +151,7 @@ class Recovery:
         result: Sequence[Plane],
         stored: Stored,
     ) -> None:
-        """Runs all tiles. Raises as Engine.run does."""
+        """Computes all tiles. Raises as Engine.run does."""
         seen = planes.padded(picture, *layout.covered)
         sums = [np.zeros(plane.shape, np.float32) for plane in result] if layout.ramps else []
         for i, tile in enumerate(layout.tiles):
@@ -173,7 +173,7 @@ class Recovery:
     def _run(
         self, n: int, engine: Engine, part: Sequence[Plane], kept: Sequence[Plane], offset: tuple[int, int]
     ) -> None:
-        """Computes one tile, several times if need be. Raises as Engine.run does."""
+        """Computes one tile, in up to TRIES runs. Raises as Engine.run does."""
         for left in reversed(range(TRIES)):
             try:
                 engine.run(part, kept, offset)
@@ -187,7 +187,7 @@ class Recovery:
                     self.say(f"frame {n}: {one_line(error)}; trying again", str(error))
 
     def _leave_half(self, n: int, planner: TilePlanner) -> str:
-        """Notes that half precision could not hold frame n; the precision to compute it again in."""
+        """Counts frame n, which overflowed half precision; returns the precision to compute it in again."""
         halves: list[Lease[Engine]] = []
         with self._lock:
             self.overflows += 1
@@ -201,7 +201,7 @@ class Recovery:
         return "fp32"
 
     def _next(self, failed: TilePlanner, error: GansrError) -> None:
-        """Goes on with the fallback, unless another picture has done so. Raises `error` where there is none."""
+        """Replaces the failed choice by the next fallback. Raises `error` if there is none."""
         with self._lock:
             if self.planner is not failed:
                 return
@@ -225,7 +225,7 @@ class Recovery:
 
     @contextmanager
     def _engine(self, planner: TilePlanner, key: EngineKey) -> Iterator[Engine]:
-        """Lends the engine for `key`, and sees to it that it is kept for the clip."""
+        """Lends the engine for `key`, and keeps it for the clip."""
         lease = engines.acquire(planner.model, key)
         try:
             self._keep(planner, key, lease)
@@ -234,9 +234,9 @@ class Recovery:
             lease.release()
 
     def _keep(self, planner: TilePlanner, key: EngineKey, lease: Lease[Engine]) -> None:
-        """Holds the engine beyond the picture, in place of that for the longest unused one.
+        """Keeps the engine after the picture, and drops the least recently used one beyond MOST_SIZES.
 
-        Not one that the next picture will not use: given up meanwhile, or in another precision for this picture only.
+        An engine that the next picture will not use is not kept: a failed one, or one in another precision.
         """
         surplus = []
         with self._lock:
@@ -253,7 +253,7 @@ class Recovery:
             old.release()
 
     def _drop(self, key: EngineKey, engine: Engine | None) -> None:
-        """Lets go of an engine for good, so that its memory returns, or a sound one takes its place."""
+        """Removes a broken engine from the cache, so that its memory is freed and a new one can be made."""
         if engine is None:  # it was never made
             return
         engines.engines.forget(key, engine)  # first: nobody keeps it from here on
@@ -265,7 +265,7 @@ class Recovery:
             kept.release()
 
     def say(self, message: str, once: str | None = None) -> None:
-        """Warns; of all messages with the same `once` only the first."""
+        """Warns, once for all messages with the same `once`."""
         with self._lock:
             if (once or message) in self._said:
                 return
@@ -274,7 +274,7 @@ class Recovery:
 
 
 def sized(key: EngineKey, layout: Layout, precision: str, stored: Stored) -> EngineKey:
-    """The engine's key for a layout; tiles that fade into each other are summed up as floats."""
+    """The engine's key for a layout; tiles that are blended are computed as floats."""
     source, target = stored
     return replace(
         key,
@@ -287,7 +287,7 @@ def sized(key: EngineKey, layout: Layout, precision: str, stored: Stored) -> Eng
 
 
 def abandon_all(leases: dict[EngineKey, Lease[Engine]]) -> None:
-    """Gives all leases back, soon."""
+    """Gives all leases back in another thread."""
     for lease in leases.values():
         lease.abandon()
     leases.clear()
