@@ -91,7 +91,7 @@ def test_encoders_words_are_understood() -> None:
 @pytest.mark.parametrize(
     ("encoder", "params", "remedy"),
     [
-        ("x265", "colorprim=bt2020:sar=4", "colorprim would say one thing .* use --primaries"),
+        ("x265", "colorprim=bt2020:sar=4", "colorprim would make the stream contradict .* use --primaries"),
         ("x265", "aq-mode=3:sar=4", "use --sar"),
         ("x265", "interlace=tff", "--field"),
         ("x265", "field=1", "--field"),

@@ -51,7 +51,7 @@ def test_percent_signs_in_the_folder_of_images(gansr: Gansr, tmp_path: Path, fol
 def test_percent_signs_in_the_name_of_images(tmp_path: Path) -> None:
     (tmp_path / "50%001.png").touch()
     assert [path.name for path in images(str(tmp_path / "50%%%03d.png"))] == ["50%001.png"]
-    with pytest.raises(CommandError, match="has a % besides"):
+    with pytest.raises(CommandError, match="has a % that is not"):
         images(str(tmp_path / "50%x%03d.png")) or images(str(tmp_path / "50%%03d.png"))
     assert escaped("/a%/b%03d.png") == "/a%%/b%03d.png" and escaped("/a%/b.mp4") == "/a%/b.mp4"
 

@@ -170,7 +170,7 @@ def test_missing_source(gansr: Gansr, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["https://example.org/film.mkv", "out.mkv"], "film.mkv lies on a network"),
+        (["https://example.org/film.mkv", "out.mkv"], "film.mkv is a URL"),
         ([".", "out.mkv"], "%05d.png, for films give --output-dir"),
         (["in.mkv"], "one path is given"),
         (["in.mkv", "out.mkv", "--params", "aq-mode"], '"aq-mode" has no value; write aq-mode=1'),

@@ -47,15 +47,15 @@ def test_what_files_folders_and_globs_mean(films: Path, tmp_path: Path) -> None:
     (films / "done" / "a.mkv").touch()
     assert len(batch.films([str(films)], films / "done", "{stem}.mkv")) == 3, "its own outputs are no sources"
     for words, pattern, said in (
-        ([str(films)], "one.mkv", "would both become"),
+        ([str(films)], "one.mkv", "would both be written"),
         ([str(films)], "{title}.mkv", "is not understood"),
-        ([str(films / "*.avi")], "{stem}.mkv", "means no video file"),
+        ([str(films / "*.avi")], "{stem}.mkv", "matches no video file"),
     ):
         with pytest.raises(CommandError, match=said):
             batch.films(words, tmp_path, pattern)
     pages = [film.report for film in batch.films([str(films)], films / "done", "{stem}.mkv", "{n}.html")]
     assert pages == [Path(f"{n}.html") for n in (1, 2, 3)]
-    with pytest.raises(CommandError, match=r"would both become report\.html; tell them apart by --report"):
+    with pytest.raises(CommandError, match=r"would both be written to report\.html; change --report"):
         batch.films([str(films)], films / "done", "{stem}.mkv", "report.html")
 
 

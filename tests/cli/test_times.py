@@ -44,7 +44,7 @@ def test_a_part_of_such_a_file(gansr: Gansr, tmp_path: Path) -> None:
     part = [time for time in whole if 0.5 <= time < 1]
     same_times(tmp_path / "out.mkv", [time - part[0] for time in part])
     refused = gansr("upscale", source, tmp_path / "no.mkv", *AS_IS, "--fps", "30", "-q")
-    assert "says itself when each frame is shown" in one_line(refused.stderr)
+    assert "has timestamps; omit --fps" in one_line(refused.stderr)
 
 
 @pytest.mark.parametrize(("frames", "codec"), [("0", "libx264"), ("2", "mpeg4"), ("0", "mjpeg")])

@@ -206,10 +206,10 @@ def unreadable(path: Path) -> Path:
     [
         ("drm.mp4", "video track 0 (h264, und) is encrypted (DRM)"),
         ("webmdrm.mkv", "video track 0 (h264) is encrypted (DRM)"),
-        ("encv.mp4", "no decoder here knows the codec of video track 0"),
-        ("in.mkv", "no decoder here knows the codec of video track 0"),
-        ("in.avi", "no decoder here knows the codec of video track 0"),
-        ("in.jxl", "no decoder here knows the codec of video track 0"),
+        ("encv.mp4", "no decoder is installed for video track 0"),
+        ("in.mkv", "no decoder is installed for video track 0"),
+        ("in.avi", "no decoder is installed for video track 0"),
+        ("in.jxl", "no decoder is installed for video track 0"),
     ],
 )
 def test_what_cannot_be_decoded_is_told(gansr: Gansr, tmp_path: Path, file: str, said: str) -> None:

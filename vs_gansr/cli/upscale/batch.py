@@ -41,7 +41,7 @@ def films(words: Sequence[str], folder: Path, pattern: str, report: str | None =
     for word in words:
         here = sources(word, folder.resolve())
         if not here:
-            raise CommandError(f"{word} means no video file; a folder is searched for {', '.join(sorted(ENDINGS))}")
+            raise CommandError(f"{word} matches no video file; folders are searched for {', '.join(sorted(ENDINGS))}")
         for path in here:
             base = Path(word)
             found.setdefault(path, str(path.parent.relative_to(base)) if base.is_dir() else "")
@@ -55,7 +55,7 @@ def films(words: Sequence[str], folder: Path, pattern: str, report: str | None =
         for option, name in (("--name", film.output), ("--report", film.report)):
             other = owner.setdefault(name, film.source) if name else film.source
             if other != film.source:
-                raise CommandError(f"{other} and {film.source} would both become {name}; tell them apart by {option}")
+                raise CommandError(f"{other} and {film.source} would both be written to {name}; change {option}")
     return made
 
 

@@ -125,7 +125,7 @@ def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> N
     container(job.output, job.encoder)
     options.check(job)
     if job.test and (job.start or job.end is not None or job.frames):
-        raise CommandError("--test takes its part from the middle; leave it out beside --start, --end and --frames")
+        raise CommandError("--test renders a part from the middle; omit it, or --start, --end and --frames")
     if folder_must_exist and not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():
@@ -157,10 +157,10 @@ def check_source(job: UpscaleJob) -> None:
             f"{source} is a folder; for numbered images write {source.name}/%05d.png, for films give --output-dir"
         )
     elif not source.is_file() and ADDRESS.search(job.source):
-        raise CommandError(f"{source.name} lies on a network, to which gansr opens no connection; download it first")
+        raise CommandError(f"{source.name} is a URL, which is not supported; download it first")
     elif not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
     if job.arg and not source.name.lower().endswith((".vpy", ".py")):
-        raise CommandError(f"--arg sets variables of scripts, {source} is none; leave it out")
+        raise CommandError(f"--arg sets variables of scripts, but {source} is no script; omit it")
     if job.tracks and not Path(job.tracks).is_file():
         raise CommandError(f"--tracks {job.tracks} is not a file")

@@ -51,7 +51,7 @@ def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> Non
     """
     total, frames = len(plan.timestamps), sum(facts.frames for _, facts in parts)
     if frames != total:
-        raise CommandError(f"{frames} of {total} frames are there to be joined")
+        raise CommandError(f"{frames} of {total} frames are finished, too few to join")
     headers = {facts.header for _, facts in parts}
     if len(headers) > 1:
         raise CommandError(f"the chunks have {len(headers)} different codec headers, so they cannot be one stream")

@@ -97,7 +97,7 @@ def examine(path: Path, frames: int) -> ChunkFacts:
             container.streams.video[0].codec_context.skip_frame = "NONKEY"
             decoded = sum(1 for _ in container.decode(video=0))
     except (av.error.FFmpegError, OSError, IndexError) as error:
-        raise CommandError(f"{path} was written but cannot be read back ({error}); is the disk sound?") from error
+        raise CommandError(f"{path} was written but cannot be read back ({error}); check the disk") from error
     if len(times) != frames or len(set(times)) != frames:
         raise CommandError(f"{path} holds {len(times)} of {frames} frames although its encoder reported no error")
     if not keys[0] or decoded < 1:

@@ -59,7 +59,7 @@ def open_film(plan: Plan, placement: Placement) -> OpenFilm:
     if now != planned:
         before, after = ("{} frames of {}x{}".format(*facts) for facts in (planned, now))
         raise CommandError(
-            f"{job.source} gives {after} now, and {before} when the film was begun; begin anew with --restart"
+            f"{job.source} gives {after}, but gave {before} when the film was begun; begin anew with --restart"
         )
     return OpenFilm(plan, clip, engine, choose(job.encoder, job.ffmpeg))
 

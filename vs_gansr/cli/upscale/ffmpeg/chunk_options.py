@@ -75,6 +75,6 @@ def refuse(job: UpscaleJob, params: Sequence[str]) -> None:
         found += [name for name in (pair.split("=")[0].strip() for pair in text.split(":")) if name in WHOLE_PARAMS]
     if found:
         raise CommandError(
-            f"{', '.join(dict.fromkeys(found))} counts over the whole film, which is encoded in chunks of "
+            f"{', '.join(dict.fromkeys(found))} applies to the whole film, which is encoded in chunks of "
             f"{job.chunk:g} s; leave it out, or encode all at once with --chunk 0 (which cannot be resumed)"
         )

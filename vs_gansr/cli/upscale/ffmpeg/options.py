@@ -81,7 +81,10 @@ def divide(job: UpscaleJob) -> ExtraOptions:
         name, _, stream = word.partition(":")
         picture = stream == "" or stream.split(":")[0] in ("v", "V", "0")
         if place == 0 and not word.startswith("-"):
-            raise CommandError(f'the options behind -- begin with "{word}", which is none; ffmpeg would write it')
+            raise CommandError(
+                f'the options behind -- begin with "{word}", which is not an option; '
+                "ffmpeg would treat it as an output file"
+            )
         if name in (ENCODERS[job.encoder].params, f"-{job.encoder}opts") and picture:
             params.append(next(words, ""))
             check_params(word, params[-1])
@@ -91,7 +94,7 @@ def divide(job: UpscaleJob) -> ExtraOptions:
             bitstream.append(next(words, ""))
             refuse_metadata_filter(word, bitstream[-1])
         elif name in INSTEAD and picture:
-            raise CommandError(f"{word} would replace what gansr tells ffmpeg: {INSTEAD[name]}")
+            raise CommandError(f"{word} would replace an option that gansr sets: {INSTEAD[name]}")
         else:
             rest.append(word)
     return ExtraOptions(*(tuple(filter(None, words)) for words in (params, filters, bitstream, rest)))

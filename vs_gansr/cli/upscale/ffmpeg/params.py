@@ -77,7 +77,7 @@ def check_params(option: str, text: str) -> None:
         known = name.lower().replace("_", "-")
         reason = REFUSED.get(known) or REFUSED.get(known.removeprefix("no-"))
         if reason:
-            raise CommandError(f"{option}: {name} would say one thing in the stream and another in the file: {reason}")
+            raise CommandError(f"{option}: {name} would make the stream contradict the file: {reason}")
 
 
 def refuse_metadata_filter(option: str, text: str) -> None:
@@ -86,6 +86,4 @@ def refuse_metadata_filter(option: str, text: str) -> None:
         kind, _, arguments = chain.partition("=")
         for name, _ in parsed(arguments) if kind.strip().endswith("_metadata") else ():
             if name in IN_METADATA:
-                raise CommandError(
-                    f"{option}: {name} would say one thing in the stream and another in the file: {IN_METADATA[name]}"
-                )
+                raise CommandError(f"{option}: {name} would make the stream contradict the file: {IN_METADATA[name]}")

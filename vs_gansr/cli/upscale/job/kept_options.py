@@ -64,7 +64,7 @@ def of_output(path: str) -> list[str]:
     for name in (TAG, "comment"):
         if tags.get(name, "").startswith(LEAD):
             return shlex.split(tags[name].removeprefix(LEAD))
-    raise CommandError(f"--like {path} carries no settings of gansr's")
+    raise CommandError(f"--like {path} has no settings of gansr")
 
 
 def of_file(path: str, parser: argparse.ArgumentParser) -> list[str]:
@@ -83,7 +83,9 @@ def of_file(path: str, parser: argparse.ArgumentParser) -> list[str]:
     extra = found.pop("extra", [])
     for name, value in found.items():
         if name.replace("-", "_") not in known:
-            raise CommandError(f'--preset-file {path}: "{name}" is no option; there are: {", ".join(sorted(known))}')
+            raise CommandError(
+                f'--preset-file {path}: "{name}" is not an option; the options are: {", ".join(sorted(known))}'
+            )
         if isinstance(value, dict):
             raise CommandError(f'--preset-file {path}: "{name}" is a table; write options one below the other')
         words += option(name, value)

@@ -25,7 +25,7 @@ def reads(function: Callable[[str], Any]) -> Callable[[str], Any]:
 def moment(text: str) -> float:
     """Seconds, from `90`, `90.5`, `90s`, `1:30` or `0:01:30.5`."""
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?s?", text):
-        raise ValueError(f'"{text}" is no time; write 90, 1:30 or 0:01:30.5')
+        raise ValueError(f'"{text}" is not a time; write 90, 1:30 or 0:01:30.5')
     seconds = 0.0
     for part in text.rstrip("s").split(":"):
         seconds = 60 * seconds + float(part)
@@ -35,7 +35,7 @@ def moment(text: str) -> float:
 def ratio(text: str) -> str:
     """`16:11` or `24000/1001` as Fraction takes it."""
     if not re.fullmatch(r"[1-9]\d*([:/][1-9]\d*|\.\d+)?", text):
-        raise ValueError(f'"{text}" is no ratio; write 16:11 or 24000/1001')
+        raise ValueError(f'"{text}" is not a ratio; write 16:11 or 24000/1001')
     return text.replace(":", "/")
 
 
@@ -59,5 +59,5 @@ def seconds(text: str) -> float:
     """A length of time, 0 or more."""
     number = float(text)
     if not 0 <= number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is no length of time in seconds")
+        raise argparse.ArgumentTypeError(f"{text} is not a length in seconds")
     return number

@@ -23,7 +23,7 @@ def printed(job: UpscaleJob) -> str:
     if is_script(job.source):
         raise CommandError(f"{job.source} is a script already; put clip = core.gansr.Upscale(clip) into it")
     if job.compare:
-        raise CommandError("--compare moves with the frame number, which no single call does; leave --script-only out")
+        raise CommandError("--compare cannot be written as a script; omit --script-only")
     listen(note_log)
     try:
         return steps.text(steps.build(job, clip_source.open_media(job)).steps)

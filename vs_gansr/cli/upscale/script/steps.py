@@ -206,7 +206,7 @@ def timed(job: UpscaleJob, graph: Graph) -> Graph:
     times, divisor = filters.shown(stamps[first:last], job.field)
     base = graph.time_base / divisor
     if len(times) != graph.clip.num_frames:
-        raise CommandError(f"{graph.clip.num_frames} frames come out of the filters where {len(times)} should")
+        raise CommandError(f"{graph.clip.num_frames} frames come out of the filters instead of {len(times)}")
     end = graph.end
     if last < len(stamps):
         end = stamps[last] * graph.time_base
@@ -258,9 +258,7 @@ def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:
         first = {t: n for n, t in reversed(list(enumerate(stamps)))}
         known = [(n, t) for n, t in enumerate(stamps) if t != NO_TIME and first[t] == n]
         if len(known) < 2:
-            raise CommandError(
-                f"{name} carries no timestamps; say how many frames a second it has, as in --fps 24000/1001"
-            )
+            raise CommandError(f"{name} carries no timestamps; give the frame rate, such as --fps 24000/1001")
         (n, t), (m, u) = known[0], known[-1]
         pace = Fraction(u - t, m - n)
         if pace.denominator != 1 or any(t + (k - n) * pace != stamp for k, stamp in known):

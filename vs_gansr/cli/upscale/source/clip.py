@@ -106,12 +106,12 @@ def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> OpenedClip
         times = settled(source, [stamps] if isinstance(stamps, int) else stamps)
         known = any(time != NO_TIME for time in times)
         if known and job.fps:
-            raise CommandError(f"{job.source} says itself when each frame is shown; leave --fps {job.fps} out")
+            raise CommandError(f"{job.source} has timestamps; omit --fps {job.fps}")
         if known or not job.fps:
             base = Fraction(opened["timebasenum"], opened["timebaseden"])
             return OpenedClip(clip, function, arguments, times, base, timed=True)
     if not job.fps:
-        raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
+        raise CommandError(f"{job.source} has no frame rate; give --fps")
     return OpenedClip(clip, function, arguments, tuple(range(clip.num_frames)), 1 / Fraction(job.fps), timed=False)
 
 
@@ -129,7 +129,7 @@ def open_script(job: UpscaleJob, whole: bool) -> OpenedClip:
         return OpenedClip(clip, "", (), stamps, 1 / Fraction(job.fps), timed=False, notes=tuple(notes))
     times = frame_times(frame_durations(clip, whole), Fraction(clip.fps))
     if times is None:
-        raise CommandError(f"{job.source} does not say how many frames it has a second; give --fps")
+        raise CommandError(f"{job.source} has no frame rate; give --fps")
     notes += [times.note] if times.note else []
     timed = not times.constant
     return OpenedClip(clip, "", (), times.timestamps, times.time_base, timed, times.end, tuple(notes))
@@ -138,7 +138,7 @@ def open_script(job: UpscaleJob, whole: bool) -> OpenedClip:
 def of_one_format(clip: vs.VideoNode, path: str) -> vs.VideoNode:
     """The clip. Raises CommandError where its size or format varies."""
     if clip.format is None or not clip.width:
-        raise CommandError(f"{path} changes its size or format on the way; cut it into parts of one format first")
+        raise CommandError(f"{path} changes its size or format; cut it into parts of one format first")
     return clip
 
 
@@ -230,10 +230,10 @@ def first_number(pattern: str) -> int:
     path = Path(pattern)
     numbers = numbers_of(path)
     if not numbers:
-        raise CommandError(f"no file is called like {pattern}")
+        raise CommandError(f"no file matches {pattern}")
     missing = next((a + 1 for a, b in pairwise(numbers) if b != a + 1), None)
     if missing is not None:
-        raise CommandError(f"{path.parent / (filled(path.name, missing))} is missing between its neighbours")
+        raise CommandError(f"{path.parent / (filled(path.name, missing))} is missing in the sequence")
     return numbers[0]
 
 
@@ -259,7 +259,7 @@ def filled(name: str, number: int) -> str:
     try:
         return name % number
     except (TypeError, ValueError) as error:
-        raise CommandError(f"{name} has a % besides the image's number; write %% for it") from error
+        raise CommandError(f"{name} has a % that is not the image's number; write it as %%") from error
 
 
 def shaped(job: UpscaleJob, source: Source, props: Mapping[str, Any]) -> Source:

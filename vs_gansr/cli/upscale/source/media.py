@@ -159,7 +159,7 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
             continue
         track = tracks[packet.stream_index]
         if packet.has_sidedata("encryption_info") or track.is_encrypted:
-            raise CommandError(f"{path}: {track} is encrypted (DRM), so nothing can be made of it; take another source")
+            raise CommandError(f"{path}: {track} is encrypted (DRM), so it cannot be read; use another source")
         if packet.stream_index == stream.index:
             picture.add(packet, track.codec)
         if packet.pts is not None and not track.cover:
@@ -261,7 +261,7 @@ def refuse_unknown(stream: Any, path: str, tracks: Sequence[Track]) -> None:
     """Raises CommandError for a picture that no decoder knows."""
     if stream.codec_context is None:
         raise CommandError(
-            f"{path}: no decoder here knows the codec of {tracks[stream.index]}; if the file is encrypted (DRM) take "
+            f"{path}: no decoder is installed for {tracks[stream.index]}; if the file is encrypted (DRM) take "
             "one that is not, else convert it by a program that reads it, to FFV1 in .mkv for example"
         )
 

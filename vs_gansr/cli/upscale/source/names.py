@@ -28,7 +28,7 @@ def named(numbers: dict[str, int]) -> Callable[[str], int]:
             return int(text)
         name = re.sub(r"^(bt|smpte)", "", text.lower())
         if name not in numbers:
-            raise ValueError(f'"{text}" is none of: {", ".join(numbers)}')
+            raise ValueError(f'"{text}" is unknown; use one of: {", ".join(numbers)}')
         return numbers[name]
 
     return number
