@@ -65,6 +65,8 @@ def part_arguments(group: argparse._ArgumentGroup) -> None:
     add("--compare", action="store_true", help="render a wipe between source and result (10 s by default)")
     add("--stills", type=positive, default=0, metavar="N",
         help="write no video, but N frames beside the source as PNG, at 100 and at 300 %%")  # fmt: skip
+    add("--preview", action="store_true",
+        help="write no video, but a page that compares ten moments with the source: OUTPUT.preview.html")  # fmt: skip
 
 
 def network_arguments(group: argparse._ArgumentGroup) -> None:

@@ -61,17 +61,23 @@ def run(args: argparse.Namespace) -> int:
 def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estimate]) -> None:
     """One film; what a dry run finds goes to `estimates`. Raises CommandError where it fails."""
     job = job_of(args, film)
-    if not (args.overwrite or args.dry_run or args.stills) and clear_finished(Path(job.output)):
+    looks = bool(args.stills or args.preview)
+    if not (args.overwrite or args.dry_run or looks) and clear_finished(Path(job.output)):
         if not args.quiet:
             say(f"{film.output} was finished before; what was left of its chunks is gone now")
         return
-    check(job, args.overwrite or bool(args.stills), folder_must_exist=not (args.dry_run and args.output_dir))
+    check(job, args.overwrite or looks, folder_must_exist=not (args.dry_run and args.output_dir))
     if film.report and not args.dry_run and not film.report.absolute().parent.is_dir():
         raise CommandError(f"the folder {film.report.absolute().parent} of the report does not exist; create it first")
     if args.stills:
         from .preview.stills import write_stills
 
         write_stills(job, args.stills)
+    if args.preview:
+        from .preview.page import write_page
+
+        write_page(job)
+    if looks:
         return
     from .progress import clock, progress_of
 
@@ -160,7 +166,10 @@ def check_source(job: UpscaleJob) -> None:
         raise CommandError(f"{source.name} is a URL, which is not supported; download it first")
     elif not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
-    if job.arg and not source.name.lower().endswith((".vpy", ".py")):
+    is_script = source.name.lower().endswith((".vpy", ".py"))
+    if job.arg and not is_script:
         raise CommandError(f"--arg sets variables of scripts, but {source} is no script; omit it")
+    if job.tracks and source.is_file() and not is_script:
+        raise CommandError(f"--tracks is for scripts and images, {source} has its own tracks; omit it")
     if job.tracks and not Path(job.tracks).is_file():
         raise CommandError(f"--tracks {job.tracks} is not a file")
