@@ -103,7 +103,8 @@ def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | N
     except CommandError as error:
         wild = error
         times = sorted(time for time in graph.timestamps if time != NO_TIME)
-    harm = media.damage(source, times)
+    retimed = source.bare and job.fps is not None  # the times of its packets follow from another rate
+    harm = None if retimed else media.damage(source, times)
     if harm and not job.accept_damage:
         raise CommandError(f"{job.source} is damaged: {harm}; repair it, or go on with --accept-damage")
     if wild:

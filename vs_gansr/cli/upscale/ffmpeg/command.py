@@ -6,7 +6,7 @@ only pictures and times, everything else comes from here or from the source (inp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -54,6 +54,19 @@ KNOWN_TAGS = {
     "compilation track disc location creation_time",
     "mov": "title artist album date encoder comment genre copyright location creation_time make model",
 }
+# Those that a track has there, or that say how the source's was written.
+TRACK_TAGS = {
+    "title",
+    "name",
+    "language",
+    "creation_time",
+    "handler_name",
+    "vendor_id",
+    "timecode",
+    "encoder",
+    "rotate",
+}
+TRACK_TAGS |= {"alpha_mode", "stereo_mode", "enc_key_id", "filename", "mimetype", "comment"}
 WRITTEN_ANEW = {*BRANDS, TAG, "timecode"}
 
 
@@ -118,18 +131,24 @@ def carry(job: UpscaleJob, source: Source) -> Carried:
             notes.append(f"{track} becomes {form}, which {Path(job.output).suffix} can hold")
         else:
             tracks.append((track, "copy"))
-    if lost := lost_tags(job, source):
+    if lost := lost_tags(job, source, [track for track, _ in tracks]):
         notes.append(f"tags that {Path(job.output).suffix} does not know are not carried: {', '.join(lost)}")
     return Carried(tuple(tracks), tuple(notes), tuple(covers))
 
 
-def lost_tags(job: UpscaleJob, source: Source) -> list[str]:
-    """The names of the file's tags that the output's container has no place for."""
+def lost_tags(job: UpscaleJob, source: Source, carried: Sequence[Track]) -> list[str]:
+    """The names of the tags, of the file and of its `carried` tracks, that the output's container has no place for."""
     known = KNOWN_TAGS.get(container(job.output, job.encoder), "").split()
-    if not known or keyed(source):
+    if not known:
         return []
     written = {*known, *WRITTEN_ANEW}
-    return [name for name in source.metadata if name not in written and name.split("-")[0] not in known]
+    of_file = [name for name in source.metadata if name not in written and name.split("-")[0] not in known]
+    return ([] if keyed(source) else of_file) + [
+        f"{name.lower()} of {track}"
+        for track in (source.video, *carried)
+        for name, _ in track.tags
+        if name.lower() not in TRACK_TAGS and not name.upper().startswith(STATISTICS)
+    ]
 
 
 def keyed(source: Source) -> bool:

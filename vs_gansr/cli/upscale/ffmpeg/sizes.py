@@ -8,12 +8,14 @@ from ...common import CommandError
 from ...ffmpeg import ENCODERS, Ffmpeg, cause
 from ..job.job import UpscaleJob
 from .options import divide
+from .process import how
 
 __all__ = ["refuse_size"]
 
 USUAL = (128, 8192)  # sides that every encoder takes
 LONGEST = 65535  # the longest side that encoders and containers count to
 THIN = 256  # the other side of a picture that one side is tried with
+PATIENCE = 120  # seconds for a few frames; x265 3.5 hangs for ever on 28 to 31 lines, and crashes on fewer
 SMALL = 1 << 20  # pixels of a picture that is tried as it is
 
 
@@ -62,7 +64,11 @@ def refusal(job: UpscaleJob, ffmpeg: Ffmpeg, size: tuple[int, int], pixel_format
     params = ["log-level=error"] if job.encoder == "x265" else []
     params += divide(job).params if own else ()
     words += [encoder.params, ":".join(params)] if params else []
-    done = subprocess.run(
-        [*words, "-f", "null", "-"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-    )
-    return (cause(done.stderr.splitlines()) or f"it ends with code {done.returncode}") if done.returncode else ""
+    try:
+        done = subprocess.run(
+            [*words, "-f", "null", "-"],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=PATIENCE,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"it was not done with a few frames after {PATIENCE} s"
+    return (cause(done.stderr.splitlines()) or how(done.returncode)).rstrip(".") if done.returncode else ""

@@ -122,7 +122,7 @@ def moment(pair: Sequence[vs.VideoNode], number: int, when: str) -> str:
 
 def liveliest(clip: vs.VideoNode, numbers: Sequence[int]) -> int:
     """The one of `numbers` after which the clip's picture changes most, early enough for a strip."""
-    last = max(clip.num_frames - STRIP, 0)
+    last: int = max(clip.num_frames - STRIP, 0)
     starts = sorted({min(number, last) for number in numbers})
     small = clip.resize.Bilinear(
         width=min(clip.width, 160), height=min(clip.height, 90), format=vs.RGB24, **untagged(clip)

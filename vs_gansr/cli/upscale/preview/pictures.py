@@ -85,7 +85,7 @@ def for_screen(light: npt.NDArray[np.float32]) -> Pixels:
     top = light.max(axis=2, keepdims=True)
     room = 1 - KNEE
     kept = np.where(top > KNEE, 1 - room * np.exp(-(np.maximum(top, KNEE) - KNEE) / room), top)
-    light = light * (kept / np.maximum(top, 1e-6))
+    light = (light * (kept / np.maximum(top, 1e-6))).astype(np.float32)
     code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)  # IEC 61966-2-1
     screen: Pixels = np.clip(np.rint(255 * code), 0, 255).astype(np.uint8)
     return screen

@@ -105,9 +105,9 @@ def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> OpenedClip
         stamps = opened["timestamps"]
         times = settled(source, [stamps] if isinstance(stamps, int) else stamps)
         known = any(time != NO_TIME for time in times)
-        if known and job.fps:
+        if known and job.fps and not source.bare:
             raise CommandError(f"{job.source} has timestamps; omit --fps {job.fps}")
-        if known or not job.fps:
+        if not job.fps and not source.rate_unknown:
             base = Fraction(opened["timebasenum"], opened["timebaseden"])
             return OpenedClip(clip, function, arguments, times, base, timed=True)
     if not job.fps:

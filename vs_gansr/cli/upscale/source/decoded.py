@@ -15,7 +15,7 @@ __all__ = ["CAPTIONED", "CAPTIONS", "Headers", "Look", "decoding_times", "look_a
 MOST_HEADERS = 64  # of a stream, that are decoded
 PLACES = (0.0, 0.5, 0.9)  # of a file, where a frame is decoded
 # How ATSC A/53 and DVDs begin captions inside a picture's packets.
-CAPTIONED = ("h264", "hevc", "mpeg1video", "mpeg2video")
+CAPTIONED = ("h264", "hevc", "av1", "mpeg1video", "mpeg2video")
 CAPTIONS = (b"\xb5\x00\x31GA94\x03", b"\x00\x00\x01\xb2GA94\x03", b"\x00\x00\x01\xb2CC\x01\xf8")
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from ...common import CommandError
@@ -27,7 +28,9 @@ __all__ = ["Source", "Track", "NO_PICTURE", "cover_pictures", "damage", "probe"]
 MICRO = 1_000_000  # FFmpeg's unit for whole files
 UNTIMED = {"avi"}  # containers that number packets as they are decoded, and say no time of presentation
 CUT_SHORT = ("File ended prematurely", "partial file")  # what FFmpeg's demuxers say of a file that is not all there
-HEADED = ("matroska", "mov")  # formats whose header states the duration rather than having it estimated
+HEADED = ("matroska", "mov", "flv", "mxf")  # formats whose header states the duration rather than having it estimated
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the object that states it in ASF
+ASF_HEADER = 1 << 16  # bytes in which it is looked for
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,9 @@ class Source:
     of packets that repeat the picture before · `beside` names of side_data.py that the picture carries · `orientation`
     how it is turned upright, which BestSource does where the file says it (`turned_by_file`) · `crop` rows and columns
     that the container leaves out: top, bottom, left, right · `timecode` of the first frame, or empty ·
-    `shapes` of pixels, with their times, that headers within the stream say, each other than the one before.
+    `shapes` of pixels, with their times, that headers within the stream say, each other than the one before ·
+    `bare` whether it is a stream without a container, whose times FFmpeg makes of a rate · `rate_unknown` whether that
+    rate is FFmpeg's own guess.
     """
 
     path: str
@@ -102,6 +107,8 @@ class Source:
     crop: tuple[int, int, int, int] = (0, 0, 0, 0)
     timecode: str = ""
     shapes: tuple[tuple[int | None, Fraction], ...] = ()
+    bare: bool = False
+    rate_unknown: bool = False
 
     def tag(self, name: str) -> str:
         """A tag of the picture's track, whatever its capitals; empty where there is none."""
@@ -171,6 +178,7 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
     times = picture.shown_as_decoded(seen.first) if inferred else tuple(sorted(picture.shown))
     stored = {name: bytes(data) for name, data in stream.codec_context.coded_side_data.items()}
     by_file = of_matrix(stored["display_matrix"]) if "display_matrix" in stored else None
+    bare = is_bare(container.format)
     return Source(
         path=path,
         video=tracks[stream.index],
@@ -183,7 +191,7 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
         last=picture.shown.get(times[-1], 0) if times else 0,
         reached=reached,
         over=over,
-        promised=promise(container, stream),
+        promised=promise(container, stream, path),
         keys=tuple(sorted(picture.keys)),
         layout=layout.hexdigest(),
         metadata=tuple(name.lower() for name in container.metadata),
@@ -195,6 +203,8 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
         turned_by_file=by_file is not None,
         crop=cropping(stored.get("frame_cropping", b"")),
         timecode=first_timecode(stream.metadata, container.metadata),
+        bare=bare,
+        rate_unknown=bare and not stream.codec_context.framerate,
     )
 
 
@@ -226,11 +236,34 @@ def cropping(data: bytes) -> tuple[int, int, int, int]:
     return top, bottom, left, right
 
 
-def promise(container: Any, stream: Any) -> Fraction | None:
+def is_bare(form: Any) -> bool:
+    """Whether FFmpeg's `form` is that of a stream without a container: it has no times, or is a pipe of images."""
+    from av.format import Flags
+
+    return bool(form.flags & Flags.no_timestamps.value) or form.name.endswith("_pipe")
+
+
+def asf_duration(path: str) -> Fraction | None:
+    """The duration in seconds that the header of an ASF or WMV file states; None where it states none.
+
+    FFmpeg does not give it where the file is shorter than its header says.
+    """
+    with Path(path).open("rb") as file:
+        header = file.read(ASF_HEADER)
+    place = header.find(ASF_PROPERTIES)
+    if place < 0 or len(header) < place + 92:
+        return None
+    duration, _, preroll, flags = struct.unpack_from("<QQQI", header, place + 64)
+    return None if flags & 1 else Fraction(duration, 10_000_000) - Fraction(preroll, 1000)
+
+
+def promise(container: Any, stream: Any, path: str) -> Fraction | None:
     """How long the file is by its header, all tracks counted, in seconds; None where no header says it."""
     name = container.format.name.split(",")[0]
     if name in HEADED and container.duration:
         return Fraction(container.duration, MICRO)
+    if name == "asf":
+        return asf_duration(path)
     if name in UNTIMED and stream.frames:  # ticks of the picture's clock
         return Fraction(stream.frames * _ratio(stream.time_base))
     return None
