@@ -153,9 +153,14 @@ def test_examples_in_the_docstrings(module: ModuleType, examples: int) -> None:
     assert done.failed == 0
 
 
-def test_mesh_hears_a_pattern_of_its_period_and_little_else() -> None:
+def test_mesh_hears_meshes_and_bricks_and_little_else() -> None:
     real = picture(1, 1, 96, 96)
-    pattern = torch.randn(4, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64).repeat(24, 24)
-    noise = torch.randn(96, 96, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    heard = [float(formulas.mesh(real + 0.02 * part / part.std(), real, 4)) for part in (pattern, noise, real)]
-    assert heard[0] > 20 * max(heard[1:])
+    random = torch.Generator().manual_seed(2)
+    pattern = torch.randn(4, 4, generator=random, dtype=torch.float64).repeat(24, 24)
+    bricks = torch.randn(1, 1, 24, 24, generator=random, dtype=torch.float64).repeat_interleave(4, 2)
+    bricks = bricks.repeat_interleave(4, 3)
+    noise = torch.randn(96, 96, generator=random, dtype=torch.float64)
+    mesh, brick, little = (
+        float(formulas.mesh(real + 0.02 * part / part.std(), real, 4)) for part in (pattern, bricks, noise)
+    )
+    assert min(mesh, brick) > 4 * little

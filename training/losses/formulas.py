@@ -162,18 +162,31 @@ def artifact(made: Tensor, real: Tensor, steady: Tensor, window: int = 7) -> Ten
 
 
 def mesh(made: Tensor, real: Tensor, period: int, window: int = 6) -> Tensor:
-    """Mean square of what repeats in made - real with `period` pixels each way, in windows of `window` periods.
+    """How much of made - real follows the blocks of `period` x `period` pixels that a generator gives at once.
 
-    (N, 1, H, W) both, sides being multiples of `period` of at least `window` periods. A generator that gives `period` x
-    `period` pixels at once can draw the same pattern in each block; pretrained features of strided networks like it,
-    and pictures have none.
+    (N, 1, H, W) both, sides being multiples of `period` of more than `window` periods. The sum of two means over
+    windows of `window` periods: the square of what repeats in every block (a mesh), and the difference between the
+    energies of steps at a block's border and inside it (bricks). Pictures have neither; pretrained features of strided
+    networks like both.
 
     >>> float(mesh(torch.eye(2).repeat(1, 1, 8, 8), torch.zeros(1, 1, 16, 16), 2))
     0.25
     """
     _same("mesh", made, real)
-    phases = F.avg_pool2d(F.pixel_unshuffle(made - real, period), window, max(1, window // 2))
-    return (phases - phases.mean(1, keepdim=True)).square().mean()
+    error = made - real
+
+    def local(planes: Tensor) -> Tensor:
+        return F.avg_pool2d(planes, window, max(1, window // 2))
+
+    repeated = local(F.pixel_unshuffle(error, period))
+    loss = (repeated - repeated.mean(1, keepdim=True)).square().mean()
+    for axis, other in ((2, 2), (3, 1)):
+        length = error.shape[axis] - period
+        steps = error.narrow(axis, period, length) - error.narrow(axis, period - 1, length)
+        places = F.pixel_unshuffle(steps.square(), period).unflatten(1, (period, period)).mean(other)
+        energy = local(places)
+        loss = loss + (energy - energy.mean(1, keepdim=True)).abs().mean()
+    return loss
 
 
 def noise_penalty(clean: Sequence[Tensor], noisy: Sequence[Tensor], sigma: float) -> Tensor:
