@@ -115,8 +115,8 @@ def test_a_shape_of_pixels_that_changes_is_noted(gansr: Gansr, tmp_path: Path, f
     parts = [told.pictured(tmp_path / f"{n}.ts", "-vf", f"setsar={sar}", *H264) for n, sar in enumerate(("4/3", "1"))]
     ffmpeg("-i", f"concat:{parts[0]}|{parts[1]}", "-c", "copy", tmp_path / file)
     said = rendered(gansr, tmp_path / file)[1]
-    assert said.count("the sample aspect ratio changes on the way, from 4:3 to 1:1 at 0.") == 1, said
-    assert "changes on the way" not in rendered(gansr, tmp_path / file, "--sar", "1:1")[1]
+    assert said.count("change of sample aspect ratio from 4:3 to 1:1 at 0.") == 1, said
+    assert "change of " not in rendered(gansr, tmp_path / file, "--sar", "1:1")[1]
 
 
 def transparent(path: Path) -> Path:

@@ -58,7 +58,7 @@ TAGS = [
     "none",
 ]
 EXTRAS = "cli,filters,webgpu"
-TOOLS = ("pip", "pytest>=8", "pytest-xdist>=3.6", "pytest-timeout>=2.3", "fsspec", "pillow>=11")
+TOOLS = ("pip", "pytest>=8", "pytest-xdist>=3.6", "pytest-timeout>=2.3", "pillow>=11")
 # pip evaluates the markers of what it downloads for the system that it runs on, not for Windows.
 MARKED = ("colorama",)
 # numpy 2.2 calls ucrtbase.crealf, which Wine 8 lacks. Results are compared with those of the runtimes here.

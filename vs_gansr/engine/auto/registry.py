@@ -58,6 +58,7 @@ def listed() -> list[Provider]:
     """Every provider whose software is here, usable or not, best first."""
     known = [provider for provider in PROVIDERS if provider.installed()]
     titles = {provider.title for provider in known if isinstance(provider, OnnxRuntimeProvider)}
+    titles.add("AzureExecutionProvider")  # calls remote services
     others = [title for title in ort.get_available_providers() if title not in titles]
     names = {provider.name for provider in known}
     for title in others:

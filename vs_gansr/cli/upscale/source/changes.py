@@ -53,8 +53,8 @@ class Watch:
 
 
 def changed(name: str, was: str, now: str, place: str) -> str:
-    """What is told of a change."""
+    """The note about a change at `place`, a frame or a time."""
     return (
-        f"the {name} changes on the way, from {was} to {now} at {place}; the whole film is tagged as its first frame, "
+        f"change of {name} from {was} to {now} at {place}; the whole film is tagged as its first frame, "
         "so cut the source there to keep both"
     )
