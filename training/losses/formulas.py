@@ -183,8 +183,8 @@ def mesh(made: Tensor, real: Tensor, period: int, window: int = 6) -> Tensor:
     for axis, other in ((2, 2), (3, 1)):
         length = error.shape[axis] - period
         steps = error.narrow(axis, period, length) - error.narrow(axis, period - 1, length)
-        places = F.pixel_unshuffle(steps.square(), period).unflatten(1, (period, period)).mean(other)
-        energy = local(places)
+        blocks = F.pixel_unshuffle(steps.square(), period)
+        energy = local(blocks.reshape(len(blocks), period, period, *blocks.shape[2:]).mean(other))
         loss = loss + (energy - energy.mean(1, keepdim=True)).abs().mean()
     return loss
 
