@@ -140,7 +140,7 @@ def test_several_processes_prove_one_after_the_other(
 
 
 def test_no_interpreter_is_no_proof(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof.python, "interpreter", lambda: None)
+    monkeypatch.setattr(proof.process, "interpreter", lambda: None)
     assert "no Python interpreter is found" in proof.prove(job(plant(), small)).against()
 
 

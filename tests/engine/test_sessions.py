@@ -78,15 +78,19 @@ def test_a_picture_alone_has_all_processors(small_model: Path) -> None:
             with engine.stream() as second:
                 run(second)
                 assert second is not alone
+        with engine.stream() as between:  # the first after two at once: in an encode another follows soon
+            run(between)
+            assert between is not alone
         with engine.stream() as again:
             assert again is alone
     with engine.stream() as first, engine.stream() as second, engine.stream() as third:
         assert first is alone and len({id(first), id(second), id(third)}) == 3
     for output in outputs[1:]:  # which stream takes a frame depends on time, what it gives must not
         np.testing.assert_array_equal(output, outputs[0])
-    with engine.stream() as stream, pytest.raises(ZeroDivisionError), engine.stream():
-        assert stream is alone
+    with engine.stream(), pytest.raises(ZeroDivisionError), engine.stream():
         1 / 0  # noqa: B018
+    with engine.stream() as stream:
+        assert stream is not alone
     with engine.stream() as stream:
         assert stream is alone
     paired, single = (memory.need(loaded.spec, key(loaded, streams=2, alone=alone)) for alone in (2, 0))

@@ -230,7 +230,7 @@ KINDS: dict[str, Kind] = {
     ),
     "odd size": Kind("in.mkv", odd, said="97x65 is cut to 96x64", expected=LEFT),
     "truncated mp4": Kind("in.mp4", truncated, words=("--accept-damage",), refused="damaged", said="cannot be decoded"),
-    "bare stream": Kind("in.264", bare, words=("--fps", "25"), refused="as in --fps", frames=20),
+    "bare stream": Kind("in.264", bare, words=("--fps", "25"), refused="such as --fps", frames=20),
     "numbered images": Kind(
         "im%03d.png", images, words=("--fps", "24"), refused="give --fps", frames=5,
         expected={**GUESSED, "format": "yuv444p"},
