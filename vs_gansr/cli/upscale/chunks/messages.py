@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ..job.job import UpscaleJob
 from ..job.plain_data import restored, to_json
@@ -187,13 +188,17 @@ def write(message: Command | Answer) -> str:
 
 def read_command(line: str) -> Command:
     """The command that `write` wrote."""
-    name, fields = json.loads(line)
-    command: Command = restored(KINDS[name], fields)
+    command: Command = read(line)
     return command
 
 
 def read_answer(line: str) -> Answer:
     """The answer that `write` wrote."""
-    name, fields = json.loads(line)
-    answer: Answer = restored(KINDS[name], fields)
+    answer: Answer = read(line)
     return answer
+
+
+def read(line: str) -> Any:
+    """The message that `write` wrote."""
+    name, fields = json.loads(line)
+    return restored(KINDS[name], fields)
