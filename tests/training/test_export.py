@@ -19,7 +19,7 @@ from training import smoke
 from training.export import export
 from training.export.export import ExportError
 from training.loop.trainer import CHECKPOINT, Trainer
-from training.networks.generator import Branched, LumaGenerator, catmull_rom
+from training.networks.generator import Branched, LumaGenerator, catmull_rom, with_colour
 from training.recipe import Recipe
 from training.recipe.config import GeneratorConfig
 from training.records import checkpoint
@@ -129,7 +129,7 @@ def test_a_generator_with_colour_is_exported_and_trained_on(tmp_path: Path, scal
 def test_a_generator_of_luma_grows_colour(tmp_path: Path) -> None:
     grey = trained(GeneratorConfig(width=16, convolutions=4, phases=2))
     colour = LumaGenerator(GeneratorConfig(width=16, convolutions=4, phases=2, colour=True))
-    colour.adopt(grey.plain())
+    colour.adopt(with_colour(grey.plain()))
     picture, chroma = torch.rand(1, 3, 16, 12), torch.rand(1, 2, 8, 6)
     with torch.no_grad():
         luma, _, added = colour.parts(picture, chroma)

@@ -248,15 +248,12 @@ class LumaGenerator(nn.Module):
     def adopt(self, plain: FoldedGenerator) -> None:
         """Become a folded generator of the same shape: `plain` backwards.
 
-        One of RGB becomes what it does to the luma of a gray picture; one of luma leaves chroma to the resize where
-        this one has colour.
+        One of RGB becomes what it does to the luma of a gray picture.
 
         Raises:
             ValueError: the shapes differ.
         """
         plain = of_luma(plain)
-        if self.config.colour and not plain.colour:
-            plain = with_colour(plain)
         layers = [layer for layer in self.body if isinstance(layer, Branched)]
         mine = [tuple(layer.direct.shape) for layer in layers]
         theirs = [kernel.shape for kernel, _ in plain.convolutions]
