@@ -11,9 +11,11 @@ the depth is reduced, zimg dithers the network's luma; otherwise the luma is rou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import vapoursynth as vs
 
 from ..colour import tags
@@ -21,7 +23,7 @@ from ..colour.tags import Family, Format
 from ..engine.tiled.recovery import Recovery
 from ..engine.tiled.tile_planner import Limits
 from ..errors import ArgumentError, one_line
-from . import computed
+from . import computed, samples
 from .choose import Chosen
 from .log import guarded, warn
 from .render import Filter420, NetworkFilter
@@ -124,7 +126,7 @@ class Upscaler:
 
     def _filter_420(self, clip: vs.VideoNode, fmt: vs.VideoFormat) -> vs.VideoNode:
         """`clip`, YUV or Gray, through a network of 4:2:0, into 4:2:0 or Gray of the depth of `fmt`."""
-        own = self.core.query_video_format(vs.YUV, fmt.sample_type, fmt.bits_per_sample, 1, 1)
+        own = own_420(self.core, fmt)
         size = self._size(clip)
         seen = as_420(self.core, clip)
         computing = Filter420(self.core, self.network, self.spec.scale, own, 3)
@@ -132,6 +134,9 @@ class Upscaler:
             with first_frame(seen) as frame:
                 self.network.prepare(seen.width // 2, seen.height // 2, computing.stored(frame))
         out = self.core.gansr.FrameFilter([seen], guarded(computing), **self._size(seen), format=own.id)
+        if not (clip.width and clip.height) and fmt.color_family == vs.GRAY:
+            cut = guarded(FirstPlane(self.core, fmt, self.spec.scale))
+            return self.core.gansr.FrameFilter([clip, out], cut, **size, format=fmt.id)
         if fmt.color_family == vs.GRAY:
             out = self.core.std.ShufflePlanes(out, 0, vs.GRAY)
         return out.std.CropAbs(**size) if (out.width, out.height) != tuple(size.values()) else out
@@ -165,29 +170,61 @@ def is_420(fmt: Format) -> bool:
     return fmt.family == Family.YUV and (fmt.subsampling_w, fmt.subsampling_h) == (1, 1)
 
 
-def as_420(core: vs.Core, clip: vs.VideoNode) -> vs.VideoNode:
-    """YUV or Gray as left-sited YUV 4:2:0 of its own depth; odd sides gain a column or row, the last one again.
+class FirstPlane:
+    """Returns the first plane of the second frame, without what exceeds the enlarged first frame, as Gray."""
 
-    Raises ArgumentError where its size varies.
-    """
-    fmt = clip.format
-    if not (clip.width and clip.height):
-        if fmt.color_family == vs.YUV and (fmt.subsampling_w, fmt.subsampling_h) == (1, 1):
-            return clip
-        raise ArgumentError("a clip whose size varies has to be YUV 4:2:0 for this model; convert it first")
-    even = {"width": clip.width + clip.width % 2, "height": clip.height + clip.height % 2}
-    if (clip.width, clip.height) != tuple(even.values()):
-        beyond = {"src_width": even["width"], "src_height": even["height"]}
-        clip = clip.resize.Point(**even, **beyond)
-    if fmt.color_family == vs.GRAY:
-        neutral = core.std.BlankClip(
-            format=core.query_video_format(vs.YUV, fmt.sample_type, fmt.bits_per_sample, 1, 1).id,
-            length=clip.num_frames, keep=True, **even,
-            color=[0, *([0.0] * 2 if fmt.sample_type == vs.FLOAT else [1 << (fmt.bits_per_sample - 1)] * 2)],
-        )  # fmt: skip
-        return core.std.CopyFrameProps(core.std.ShufflePlanes([clip, neutral, neutral], [0, 1, 2], vs.YUV), clip)
-    own = core.query_video_format(vs.YUV, fmt.sample_type, fmt.bits_per_sample, 1, 1)
-    return clip if fmt.id == own.id else clip.resize.Bicubic(format=own.id, **tags.CATMULL_ROM)
+    def __init__(self, core: vs.Core, target: vs.VideoFormat, scale: int) -> None:
+        self.core = core
+        self.target = target
+        self.scale = scale
+
+    def __call__(self, n: int, f: Sequence[vs.VideoFrame]) -> vs.VideoFrame:
+        source, large = f
+        width, height = source.width * self.scale, source.height * self.scale
+        out = self.core.create_video_frame(self.target, width, height)
+        out.props.update(large.props)
+        samples.views(out)[0][...] = samples.views(large)[0][:height, :width]
+        return out
+
+
+class Even:
+    """Returns frames with even sides: an odd frame's last column or row comes twice. Gray becomes 4:2:0."""
+
+    def __init__(self, core: vs.Core) -> None:
+        self.core = core
+
+    def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoFrame:
+        across, down = f.width % 2, f.height % 2
+        gray = f.format.color_family == vs.GRAY
+        if not (across or down or gray):
+            return f
+        fmt = own_420(self.core, f.format) if gray else f.format
+        out = self.core.create_video_frame(fmt, f.width + across, f.height + down)
+        out.props.update(f.props)
+        for plane, taken in zip(samples.views(out), samples.views(f), strict=False):
+            missing = [(0, large - small) for large, small in zip(plane.shape, taken.shape, strict=True)]
+            plane[...] = np.pad(taken, missing, mode="edge")
+        for plane in samples.views(out)[1:] if gray else ():
+            plane[...] = 0 if fmt.sample_type == vs.FLOAT else 1 << (fmt.bits_per_sample - 1)
+        return out
+
+
+def own_420(core: vs.Core, fmt: vs.VideoFormat) -> vs.VideoFormat:
+    """YUV 4:2:0 of the depth of `fmt`."""
+    return core.query_video_format(vs.YUV, fmt.sample_type, fmt.bits_per_sample, 1, 1)
+
+
+def as_420(core: vs.Core, clip: vs.VideoNode) -> vs.VideoNode:
+    """YUV or Gray as left-sited YUV 4:2:0 of its own depth; odd sides gain a column or row, the last one again."""
+    fmt, own = clip.format, own_420(core, clip.format)
+    if fmt.id == own.id:
+        return clip
+    gray = fmt.color_family == vs.GRAY
+    constant = clip.width and clip.height
+    if gray or not constant or clip.width % 2 or clip.height % 2:
+        size = {"width": clip.width + clip.width % 2, "height": clip.height + clip.height % 2}
+        clip = core.gansr.FrameFilter([clip], guarded(Even(core)), **size, format=own.id if gray else fmt.id)
+    return clip if gray else clip.resize.Bicubic(format=own.id, **tags.CATMULL_ROM)
 
 
 def on_grid(limits: Limits, grid: int) -> Limits:
