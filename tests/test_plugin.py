@@ -16,6 +16,7 @@ from pathlib import Path
 import clips
 import pytest
 import vapoursynth as vs
+from command_fixtures import SECONDS
 from paths import NATIVE, ROOT
 
 import vs_gansr
@@ -36,7 +37,7 @@ core.gansr.Upscale(clip, model={model!r}).set_output()
 """
 
 
-def run_python(code: str, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def run_python(code: str, *arguments: str, timeout: float = SECONDS) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *arguments], capture_output=True, text=True, timeout=timeout
     )
@@ -105,7 +106,7 @@ def test_models_and_version(core: vs.Core) -> None:
 def test_vspipe_pipes_y4m_and_nothing_else(point_model: Path, tmp_path: Path) -> None:
     script = tmp_path / "a.vpy"
     script.write_text(SCRIPT.format(model=str(point_model)))
-    done = subprocess.run([vspipe(), "-c", "y4m", str(script), "-"], capture_output=True, timeout=120)
+    done = subprocess.run([vspipe(), "-c", "y4m", str(script), "-"], capture_output=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     header, _, rest = done.stdout.partition(b"\n")
     assert header.startswith(b"YUV4MPEG2 C420") and b"W128 H96" in header
@@ -116,7 +117,7 @@ def test_vspipe_pipes_y4m_and_nothing_else(point_model: Path, tmp_path: Path) ->
 def test_error_in_vspipe_is_one_clear_line(point_model: Path, tmp_path: Path) -> None:
     script = tmp_path / "a.vpy"
     script.write_text(SCRIPT.format(model="nonsense"))
-    done = subprocess.run([vspipe(), "-c", "y4m", str(script), "-"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([vspipe(), "-c", "y4m", str(script), "-"], capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode != 0
     assert done.stdout == ""
     assert 'Upscale: unknown model "nonsense"' in done.stderr
@@ -130,7 +131,7 @@ def test_any_vsscript_host(point_model: Path, tmp_path: Path) -> None:
     subprocess.run([*command, f"-L{library}", "-lvsscript", f"-Wl,-rpath,{library}"], check=True)
     script = tmp_path / "a.vpy"
     script.write_text(SCRIPT.format(model=str(point_model)))
-    done = subprocess.run([str(host), str(script), "3"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([str(host), str(script), "3"], capture_output=True, text=True, timeout=SECONDS)
     assert (done.stdout, done.returncode) == ("128x96\n" * 3, 0), done.stderr
 
 
@@ -275,7 +276,6 @@ def test_exits_cleanly_with_live_clips(point_model: Path) -> None:
         futures = [clip.get_frame_async(n) for n in range(1, 20)]
         """,
         str(point_model),
-        timeout=60,
     )
     assert done.returncode == 0, (done.returncode, done.stderr)
 

@@ -30,7 +30,7 @@ def written(folder: Path, text: str) -> Path:
 
 @pytest.mark.parametrize("end", ["exit(0)", "quit()", "sys.exit()", "sys.exit(0)", "raise SystemExit"])
 def test_a_script_that_ends_itself_well_is_finished(gansr: Gansr, tmp_path: Path, end: str) -> None:
-    done = gansr("upscale", written(tmp_path, OUTPUT + end), tmp_path / "out.mkv", *AS_IS, timeout=60)
+    done = gansr("upscale", written(tmp_path, OUTPUT + end), tmp_path / "out.mkv", *AS_IS)
     assert done.returncode == 0, done.stderr
     assert facts(tmp_path / "out.mkv").picture["frames"] == 12
 
@@ -48,7 +48,7 @@ def test_a_script_that_ends_itself_well_is_finished(gansr: Gansr, tmp_path: Path
     ],
 )
 def test_a_script_that_ends_itself_otherwise_is_an_error(gansr: Gansr, tmp_path: Path, text: str, said: str) -> None:
-    done = gansr("upscale", written(tmp_path, text), tmp_path / "out.mkv", "-q", *AS_IS, timeout=60)
+    done = gansr("upscale", written(tmp_path, text), tmp_path / "out.mkv", "-q", *AS_IS)
     assert done.returncode == 1 and said in one_line(done.stderr)
 
 

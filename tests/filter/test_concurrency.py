@@ -14,6 +14,7 @@ import networks
 import numpy as np
 import pytest
 import vapoursynth as vs
+from command_fixtures import SECONDS
 from paths import ROOT, SUPPORT
 from soak import reload, storm
 
@@ -63,7 +64,7 @@ def test_everything_at_once(streams: int, reuse: int, models: list[Path]) -> Non
     order = np.random.default_rng(streams).permutation(np.repeat(np.arange(40), 3)).tolist()
     futures = [(n, out.get_frame_async(n)) for n in order]
     for n, future in futures:
-        with future.result(timeout=60) as frame:
+        with future.result(timeout=SECONDS) as frame:
             assert equal(frame, want[n]), n
 
 
@@ -102,7 +103,7 @@ def test_callbacks_that_ask_for_more(models: list[Path]) -> None:
             done.set_exception(error)
 
     out.get_frame_async(0).add_done_callback(lambda f: then(0, f))
-    assert done.result(timeout=60) == 39
+    assert done.result(timeout=SECONDS) == 39
 
 
 # ---- Graphs
@@ -124,7 +125,7 @@ def test_several_models_in_one_graph(core: vs.Core, models: list[Path]) -> None:
     assert len(first) == 12
     order = [11, 0, 5, 6, 1, 10, 3]
     for n, future in [(n, chain.get_frame_async(n)) for n in order]:
-        with future.result(timeout=60) as frame:
+        with future.result(timeout=SECONDS) as frame:
             assert equal(frame, first[n])
 
 
@@ -134,7 +135,7 @@ def test_nodes_that_share_a_session(models: list[Path]) -> None:
     outs = [clip.gansr.Upscale(str(models[0])) for clip in sources]
     futures = [(i, n, outs[i].get_frame_async(n)) for n in range(20) for i in range(4)]
     for i, n, future in futures:
-        with future.result(timeout=60) as frame:
+        with future.result(timeout=SECONDS) as frame:
             assert equal(frame, wants[i][n])
 
 
@@ -145,14 +146,14 @@ def test_graphs_built_while_others_run(models: list[Path]) -> None:
     for i in range(12):
         source(3, i, 32 + 2 * i, 24).gansr.Upscale(str(models[1 + i % 2])).get_frame(0).close()
     for n, future in enumerate(futures):
-        with future.result(timeout=60) as frame:
+        with future.result(timeout=SECONDS) as frame:
             assert equal(frame, want[n])
 
 
 # ---- Ends
 
 
-def child(code: str, *arguments: object, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def child(code: str, *arguments: object, timeout: float = SECONDS) -> subprocess.CompletedProcess[str]:
     path = [str(ROOT / "tests"), str(SUPPORT)]
     program = f"import sys; sys.path[:0] = {path}\n" + textwrap.dedent(code)
     return subprocess.run(
@@ -225,12 +226,12 @@ def test_a_host_closes_its_script_with_requests_under_way(models: list[Path]) ->
             host.current = None
             if len(living) > 3:
                 gone = living.pop(i % 3)
-                gone[2][i % 12].result(timeout=30).close()
+                gone[2][i % 12].result(timeout=120).close()
                 host.api.destroy_environment(gone[0])
                 del gone
         for environment, out, futures in living:
             for future in futures:
-                future.result(timeout=30).close()
+                future.result(timeout=120).close()
         del out, futures
         while living:
             host.api.destroy_environment(living.pop()[0])
@@ -238,7 +239,6 @@ def test_a_host_closes_its_script_with_requests_under_way(models: list[Path]) ->
         print("well")
         """,
         *models,
-        timeout=120,
     )
     assert (done.stdout, done.returncode) == ("well\n", 0), done.stderr
 
@@ -249,6 +249,6 @@ def test_a_clip_let_go_with_requests_under_way(models: list[Path]) -> None:
         futures = [out.get_frame_async(n) for n in range(10)]
         del out
         if i % 2:
-            futures[3].result(timeout=60).close()
+            futures[3].result(timeout=SECONDS).close()
         del futures
     assert source(2).gansr.Upscale(str(models[0])).get_frame(1).width == 128

@@ -14,7 +14,8 @@ from .environment import HOME, TESTED, digest, environment, tested_with, why_not
 from .left_out import ALL, covers
 
 TIMED_OUT = 124  # the exit code of `timeout`, which Wine.run uses
-SECONDS = 900  # for the fast tests; two quiet cores need less than half of it
+SECONDS = 900  # for one test
+ALL_SECONDS = {"": 5400, "--short": 2400, "--all": 14400}  # two quiet cores need a tenth of it
 BITS = "tests/windows/test_bits.py::test_same_as_on_linux"
 # What scripts/test --all runs here: what is different on Windows, and a network on each engine.
 SHORT = (
@@ -47,13 +48,12 @@ def main(words: list[str]) -> int:
         wine.variables["WINDOWS_TEST_BITS"] = windows_path(bits_of_linux(folder / "bits.json", tests))
         command = ["-m", "pytest", "-c", windows_path(ROOT / "pyproject.toml"), "-o", "pythonpath=tests tests/support"]
         command += ["-p", "no:cacheprovider", "-p", "windows.left_out", "--basetemp", windows_path(folder / "tmp")]
-        command += ["-o", f"timeout={SECONDS}"]  # for one test
+        command += ["-o", f"timeout={SECONDS}"]
         command += ["-n", "2", *([] if choice == "--all" else ["-m", "not slow"]), *words]
         if choice == "--all":
             wine.variables[ALL] = "1"
-        seconds = 10 * SECONDS if choice == "--all" else SECONDS
         command += [windows_path(ROOT / test) for test in tests]
-        done = wine.run(wine.python, *command, seconds=seconds, cwd=folder, show=True)
+        done = wine.run(wine.python, *command, seconds=(seconds := ALL_SECONDS[choice]), cwd=folder, show=True)
         if whole and not done.returncode:
             summary = next(line for line in reversed(done.stdout.splitlines()) if " passed" in line)
             TESTED.write_text("\n".join([digest(next((HOME / "wheel").iterdir())), summary, *tested_with(), ""]))
