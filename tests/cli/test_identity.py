@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,9 +18,10 @@ from types import SimpleNamespace
 import av
 import footage
 import plans
+import psutil
 import pytest
 from footage import facts
-from gansr_process import Gansr, Running, named
+from gansr_process import Gansr, Running, named, nothing_left
 from workers import Named
 
 from vs_gansr.cli import ffmpeg
@@ -41,7 +45,7 @@ from vs_gansr.cli.upscale.chunks.plan import Plan, changes
 from vs_gansr.cli.upscale.ffmpeg.process import TryAgain
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 from vs_gansr.cli.upscale.job.run_options import RunOptions
-from vs_gansr.cli.upscale.progress import Progress
+from vs_gansr.cli.upscale.progress import Progress, State
 from vs_gansr.cli.upscale.workers.pool import WorkerState
 from vs_gansr.cli.upscale.workers.process import Ended
 from vs_gansr.cli.upscale.workers.scheduler import UpscaleRun
@@ -53,7 +57,7 @@ FAST = ["--chunk", "0.6", "--preset", "ultrafast"]
 
 def stopped(start: Callable[..., Running], folder: Path, *words: str | Path) -> dict[str, str]:
     """Ends a film of that command when one chunk is finished; what its ledger says that it is."""
-    running = start("upscale", *words, "-q")
+    running = start("upscale", "-q", *words)
     running.until(lambda _: '"sha256"' in text_of(folder / "out.mkv.gansr" / "ledger.json"))
     running.process.send_signal(signal.SIGTERM)
     assert running.end() == 128 + signal.SIGTERM
@@ -66,12 +70,27 @@ def text_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("encoder", list(ffmpeg.ENCODERS))
-def test_the_encoders_own_version_is_found(encoder: str) -> None:
+def test_the_encoders_own_version_is_found(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the user's settings silence the encoder."""
+    monkeypatch.setenv("SVT_LOG", "0")
+    monkeypatch.setenv("SVT_LOG_FILE", str(tmp_path / "log"))
     tool = ffmpeg.choose(encoder)
     said = ffmpeg.encoder_version(tool, encoder)
     assert any(c.isdigit() for c in said) and said.startswith({"svt-av1": "SVT-AV1"}.get(encoder, encoder))
-    with pytest.raises(CommandError, match="does not say which version of"):
+    with pytest.raises(CommandError, match=f"does not encode with {encoder}: exit code 0; take another"):
         ffmpeg.encoder_version(SimpleNamespace(path="/bin/true"), encoder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell script stands in for another ffmpeg")
+def test_an_encoder_that_says_no_version_is_known_by_what_it_encodes(tmp_path: Path) -> None:
+    silent, other = tmp_path / "silent", tmp_path / "other"
+    for tool, options in ((silent, ""), (other, "-svtav1-params enable-cdef=0")):  # another build encodes otherwise
+        tool.write_text(f'#!/bin/sh\nout=$(echo "$@" | sed "s/-f nut -$/{options} -f nut -/")\n'
+                        f'exec "{footage.FFMPEG}" $out 2>/dev/null\n')  # fmt: skip
+        tool.chmod(0o755)
+    named = [ffmpeg.encoder_version(SimpleNamespace(path=str(path)), "svt-av1") for path in (silent, silent, other)]
+    assert all(re.fullmatch(r"unnamed, test clip [0-9a-f]{64}", name) for name in named)
+    assert named[0] == named[1] != named[2]
 
 
 def test_another_processor_does_not_make_another_header(tmp_path: Path) -> None:
@@ -96,6 +115,52 @@ def test_images_that_change_are_noticed(
     (tmp_path / "050.png").write_bytes((tmp_path / "051.png").read_bytes())
     done = gansr("upscale", *words)
     assert done.returncode == 1 and "source content was" in done.stderr and "plan was" not in done.stderr
+
+
+def metadata_of_another_version(folder: Path) -> None:
+    (folder / "vs_gansr-99.dist-info").mkdir()
+    (folder / "vs_gansr-99.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: vs-gansr\nVersion: 99\n")
+
+
+def other_words_in_the_log(folder: Path) -> None:
+    """Every line that the plugin logs reads otherwise."""
+    (folder / "sitecustomize.py").write_text(
+        "from vs_gansr.filter import log\n"
+        "say = log.say_once\n"
+        "log.say_once = lambda core, kind, message: say(core, kind, 'Upscale: ' + message[9:].upper())\n"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", ["locale", "log", "version"])
+def test_what_changes_around_the_command_between_two_runs(
+    gansr: Gansr, start: Callable[..., Running], tmp_path: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:  # fmt: skip
+    """Another locale and other words in logs change no picture; another version of gansr may."""
+    source = footage.plain(tmp_path / "Ærø.mp4", frames=200)
+    words = [source, tmp_path / "out.mkv", "--model", small_model, *FAST, "--", "-metadata", "title=Ærø"]
+    stopped(start, tmp_path, *words)
+    folder = tmp_path / "path"
+    folder.mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    if change == "locale":  # a system without UTF-8, on which Python holds names in other letters
+        for name, value in {"LC_ALL": "C", "LANG": "tr_TR", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    elif change == "log":
+        other_words_in_the_log(folder)
+    else:
+        metadata_of_another_version(folder)
+    done = gansr("upscale", *words)
+    if change == "version":
+        assert done.returncode == 1 and re.search(r"version of vs-gansr was \S+, is 99;.*--restart", done.stderr)
+    else:
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"[1-9]\d* of 13 chunks .* are there already", done.stderr)
+        with av.open(str(tmp_path / "out.mkv")) as film:
+            assert film.metadata["title"] == "Ærø"
+    assert ("Upscale: SMALL IN FP32" in done.stderr) == (change == "log")
 
 
 def test_without_a_network_there_is_no_engine_to_compare(gansr: Gansr, tmp_path: Path) -> None:
@@ -144,7 +209,7 @@ def units(data: bytes) -> list[bytes]:
 
 def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine: list[Computed] = []
-    first = Computed("net", "fp16", "CUDA", 0, "plain")
+    first = Computed("net", "fp16", "CUDA", 0, "plain", False)
     for _ in range(2):  # a script that is evaluated again adds nothing
         open_film.note_engine(engine, first)
     assert engine == [first]
@@ -160,7 +225,7 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 
         def feed(self, write: object, frames: int) -> None:
             self.path.write_bytes(b"encoded")
-            open_film.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", replaced=True))
+            open_film.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", True, replaced=True))
 
     monkeypatch.setattr(render, "FfmpegProcess", Encoder)
     film = open_film.OpenFilm(plans.plan(), None, engine, ffmpeg.choose("x265"))
@@ -170,7 +235,7 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 
 
 def test_int8_says_how_products_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, int8 = ([Computed("net", precision, "CPU", 0, "plain")] for precision in ("fp32", "int8"))
+    plain, int8 = ([Computed("net", precision, "OpenVINO", 0, "plain", True)] for precision in ("fp32", "int8"))
     assert fingerprint.kind_of_cpu(plain) == platform.machine()
     said = set()
     for fast in (True, False):
@@ -246,7 +311,7 @@ def test_messages_come_back_as_they_were() -> None:
 OLD = '{"format": 1, "identity": {}, "spans": [[0, 5]], "frame_threads": 1, "chunks": {}, "seconds": {}, "retries": {}}'
 
 
-@pytest.mark.parametrize("text", ["[]", "{", OLD, '{"version": 2}', '{"version": 2, "chunks": 3}', '{"version": 1}'])
+@pytest.mark.parametrize("text", ["[]", "{", OLD, '{"version": 3}', '{"version": 3, "chunks": 3}', '{"version": 1}'])
 def test_a_job_folder_that_is_not_understood_is_an_error_with_a_way_out(tmp_path: Path, text: str) -> None:
     (tmp_path / "out.mkv.gansr").mkdir()
     for name, load in (("ledger.json", lambda path: Ledger.load(path.parent)), ("plan.json", Plan.load)):
@@ -254,7 +319,7 @@ def test_a_job_folder_that_is_not_understood_is_an_error_with_a_way_out(tmp_path
         with pytest.raises(CommandError, match="--restart") as caught:
             load(tmp_path / "out.mkv.gansr" / name)
         assert "\n" not in str(caught.value)
-        assert "another version of gansr" in str(caught.value) or '"version": 2' in text or text == "{"
+        assert "another version of gansr" in str(caught.value) or '"version": 3' in text or text == "{"
 
 
 def test_a_film_whose_chunks_were_not_yet_deleted_is_finished(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
@@ -321,6 +386,25 @@ def test_a_worker_that_has_stopped_is_replaced_and_named_once(
     assert not scheduler.pool.workers and scheduler.ledger and scheduler.ledger.retries == {0: 1}
     said = capsys.readouterr().err
     assert said.count("note: worker 1: it made no frame for") == 1 and "another one goes on" in said
+
+
+def test_a_film_in_one_piece_whose_worker_stops_is_given_up(tmp_path: Path, small_model: Path, home: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=600)
+    job = UpscaleJob(str(source), str(tmp_path / "out.mkv"), preset="ultrafast", chunk=0, model=str(small_model))
+
+    class Stopper(Progress):
+        stopped = 0
+
+        def show(self, state: State) -> None:
+            if state.frames > 20 and not self.stopped:
+                self.stopped = run.pool.workers[0].worker.process.pid
+                psutil.Process(self.stopped).suspend()
+
+    run = UpscaleRun(job, Stopper(quiet=True), RunOptions(patience=1))
+    with pytest.raises(CommandError, match=r"it made no frame for \d+ s, usually one takes"):
+        run.run()
+    assert run.progress.stopped
+    nothing_left(tmp_path)
 
 
 def test_the_watchdog_knows_patience_sleep_and_first_frames() -> None:

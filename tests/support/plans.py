@@ -36,7 +36,7 @@ def plan(frames: int = 10, spans: tuple[Span, ...] = ((0, 5), (5, 10)), job: Ups
         rate=Fraction(25),
         spans=spans,
         encoder=("-c:0", "libx265"),
-        engine=(Computed("net", "int8", "CPU", 0, "plain"),),
+        engine=(Computed("net", "int8", "CPU", 0, "plain", True),),
         ffmpeg="7.1",
         fingerprint={"--crf": "20.5"},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -15,7 +17,7 @@ __all__ = ["ENCODERS", "Encoder", "Ffmpeg", "cause", "choose", "encoder_version"
 
 OLDEST = (7, 0)  # the oldest that is tested
 INSTALL = 'install ffmpeg, or: pip install "vs-gansr[cli]"'
-# How the encoders name their versions: in the stream, or in their log.
+# How the encoders name their versions: x265 and x264 in the stream, SVT-AV1 in its log.
 VERSIONS = re.compile(rb"x265 \(build \d+\) - [^:\s]+|x264 - core \d+[^-]*|SVT-AV1 Encoder Lib \S+")
 
 
@@ -123,26 +125,20 @@ def choose(encoder: str, path: str | None = None) -> Ffmpeg:
 
 
 def encoder_version(ffmpeg: Ffmpeg, encoder: str) -> str:
-    """Return the version of the encoder's library in this ffmpeg, found by encoding one grey picture: ffmpeg's own
-    version does not determine it. Raises CommandError where the stream does not state it."""
-    command = [
-        ffmpeg.path,
-        "-hide_banner",
-        "-nostdin",
-        "-f",
-        "lavfi",
-        "-i",
-        "color=gray:size=256x144",
-        "-frames:v",
-        "1",
-    ]
+    """Return the version of the encoder's library in this ffmpeg, which ffmpeg's own version does not determine; where
+    the library does not name it, the SHA-256 of what it makes of a short test clip.
+
+    Raises CommandError where it encodes nothing.
+    """
+    command = [ffmpeg.path, "-hide_banner", "-nostdin", "-f", "lavfi", "-i", "testsrc2=size=256x144", "-frames:v", "5"]
     command += ["-pix_fmt", "yuv420p", "-c:v", ENCODERS[encoder].library, "-f", "nut", "-"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    talkative = {name: value for name, value in os.environ.items() if name != "SVT_LOG_FILE"} | {"SVT_LOG": "3"}
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, env=talkative)
+    if done.returncode or not done.stdout:
+        reason = cause(done.stderr.decode(errors="replace").splitlines()) or f"exit code {done.returncode}"
+        raise CommandError(f"{ffmpeg.path} does not encode with {encoder}: {reason}; take another with --ffmpeg")
     said = VERSIONS.search(done.stdout) or VERSIONS.search(done.stderr)
-    if not said:
-        raise CommandError(f"{ffmpeg.path} does not say which version of {encoder} it has, so chunks could differ; "
-                           "take another with --ffmpeg, or encode all at once with --chunk 0")  # fmt: skip
-    return said[0].decode().strip()
+    return said[0].decode().strip() if said else f"unnamed, test clip {hashlib.sha256(done.stdout).hexdigest()}"
 
 
 def cause(lines: Iterable[str]) -> str:

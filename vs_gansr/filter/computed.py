@@ -26,6 +26,8 @@ class Computed:
     """Which of its devices."""
     tier: str
     """Which of the provider's ways to run a network."""
+    on_processors: bool
+    """True if the device is the machine's processors."""
     replaced: bool = False
     """True if it goes on in the place of another one, which has failed."""
 
@@ -44,6 +46,7 @@ def listen(function: Callable[[Computed], None]) -> None:
 def tell(choice: Choice, replaced: bool = False) -> None:
     """Tells all listeners of a choice."""
     key = choice.key
-    now = Computed(choice.model.spec.name, key.precision, key.provider.name, key.device_id, key.tier, replaced)
+    here = key.provider.processor(key.device_id)
+    now = Computed(choice.model.spec.name, key.precision, key.provider.name, key.device_id, key.tier, here, replaced)
     for function in list(_listeners):
         function(now)

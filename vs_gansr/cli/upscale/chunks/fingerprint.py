@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import fields
@@ -61,16 +62,15 @@ def option(name: str) -> str:
 
 
 def show(value: object) -> str:
-    """A value as a message shows it."""
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value)) or "unset"
-    return "unset" if value in (None, "") else str(value)
+    """A value as a message shows it, in the same letters whatever encoding the system has for names."""
+    text = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str("" if value is None else value)
+    return os.fsencode(text).decode("utf-8", "backslashreplace") or "unset"
 
 
 def kind_of_cpu(engine: Sequence[Computed]) -> str:
     """The CPU's architecture and, if it computes with weights of 8 bits, how it sums their products: older processors
     round the sums."""
-    int8 = any(computed.precision == "int8" and computed.provider == "CPU" for computed in engine)
+    int8 = any(computed.precision == "int8" and computed.on_processors for computed in engine)
     sums = f", sums of 8-bit products of {32 if fast_int8() else 16} bits" if int8 else ""
     return f"{platform.machine()}{sums}"
 

@@ -20,7 +20,7 @@ from .spans import Span
 __all__ = ["NAME", "VERSION", "Fingerprint", "Plan", "changes", "read_json"]
 
 NAME = "plan.json"
-VERSION = 2  # of the files in a job's folder
+VERSION = 3  # of the files in a job's folder
 
 type Fingerprint = dict[str, str]
 """What must not change between two runs: names that a user knows, and values or digests."""

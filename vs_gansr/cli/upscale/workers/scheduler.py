@@ -124,7 +124,9 @@ class UpscaleRun:
             self.pool.end()
             self.pool.size = 1
             plan = self._planned(draft, temporary)
-        self._do(self.pool.workers[0], RenderWhole(str(temporary)))
+        state = self.pool.workers[0]
+        self._begin(state, 0)
+        self._do(state, RenderWhole(str(temporary)))
         self._check_signals()
         commit(temporary, self.output, self.options.overwrite)
         return self._outcome(plan, "; ".join(map(str, plan.engine)))
@@ -214,9 +216,12 @@ class UpscaleRun:
         self._show(plan, ledger)
 
     def _deal(self, state: WorkerState, number: int, plan: Plan, ledger: Ledger) -> None:
+        self._begin(state, number)
+        state.worker.order(RenderChunk(str(self.folder / NAME), plan.spans[number], str(ledger.path(number))))
+
+    def _begin(self, state: WorkerState, number: int) -> None:
         state.chunk, state.frames, state.bytes = number, 0, 0
         self.watchdog.begin(state.worker.name, time.monotonic())
-        state.worker.order(RenderChunk(str(self.folder / NAME), plan.spans[number], str(ledger.path(number))))
 
     def _join(self, plan: Plan, path: Path) -> None:
         """Has a worker on this machine join all chunks into `path`."""
@@ -289,14 +294,14 @@ class UpscaleRun:
                 self._welcome(state, fingerprint, host)
             case messages.Rendered(frames=frames):
                 state.frames = frames
-                if state.chunk is not None:
-                    self.watchdog.frame(state.worker.name, frames, time.monotonic())
-                else:
+                self.watchdog.frame(state.worker.name, frames, time.monotonic())
+                if self.ledger is None:
                     self.progress.show(State(frames, bytes=state.bytes))
+                    if frames == self.progress.total:
+                        state.chunk = None  # ffmpeg may now move a large file's index, and says nothing meanwhile
             case messages.Encoded(bytes=size):
                 state.bytes = size
-                if state.chunk is not None:
-                    self.watchdog.alive(state.worker.name, time.monotonic())
+                self.watchdog.alive(state.worker.name, time.monotonic())
             case messages.Joined(frames=frames):
                 self.progress.stage(f"joining, {100 * frames // max(self.progress.total, 1)} %")
             case messages.Done():
