@@ -7,6 +7,7 @@
     scripts/evaluate --plot plot.svg              and the time a frame of each method, quality drawn against it
     scripts/evaluate general-2x --blind sheets/   nothing measured: sheets for people to rank, sheets-key.json beside
     scripts/evaluate general-2x --native sheets/  the same of footage at its own size, without a reference
+    scripts/evaluate general-2x --picture a.png --crops market:640,352    named crops of such footage, not blind
     scripts/evaluate --tally sheets-key.json ranking.json other.json
 
 The table goes to stdout as Markdown, everything measured to a JSON file, progress to stderr. What was computed is
@@ -23,6 +24,7 @@ from benchmarks.paths import ANCHORS, CACHE, CLIPS, FILMED, HELD_OUT, STILLS
 from benchmarks.quality import blind, cost, methods, plot, ranking, scenes, strips, table
 from benchmarks.quality.methods import Method
 from benchmarks.quality.prepare import PREPARATIONS, Case, Footage, Preparation, material, preparations, prepare
+from benchmarks.quality.scenes import Scene
 from benchmarks.quality.score import best_unsharp, say, score
 from benchmarks.quality.store import Store
 from benchmarks.quality.suites import COLORVIDEOVDP, FIDELITY, TEXTURE
@@ -84,6 +86,14 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--sheets", type=int, metavar="N", help="at most so many sheets, of as many clips as there can be")
     add("--unlike", type=Path, nargs="+", default=[], metavar="KEY",
         help="keys of sheets whose crops --blind and --native leave out")  # fmt: skip
+    add(
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="write a PNG of the material at its own size: the crops of --crops, source beside methods; and stop",
+    )
+    add("--crops", nargs="+", default=[], metavar="CLIP:X,Y",
+        help="of --picture: file names without their endings, left upper corners in the enlarged picture")  # fmt: skip
     add(
         "--tally",
         type=Path,
@@ -188,6 +198,10 @@ def show(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[
     """Write what people are to rank: with Lanczos and, where no option says otherwise, masks and other networks."""
     store, others = Store(options.cache), anchors(options)
     sharpened = [] if options.bare else methods.masks()
+    if options.picture:
+        field = [methods.resizers()[1], *others, *mine]
+        say(f"wrote {strips.native(options.picture, crops(options), field)}")
+        return
     if options.native:
         shown = [
             scenes.native(piece, options.scale)
@@ -204,6 +218,23 @@ def show(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[
     say(f"wrote {page} and, for nobody who ranks, {blind.key_of(folder)}")
 
 
+def crops(options: argparse.Namespace) -> list[tuple[Scene, tuple[int, int]]]:
+    """The scenes and corners of --crops. Raises ValueError for a crop that is none or not within its picture."""
+    found = []
+    for item in options.crops:
+        clip, _, corner = item.rpartition(":")
+        x, _, y = corner.partition(",")
+        if not (clip and x.isdecimal() and y.isdecimal()):
+            raise ValueError(f"--crops {item}: write CLIP:X,Y, as in market:640,352")
+        scene = scenes.native(footage(options.material, clips=clip)[0], options.scale)
+        large = scene.source.width * scene.factor, scene.source.height * scene.factor
+        most = [side - part for side, part in zip(large, strips.CROP, strict=True)]
+        if int(x) > most[0] or int(y) > most[1]:
+            raise ValueError(f"--crops {item}: X is at most {most[0]} and Y {most[1]} there")
+        found.append((scene, (int(x), int(y))))
+    return found
+
+
 def prepared(store: Store, options: argparse.Namespace, preparation: Preparation) -> list[Case]:
     """The cases that the options ask for."""
     sources = footage(options.material, options.quick, options.halved, options.clips)
@@ -214,6 +245,8 @@ def prepared(store: Store, options: argparse.Namespace, preparation: Preparation
 def check(options: argparse.Namespace) -> None:
     """Raises ValueError for options that do not go together."""
     sheets = options.blind or options.native
+    if bool(options.picture) != bool(options.crops):
+        raise ValueError("--picture and --crops belong together: give both")
     if options.frames is not None and options.frames < 2:
         raise ValueError(f"--frames {options.frames}: the temporal delta needs 2 or more")
     if options.quick and options.frames is not None:
@@ -239,7 +272,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(ranking.tally(options.tally[0], options.tally[1:]))
             return 0
         wanted = preparations(options.preparations)
-        sheets = bool(options.blind or options.native)
+        sheets = bool(options.blind or options.native or options.picture)
         mine = chosen(options.models, options.scale, sheets)
         if options.chroma:
             mine += [methods.colourless(method) for method in mine]

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from benchmarks.quality.methods import Method
 from benchmarks.quality.metrics import luma
 from benchmarks.quality.prepare import Case
-from benchmarks.sheets import Tile, crop, rgb, richest, sheet, slopes
+from benchmarks.quality.scenes import Scene
+from benchmarks.sheets import ZOOM, Box, Tile, crop, rgb, richest, sheet, slopes
 
 CROP = (128, 96)
 """Width and height of the detail in pixels of the reference, multiples of 8."""
@@ -32,3 +35,30 @@ def write(folder: Path, case: Case, methods: Sequence[Method]) -> Path:
     path = folder / f"{case.clip}-{case.preparation}-{case.condition}{scale}.png"
     sheet(tiles, min(COLUMNS, len(tiles))).save(path)
     return path
+
+
+def native(path: Path, shown: Sequence[tuple[Scene, tuple[int, int]]], methods: Sequence[Method]) -> Path:
+    """Writes one PNG: a row for each crop, with the source's own pixels first and then what each method makes of them.
+
+    A crop is CROP pixels of the enlarged picture, its left upper corner beside its scene, shown at 300 %.
+    """
+    tiles: list[Tile] = []
+    for row, (scene, corner) in enumerate(shown):
+        box = (*corner, corner[0] + CROP[0], corner[1] + CROP[1])
+        pictures = {"source": own_pixels(scene, box)} | {
+            method.name: _larger(scene.crops(box, method)[0], Image.Resampling.BICUBIC) for method in methods
+        }
+        tiles += [Tile("" if row else name, picture) for name, picture in pictures.items()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet(tiles, len(methods) + 1).save(path)
+    return path
+
+
+def own_pixels(scene: Scene, box: Box) -> Image.Image:
+    """The source's pixels in `box`, which counts in pixels of the enlarged picture; each is shown as a square."""
+    left, top, right, bottom = (side // scene.factor for side in box)
+    return _larger(rgb(scene.source, scene.frames[0]).crop((left, top, right, bottom)), Image.Resampling.NEAREST)
+
+
+def _larger(picture: Image.Image, how: Image.Resampling) -> Image.Image:
+    return picture.resize((CROP[0] * ZOOM, CROP[1] * ZOOM), how)

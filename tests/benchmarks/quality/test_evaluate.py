@@ -10,10 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import networks
+import numpy as np
 import pytest
+from PIL import Image
 
+from benchmarks import sheets
 from benchmarks.paths import ROOT
-from benchmarks.quality import evaluate, methods, prepare, score, table
+from benchmarks.quality import evaluate, methods, prepare, score, strips, table
 from benchmarks.quality.store import Store
 
 
@@ -164,6 +167,25 @@ def test_command_shows_footage_at_its_own_size(
         assert command(*options, *wrong) == 2
         assert words in capsys.readouterr().err
     assert command("--sheets", "3") == 2
+
+
+def test_command_draws_named_crops_of_footage(
+    command: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two rows of source, Lanczos and the model, with the left upper pixel of the source as a square of 6x6."""
+    mine, drawn = networks.halved(tmp_path / "mine.onnx"), tmp_path / "drawn.png"
+    options = (str(mine), "--no-anchors", "--picture", str(drawn), "--crops")
+    assert command(*options, "rings:64,32", "still:0,0") == 0
+    picture = np.asarray(Image.open(drawn))
+    width, height = strips.CROP[0] * sheets.ZOOM, strips.CROP[1] * sheets.ZOOM
+    assert picture.shape[1] == 3 * width + 4 * sheets.GAP and picture.shape[0] > 2 * height
+    top = sheets.GAP + sheets.LABEL
+    square = picture[top : top + 6, sheets.GAP : sheets.GAP + 6].reshape(-1, 3)
+    assert (square == square[0]).all()
+    for crop, words in (("rings", "CLIP:X,Y"), ("rings:1,x", "CLIP:X,Y"), ("rings:9999,0", "X is at most")):
+        assert command(*options, crop) == 2
+        assert words in capsys.readouterr().err
+    assert command("--picture", str(drawn)) == 2
 
 
 def test_faithful_models_are_shown_beside_their_models() -> None:
