@@ -70,6 +70,9 @@ def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_r
         "# smoke",
         "3 convolutions 3x3, 16 features, ReLU",
         "MIT",
+        "of luma, beside a 5x5 resize",
+        "luma: `(1, 1, H, W)` to `(1, 1, 2H, 2W)`, float32 in [0, 1]",
+        "No other network was a teacher or a judge.",
         "drawn-1.png",
         "`training/recipes/smoke.toml`",
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from pathlib import Path
@@ -212,6 +213,19 @@ def test_chroma_lies_on_its_picture(ready: pool.Pool) -> None:
             np.abs(np.roll(mine, shift, (1, 2))[inner] - expected[inner]).mean() for shift in ((0, 0), (1, 1))
         )
         assert error < 0.5 * elsewhere, (error, elsewhere)
+
+
+def test_batches_may_leave_worn_pairs_out(ready: pool.Pool) -> None:
+    plain = dataclasses.replace(
+        ready, labels=["a: worn 0.82x0.64 area/lanczos, h264 crf 20"] * (len(ready) - 1) + ["b: h264 crf 20"]
+    )
+    assert plain.unworn == [len(ready) - 1]
+    full = plain.high.shape[2]
+    _, high = plain.batch(1, 5, 4, full, 1, unworn=True)
+    reference = plain.high[-1].transpose(0, 3, 1, 2)
+    turns = [each[:, ::up, ::left] for each in reference for up in (1, -1) for left in (1, -1)]
+    turns += [each.transpose(0, 2, 1) for each in turns]
+    assert all(any(np.array_equal(made, turn) for turn in turns) for made in high)
 
 
 def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> None:  # type: ignore[no-untyped-def]

@@ -335,6 +335,18 @@ def card(made: ExportedModel, hardware: str) -> str:
     generator = settings.generator
     place = ", at half the input's size" if generator.phases > 1 else ""
     activation = "ReLU" if not generator.slope else f"LeakyReLU {generator.slope}"
+    scale = generator.scale
+    seen = "YUV 4:2:0, beside a resize" if generator.colour else "luma, beside a 5x5 resize"
+    small, large = (
+        ("6, H/2, W/2", f"{6 * scale**2}, H/2, W/2") if generator.colour else ("1, H, W", f"1, {scale}H, {scale}W")
+    )
+    planes = "luma in four phases, U and V" if generator.colour else "luma"
+    judge = (
+        "Losses compare features of EfficientNet-lite0 (Apache-2.0, trained on ImageNet); no other network was a "
+        "teacher or a judge."
+        if any(stage.perceptual or stage.projected for stage in (settings.pixel, settings.adversarial))
+        else "No other network was a teacher or a judge."
+    )
     lines = [
         f"# {settings.name}",
         "",
@@ -343,7 +355,8 @@ def card(made: ExportedModel, hardware: str) -> str:
         "| | |",
         "|---|---|",
         f"| network | {generator.convolutions} convolutions 3x3, {generator.width} features, {activation}"
-        f"{place}, of luma and for luma alone, beside a 5x5 resize; depth-to-space x{generator.scale} |",
+        f"{place}, of {seen} |",
+        f"| input, output | {planes}: `(1, {small})` to `(1, {large})`, float32 in [0, 1] |",
         f"| multiply-adds per input pixel | {made.plain.multiply_adds:,} |",
         f"| parameters | {made.plain.resize.size + sum(w.size + b.size for w, b in made.plain.convolutions):,} |",
         "| licence | MIT |",
@@ -356,10 +369,9 @@ def card(made: ExportedModel, hardware: str) -> str:
         "",
         "## Material",
         "",
-        "Trained from scratch on the following and nothing else; no other network was a teacher or a judge. "
-        "Stills under share-alike licences were left out."
-        if "CC-BY-SA" in settings.data.exclude_licences
-        else "Trained from scratch on the following and nothing else; no other network was a teacher or a judge.",
+        "Trained from scratch on the following and nothing else. "
+        + judge
+        + (" Stills under share-alike licences were left out." if "CC-BY-SA" in settings.data.exclude_licences else ""),
         "",
         *_attribution(settings),
         "",

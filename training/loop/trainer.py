@@ -232,9 +232,8 @@ class Trainer:
     def fetch(self, step: int) -> list[Tensor]:
         """Batch number `step` as tensors of code values, in the order of `train_step`'s arguments."""
         run, colour = self.recipe.run, self.recipe.generator.colour
-        return [
-            torch.from_numpy(each) for each in self.pool.batch(run.seed, step, run.batch, run.crop, run.clip, colour)
-        ]
+        drawn = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip, colour, run.unworn)
+        return [torch.from_numpy(each) for each in drawn]
 
     def train(self, minutes: float = math.inf, stop_at: int | None = None) -> bool:
         """Train until the recipe is done (True), or until `minutes` of this call or step `stop_at` are over or

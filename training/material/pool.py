@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..recipe import Recipe
 from ..recipe.config import PoolConfig
 from . import codec, data, degrade, titles
 from .codec import Frames
+from .wear import WORN
 
 PLANES = ("high", "low", "high_chroma", "low_chroma")
 """The pool's files, without their ending: the attributes of `Pool` of these names."""
@@ -44,15 +46,23 @@ class Pool:
     def __len__(self) -> int:
         return len(self.high)
 
-    def batch(self, seed: int, step: int, batch: int, crop: int, clip: int, colour: bool = False) -> list[Frames]:
+    @cached_property
+    def unworn(self) -> list[int]:
+        """Entries whose inputs were only shrunk and encoded."""
+        return [entry for entry, label in enumerate(self.labels) if not label.partition(": ")[2].startswith(WORN)]
+
+    def batch(
+        self, seed: int, step: int, batch: int, crop: int, clip: int, colour: bool = False, unworn: bool = False
+    ) -> list[Frames]:
         """Batch number `step`: a pure function of its arguments, so a resumed run needs no saved position.
 
         Returns [low, high]: (batch, 3, crop / scale, crop / scale) and (batch, 3, crop, crop), contiguous; with
         `colour` also the chroma of both, [..., low_chroma, high_chroma], of 2 planes and half the size. `clip`
         neighbouring frames of one place follow each other; flips and transposition are drawn per place, with `colour`
-        only those that leave chroma where it lies.
+        only those that leave chroma where it lies. With `unworn` only such entries are drawn.
         """
         rng = np.random.default_rng([seed, step])
+        entries = self.unworn if unworn else range(len(self.high))
         scale = self.high.shape[2] // self.low.shape[2]
         small, grid = crop // scale, 2 if colour else 1
         sources = [(self.low, small, 1), (self.high, crop, scale)]
@@ -60,7 +70,7 @@ class Pool:
             sources += [(self.low_chroma, small // 2, 1), (self.high_chroma, crop // 2, scale)]
         made = [np.empty((batch, source.shape[-1], side, side), np.uint8) for source, side, _ in sources]
         for place in range(batch // clip):
-            entry = int(rng.integers(len(self.high)))
+            entry = entries[int(rng.integers(len(entries)))]
             first = int(rng.integers(self.high.shape[1] - clip + 1))
             y, x = (grid * int(v) for v in rng.integers((self.low.shape[2] - small) // grid + 1, size=2))
             turn = rng.integers(2, size=3) * ([0, 1, 0] if colour else 1)

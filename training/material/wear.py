@@ -10,6 +10,9 @@ from ..recipe.config import WearConfig
 from . import codec, effects
 from .codec import Frames
 
+WORN = "worn "
+"""What `str()` of a history begins with."""
+
 
 @dataclass(frozen=True)
 class Wear:
@@ -35,7 +38,7 @@ class Wear:
     """Rate factor of the encode at the earlier size; 0: none."""
 
     def __str__(self) -> str:
-        parts = [f"worn {self.width:.2f}x{self.height:.2f} {'/'.join(self.kernels)}"]
+        parts = [f"{WORN}{self.width:.2f}x{self.height:.2f} {'/'.join(self.kernels)}"]
         parts += [f"soft {self.blur:.1f}"] if self.blur else []
         parts += [f"mask {self.radius:.1f}/{self.amount:.1f}"] if self.radius else []
         parts += [f"taps {self.taps[0]:.2f}/{self.taps[1]:.2f}"] if any(self.taps) else []

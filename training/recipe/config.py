@@ -320,6 +320,8 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Decay, per step, of the moving average of the weights, which is measured and exported."""
     seed: Count = 7
     """Seed of weights and batches."""
+    unworn: bool = False
+    """Draw only pairs whose inputs were shrunk and encoded, not worn before (`wear`)."""
     bf16: bool = True
     """Run networks in bfloat16; weights, losses and resize stay in float32."""
     balance_every: Positive = 20
