@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "demo", help="folder for the results")
     arguments = parser.parse_args()
     if arguments.file is not None and not arguments.file.is_file():
-        parser.error(f"{arguments.file} is no file")
+        parser.error(f"{arguments.file} is not a file")
     if arguments.frames is not None and arguments.frames < 1:
         parser.error(f"--frames {arguments.frames} must be at least 1")
     return arguments
@@ -180,7 +180,7 @@ def ffmpeg(*arguments: str, stdin: int | IO[bytes] | None) -> subprocess.Popen[b
 def check(process: subprocess.Popen[bytes], name: str) -> None:
     """End with one line where a process that has ended did not end well."""
     if process.returncode:
-        sys.exit(f"demo: {name} failed with exit status {process.returncode}; its own words are above")
+        sys.exit(f"demo: {name} failed with exit status {process.returncode}; its output is above")
 
 
 def open_video(path: Path) -> vs.VideoNode:

@@ -91,7 +91,7 @@ def layout(tiles: int, frames: int) -> Layout:
                     width, height = sheet_size(found.tile(frames), tiles, columns)
                     if width <= MOST[0] and height <= MOST[1]:
                         return found
-    raise ValueError(f"layout: {tiles} pictures have no room on {MOST[0]}x{MOST[1]} pixels; name fewer methods")
+    raise ValueError(f"layout: {tiles} pictures do not fit on {MOST[0]}x{MOST[1]} pixels; name fewer methods")
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def write(
     found = [places(scene, layouts[scene].crop, taken.get(_seen(scene.clip, scene.condition), [])) for scene in scenes]
     picked = pick(found, most, order)
     if not picked:
-        raise ValueError("blind: the clips have no place left to show; name other clips or fewer keys for --unlike")
+        raise ValueError("blind: no crop is left to show; name other clips or fewer keys for --unlike")
     folder.mkdir(parents=True, exist_ok=True)
     keys: dict[str, Any] = {}
     sheets = []
@@ -195,7 +195,9 @@ def boxes(keys: Sequence[Path]) -> dict[tuple[str, str], list[Box]]:
                 left, top, right, bottom = (int(side) for side in entry["box"])
                 found.setdefault(_seen(entry["clip"], entry["condition"]), []).append((left, top, right, bottom))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"blind: {key} is no key of sheets; name the -key.json beside their folder") from error
+            raise ValueError(
+                f"blind: {key} is not a key of blind sheets; name the -key.json beside their folder"
+            ) from error
     return found
 
 

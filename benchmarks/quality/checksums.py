@@ -160,7 +160,7 @@ def check_origin(checkout: Path) -> None:
     files = [Path(module.__file__ or "").resolve() for module in loaded.values()]
     strange = [str(file) for file in files if not file.is_relative_to(checkout.resolve())]
     if strange or not files:
-        raise ImportError(f"vs_gansr was to come from {checkout}, came from {strange or 'nowhere'}")
+        raise ImportError(f"vs_gansr was imported from {strange or 'nowhere'} instead of {checkout}")
 
 
 def sample(path: Path, sampling: Sampling) -> vs.VideoNode:

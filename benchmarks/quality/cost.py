@@ -56,7 +56,7 @@ def measure(cases: Sequence[Case], methods: Sequence[Method]) -> Costs:
     """Times `methods` on the first of `cases` that moves. Raises ValueError where none does."""
     case = next((case for case in cases if case.frames > 1), None)
     if case is None:
-        raise ValueError(f"cost: {cases[0].clip} and what else there is are stills; add a clip of 2 frames or more")
+        raise ValueError(f"cost: {cases[0].clip} and all others are stills; add a clip of 2 frames or more")
     clip = case.load_source()
     return Costs(case.clip, (clip.width, clip.height), {
         method.name: Cost(milliseconds(method.upscale, case), multiply_adds(method.model) if method.model else None)

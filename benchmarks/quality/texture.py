@@ -100,7 +100,7 @@ def distance(reference: Sequence[Plane], output: Sequence[Plane]) -> float:
         apart += float(np.abs(a - b).mean(axis=0).sum())
         spread += float(a.std(axis=0).sum())
     if not spread:
-        raise ValueError("distance: the reference is flat, nothing can be said of its texture")
+        raise ValueError("distance: the reference is flat, so it has no texture to compare; choose another clip")
     return 100 * apart / spread
 
 

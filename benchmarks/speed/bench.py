@@ -51,7 +51,7 @@ def size(text: str) -> tuple[int, int]:
     try:
         width, height = (int(part) for part in text.lower().split("x"))
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write it as 640x360") from error
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; write it as 640x360") from error
     return width, height
 
 
@@ -153,7 +153,7 @@ def check_format(name: str) -> None:
         near = [format for format in formats if name and format.startswith(name.upper())][:3]
         near = near or difflib.get_close_matches(name.upper(), formats, 3, 0.6)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise CommandError(f'--format "{name}" is no format of VapourSynth\'s, such as YUV420P8{hint}')
+        raise CommandError(f'--format "{name}" is not a format of VapourSynth\'s, such as YUV420P8{hint}')
 
 
 def row(job: BenchRun, held: list[harness.Result], first: list[harness.Result]) -> dict[str, Any]:

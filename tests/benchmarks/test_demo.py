@@ -122,7 +122,9 @@ def test_what_cannot_be_done_is_one_line(what: str, network: Path, tmp_path: Pat
     done = demo(path, "--model", model, "--out", tmp_path / "out")
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
-    word = {"missing": "is no file", "no video": "cannot be read", "no model": "no-such-model"}.get(what, "interlaced")
+    word = {"missing": "is not a file", "no video": "cannot be read", "no model": "no-such-model"}.get(
+        what, "interlaced"
+    )
     assert word in done.stderr
     assert not (tmp_path / "out" / "demo.mp4").exists()
 

@@ -124,7 +124,6 @@ print((peak() - before - output) / (mebibytes << 20))
 """
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("size", "mebibytes", "streams"), [((960, 540), 120, 1), ((960, 540), 260, 2)])
@@ -142,7 +141,6 @@ def test_a_cap_does_not_change_the_picture(wide: Path) -> None:
     assert clips.largest_difference(free, clip.gansr.Upscale(str(wide), memory=60)) <= 1e-5
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on the address space")
 def test_a_genuine_shortage_costs_no_frame(wide: Path) -> None:

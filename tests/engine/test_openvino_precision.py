@@ -94,7 +94,7 @@ def test_what_other_devices_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_npu_is_what_it_is_taken_for() -> None:
-    """The plugin in OpenVINO's wheel tells without the hardware."""
+    """The NPU plugin in OpenVINO's wheel lists its precisions without the hardware."""
     try:
         found = openvino_runtime.capabilities("NPU")
     except OpenVinoError as error:  # wheels differ in the plugins that they bring

@@ -249,7 +249,7 @@ def test_no_wrong_frame_reaches_the_clip(
 
 
 def test_the_next_tier_takes_over(plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """And programs that listen are told, as data."""
+    """Programs that read the log as data get the change, too."""
     gpu = plant("all wrong", both=True)
     told: list[computed.Computed] = []
     monkeypatch.setattr(computed, "_listeners", [told.append])

@@ -110,7 +110,7 @@ def test_callbacks_that_ask_for_more(models: list[Path]) -> None:
 
 
 def test_several_models_in_one_graph(core: vs.Core, models: list[Path]) -> None:
-    """Side by side, one behind another, and each with every stream it likes."""
+    """Side by side, each with another number of streams, and one behind another."""
     clip = source(12)
     alone = [all_planes(clip.gansr.Upscale(str(path), reuse=0)) for path in models]
     side = [clip.gansr.Upscale(str(path), num_streams=1 + i) for i, path in enumerate(models)]

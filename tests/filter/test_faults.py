@@ -214,7 +214,7 @@ class RealHalf:
 
 @pytest.fixture
 def real_half(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Half precision in earnest, and as if the tiny run beforehand had missed the pictures that overflow."""
+    """Half-precision arithmetic, without the trial that would find the pictures that overflow."""
     monkeypatch.setattr(float16, "overflowing", lambda *_: frozenset())
     engines.clear()
     create, init = CPU.session, Stream.__init__

@@ -25,7 +25,6 @@ EVALUATIONS = ["evaluations", "--evaluations", "200", "--size", "160", "90"]
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize("run", [FRAMES, EVALUATIONS], ids=["frames", "evaluations"])
 def test_memory_grows_by_less_than_two_percent(run: list[str], network: Path) -> None:
@@ -43,7 +42,6 @@ def lines(process: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.parametrize(("leak", "early"), [(0, 0), (40_000, 0), (0, 40_000)])
 def test_a_leak_is_seen(leak: int, early: int, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def test_outputs_of_other_types_are_refused(kind: str, tmp_path: Path) -> None:
 
 
 def shy(path: Path, channels: int = 3, opset: int = 17, said: dict[str, str] | None = None) -> Path:
-    """Repeats pixels from 0 to 1 and answers -9 to all others, as networks do that never saw such."""
+    """Repeats pixels from 0 to 1 and gives -9 for all others, as networks do that were not trained on them."""
     nodes = [
         helper.make_node("Clip", ["x", "zero", "one"] if opset > 10 else ["x"], ["c"],
                          **({} if opset > 10 else {"min": 0.0, "max": 1.0})),
@@ -100,7 +100,7 @@ def shy(path: Path, channels: int = 3, opset: int = 17, said: dict[str, str] | N
 
 
 def strong(fmt: int = vs.YUV420P8) -> vs.VideoNode:
-    """Colours that no RGB has: gray of strong chroma."""
+    """YUV colours outside of RGB: gray luma with strong chroma."""
     color = [60, 220, 40] if vs.core.get_video_format(fmt).sample_type == vs.INTEGER else [0.1, 0.45, -0.45]
     clip = vs.core.std.BlankClip(format=fmt, width=32, height=24, color=color, length=1)
     return clip.std.SetFrameProps(_Matrix=1, _Range=0)
@@ -252,7 +252,7 @@ def test_tanh_with_a_description_that_says_no_range(tmp_path: Path) -> None:
     ("takes", "gives"), [((-1, 1), (0, 1)), ((0, 255), (0, 1)), ((0, 1), (0, 255))], ids=["signed", "bytes", "large"]
 )
 def test_other_pairs_of_ranges(takes: tuple, gives: tuple, tmp_path: Path) -> None:
-    """Networks whose input and output differ, and that give a constant where the input is none of theirs."""
+    """Networks whose input and output ranges differ, and that give a constant for values outside of the input's."""
     span, out = takes[1] - takes[0], gives[1] - gives[0]
     nodes = [
         helper.make_node("Clip", ["x", "low", "high"], ["c"]),

@@ -36,7 +36,7 @@ TURNS = 6  # how often the same command is given at most
 
 
 class Wrong(Exception):
-    """A promise is broken."""
+    """The film, or what is left beside it, is wrong."""
 
 
 @dataclass
@@ -272,7 +272,7 @@ FAULTS: dict[str, Callable[[Stage], None]] = {
 
 
 def main(words: Sequence[str]) -> bool:
-    """Does what the command line's `words` say; whether all went well."""
+    """Runs what the command line's `words` say; True if nothing went wrong."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="scripts/soak film", description=__doc__, formatter_class=form)
     parser.add_argument("faults", nargs="*", choices=[*FAULTS, []], default=list(FAULTS))

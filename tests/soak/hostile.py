@@ -87,7 +87,7 @@ def models(folder: Path, originals: list[bytes], seed: int, provider: str = "CPU
 
 
 def arguments(folder: Path, originals: list[bytes], seed: int) -> Iterator[tuple[str, Case]]:
-    """Case after case of arguments drawn from the likely, the odd and the absurd."""
+    """Yields cases of arguments: likely, odd and absurd ones."""
     good = folder / "good.onnx"
     good.write_bytes(originals[0])
     odd = (-(1 << 63), -(1 << 31), -1, 0, 1, 2, 3, 7, 16, 33, 64, 200, 1 << 16, (1 << 31) - 1, 1 << 31, (1 << 63) - 1)

@@ -77,7 +77,7 @@ def run(
         took = time.monotonic() - start
         process.kill()
     if bound.seconds is None and done < bound.count:
-        sys.exit(f"soak: {name}: {done} of {bound.count}, then {command[0]} ended; its own words are above")
+        sys.exit(f"soak: {name}: {done} of {bound.count}, then {command[0]} ended; its output is above")
     before, after, growth = watch.growth()
     most = max(rss for _, rss in watch.samples)
     settled = f" after {bound.settle:,} to settle" if bound.settle else ""

@@ -56,7 +56,7 @@ def check_engine(engine: Engine, model: Model, most: float = 1e-4) -> None:
 
 
 def in_time[R](step: Callable[[], R], seconds: float = 60) -> R:
-    """What the step gives or raises; fails where it does neither in time."""
+    """Returns or raises what the step does; fails if it takes too long."""
     got: list[R] = []
     raised: list[BaseException] = []
 

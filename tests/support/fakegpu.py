@@ -34,7 +34,7 @@ PROVIDER = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.s
 
 
 def missing() -> str | None:
-    """What is not there that the stand-ins need, None if all is."""
+    """The name of what the stand-ins need and is missing; None if nothing is."""
     if sys.platform != "linux" or not PROVIDER.is_file():
         return "needs Linux and an ONNX Runtime built with CUDA"
     for tool in ("cc", "nm"):
@@ -180,5 +180,5 @@ class StandIn(CudaProvider):
         self._driver.fakeBreak(status)
 
     def room(self, more: int) -> None:
-        """So many more streams, events and blocks than now may live at once; -1: as many as wanted."""
+        """Limits how many more streams, events and blocks may exist at once than now; -1: no limit."""
         self._driver.fakeRoom(more)

@@ -52,7 +52,7 @@ def lives(process: psutil.Process) -> bool:
 
 
 class Running:
-    """The command under way: what it says as it comes, its children, its end. `terminal` gives it one for stderr."""
+    """The running command: its output so far, its children, its end. `terminal` gives it one for stderr."""
 
     def __init__(self, folder: Path, *words: str | Path, terminal: bool = False, prefix: Sequence[str] = ()) -> None:
         self.folder = folder

@@ -30,7 +30,7 @@ def save(
 
 
 def point(path: Path, scale: int = 2, channels: int = 3, metadata: dict[str, str] | None = None) -> Path:
-    """A generator that only repeats pixels, of any value: what is tested with it are conversions."""
+    """A generator that repeats pixels of any value, to test conversions."""
     sizes = numpy_helper.from_array(np.array([1, 1, scale, scale], np.float32), "sizes")
     node = helper.make_node(
         "Resize",

@@ -63,7 +63,7 @@ def packed(path: Path) -> None:
 
 
 def repeated(path: Path) -> None:
-    """Six pictures that only say: as before."""
+    """Six pictures that repeat the one before them."""
     source, pictures = mpeg4(path, 0)
     rewritten(path, [nothing(n) if 10 <= n < 16 else data for n, data in enumerate(pictures)], source)
 

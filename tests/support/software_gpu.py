@@ -28,7 +28,7 @@ def folder() -> Path | None:
 
 @cache
 def why_not() -> str:
-    """Why a process cannot have the GPU, for whoever reads of a skipped test; "" if it can."""
+    """Why a process cannot have the GPU, as the reason of a skipped test; "" if it can."""
     if folder() is None:
         return "SwiftShader is not here; scripts/swiftshader fetches it on Debian"
     if not shutil.which("unshare"):

@@ -112,7 +112,7 @@ def test_sheets_of_any_number_of_methods_are_small_enough(tiles: int, crop: int,
     crops = [Image.new("RGB", how.crop)] * frames
     drawn = blind.sheet([blind.Tile("A", how.joined(crops))] * tiles, how.columns)
     assert drawn.width <= 1600 and drawn.height <= 1200
-    with pytest.raises(ValueError, match="90 pictures have no room on 1600x1200 pixels; name fewer methods"):
+    with pytest.raises(ValueError, match="90 pictures do not fit on 1600x1200 pixels; name fewer methods"):
         blind.layout(90, 2)
 
 
@@ -140,7 +140,7 @@ def test_what_was_shown_is_not_shown_again(kind: str, request: pytest.FixtureReq
     ]  # fmt: skip
     assert len(first) == 3 and second and not overlaps
     (tmp_path / "none.json").write_text('{"sheets": {"01": {}}}')
-    with pytest.raises(ValueError, match=r"none\.json is no key of sheets; name the -key\.json"):
+    with pytest.raises(ValueError, match=r"none\.json is not a key of blind sheets; name the -key\.json"):
         blind.write(tmp_path / "c", [scene], FIELD, shown=[tmp_path / "none.json"])
     with pytest.raises(ValueError, match="a name of its own"):
         blind.write(tmp_path / "c", [scene], [*FIELD, FIELD[0]])
@@ -186,7 +186,7 @@ def test_nothing_is_shown_as_what_it_is_not(tmp_path: Path) -> None:
     Image.new("RGB", (320, 240), (90, 90, 90)).save(tmp_path / "even.png")
     even = scenes.native(prepare.Footage(tmp_path / "even.png"), 2)
     assert blind.places(even, CROP) == []
-    with pytest.raises(ValueError, match="no place left to show"):
+    with pytest.raises(ValueError, match="no crop is left to show"):
         blind.write(tmp_path / "out", [even], FIELD)
     assert not (tmp_path / "out").exists()
 

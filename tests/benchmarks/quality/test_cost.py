@@ -63,7 +63,7 @@ def test_methods_are_timed_on_what_moves(case: prepare.Case, tmp_path: Path) -> 
     assert (costs.clip, costs.size, list(costs.by_method)) == ("rings", (96, 64), [method.name for method in field])
     assert all(each.ms > 0 for each in costs.by_method.values())
     assert [each.multiply_adds for each in costs.by_method.values()] == [None, 16]
-    with pytest.raises(ValueError, match="rings and what else there is are stills; add a clip of 2 frames or more"):
+    with pytest.raises(ValueError, match="rings and all others are stills; add a clip of 2 frames or more"):
         cost.measure([replace(case, frames=1)], field)
 
 

@@ -72,7 +72,7 @@ def test_bad_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_format_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--format", "YUV420"]) == 1
     said = capsys.readouterr().err
-    assert said.startswith('bench: --format "YUV420" is no format') and "did you mean YUV420P8" in said
+    assert said.startswith('bench: --format "YUV420" is not a format') and "did you mean YUV420P8" in said
 
 
 @pytest.mark.parametrize("half", [False, True])
