@@ -1,4 +1,7 @@
-"""Run the tests with Windows' Python under Wine: scripts/test --windows [--all | --short] [pytest's arguments]."""
+"""Run the tests with Windows' Python under Wine: scripts/test --windows [--all | --short] [pytest's arguments].
+
+With --wait as the first word the environment is made at once, and the tests begin when stdin is closed.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,8 @@ def main(words: list[str]) -> int:
     if reason := why_not():
         print(f"The tests on Windows are skipped: {reason}.", file=sys.stderr)
         return 0
+    wait = words[:1] == ["--wait"]
+    words = words[1:] if wait else words
     choice, words = (words[0], words[1:]) if words[:1] in (["--all"], ["--short"]) else ("", words)
     whole = not words and choice != "--short"
     tests = [word.rstrip("/") for word in words if word.startswith("tests")]
@@ -42,7 +47,10 @@ def main(words: list[str]) -> int:
         tests = list(SHORT) if choice == "--short" else ["tests"]
     begun = time.monotonic()
     with environment() as wine:
-        made = time.monotonic()
+        made = time.monotonic() - begun
+        if wait:
+            sys.stdin.read()
+        begun = time.monotonic()
         folder = HOME / "work"  # not the checkout, whose package would be imported instead of the installed one
         folder.mkdir(exist_ok=True)
         wine.variables["WINDOWS_TEST_BITS"] = windows_path(bits_of_linux(folder / "bits.json", tests))
@@ -57,9 +65,9 @@ def main(words: list[str]) -> int:
         if whole and not done.returncode:
             summary = next(line for line in reversed(done.stdout.splitlines()) if " passed" in line)
             TESTED.write_text("\n".join([digest(next((HOME / "wheel").iterdir())), summary, *tested_with(), ""]))
-        took = time.monotonic() - made
+        took = time.monotonic() - begun
         late = f"; ended after {seconds} s, before they had finished" if done.returncode == TIMED_OUT else ""
-        print(f"Windows: {made - begun:.0f} s for the environment, {took:.0f} s for the tests{late}.", file=sys.stderr)
+        print(f"Windows: {made:.0f} s for the environment, {took:.0f} s for the tests{late}.", file=sys.stderr)
         return done.returncode
 
 
