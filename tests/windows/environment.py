@@ -142,6 +142,8 @@ def environment(folder: Path = HOME) -> Iterator[Wine]:
             wheel = build_wheel(folder / "wheel", PLATFORM)
             install(wine, folder, wheel)
             wine.variables["WINDOWS_TEST_EDITOR"] = windows_path(compile_editor(folder))
+            wine.variables["WINDOWS_TEST_WHEEL"] = windows_path(wheel)
+            wine.variables["WINDOWS_TEST_DOWNLOADS"] = windows_path(folder / "downloads")
             yield wine
         finally:
             wine.end()
@@ -203,7 +205,7 @@ def make(wine: Wine, folder: Path, wheel: Path) -> None:
     what = [f"{wheel}[{EXTRAS}]", *TOOLS, *MARKED]
     pip("download", *TAGS, "--constraint", str(limits), "--dest", str(downloads), *what)
     next(downloads.glob("vs_gansr-*.whl")).unlink()  # the wheel itself is installed from where it was built
-    if wine.run("wineboot", "--init", seconds=180).returncode:
+    if wine.run("wineboot", "--init", seconds=900).returncode:
         raise SystemExit("Wine cannot make a prefix")
     windows_pip(wine, folder, "--upgrade", "pip")  # that of the package writes launchers that only it can move
     windows_pip(wine, folder, "--constraint", windows_path(limits), f"{windows_path(wheel)}[{EXTRAS}]", *TOOLS)
@@ -230,7 +232,7 @@ def windows_pip(wine: Wine, folder: Path, *words: str) -> None:
     """Runs `pip install` of Windows' Python with the downloaded files alone."""
     found = ["--no-index", "--find-links", windows_path(folder / "downloads")]
     command = [wine.python, "-m", "pip", "install", *found, "--no-compile", "--no-warn-script-location", *words]
-    if wine.run(*command, seconds=600).returncode:
+    if wine.run(*command, seconds=3000).returncode:
         raise SystemExit(f"pip install {' '.join(words)} fails on Windows")
 
 
