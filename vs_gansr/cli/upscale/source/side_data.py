@@ -1,4 +1,4 @@
-"""What becomes of each kind of data that FFmpeg and Matroska keep beside a picture; docs/side-data.md is this table.
+"""Name the data beside a picture that are left out, and that are worth a note; docs/side-data.md has all kinds.
 
 Names in capitals are those of decoded frames (AVFrameSideDataType), names in small letters those of packets and streams
 (AVPacketSideDataType), as PyAV has them.
@@ -7,32 +7,11 @@ Names in capitals are those of decoded frames (AVFrameSideDataType), names in sm
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-__all__ = ["FATES", "MATROSKA", "SIDE_DATA", "Fate", "notes"]
+__all__ = ["NOTED", "notes"]
 
-FATES = {
-    "carried": "is in the result",
-    "applied": "is done to the picture, so the result needs it no longer",
-    "noted": "is left out, and a note names it",
-    "refused": "keeps the file from being rendered, and the error says why",
-    "copied": "belongs to sound or subtitles, whose packets are copied as they are",
-    "left": "is left out without a note: it describes how the old stream was encoded or sent",
-}
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What one kind of side data is, in the words of a note, and what becomes of it: one of FATES."""
-
-    what: str
-    fate: str
-
-
-type Kinds = dict[str, tuple[str, ...]]
-"""What a note calls a kind of side data, and the names it has in FFmpeg."""
-
-NOTED: Kinds = {
+# What a note calls a kind of side data, and the names it has in FFmpeg.
+NOTED = {
     "closed captions inside the picture's stream (CEA-608 or 708)": ("A53_CC", "a53_cc"),
     "stereoscopic (3D) layout": ("STEREO3D", "stereo_3d"),
     "active format description": ("AFD", "afd"),
@@ -51,67 +30,6 @@ NOTED: Kinds = {
     "data beside the frames (BlockAdditional)": ("matroska_block_additional",),
     "reference times of the producer": ("prft",),
     "alternative track": ("fallback_track",),
-}
-OTHERS: dict[str, Kinds] = {
-    "carried": {
-        "mastering display": ("MASTERING_DISPLAY_METADATA", "mastering_display_metadata"),
-        "content light level": ("CONTENT_LIGHT_LEVEL", "content_light_level"),
-    },
-    "applied": {
-        "orientation": ("DISPLAYMATRIX", "display_matrix"),
-        "cropping by the container": ("frame_cropping",),
-        "palette": ("palette",),
-        "new header of the codec": ("new_extradata", "param_change"),
-    },
-    "refused": {"encryption": ("encryption_init_info", "encryption_info")},
-    "copied": {
-        "matrix encoding": ("MATRIXENCODING",),
-        "downmix": ("DOWNMIX_INFO",),
-        "replay gain": ("REPLAYGAIN", "replay_gain"),
-        "skipped samples": ("SKIP_SAMPLES", "skip_samples"),
-        "service type": ("AUDIO_SERVICE_TYPE", "audio_service_type"),
-        "dual mono": ("jp_dual_mono",),
-        "place of a subtitle": ("subtitle_position",),
-        "WebVTT's identifiers and settings": ("webvtt_identifier", "webvtt_settings"),
-        "immersive audio (IAMF)": ("iamf_mix_gain_param", "iamf_info_param", "iamf_recon_gain_info_param"),
-    },
-    "left": {
-        "the part that 4:3 screens show, which MPEG-2 always says": ("PANSCAN",),
-        "motion vectors": ("MOTION_VECTORS",),
-        "time codes of groups of pictures": ("GOP_TIMECODE",),
-        "regions of interest": ("REGIONS_OF_INTEREST", "DETECTION_BBOXES", "VIDEO_HINT"),
-        "the encoder's parameters": ("VIDEO_ENC_PARAMS", "h263_mb_info", "quality_stats", "cpb_properties"),
-        "unregistered user data, as x264 writes its options": ("SEI_UNREGISTERED",),
-        "the transport's own": ("mpegts_stream_id", "rtcp_sr", "strings_metadata", "metadata_update"),
-    },
-}
-SIDE_DATA = {
-    name: Fate(what, fate)
-    for fate, kinds in {"noted": NOTED, **OTHERS}.items()
-    for what, names in kinds.items()
-    for name in names
-}
-# Matroska's elements of a track and a file that concern a picture, in the order of its specification.
-MATROSKA = {
-    "FlagDefault, FlagForced, FlagHearingImpaired, FlagVisualImpaired, FlagOriginal, FlagCommentary": "carried",
-    "Name, Language, LanguageBCP47": "carried",
-    "PixelCropTop, PixelCropBottom, PixelCropLeft, PixelCropRight": "applied",
-    "DisplayWidth, DisplayHeight, DisplayUnit": "carried",
-    "FlagInterlaced, FieldOrder": "refused",
-    "StereoMode": "noted",
-    "AlphaMode": "noted",
-    "Colour: MatrixCoefficients, Range, TransferCharacteristics, Primaries, ChromaSiting": "carried",
-    "Colour: MaxCLL, MaxFALL, MasteringMetadata": "carried",
-    "Projection": "noted",
-    "BlockAdditionMapping, BlockAdditions": "noted",
-    "ContentEncoding: compression": "applied",
-    "ContentEncoding: encryption": "refused",
-    "Chapters": "carried",
-    "Attachments": "carried",
-    "Tags": "carried",
-    "Title": "carried",
-    "Cues, SeekHead, statistics tags": "left",
-    "SegmentUUID, PrevUUID, NextUUID, DateUTC": "left",
 }
 
 
