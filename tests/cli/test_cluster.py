@@ -27,15 +27,13 @@ from vs_gansr.cli.upscale.chunks.messages import (
     Opened,
     OpenPlan,
     Placement,
-    Planned,
     RenderChunk,
 )
 from vs_gansr.cli.upscale.job.job import UpscaleJob
-from vs_gansr.cli.upscale.job.run_options import RunOptions
 from vs_gansr.cli.upscale.progress import Progress
 from vs_gansr.cli.upscale.workers.pool import WorkerState
 from vs_gansr.cli.upscale.workers.process import Ended, Events, LocalWorker, Told
-from vs_gansr.cli.upscale.workers.scheduler import UpscaleRun
+from vs_gansr.cli.upscale.workers.scheduler import RunOptions, UpscaleRun
 
 ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
 WORDS = ["--chunk", "0.6", "--preset", "ultrafast"]
@@ -102,7 +100,7 @@ def test_a_chunk_comes_from_a_node_that_does_not_see_the_folder(
     plan = tmp_path / "plan.json"
     planner = LocalWorker("worker 1", events, Placement())
     planner.order(MakePlan(job, str(plan), str(tmp_path / "scratch.mkv")))
-    await_answer(events, Planned)
+    await_answer(events, Done)
     planner.end()
     worker = RayWorker("worker 2", events, plan, {"num_cpus": 1})
     for token in tmp_path.glob("token-*"):  # before the actor looks for it, which takes a process to start

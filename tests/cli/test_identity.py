@@ -37,18 +37,16 @@ from vs_gansr.cli.upscale.chunks.messages import (
     Opened,
     RenderChunk,
     Rendered,
-    read_answer,
-    read_command,
+    read,
     write,
 )
 from vs_gansr.cli.upscale.chunks.plan import Plan, changes
 from vs_gansr.cli.upscale.ffmpeg.process import TryAgain
 from vs_gansr.cli.upscale.job.job import UpscaleJob
-from vs_gansr.cli.upscale.job.run_options import RunOptions
 from vs_gansr.cli.upscale.progress import Progress, State
 from vs_gansr.cli.upscale.workers.pool import WorkerState
 from vs_gansr.cli.upscale.workers.process import Ended
-from vs_gansr.cli.upscale.workers.scheduler import UpscaleRun
+from vs_gansr.cli.upscale.workers.scheduler import RunOptions, UpscaleRun
 from vs_gansr.cli.upscale.workers.watchdog import Watchdog
 from vs_gansr.filter.computed import Computed
 
@@ -303,9 +301,9 @@ def test_messages_come_back_as_they_were() -> None:
         MakePlan(UpscaleJob("a\nb", "ü\udcff", extra=("-x", "1")), "p", "s"),
         RenderChunk("p", (3, 9), "x"),
     ):
-        assert "\n" not in write(command) and read_command(write(command)) == command
+        assert "\n" not in write(command) and read(write(command)) == command
     for answer in (Done(facts_of_it, 1.5), Done(), Failed("no", True, "here"), Opened({"engine": "x"}, "y")):
-        assert read_answer(write(answer)) == answer
+        assert read(write(answer)) == answer
 
 
 OLD = '{"format": 1, "identity": {}, "spans": [[0, 5]], "frame_threads": 1, "chunks": {}, "seconds": {}, "retries": {}}'

@@ -7,10 +7,12 @@ import io
 import json
 import re
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import footage
+import plans
 import pytest
 from footage import facts
 from gansr_process import Gansr, one_line
@@ -18,8 +20,8 @@ from gansr_process import Gansr, one_line
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale import batch, report
 from vs_gansr.cli.upscale.chunks.ledger import Ledger, folder_of, stamp_of
-from vs_gansr.cli.upscale.chunks.outcome import Outcome
 from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.workers.scheduler import Outcome
 
 FAST = ["--preset", "ultrafast"]
 
@@ -137,17 +139,18 @@ def test_a_report_shows_the_same_moment_of_source_and_result(tmp_path: Path) -> 
     ramp = "nullsrc=size=96x64:rate=25,geq=lum='16+4*N':cb=128:cr=128,format=yuv420p,trim=end_frame=50"
     footage.ffmpeg("-f", "lavfi", "-i", ramp, *footage.H264, tmp_path / "in.mkv")
     footage.ffmpeg("-i", tmp_path / "in.mkv", "-ss", "1", *footage.H264, tmp_path / "out.mkv")
-    outcome = Outcome(25, (96, 64), 1.0, "", "7.0", origin=1.0)
+    plan = plans.plan(25)
+    plan = replace(plan, source=replace(plan.source, origin=Fraction(1)))
     job = UpscaleJob(str(tmp_path / "in.mkv"), str(tmp_path / "out.mkv"))
-    pages = list(report.stills(job, outcome))
+    pages = list(report.stills(job, plan))
     assert len(pages) == 3
     for page in pages:
         before, after = (brightness(data) for data in re.findall('base64,([^"]+)', page))
         assert abs(before - after) <= 4
     (tmp_path / "in.vpy").write_text("clip.set_output()")
-    pages = list(report.stills(replace(job, source=str(tmp_path / "in.vpy")), outcome))
+    pages = list(report.stills(replace(job, source=str(tmp_path / "in.vpy")), plan))
     assert [page.count("<img") for page in pages] == [1, 1, 1]
-    report.write(tmp_path / "page.html", job, outcome, 1.0)
+    report.write(tmp_path / "page.html", job, Outcome(plan, ""), 1.0)
     assert (tmp_path / "page.html").read_text().count("<img") == 6
 
 

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
-from ..upscale.chunks import unfinished
-from ..upscale.chunks.ledger import Ledger, busy, folder_of
+from ..upscale.chunks.ledger import MANY_DAYS, Ledger, busy, clear_old, folder_of
 from ..upscale.chunks.plan import NAME, Plan
-from ..upscale.chunks.unfinished import MANY_DAYS
 from ..upscale.progress import clock
 from ..upscale.source import index
 
@@ -54,7 +52,7 @@ def clear(args: argparse.Namespace) -> int:
         for place in args.place:
             if not Path(place).is_dir():
                 raise CommandError(f"{place} is not a folder; name the folder that the outputs are in")
-            for folder, size in unfinished.clear(Path(place), args.clear_chunks).items():
+            for folder, size in clear_old(Path(place), args.clear_chunks).items():
                 print(f"{folder}: {size / 1e6:.1f} MB deleted")
     if args.clear_index:
         print(f"indexes: {index.clear() / 1e6:.1f} MB deleted")

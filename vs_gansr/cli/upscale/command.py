@@ -86,7 +86,7 @@ def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estima
         estimates.append(estimate(job, progress))
         print(estimates[-1].describe(film.source, film.output), flush=True)
         return
-    from .job.run_options import RunOptions
+    from .workers.scheduler import RunOptions
     from .workers.scheduler import run as run_job
 
     begun = time.monotonic()
@@ -94,16 +94,14 @@ def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estima
     outcome = run_job(job, progress, options)
     spent = time.monotonic() - begun
     chunk_seconds = list(outcome.ledger.seconds.values()) if outcome.ledger else []
-    progress.done(
-        output=job.output, frames=outcome.frames, size=outcome.size, seconds=spent, chunk_seconds=chunk_seconds
-    )
-    width, height = outcome.size
+    frames, width, height = outcome.plan.frames, outcome.plan.picture.width, outcome.plan.picture.height
+    progress.done(output=job.output, frames=frames, size=(width, height), seconds=spent, chunk_seconds=chunk_seconds)
     if film.report:
         from . import report
 
         report.write(film.report, job, outcome, spent)
     if not args.quiet:
-        say(f"{film.output}: {outcome.frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
+        say(f"{film.output}: {frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
 
 
 def job_of(args: argparse.Namespace, film: batch.QueuedFilm) -> UpscaleJob:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..common import CommandError
-from .chunks.outcome import Outcome
+from .chunks.plan import Plan
 from .job.job import UpscaleJob
 from .progress import clock
+from .workers.scheduler import Outcome
 
 __all__ = ["write"]
 
@@ -38,31 +39,31 @@ td {{ padding-right: 1.5em }}
 
 def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None:
     """Writes the page. Raises CommandError where it cannot; the film itself is finished by then."""
+    plan, ledger = outcome.plan, outcome.ledger
     rows = {
         "Source": job.source,
         "Output": job.output,
-        "Frames": f"{outcome.frames} of {outcome.size[0]}x{outcome.size[1]}",
+        "Frames": f"{plan.frames} of {plan.picture.width}x{plan.picture.height}",
         "Size": f"{Path(job.output).stat().st_size / 1e6:.1f} MB",
-        "Time": f"{clock(seconds)}, {outcome.frames / seconds:.2f} frames per second",
+        "Time": f"{clock(seconds)}, {plan.frames / seconds:.2f} frames per second",
         "Computed by": outcome.engine,
-        "Encoder": f"{job.encoder}, ffmpeg {outcome.ffmpeg}",
+        "Encoder": f"{job.encoder}, ffmpeg {plan.ffmpeg}",
     }
-    ledger = outcome.ledger
     speed: list[float] = []
     rate: list[float] = []
     events = "nothing: one piece"
     if ledger:
-        pace = outcome.frames / outcome.seconds if outcome.seconds else 25.0
+        pace = plan.frames / plan.seconds if plan.seconds else 25.0
         for n, chunk in sorted(ledger.chunks.items()):
             speed.append(chunk.frames / max(ledger.seconds[n], 1e-6))
             rate.append(chunk.size * 8 / (chunk.frames / pace) / 1e6)
         again = ", ".join(f"chunk {n}, {times} times" for n, times in sorted(ledger.retries.items())) or "no chunk"
-        events = f"Begun again: {again}. Finished before this run: {outcome.found} of {outcome.chunks} chunks."
+        events = f"Begun again: {again}. Finished before this run: {outcome.found} of {len(plan.spans)} chunks."
     try:
         page = PAGE.format(
             title=html.escape(Path(job.output).name),
             facts="".join(f"<tr><td>{name}<td>{html.escape(value)}</tr>" for name, value in rows.items()),
-            stills="".join(stills(job, outcome)),
+            stills="".join(stills(job, plan)),
             speed=curve(speed),
             bitrate=curve(rate),
             events=events,
@@ -72,13 +73,13 @@ def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None
         raise CommandError(f"the report {path} cannot be written: {error.strerror}; the film is finished") from error
 
 
-def stills(job: UpscaleJob, outcome: Outcome) -> Iterator[str]:
+def stills(job: UpscaleJob, plan: Plan) -> Iterator[str]:
     """Pairs of pictures of the same moment, embedded; of a script's or of images' film the result alone."""
     for n in range(1, STILLS + 1):
-        after = still(job.output, outcome.seconds * n / (STILLS + 1))
+        after = still(job.output, plan.seconds * n / (STILLS + 1))
         if after is None:
             continue
-        before = still(job.source, outcome.origin + after.time) if Path(job.source).is_file() else None
+        before = still(job.source, float(plan.source.origin) + after.time) if Path(job.source).is_file() else None
         pair = [picture_of(frame, after.width, after.height) for frame in (before, after) if frame is not None]
         images = "".join(f'<img alt="" src="data:image/jpeg;base64,{data}">' for data in pair)
         yield f"<figure>{images}<figcaption>{clock(after.time)}</figcaption></figure>"

@@ -49,7 +49,7 @@ def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> Non
 
     Raises CommandError where the parts are not the whole film, in order and of one header, or the result is not.
     """
-    total, frames = len(plan.timestamps), sum(facts.frames for _, facts in parts)
+    total, frames = plan.frames, sum(facts.frames for _, facts in parts)
     if frames != total:
         raise CommandError(f"{frames} of {total} frames are finished, too few to join")
     headers = {facts.header for _, facts in parts}

@@ -24,12 +24,16 @@ from ..job.plain_data import simple
 from .file import ChunkFacts, digest, keep
 from .plan import NAME, VERSION, Fingerprint, read_json
 
-__all__ = ["LONGEST_NAME", "Ledger", "busy", "clear_finished", "folder_of", "locked", "stamp_of"]
+__all__ = [
+    "LONGEST_NAME", "MANY_DAYS", "Ledger", "busy", "clear_finished", "clear_old", "folder_of", "locked", "old_folders",
+    "stamp_of",
+]  # fmt: skip
 
 LEDGER = "ledger.json"
 LOCK = "lock"
 ENDING = ".gansr"
 LONGEST_NAME = 255  # bytes, on the usual file systems
+MANY_DAYS = 30.0  # without a change, after which chunks are old
 
 
 def folder_of(output: Path) -> Path:
@@ -219,3 +223,22 @@ def take(file: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def old_folders(place: Path, days: float = MANY_DAYS) -> dict[Path, int]:
+    """The job folders in the folder `place` that nobody has gone on with for `days` days, with their sizes in bytes."""
+    since = time.time() - 86400 * days
+    found = {}
+    for folder in sorted(place.glob(f"*{ENDING}")):
+        files = [path for path in folder.iterdir() if path.is_file()] if (folder / LEDGER).is_file() else []
+        if files and max(path.stat().st_mtime for path in files) <= since and not busy(folder):
+            found[folder] = sum(path.stat().st_size for path in files)
+    return found
+
+
+def clear_old(place: Path, days: float) -> dict[Path, int]:
+    """Deletes what `old_folders` finds, and returns it."""
+    found = old_folders(place, days)
+    for folder in found:
+        Ledger(folder).remove()
+    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from ..job.job import UpscaleJob
 from ..job.plain_data import restored, to_json
@@ -14,9 +14,9 @@ from .plan import Fingerprint
 from .spans import Span
 
 __all__ = [
-    "RECORD", "Answer", "PlanChecked", "CheckPlan", "Command", "Concatenate", "Done", "Encoded", "Failed", "Indexing",
-    "Joined", "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Planned", "Printed", "RenderChunk",
-    "RenderWhole", "Rendered", "Stage", "Tell", "read_answer", "read_command", "write",
+    "RECORD", "Answer", "CheckPlan", "Command", "Concatenate", "Done", "Encoded", "Failed", "Indexing", "Joined",
+    "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Printed", "RenderChunk", "RenderWhole", "Rendered",
+    "Stage", "Tell", "read", "write",
 ]  # fmt: skip
 
 RECORD = "\x1e"  # leads each answer on a worker's stderr (RFC 7464)
@@ -110,18 +110,6 @@ class Printed:
 
 
 @dataclass(frozen=True)
-class Planned:
-    """The plan is written."""
-
-
-@dataclass(frozen=True)
-class PlanChecked:
-    """The answer to CheckPlan."""
-
-    fingerprint: Fingerprint
-
-
-@dataclass(frozen=True)
 class Opened:
     """The film is open, on `host`; `fingerprint` of what would render it there."""
 
@@ -152,10 +140,11 @@ class Joined:
 
 @dataclass(frozen=True)
 class Done:
-    """The command is done; `facts` and `seconds` of a chunk."""
+    """The command is done; `facts` and `seconds` of a chunk, `fingerprint` that CheckPlan asks for."""
 
     facts: ChunkFacts | None = None
     seconds: float = 0.0
+    fingerprint: Fingerprint | None = None
 
 
 @dataclass(frozen=True)
@@ -167,35 +156,15 @@ class Failed:
     host: str
 
 
-type Answer = (
-    Stage | Indexing | Noted | Printed | Planned | PlanChecked | Opened | Rendered | Encoded | Joined | Done | Failed
-)
+type Answer = Stage | Indexing | Noted | Printed | Opened | Rendered | Encoded | Joined | Done | Failed
 type Tell = Callable[[Answer], None]
 
-KINDS = {
-    kind.__name__: kind
-    for kind in (
-        *(MakePlan, CheckPlan, OpenPlan, RenderWhole, RenderChunk, Concatenate),
-        *(Stage, Indexing, Noted, Printed, Planned, PlanChecked, Opened, Rendered, Encoded, Joined, Done, Failed),
-    )
-}
+KINDS = {kind.__name__: kind for union in (Command, Answer) for kind in get_args(union.__value__)}
 
 
 def write(message: Command | Answer) -> str:
     """One line of JSON: the name of the message's class, and its fields."""
     return to_json([type(message).__name__, message])
-
-
-def read_command(line: str) -> Command:
-    """The command that `write` wrote."""
-    command: Command = read(line)
-    return command
-
-
-def read_answer(line: str) -> Answer:
-    """The answer that `write` wrote."""
-    answer: Answer = read(line)
-    return answer
 
 
 def read(line: str) -> Any:

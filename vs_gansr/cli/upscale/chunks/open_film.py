@@ -55,7 +55,7 @@ def open_film(plan: Plan, placement: Placement) -> OpenFilm:
     if job.compare:
         clip = section.wipe(enlarged_plainly(plain, clip), clip)
     now = (clip.num_frames, clip.width, clip.height)
-    planned = (len(plan.timestamps), plan.picture.width, plan.picture.height)
+    planned = (plan.frames, plan.picture.width, plan.picture.height)
     if now != planned:
         before, after = ("{} frames of {}x{}".format(*facts) for facts in (planned, now))
         raise CommandError(

@@ -51,6 +51,16 @@ class Plan:
     fingerprint: Fingerprint
     version: int = VERSION
 
+    @property
+    def frames(self) -> int:
+        """How many there are of the result."""
+        return len(self.timestamps)
+
+    @property
+    def seconds(self) -> float:
+        """How long the result lasts."""
+        return float(self.picture.end - self.picture.start)
+
     def save(self, path: Path) -> None:
         """Raises CommandError where the disk does not take it."""
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...common import CommandError, Interrupted
 from ..chunks.ledger import Ledger, folder_of
-from ..chunks.messages import Answer, Done, Failed, MakePlan, Placement, Planned, Printed, RenderChunk, Stage
+from ..chunks.messages import Done, Failed, MakePlan, Placement, Printed, RenderChunk, Stage
 from ..chunks.plan import NAME, Plan
 from ..job.job import UpscaleJob
 from ..progress import Progress, clock
@@ -72,13 +72,13 @@ def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
         worker = LocalWorker("worker 1", events, Placement())
         try:
             worker.order(MakePlan(job, str(path), str(Path(folder) / f"trial{Path(job.output).suffix}")))
-            answer(events, Planned, progress)
+            answer(events, progress)
             plan = Plan.load(path)
-            frames, picture = len(plan.timestamps), plan.picture
-            length = min(frames, max(1, round(SAMPLE * frames / max(float(picture.end - picture.start), 1e-3))))
+            frames, picture = plan.frames, plan.picture
+            length = min(frames, max(1, round(SAMPLE * frames / max(plan.seconds, 1e-3))))
             start = (frames - length) // 2
             worker.order(RenderChunk(str(path), (start, start + length), str(Path(folder) / "sample.mp4")))
-            done = answer(events, Done, progress)
+            done = answer(events, progress)
         finally:
             progress.clear()
             worker.end()
@@ -92,8 +92,8 @@ def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
     )  # fmt: skip
 
 
-def answer[T: Answer](events: Events, wanted: type[T], progress: Progress) -> T:
-    """Waits for one kind of answer. Raises CommandError where the worker cannot give it, Interrupted on a signal."""
+def answer(events: Events, progress: Progress) -> Done:
+    """Waits until a command is done. Raises CommandError where the worker cannot give it, Interrupted on a signal."""
     while True:
         match events.get():
             case Signal(number=number):
@@ -106,5 +106,5 @@ def answer[T: Answer](events: Events, wanted: type[T], progress: Progress) -> T:
                 progress.stage(f"{text} …")
             case Told(answer=Printed(text=text)):
                 progress.printed(text)
-            case Told(answer=found) if isinstance(found, wanted):
-                return found
+            case Told(answer=Done() as done):
+                return done

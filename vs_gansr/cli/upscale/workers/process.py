@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from ..chunks.messages import RECORD, Answer, Command, Placement, read_answer, write
+from ..chunks.messages import RECORD, Answer, Command, Placement, read, write
 from ..ffmpeg.process import how
 from ..job.plain_data import to_json
 
@@ -147,7 +147,7 @@ class LocalWorker:
         for data in self.process.stderr:
             line = data.decode("utf-8", "replace").rstrip()
             if line.startswith(RECORD):
-                self.events.put(Told(self, read_answer(line.removeprefix(RECORD))))
+                self.events.put(Told(self, read(line.removeprefix(RECORD))))
             elif line:
                 self.last_words.append(line)
                 self.events.put(Line(self, line))

@@ -10,28 +10,53 @@ import contextlib
 import queue
 import secrets
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...common import CommandError, Interrupted, say
 from ..chunks import messages
-from ..chunks.ledger import Ledger, busy, folder_of, locked, stamp_of
+from ..chunks.ledger import MANY_DAYS, Ledger, busy, folder_of, locked, old_folders, stamp_of
 from ..chunks.messages import CheckPlan, Command, Concatenate, MakePlan, OpenPlan, RenderChunk, RenderWhole
-from ..chunks.outcome import Outcome
 from ..chunks.plan import NAME, Fingerprint, Plan, changes
-from ..chunks.unfinished import MANY_DAYS, old
 from ..job.job import UpscaleJob
-from ..job.run_options import RunOptions
 from ..output_file import commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
 from .pool import WorkerPool, WorkerState, frame_threads
 from .process import Ended, Event, Events, Line, Signal, Signals, Told, pause
 from .watchdog import Watchdog
 
-__all__ = ["UpscaleRun", "run"]
+__all__ = ["Outcome", "RunOptions", "UpscaleRun", "run"]
 
 MOST_TRIES = 3
 LOOK = 1.0  # seconds between looks at workers that may have stopped
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a job is to be run, which changes nothing in its result.
+
+    `workers` processes at a time, 0 for one or what the cluster has · `cluster` address of a Ray cluster, or None ·
+    `overwrite` the output · `resume` only what is begun, `restart` from nothing · `verbose` shows what the workers
+    print · `patience` seconds that a worker may go without a frame, at least
+    """
+
+    workers: int = 0
+    cluster: str | None = None
+    overwrite: bool = False
+    resume: bool = False
+    restart: bool = False
+    verbose: bool = False
+    patience: float = 60.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished film: its plan, what computed it, how many chunks were `found` finished, and the ledger, if any."""
+
+    plan: Plan
+    engine: str
+    found: int = 0
+    ledger: Ledger | None = None
 
 
 def run(job: UpscaleJob, progress: Progress, options: RunOptions) -> Outcome:
@@ -58,8 +83,7 @@ class UpscaleRun:
         self.ledger: Ledger | None = None
         self.found = 0  # chunks that were finished before this run
         self.speaker: WorkerState | None = None  # the first worker that has opened the film in this run
-        self.checked: Fingerprint | None = None
-        self.finished = False  # what was ordered last is done, if it was no chunk
+        self.done: messages.Done | None = None  # the answer to what was ordered last, if that was no chunk
         self.failures = 0  # of workers that had no chunk, since the last chunk was finished
         self.tries: dict[int, int] = {}  # that failed in this run, by chunk
 
@@ -86,7 +110,7 @@ class UpscaleRun:
             raise CommandError(f"there is nothing to resume in {self.folder}; leave --resume out to begin")
         if busy(self.folder):
             raise CommandError(f"another gansr works in {self.folder}; wait for it, or end it")
-        left = {folder: size for folder, size in old(self.output.parent).items() if folder != self.folder}
+        left = {folder: size for folder, size in old_folders(self.output.parent).items() if folder != self.folder}
         if left:
             self.progress.note(
                 f"{self.output.parent} has chunks of {len(left)} films that nobody has gone on with for "
@@ -114,8 +138,9 @@ class UpscaleRun:
         job = replace(self.job, frame_threads=frame_threads(self.job.encoder))
         planner = self.pool.start_here(job)
         self._do(planner, MakePlan(job, str(draft), str(scratch)))
+        self.speaker = planner
         plan = Plan.load(draft)
-        self.progress.total = len(plan.timestamps)
+        self.progress.total = plan.frames
         return plan
 
     def _whole(self, plan: Plan, draft: Path, temporary: Path) -> Outcome:
@@ -129,7 +154,7 @@ class UpscaleRun:
         self._do(state, RenderWhole(str(temporary)))
         self._check_signals()
         commit(temporary, self.output, self.options.overwrite)
-        return self._outcome(plan, "; ".join(map(str, plan.engine)))
+        return Outcome(plan, "; ".join(map(str, plan.engine)))
 
     def _in_chunks(self, plan: Plan, begun: Ledger | None) -> Outcome:
         plan, ledger = self._kept(plan, begun)
@@ -152,15 +177,14 @@ class UpscaleRun:
         finally:
             discard(joined)
         ledger.remove()
-        outcome = self._outcome(plan, ledger.fingerprint.get("engine", ""))
-        return replace(outcome, chunks=len(plan.spans), found=self.found, ledger=ledger)
+        return Outcome(plan, ledger.fingerprint.get("engine", ""), self.found, ledger)
 
     def _kept(self, plan: Plan, begun: Ledger | None) -> tuple[Plan, Ledger]:
         """Plan and ledger of what was `begun`, if it is the same film made the same way, or new ones."""
         if begun:
             ledger = Ledger.load(self.folder) or begun
-            self._do(self.pool.start_here(self.job), CheckPlan(plan.of(self.job).job))
-            refuse(plan, ledger, changes(plan.fingerprint, self.checked or {}))
+            now = self._do(self.pool.start_here(self.job), CheckPlan(plan.of(self.job).job)).fingerprint
+            refuse(plan, ledger, changes(plan.fingerprint, now or {}))
             self.plan, self.ledger = plan, ledger
             if plan.of(self.job) != plan:
                 plan = plan.of(self.job)
@@ -180,14 +204,8 @@ class UpscaleRun:
         if self.pool.cluster:
             self.pool.dismiss(self.pool.workers[0])
         self.plan = plan
-        self.progress.total = len(plan.timestamps)
+        self.progress.total = plan.frames
         return plan, self.ledger
-
-    def _outcome(self, plan: Plan, engine: str) -> Outcome:
-        picture = plan.picture
-        seconds = float(picture.end - picture.start)
-        size = (picture.width, picture.height)
-        return Outcome(len(plan.timestamps), size, seconds, engine, plan.ffmpeg, float(plan.source.origin))
 
     def _is_sound(self, ledger: Ledger, number: int) -> bool:
         self._check_signals()
@@ -225,21 +243,22 @@ class UpscaleRun:
 
     def _join(self, plan: Plan, path: Path) -> None:
         """Has a worker on this machine join all chunks into `path`."""
-        self.finished = False
-        while not self.finished:
+        while True:
             self.progress.stage("joining")
             worker = self.pool.workers[0] if self.pool.workers else self.pool.start_here(self.job)
             with contextlib.suppress(WorkerLost):
                 self._do(worker, Concatenate(str(self.folder), str(path)))
+                return
 
-    def _do(self, state: WorkerState, command: Command) -> None:
+    def _do(self, state: WorkerState, command: Command) -> messages.Done:
         """Gives a command that is no chunk, and waits until it is done. Raises WorkerLost if the worker ends before."""
-        self.finished = False
+        self.done = None
         state.worker.order(command)
-        while not self.finished:
+        while not self.done:
             self._step()
             if state not in self.pool.workers:
                 raise WorkerLost
+        return self.done
 
     def _step(self) -> None:
         """Waits for the next event and acts on it."""
@@ -286,10 +305,6 @@ class UpscaleRun:
                     self.progress.stage(f"indexing {share}")
             case messages.Noted(text=text, about=about):
                 self.progress.note(text, about or None)
-            case messages.Planned():
-                self.speaker, self.finished = state, True
-            case messages.PlanChecked(fingerprint=fingerprint):
-                self.checked, self.finished = fingerprint, True
             case messages.Opened(fingerprint=fingerprint, host=host):
                 self._welcome(state, fingerprint, host)
             case messages.Rendered(frames=frames):
@@ -323,7 +338,7 @@ class UpscaleRun:
     def _finish(self, state: WorkerState, done: messages.Done) -> None:
         """Notes what a worker has finished."""
         if state.chunk is None or self.ledger is None:
-            self.finished = True
+            self.done = done
             return
         assert done.facts
         self.ledger.record(state.chunk, done.facts, done.seconds)

@@ -23,7 +23,7 @@ from ....errors import GansrError, one_line
 from ..chunks import messages
 from ..chunks.concat import concatenate
 from ..chunks.ledger import Ledger
-from ..chunks.messages import RECORD, Answer, Command, Done, Placement, Tell, read_command, write
+from ..chunks.messages import RECORD, Answer, Command, Done, Placement, Tell, read, write
 from ..chunks.plan import NAME, Plan
 from ..ffmpeg.process import TryAgain
 from ..job.job import UpscaleJob
@@ -71,7 +71,7 @@ def commands_only() -> BinaryIO:
 def listen(lines: BinaryIO, commands: queue.SimpleQueue[Command]) -> None:
     """Queues what the scheduler commands; ends this process when the scheduler is gone."""
     for line in lines:
-        commands.put(read_command(line.decode()))
+        commands.put(read(line.decode()))
     os._exit(1)
 
 
@@ -107,12 +107,12 @@ class Renderer:
 
                 self._prepare(job)
                 self._film, self._path = make_plan(command, self.placement, self.tell), path
-                self.tell(messages.Planned())
+                self.tell(Done())
             case messages.CheckPlan(job=job):
                 from ..chunks.fingerprint import of_job
 
                 self.tell(messages.Stage("reading the source's content"))
-                self.tell(messages.PlanChecked(of_job(job)))
+                self.tell(Done(fingerprint=of_job(job)))
             case messages.OpenPlan(path=path):
                 from ..chunks.fingerprint import of_machine
 
