@@ -179,7 +179,7 @@ def test_a_shipped_network_between_stored_samples(precision: str) -> None:
 
 def test_a_network_without_its_last_depth_to_space() -> None:
     """The output has another shape than a picture; sessions can read that shape."""
-    file = library.load(library.default_model())
+    file = library.load("fast-2x")
     proto = onnx.load_model_from_string(file.data)
     whole = wrap(proto, Samples.float32(), Samples.integer(8, True), (1, file.spec.inputs, 8, 12))
     shuffle = depth_to_space.take_out(proto)

@@ -228,6 +228,19 @@ def test_batches_may_leave_worn_pairs_out(ready: pool.Pool) -> None:
     assert all(any(np.array_equal(made, turn) for turn in turns) for made in high)
 
 
+def test_batches_may_have_places_of_one_colour(ready: pool.Pool) -> None:
+    """The same colour in both sizes; its chroma is what the encoder's conversion makes of it."""
+    low, high, low_chroma, high_chroma = ready.batch(1, 5, 32, 32, 1, colour=True, flat=1.0)
+    assert len({tuple(each[:, 0, 0]) for each in high}) > 8
+    for small, large, *chroma in zip(low, high, low_chroma, high_chroma, strict=True):
+        shade = large[:, 0, 0]
+        assert (large == shade[:, None, None]).all() and (small == shade[:, None, None]).all()
+        made = codec.chroma_of(codec.to_yuv420(np.broadcast_to(shade, (1, 8, 8, 3)).copy()))[0, 0, 0]
+        assert all(np.abs(plane.astype(int) - made[:, None, None]).max() <= 1 for plane in chroma)
+    mixed = ready.batch(1, 5, 32, 32, 1, flat=0.3)[1]
+    assert 0 < sum(len(np.unique(each)) <= 3 for each in mixed) < 32
+
+
 def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> None:  # type: ignore[no-untyped-def]
     """Processor time of drawing 12 crops of 96 from the pool, against that of the pixel-loss step it feeds."""
     recipe = smoke.recipe(material)

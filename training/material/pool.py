@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vs_gansr.colour.tags import BT709_LUMA
+
 from ..recipe import Recipe
 from ..recipe.config import PoolConfig
 from . import codec, data, degrade, titles
@@ -52,14 +54,23 @@ class Pool:
         return [entry for entry, label in enumerate(self.labels) if not label.partition(": ")[2].startswith(WORN)]
 
     def batch(
-        self, seed: int, step: int, batch: int, crop: int, clip: int, colour: bool = False, unworn: bool = False
+        self,
+        seed: int,
+        step: int,
+        batch: int,
+        crop: int,
+        clip: int,
+        colour: bool = False,
+        unworn: bool = False,
+        flat: float = 0.0,
     ) -> list[Frames]:
         """Batch number `step`: a pure function of its arguments, so a resumed run needs no saved position.
 
         Returns [low, high]: (batch, 3, crop / scale, crop / scale) and (batch, 3, crop, crop), contiguous; with
         `colour` also the chroma of both, [..., low_chroma, high_chroma], of 2 planes and half the size. `clip`
         neighbouring frames of one place follow each other; flips and transposition are drawn per place, with `colour`
-        only those that leave chroma where it lies. With `unworn` only such entries are drawn.
+        only those that leave chroma where it lies. With `unworn` only such entries are drawn. With the chance `flat` a
+        place is of one colour.
         """
         rng = np.random.default_rng([seed, step])
         entries = self.unworn if unworn else range(len(self.high))
@@ -74,10 +85,13 @@ class Pool:
             first = int(rng.integers(self.high.shape[1] - clip + 1))
             y, x = (grid * int(v) for v in rng.integers((self.low.shape[2] - small) // grid + 1, size=2))
             turn = rng.integers(2, size=3) * ([0, 1, 0] if colour else 1)
+            shade = _shade(rng) if flat and rng.random() < flat else None
             for n in range(clip):
                 for number, (source, side, times) in enumerate(sources):
                     top, left = (at * times // (1 + number // 2) for at in (y, x))
                     part = source[entry, first + n, top : top + side, left : left + side]
+                    if shade is not None:
+                        part = np.full_like(part, shade[:3] if number < 2 else shade[3:])
                     made[number][place * clip + n] = _turn(part, turn)
         return made
 
@@ -90,6 +104,14 @@ class Pool:
             name = label.split(":")[0]
             best[name] = max(best.get(name, (0.0, index)), (score, index))
         return [index for _, index in sorted(best.values(), reverse=True)[:count]]
+
+
+def _shade(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """One colour, every other time a corner of the cube: R, G, B, and U and V of BT.709 in limited range."""
+    rgb = rng.integers(256, size=3) if rng.random() < 0.5 else 255 * rng.integers(2, size=3)
+    luma = float(np.dot(BT709_LUMA, rgb))
+    chroma = [128 + 224 / 255 * (rgb[plane] - luma) / (2 - 2 * BT709_LUMA[plane]) for plane in (2, 0)]
+    return np.round([*rgb, *chroma]).astype(np.uint8)
 
 
 def _turn(picture: Frames, turn: NDArray[np.int64]) -> Frames:

@@ -322,6 +322,8 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Seed of weights and batches."""
     unworn: bool = False
     """Draw only pairs whose inputs were shrunk and encoded, not worn before (`wear`)."""
+    flat: Share = 0.0
+    """Share of crops that are of one colour, so that none is shifted."""
     bf16: bool = True
     """Run networks in bfloat16; weights, losses and resize stay in float32."""
     balance_every: Positive = 20
