@@ -21,6 +21,12 @@ CLIP = "clip = core.std.BlankClip(format=vs.YUV420P8, width=64, height=48, lengt
 OUTPUT = "clip.set_output()\n"
 
 
+def in_frames(statement: str) -> str:
+    """A script's end, whose function for frames does that at frame 7."""
+    function = f"def frame(n):\n    if n == 7:\n        {statement}\n    return clip\n"
+    return function + "core.std.FrameEval(clip, frame).set_output()"
+
+
 def written(folder: Path, text: str) -> Path:
     """A script of `text` that has made a clip."""
     path = folder / "in.vpy"
@@ -45,11 +51,20 @@ def test_a_script_that_ends_itself_well_is_finished(gansr: Gansr, tmp_path: Path
         ("sys.stdin.close()\nsys.stdin.read()", "line 6: ValueError"),
         ("import os\nos._exit(4)", "ended early (exit code 4)"),
         ("import os\nos.close(0)\n1/0", "line 7: ZeroDivisionError"),
+        ("raise KeyboardInterrupt", "line 5: KeyboardInterrupt"),
+        (in_frames("raise KeyboardInterrupt"), "line 7: KeyboardInterrupt"),
+        (in_frames("sys.exit()"), "line 7: the script ends itself: exit(None)"),
+        (in_frames("exit(0)"), "line 7: the script ends itself: exit(0)"),
+        (in_frames("sys.exit('no more')"), "line 7: the script ends itself: exit('no more')"),
+        (in_frames("raise ValueError('bad frame')"), "line 7: ValueError: bad frame"),
     ],
 )
 def test_a_script_that_ends_itself_otherwise_is_an_error(gansr: Gansr, tmp_path: Path, text: str, said: str) -> None:
-    done = gansr("upscale", written(tmp_path, text), tmp_path / "out.mkv", "-q", *AS_IS)
-    assert done.returncode == 1 and said in one_line(done.stderr)
+    script = written(tmp_path, text)
+    for words in ([], ["--fps", "24"]):  # frames are first computed to know how long each is shown, or to be encoded
+        done = gansr("upscale", script, tmp_path / "out.mkv", "-q", *AS_IS, *words)
+        assert done.returncode == 1 and said in one_line(done.stderr)
+        assert not (tmp_path / "out.mkv").exists()
 
 
 def test_what_a_script_prints_is_on_stderr_once(gansr: Gansr, tmp_path: Path) -> None:
@@ -67,6 +82,51 @@ def test_what_a_script_prints_is_on_stderr_once(gansr: Gansr, tmp_path: Path) ->
         assert [lines.count(line) for line in ("on stdout", "on stderr", "frame seven")] == [1, 1, 1], done.stderr
     stills = gansr("upscale", script, tmp_path / "out.mkv", "--as-is", "--stills", "1")
     assert (stills.returncode, stills.stdout) == (0, "") and "on stdout" in stills.stderr
+
+
+AT_THE_END = """
+import atexit, os, subprocess
+sys.stdout.write("first part, ")
+print("second part")
+subprocess.run(["echo", "from a child"])
+subprocess.run("echo a child complains >&2", shell=True)
+os.write(1, b"by number\\n")
+sys.__stdout__.write("by another name\\n")
+atexit.register(sys.stdout.write, "the end, without a line's end")
+sys.stdout.write("before the end")
+"""
+PRINTED = [
+    "first part, second part", "from a child", "a child complains", "by number", "by another name", "before the end",
+    "the end, without a line's end",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["--workers", "2"], ["--chunk", "0.2", "--workers", "2"], ["--dry-run"], ["--stills", "1"]]
+)
+def test_nothing_is_lost_of_what_a_script_prints(gansr: Gansr, tmp_path: Path, words: list[str]) -> None:
+    script = written(tmp_path, AT_THE_END + OUTPUT)
+    done = gansr("upscale", script, tmp_path / "out.mkv", "--fps", "24", *AS_IS, *words)
+    assert done.returncode == 0, done.stderr
+    assert "dry-run" in str(words) or not done.stdout
+    assert [done.stderr.count(text) for text in PRINTED] == [1] * len(PRINTED), done.stderr
+    assert not any(text in done.stdout for text in PRINTED)
+
+
+def test_a_script_cleans_up_after_itself(gansr: Gansr, tmp_path: Path) -> None:
+    """As in vspipe, what it has registered for its end runs, also where it fails."""
+    folder = "import tempfile\nkept = tempfile.TemporaryDirectory(dir='.', prefix='scratch')\n"
+    for text, code in ((OUTPUT, 0), (OUTPUT + "1/0", 1), (in_frames("1/0"), 1)):
+        done = gansr("upscale", written(tmp_path, folder + text), tmp_path / "out.mkv", "-y", *AS_IS)
+        assert done.returncode == code, done.stderr
+        assert not list(tmp_path.glob("scratch*"))
+
+
+def test_a_script_that_does_not_end_is_ended(gansr: Gansr, tmp_path: Path) -> None:
+    wait = "import atexit, threading, time\natexit.register(time.sleep, 1000)\n"
+    wait += "threading.Thread(target=time.sleep, args=(1000,)).start()\n"
+    done = gansr("upscale", written(tmp_path, wait + OUTPUT), tmp_path / "out.mkv", *AS_IS, timeout=60)
+    assert done.returncode == 0 and (tmp_path / "out.mkv").exists()
 
 
 def test_variables_of_a_script(gansr: Gansr, tmp_path: Path) -> None:

@@ -142,9 +142,10 @@ def encoder_version(ffmpeg: Ffmpeg, encoder: str) -> str:
 
 
 def cause(lines: Iterable[str]) -> str:
-    """Return the first of ffmpeg's error lines, which names the cause, without its prefix in brackets."""
+    """Return the first of ffmpeg's error lines, which names the cause, without its prefix in brackets and its full
+    stop."""
     for line in lines:
         text = re.sub(r"^(\[[^]]*\]\s*)+", "", line.strip())
         if text and not line.startswith("Svt["):
-            return text
+            return text.removesuffix(".")
     return ""

@@ -21,7 +21,7 @@ from ..ffmpeg.command import cover_file, join_command
 from ..ffmpeg.process import FfmpegProcess
 from ..source import media
 from .file import ChunkFacts, display_order, header_of, packets
-from .messages import Joined, Tell
+from .messages import Complained, Joined, Tell
 from .plan import Plan
 
 __all__ = ["Part", "concatenate", "packet_times", "write_covers"]
@@ -61,7 +61,7 @@ def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> Non
     late = -packet_times(stamps, 0, 0, delay)[1] * plan.time_base
     tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
     command = join_command(plan.job, tool, plan.source, plan.carried, plan.picture, late, path)
-    with FfmpegProcess(command) as process:
+    with FfmpegProcess(command, complain=lambda text: tell(Complained(text))) as process:
         process.feed(lambda pipe: write(pipe, plan.time_base, parts, stamps, delay, tell), total)
     check(plan, path)
 

@@ -14,9 +14,9 @@ from .plan import Fingerprint
 from .spans import Span
 
 __all__ = [
-    "RECORD", "Answer", "CheckPlan", "Command", "Concatenate", "Done", "Encoded", "Failed", "Indexing", "Joined",
-    "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Printed", "RenderChunk", "RenderWhole", "Rendered",
-    "Stage", "Tell", "read", "write",
+    "RECORD", "Answer", "CheckPlan", "Command", "Complained", "Concatenate", "Done", "Encoded", "Failed", "Indexing",
+    "Joined", "Leave", "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Printed", "RenderChunk",
+    "RenderWhole", "Rendered", "Stage", "Tell", "read", "write",
 ]  # fmt: skip
 
 RECORD = "\x1e"  # leads each answer on a worker's stderr (RFC 7464)
@@ -77,7 +77,12 @@ class Concatenate:
     path: str
 
 
-type Command = MakePlan | CheckPlan | OpenPlan | RenderWhole | RenderChunk | Concatenate
+@dataclass(frozen=True)
+class Leave:
+    """End by yourself: what a script has registered for the end runs."""
+
+
+type Command = MakePlan | CheckPlan | OpenPlan | RenderWhole | RenderChunk | Concatenate | Leave
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,13 @@ class Noted:
 @dataclass(frozen=True)
 class Printed:
     """A line that the source, a script, prints."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Complained:
+    """A line that ffmpeg prints as an error."""
 
     text: str
 
@@ -156,7 +168,9 @@ class Failed:
     host: str
 
 
-type Answer = Stage | Indexing | Noted | Printed | Opened | Rendered | Encoded | Joined | Done | Failed
+type Answer = (
+    Stage | Indexing | Noted | Printed | Complained | Opened | Rendered | Encoded | Joined | Done | Failed
+)
 type Tell = Callable[[Answer], None]
 
 KINDS = {kind.__name__: kind for union in (Command, Answer) for kind in get_args(union.__value__)}

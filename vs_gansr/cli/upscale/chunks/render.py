@@ -17,7 +17,7 @@ from ..ffmpeg import command as ffmpeg_command
 from ..ffmpeg.process import FfmpegProcess, TryAgain
 from .concat import write_covers
 from .file import ChunkFacts, examine, keep
-from .messages import Encoded, Noted, Rendered, Tell
+from .messages import Complained, Encoded, Noted, Rendered, Tell
 from .open_film import OpenFilm
 from .spans import Span
 
@@ -37,9 +37,7 @@ def render_chunk(film: OpenFilm, span: Span, path: Path, tell: Tell) -> ChunkFac
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     frames = span[1] - span[0]
     try:
-        with FfmpegProcess(
-            [film.tool.path, *plan.encoder, f"file:{part}"], lambda size: tell(Encoded(size))
-        ) as encoder:
+        with encoding([film.tool.path, *plan.encoder, f"file:{part}"], tell) as encoder:
             encoder.feed(lambda pipe: send(film, pipe, span, range(frames), 1 / plan.rate, tell), frames)
         if film.engine != engine:
             lasted, then = ("; ".join(map(str, some)) for some in (engine, film.engine[len(engine) :]))
@@ -59,8 +57,13 @@ def render_whole(film: OpenFilm, path: str, tell: Tell) -> None:
     command = ffmpeg_command.command(job, film.tool, plan.source, plan.carried, plan.picture, path)
     times = [time - plan.timestamps[0] for time in plan.timestamps]
     span = (0, len(times))
-    with FfmpegProcess(command, lambda size: tell(Encoded(size))) as encoder:
+    with encoding(command, tell) as encoder:
         encoder.feed(lambda pipe: send(film, pipe, span, times, plan.time_base, tell), len(times))
+
+
+def encoding(command: list[str], tell: Tell) -> FfmpegProcess:
+    """ffmpeg under way, whose size and errors are told."""
+    return FfmpegProcess(command, lambda size: tell(Encoded(size)), lambda text: tell(Complained(text)))
 
 
 def send(film: OpenFilm, pipe: Any, span: Span, times: Sequence[int], base: Fraction, tell: Tell) -> None:

@@ -7,7 +7,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -64,13 +63,20 @@ class Pipe(io.RawIOBase):
 class FfmpegProcess:
     """ffmpeg under way; `pipe` takes what it reads from stdin.
 
-    `report` is told its size so far, in bytes. Leaving the with statement by an exception ends it.
+    `report` is told its size so far, in bytes, and `complain` each line of its errors. Leaving the with statement by an
+    exception ends it.
     """
 
-    def __init__(self, command: list[str], report: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        report: Callable[[int], None] | None = None,
+        complain: Callable[[str], None] | None = None,
+    ) -> None:
         self.frames = 0
         self.complaints: list[str] = []
         self._report = report
+        self._complain = complain
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -132,7 +138,8 @@ class FfmpegProcess:
             text = line.decode("utf-8", "replace").rstrip()
             if text:
                 self.complaints.append(text)
-                print(text, file=sys.__stderr__, flush=True)  # sys.stderr may be a script's
+                if self._complain:
+                    self._complain(text)
 
 
 def how(code: int) -> str:

@@ -71,4 +71,4 @@ def refusal(job: UpscaleJob, ffmpeg: Ffmpeg, size: tuple[int, int], pixel_format
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"it was not done with a few frames after {PATIENCE} s"
-    return (cause(done.stderr.splitlines()) or how(done.returncode)).rstrip(".") if done.returncode else ""
+    return cause(done.stderr.splitlines()) or how(done.returncode) if done.returncode else ""

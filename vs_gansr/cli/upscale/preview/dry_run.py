@@ -11,12 +11,13 @@ from pathlib import Path
 
 from ...common import CommandError, Interrupted
 from ..chunks.ledger import Ledger, folder_of
-from ..chunks.messages import Done, Failed, MakePlan, Placement, Printed, RenderChunk, Stage
+from ..chunks.messages import Done, Failed, MakePlan, Placement, RenderChunk, Stage
 from ..chunks.plan import NAME, Plan
 from ..job.job import UpscaleJob
 from ..progress import Progress, clock
+from ..source.names import is_script
 from ..workers.pool import frame_threads
-from ..workers.process import Ended, Events, LocalWorker, Signal, Signals, Told
+from ..workers.process import Ended, Events, Line, LocalWorker, Signal, Signals, Told, let_leave
 
 __all__ = ["Estimate", "estimate", "summary"]
 
@@ -72,13 +73,17 @@ def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
         worker = LocalWorker("worker 1", events, Placement())
         try:
             worker.order(MakePlan(job, str(path), str(Path(folder) / f"trial{Path(job.output).suffix}")))
-            answer(events, progress)
+            answer(events, job, progress)
             plan = Plan.load(path)
             frames, picture = plan.frames, plan.picture
             length = min(frames, max(1, round(SAMPLE * frames / max(plan.seconds, 1e-3))))
             start = (frames - length) // 2
             worker.order(RenderChunk(str(path), (start, start + length), str(Path(folder) / "sample.mp4")))
-            done = answer(events, progress)
+            done = answer(events, job, progress)
+            leave(worker, events, job, progress)
+        except CommandError:
+            leave(worker, events, job, progress)
+            raise
         finally:
             progress.clear()
             worker.end()
@@ -92,7 +97,14 @@ def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
     )  # fmt: skip
 
 
-def answer(events: Events, progress: Progress) -> Done:
+def leave(worker: LocalWorker, events: Events, job: UpscaleJob, progress: Progress) -> None:
+    """Lets a script's functions for its end run."""
+    for event in let_leave([worker], events) if is_script(job.source) else ():
+        if isinstance(event, Line):
+            progress.printed(event.text)
+
+
+def answer(events: Events, job: UpscaleJob, progress: Progress) -> Done:
     """Waits until a command is done. Raises CommandError where the worker cannot give it, Interrupted on a signal."""
     while True:
         match events.get():
@@ -104,7 +116,7 @@ def answer(events: Events, progress: Progress) -> Done:
                 raise CommandError(error)
             case Told(answer=Stage(text=text)):
                 progress.stage(f"{text} …")
-            case Told(answer=Printed(text=text)):
+            case Line(text=text) if is_script(job.source):
                 progress.printed(text)
             case Told(answer=Done() as done):
                 return done

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from ..job.job import UpscaleJob
 from ..script import steps
 from ..script.script_text import listen
 from ..source import clip as clip_source
+from ..source.names import is_script
+from ..source.script_file import failure
 
 __all__ = ["Pixels", "densest", "detail_of", "encoded", "opened", "pixels", "places", "rgb"]
 
@@ -33,14 +36,20 @@ type Pixels = npt.NDArray[np.uint8]
 def opened(job: UpscaleJob, log: Callable[[Any, str], None]) -> Any:
     """The job's graph, from places of which frames are wanted; `log` is told VapourSynth's messages.
 
-    Raises CommandError for what the source is refused for, and for what VapourSynth says within the block.
+    Raises CommandError for what the source is refused for, and for what VapourSynth says within the block. What a
+    script and its processes print goes to stderr from here on.
     """
     listen(log)
-    sys.stdout = sys.stderr  # a script's frames may print
+    if is_script(job.source):
+        sys.stdout.flush()
+        sys.stdout = sys.stderr
+        os.dup2(2, 1)
     try:
         yield steps.build(job, clip_source.open_media(job), whole=False)
-    except (vs.Error, AttributeError) as error:
-        raise CommandError(one_line(error, 1000)) from error
+    except (vs.Error, AttributeError, SystemExit) as error:
+        text = one_line(error, 1000)
+        in_script = is_script(job.source) and (isinstance(error, SystemExit) or text.startswith("Traceback"))
+        raise CommandError(failure(job.source, error) if in_script else text) from error
 
 
 def places(count: int, total: int) -> list[int]:

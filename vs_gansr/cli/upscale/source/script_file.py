@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import runpy
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,9 @@ import vapoursynth as vs
 from ....errors import one_line
 from ...common import CommandError
 
-__all__ = ["printer", "run_script", "variables"]
+__all__ = ["failure", "printer", "run_script", "variables"]
+
+PLACE = re.compile(r'File "(.+?)", line (\d+)')  # in a traceback that VapourSynth hands on as text
 
 
 class Lines(io.RawIOBase):
@@ -61,7 +64,7 @@ def run_script(path: str, given: Sequence[str] = ()) -> vs.VideoOutputTuple:
     """The video output 0 of the script at `path`; `given` are `NAME=VALUE` words that it finds as variables, in text.
 
     What it prints goes to stderr. A script that ends itself with exit code 0 counts as finished. Raises CommandError
-    where it fails, ends itself with another code, or sets no video output 0.
+    where it fails, ends itself with another code, or sets no video output 0; KeyboardInterrupt where it raises that.
     """
     vs.clear_outputs()
     here = Path.cwd()
@@ -72,20 +75,34 @@ def run_script(path: str, given: Sequence[str] = ()) -> vs.VideoOutputTuple:
             runpy.run_path(path, init_globals=started, run_name="__vapoursynth__")
     except SystemExit as error:
         if error.code not in (None, 0):
-            raise CommandError(
-                f"{path}, line {line_of(path, error.__traceback__)}: the script ends itself: exit({error.code!r})"
-            ) from error
+            raise CommandError(failure(path, error)) from error
     except SyntaxError as error:
         raise CommandError(f"{error.filename or path}, line {error.lineno}: {error.msg}") from error
     except Exception as error:
-        reason = f"{type(error).__name__}: {one_line(error, 1000)}"
-        raise CommandError(f"{path}, line {line_of(path, error.__traceback__)}: {reason}") from error
+        raise CommandError(failure(path, error)) from error
     finally:
         os.chdir(here)
+        for stream in (sys.stdout, sys.stderr):
+            if stream and not stream.closed:
+                stream.flush()
     output = vs.get_outputs().get(0)
     if not isinstance(output, vs.VideoOutputTuple):
         raise CommandError(f"{path} sets no video output 0; end it with: clip.set_output()")
     return output
+
+
+def failure(path: str, error: BaseException) -> str:
+    """How the script at `path` failed, in one line: where, and by what. Of an error that a function of the script's
+    raised for a frame VapourSynth hands on the traceback alone, as text."""
+    line, text = line_of(path, error.__traceback__), str(error).strip()
+    if isinstance(error, vs.Error) and text.startswith("Traceback"):
+        lines = [int(match[2]) for match in PLACE.finditer(text) if match[1] == path]
+        line, reason = (lines or [0])[-1], text.splitlines()[-1]
+    elif isinstance(error, SystemExit):
+        reason = f"the script ends itself: exit({error.code!r})"
+    else:
+        reason = ": ".join(filter(None, (type(error).__name__, text and one_line(error, 1000))))
+    return f"{path}, line {line}: {reason}"
 
 
 def line_of(path: str, place: TracebackType | None) -> int:

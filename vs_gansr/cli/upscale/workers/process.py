@@ -15,24 +15,38 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from ..chunks.messages import RECORD, Answer, Command, Placement, read, write
+from ..chunks.messages import RECORD, Answer, Command, Leave, Placement, read, write
 from ..ffmpeg.process import how
 from ..job.plain_data import to_json
 
 if sys.platform == "win32":
     from .process_tree import ProcessTree
 
-__all__ = ["Ended", "Event", "Events", "Line", "LocalWorker", "Signal", "Signals", "Told", "Worker", "pause"]
+__all__ = [
+    "Ended",
+    "Event",
+    "Events",
+    "Line",
+    "LocalWorker",
+    "Signal",
+    "Signals",
+    "Told",
+    "Worker",
+    "let_leave",
+    "pause",
+]
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 PAUSE = getattr(signal, "SIGTSTP", None)
 POSIX = os.name == "posix"
+LEAVING = 5.0  # seconds that a worker gets to end by itself
 
 
 @dataclass(frozen=True)
@@ -145,12 +159,12 @@ class LocalWorker:
     def _listen(self) -> None:
         assert self.process.stderr
         for data in self.process.stderr:
-            line = data.decode("utf-8", "replace").rstrip()
-            if line.startswith(RECORD):
-                self.events.put(Told(self, read(line.removeprefix(RECORD))))
-            elif line:
+            printed, mark, answer = data.decode("utf-8", "replace").rstrip().partition(RECORD)
+            for line in filter(None, (text.rstrip() for text in printed.split("\r"))):
                 self.last_words.append(line)
                 self.events.put(Line(self, line))
+            if mark:
+                self.events.put(Told(self, read(answer)))
         words = f": {self.last_words[-1]}" if self.last_words else ""
         self.events.put(Ended(self, f"{how(self.process.wait())}{words}"))
 
@@ -169,6 +183,25 @@ class LocalWorker:
     def end(self) -> None:
         self.signal("SIGKILL")
         self.process.wait()
+
+
+def let_leave(workers: Sequence[Worker], events: Events) -> Iterator[Event]:
+    """Has workers end by themselves, so that what a script has registered for its end runs; yields what they say
+    meanwhile. Returns when all have ended, after LEAVING seconds, or when a signal comes."""
+    left = {id(worker) for worker in workers}
+    for worker in workers:
+        worker.order(Leave())
+    until = time.monotonic() + LEAVING
+    while left and (seconds := until - time.monotonic()) > 0:
+        try:
+            event = events.get(timeout=seconds)
+        except queue.Empty:
+            return
+        if isinstance(event, Signal):
+            return
+        if isinstance(event, Ended):
+            left.discard(id(event.worker))
+        yield event
 
 
 def own_group() -> dict[str, Any]:

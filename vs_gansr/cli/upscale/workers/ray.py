@@ -18,11 +18,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from ....errors import one_line
 from ...common import CommandError
 from ..chunks.file import digest, keep
-from ..chunks.messages import Answer, Command, Done, Failed, OpenPlan, Placement, RenderChunk
+from ..chunks.messages import Answer, Command, Done, Failed, OpenPlan, Placement, Printed, RenderChunk
+from ..source.script_file import printer
 from .process import Ended, Events, Told
 from .worker import Renderer
 
@@ -41,7 +43,7 @@ class Node:
         self.shared = Path(token).exists()
         (self.own / "plan.json").write_text(plan, "utf-8")
         self.answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
-        self.renderer = Renderer(Placement(), self.answers.put)
+        self.renderer = Renderer(Placement(), self.answers.put, self._output)
 
     def obey(self, command: Command) -> Iterator[Answer | bytes]:
         """Yields the answers to a command; before the last one of a chunk the bytes of its file, unless the scheduler
@@ -65,6 +67,10 @@ class Node:
                         yield data
                 file.unlink()
             yield answer
+
+    def _output(self) -> TextIO:
+        """Where a script prints."""
+        return printer(lambda line: self.answers.put(Printed(line)))
 
     def close(self) -> None:
         """Leaves nothing on the node."""

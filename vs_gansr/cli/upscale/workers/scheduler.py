@@ -21,8 +21,9 @@ from ..chunks.plan import NAME, Fingerprint, Plan, changes
 from ..job.job import UpscaleJob
 from ..output_file import commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
+from ..source.names import is_script
 from .pool import WorkerPool, WorkerState, frame_threads
-from .process import Ended, Event, Events, Line, Signal, Signals, Told, pause
+from .process import Ended, Event, Events, Line, Signal, Signals, Told, let_leave, pause
 from .watchdog import Watchdog
 
 __all__ = ["Outcome", "RunOptions", "UpscaleRun", "run"]
@@ -125,13 +126,28 @@ class UpscaleRun:
                 if self.options.restart:
                     with locked(self.folder):
                         Ledger(self.folder).remove()
-                return self._whole(plan, draft, temporary)
-            temporary.unlink()
-            with locked(self.folder):
-                return self._in_chunks(plan, begun)
+                outcome = self._whole(plan, draft, temporary)
+            else:
+                temporary.unlink()
+                with locked(self.folder):
+                    outcome = self._in_chunks(plan, begun)
+            self._let_leave()
+            return outcome
+        except CommandError:
+            self._let_leave()
+            raise
         finally:
             self._end()  # a worker might write again what is deleted here
             discard(temporary)
+
+    def _let_leave(self, shown: bool = True) -> None:
+        """Lets a script's functions for its end run in workers that render nothing; what they print is `shown` once."""
+        if is_script(self.job.source):
+            idle = [state for state in self.pool.workers if state.chunk is None and not state.worker.elsewhere]
+            teller = self.speaker if self.speaker in idle else (idle or [None])[0]
+            for event in let_leave([state.worker for state in idle], self.events):
+                if isinstance(event, Line) and teller and event.worker is teller.worker and shown:
+                    self.progress.printed(event.text)
 
     def _planned(self, draft: Path, scratch: Path) -> Plan:
         """Has a worker write the plan to `draft`."""
@@ -146,6 +162,7 @@ class UpscaleRun:
     def _whole(self, plan: Plan, draft: Path, temporary: Path) -> Outcome:
         """Has the film rendered in one piece, by one worker with all cores."""
         if self.pool.size > 1 and not self.pool.cluster:  # the worker sits on a part of the cores
+            self._let_leave(shown=False)
             self.pool.end()
             self.pool.size = 1
             plan = self._planned(draft, temporary)
@@ -272,9 +289,21 @@ class UpscaleRun:
                 self._hear(state, event.answer)
             elif isinstance(event, Ended):
                 self._replace(state, f"the renderer ended early ({event.how})")
-            elif isinstance(event, Line) and self.options.verbose:
-                self.progress.clear()
-                say(event.text if self.pool.size == 1 else f"{state.worker.name}: {event.text}")
+            elif isinstance(event, Line) and is_script(self.job.source):
+                self._print(state, event.text)
+            elif isinstance(event, Line):
+                self._say(state, event.text)
+
+    def _print(self, state: WorkerState, text: str) -> None:
+        """Shows what a script prints; when it is opened it prints the same in each worker."""
+        if state.opened or self.speaker in (None, state):
+            self.progress.printed(text)
+
+    def _say(self, state: WorkerState, text: str) -> None:
+        """Shows what a worker's libraries and ffmpeg say, with --verbose."""
+        if self.options.verbose:
+            self.progress.clear()
+            say(text if self.pool.size == 1 else f"{state.worker.name}: {text}")
 
     def _next(self) -> Event | None:
         """The next event; none comes while a worker is ended that has stopped. Python runs signal handlers only between
@@ -296,8 +325,9 @@ class UpscaleRun:
                     where = f"{state.worker.name} on {host}: " if state.worker.elsewhere else ""
                     raise CommandError(f"{where}{error}")
             case messages.Printed(text=text):
-                if state.opened or self.speaker in (None, state):  # a script says the same to each that opens it
-                    self.progress.printed(text)
+                self._print(state, text)
+            case messages.Complained(text=text):
+                self._say(state, text)
             case messages.Stage(text=text):
                 self.progress.stage(f"{text} …")
             case messages.Indexing(share=share):

@@ -9,6 +9,8 @@ the film open from one chunk to the next, and ends at once when stdin closes, so
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import os
 import platform
@@ -16,8 +18,9 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, TextIO
 
 from ....errors import GansrError, one_line
 from ..chunks import messages
@@ -36,16 +39,31 @@ if TYPE_CHECKING:
 __all__ = ["Renderer", "main"]
 
 
-def main() -> int:
-    """Obeys until stdin closes; returns the exit code where a command fails before that."""
-    os.dup2(2, 1)  # whatever prints must not look like an answer
+def main() -> NoReturn:
+    """Obeys until stdin closes, a command fails or says to leave."""
+    os.dup2(2, 1)
     lines = commands_only()
-    renderer = Renderer(restored(Placement, json.loads(lines.readline())), tell)
+    renderer = Renderer(restored(Placement, json.loads(lines.readline())), tell, output)
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=listen, args=(lines, commands), daemon=True).start()
     while renderer.obey(commands.get()):
         pass
-    return 1
+    leave()
+
+
+def leave() -> NoReturn:
+    """Runs what a script has registered for its end, and ends this process: whatever is left in it, such as threads of
+    the script's, would keep Python from ending."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # a script may close it
+            stream.flush()  # type: ignore[union-attr]
+    os._exit(0)
+
+
+def output() -> TextIO:
+    """Where a script prints: what answers go to, but by a number of its own, which it may close."""
+    return os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
 
 
 def tell(answer: Answer) -> None:
@@ -78,12 +96,14 @@ def listen(lines: BinaryIO, commands: queue.SimpleQueue[Command]) -> None:
 class Renderer:
     """Does what commands say and tells how far it is; the film of the last plan stays open.
 
-    `placement` says where this process computes.
+    `placement` says where this process computes, `output` makes the stream that a script prints to.
     """
 
-    def __init__(self, placement: Placement, tell: Tell) -> None:
+    def __init__(self, placement: Placement, tell: Tell, output: Callable[[], TextIO]) -> None:
         self.placement = placement
         self.tell = tell
+        self._output = output
+        self._script = ""  # the source, if it is one
         self._film: OpenFilm | None = None
         self._path = ""
         self._prepared = False
@@ -91,11 +111,15 @@ class Renderer:
             os.sched_setaffinity(0, placement.cores)
 
     def obey(self, command: Command) -> bool:
-        """Does what `command` says. Where that fails it tells why and returns False; it is of no more use then."""
+        """Does what `command` says. Where that fails it tells why and returns False, as for Leave; it is of no more use
+        then."""
+        if isinstance(command, messages.Leave):
+            return False
         try:
             self._do(command)
-        except Exception as error:
-            self.tell(messages.Failed(explained(error), isinstance(error, TryAgain), platform.node()))
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # a script raises what it likes
+            text = explained(error, self._script)
+            self.tell(messages.Failed(text, isinstance(error, TryAgain), platform.node()))
             return False
         return True
 
@@ -151,22 +175,27 @@ class Renderer:
         """Tells what VapourSynth logs and what a script prints, from now on."""
         from ..chunks.open_film import relay
         from ..script.script_text import listen as listen_to_log
-        from ..source.script_file import printer
 
         if not self._prepared:
             self._prepared = True
             listen_to_log(relay(self.tell))
             if is_script(job.source):
-                sys.stdout = sys.stderr = printer(lambda line: self.tell(messages.Printed(line)))
+                self._script = job.source
+                sys.stdout = sys.stderr = self._output()
 
 
-def explained(error: Exception) -> str:
-    """An error in one line. Errors of VapourSynth's are meant for users, others say which they are."""
+def explained(error: BaseException, script: str) -> str:
+    """An error in one line. Errors of VapourSynth's are meant for users, others say which they are; those of functions
+    of the `script`, if the source is one, say its line."""
     import vapoursynth as vs
 
+    from ..source.script_file import failure
+
     text = one_line(error, 1000)
+    if script and (isinstance(error, (SystemExit, KeyboardInterrupt)) or text.startswith("Traceback")):
+        return failure(script, error)
     return text if isinstance(error, (GansrError, vs.Error)) else f"{type(error).__name__}: {text}"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
