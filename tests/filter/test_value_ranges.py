@@ -85,6 +85,23 @@ def test_outputs_of_other_types_are_refused(kind: str, tmp_path: Path) -> None:
         spec_of(path)
 
 
+@pytest.mark.parametrize("kind", ["UINT8", "BFLOAT16", "DOUBLE"])
+def test_inputs_of_other_types_are_refused(kind: str, tmp_path: Path) -> None:
+    path = repeating(tmp_path / "m.onnx", (TensorProto.DataType.Value(kind), FLOAT))
+    with pytest.raises(ModelError, match=f"of float16 or float32, but {kind.lower()} of 4 dimensions; export it"):
+        spec_of(path)
+
+
+def test_more_than_one_output_is_refused(tmp_path: Path) -> None:
+    """Networks that are trained with losses on features are often exported with these."""
+    path = repeating(tmp_path / "m.onnx", (HALF, FLOAT))
+    proto = onnx.load(str(path))
+    proto.graph.output.append(helper.make_tensor_value_info("large", FLOAT, None))
+    onnx.save(proto, str(path))
+    with pytest.raises(ModelError, match="1 inputs and 2 outputs; exactly one of each is needed: export it without"):
+        spec_of(path)
+
+
 def shy(path: Path, channels: int = 3, opset: int = 17, said: dict[str, str] | None = None) -> Path:
     """Repeats pixels from 0 to 1 and gives -9 for all others, as networks do that were not trained on them."""
     nodes = [
@@ -236,6 +253,25 @@ def test_networks_that_give_minus_one_to_one(takes: ValueRange, end: str, tmp_pa
                 for plane, want in zip(clips.planes(frame), (200, 100, 50), strict=True)
             ]
         assert max(got) <= 1, got
+
+
+def test_softsign_gives_minus_one_to_one(tmp_path: Path, engine: str) -> None:
+    """It answers x / (1 + |x|): what comes before takes the inverse."""
+    nodes = [
+        helper.make_node("Mul", ["x", "two"], ["twice"]),
+        helper.make_node("Sub", ["twice", "one"], ["v"]),
+        helper.make_node("Abs", ["v"], ["size"]),
+        helper.make_node("Sub", ["bound", "size"], ["rest"]),
+        helper.make_node("Div", ["v", "rest"], ["inverse"]),
+        helper.make_node("Softsign", ["inverse"], ["z"]),
+    ]
+    weights = {"two": np.float32(2), "one": np.float32(1), "bound": np.float32(1.0001)}
+    path = network(tmp_path / "m.onnx", nodes, weights)
+    assert spec_of(path).output_range == ValueRange(-1, 1)
+    clip = vs.core.std.BlankClip(format=vs.RGB24, width=24, height=16, color=[200, 100, 50], length=1)
+    with clip.gansr.Upscale(str(path), provider=engine).get_frame(0) as frame:
+        got = [float(plane.mean()) for plane in clips.planes(frame)]
+    assert np.allclose(got, [200, 100, 50], atol=1), got
 
 
 def test_tanh_with_a_description_that_says_no_range(tmp_path: Path) -> None:

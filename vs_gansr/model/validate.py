@@ -47,12 +47,17 @@ def entry(proto: onnx.ModelProto, name: str, described: Metadata) -> NetworkInpu
     entries = inputs(graph)
     if len(entries) != 1 or len(graph.output) != 1:
         raise ModelError(
-            f'model "{name}" has {len(entries)} inputs and {len(graph.output)} outputs; exactly one of each is needed'
+            f'model "{name}" has {len(entries)} inputs and {len(graph.output)} outputs; exactly one of each is needed: '
+            "export it without the others"
         )
     tensor = entries[0].type.tensor_type
     dims = [d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim]  # -1: free, in some exporters
     if len(dims) != 4 or tensor.elem_type not in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16):
-        raise ModelError(f'model "{name}" has no 4-dimensional float input (NCHW)')
+        kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        raise ModelError(
+            f'model "{name}" has no 4-dimensional (NCHW) input of float16 or float32, but {kind} of {len(dims)} '
+            "dimensions; export it with such an input"
+        )
     stacked = dims[1] or first_channels(graph, entries[0].name)
     channels, frames = pictures_of(stacked, name, described)
     width, height = dims[3] or dims[2], dims[2] or dims[3]
