@@ -144,9 +144,9 @@ class UpscaleRun:
         """Lets a script's functions for its end run in workers that render nothing; what they print is `shown` once."""
         if is_script(self.job.source):
             idle = [state for state in self.pool.workers if state.chunk is None and not state.worker.elsewhere]
-            teller = self.speaker if self.speaker in idle else (idle or [None])[0]
+            teller = self.speaker if self.speaker in idle else next(iter(idle), None)
             for event in let_leave([state.worker for state in idle], self.events):
-                if isinstance(event, Line) and teller and event.worker is teller.worker and shown:
+                if shown and isinstance(event, Line) and teller and event.worker is teller.worker:
                     self.progress.printed(event.text)
 
     def _planned(self, draft: Path, scratch: Path) -> Plan:
