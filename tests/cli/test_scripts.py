@@ -125,7 +125,7 @@ def test_a_script_cleans_up_after_itself(gansr: Gansr, tmp_path: Path) -> None:
 def test_a_script_that_does_not_end_is_ended(gansr: Gansr, tmp_path: Path) -> None:
     wait = "import atexit, threading, time\natexit.register(time.sleep, 1000)\n"
     wait += "threading.Thread(target=time.sleep, args=(1000,)).start()\n"
-    done = gansr("upscale", written(tmp_path, wait + OUTPUT), tmp_path / "out.mkv", *AS_IS, timeout=60)
+    done = gansr("upscale", written(tmp_path, wait + OUTPUT), tmp_path / "out.mkv", *AS_IS)
     assert done.returncode == 0 and (tmp_path / "out.mkv").exists()
 
 
