@@ -168,9 +168,7 @@ class Failed:
     host: str
 
 
-type Answer = (
-    Stage | Indexing | Noted | Printed | Complained | Opened | Rendered | Encoded | Joined | Done | Failed
-)
+type Answer = Stage | Indexing | Noted | Printed | Complained | Opened | Rendered | Encoded | Joined | Done | Failed
 type Tell = Callable[[Answer], None]
 
 KINDS = {kind.__name__: kind for union in (Command, Answer) for kind in get_args(union.__value__)}
