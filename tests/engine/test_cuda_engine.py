@@ -15,10 +15,9 @@ import pytest
 from cuda_cases import blank, broken, check, check_engine, expected, in_time, key_of, picture
 
 from vs_gansr.engine import probe
-from vs_gansr.engine.base import Engine
-from vs_gansr.engine.cuda import driver, options
-from vs_gansr.engine.cuda.options import FAST, FAST_NHWC, provider_options
-from vs_gansr.engine.cuda.provider import TensorRt
+from vs_gansr.engine.base import Engine, EngineKey
+from vs_gansr.engine.cuda import driver
+from vs_gansr.engine.cuda.provider import FAST, FAST_NHWC, CudaProvider, TensorRt
 from vs_gansr.errors import DeviceLostError, GansrError, NotFiniteError, ProviderError, RenderError, ShortageError
 from vs_gansr.model import library
 from vs_gansr.model.spec import Model
@@ -70,10 +69,11 @@ def test_luma_of_three_frames(machine: fakegpu.StandIn, tmp_path: Path) -> None:
 
 
 def test_options_become_the_providers() -> None:
-    fast = provider_options(3, "fp16", 1 << 30, 4096, True)
-    assert fast["device_id"] == "3" and fast["user_compute_stream"] == "4096" and fast["prefer_nhwc"] == "1"
+    cuda = CudaProvider()
+    fast = cuda.options(EngineKey("", cuda, 3, "fp16", 8, 8, 1, 1, limit=1 << 30, options=FAST_NHWC))
+    assert fast["device_id"] == "3" and fast["prefer_nhwc"] == "1"
     assert fast["gpu_mem_limit"] == str(1 << 30) and fast["use_tf32"] == "1"
-    plain = provider_options(0, "fp32")
+    plain = cuda.options(EngineKey("", cuda, 0, "fp32", 8, 8, 1, 1))
     assert not {"enable_cuda_graph", "user_compute_stream", "gpu_mem_limit"} & set(plain)
     assert plain["use_tf32"] == plain["prefer_nhwc"] == "0"
 
@@ -244,5 +244,5 @@ def test_classic_tensorrt_has_its_caches_half_precision_and_cuda_behind_it(
     told = provider.options(key)
     assert told["device_id"] == "1" and told["trt_fp16_enable"] == "1"
     assert Path(told["trt_engine_cache_path"]).is_relative_to(tmp_path)
-    assert provider.behind(key) == [("CUDAExecutionProvider", options.provider_options(1, "fp16"))]
+    assert provider.behind(key) == [("CUDAExecutionProvider", CudaProvider().options(key))]
     assert provider.precisions(0)[0] == "fp16" and not provider.automatic

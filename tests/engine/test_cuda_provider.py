@@ -18,8 +18,9 @@ import pytest
 import vapoursynth as vs
 from paths import ROOT, SUPPORT
 
+from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.cuda import driver as cuda_driver
-from vs_gansr.engine.cuda.options import provider_options
+from vs_gansr.engine.cuda.provider import FAST, FAST_NHWC, CudaProvider
 from vs_gansr.errors import ProviderError, RenderError
 from vs_gansr.model.rewrite import ends, float16
 from vs_gansr.model.rewrite.ends import Samples
@@ -50,7 +51,7 @@ from vs_gansr.engine.cuda import libraries as cuda_libraries
 from vs_gansr.engine.onnxruntime import provider
 from vs_gansr.engine.tiled import tile_planner as layout
 from vs_gansr.engine.base import EngineKey
-from vs_gansr.engine.cuda.options import FAST
+from vs_gansr.engine.cuda.provider import FAST
 from vs_gansr.model import library
 CUDA = "CUDAExecutionProvider"
 cuda = registry.find("CUDA")
@@ -146,9 +147,11 @@ def test_every_node_is_the_gpus(libraries: list[Path], tmp_path: Path) -> None:
         for title, samples in SAMPLES.items():
             path = tmp_path / f"{name}-{title}.onnx"
             onnx.save(ends.wrap(network, samples, samples, (1, 3, 20, 36), takes, takes, watch=True), str(path))
-            for nhwc in (False, True):
-                calls.append(("placed", [str(path), provider_options(0, "fp16", 1 << 30, 4096, nhwc)]))
-                names.append((name, title, nhwc))
+            for tier in (FAST, FAST_NHWC):
+                cuda = CudaProvider()
+                key = EngineKey("", cuda, 0, "fp16", 36, 20, 1, 1, limit=1 << 30, options=tier)
+                calls.append(("placed", [str(path), cuda.options(key) | {"user_compute_stream": "4096"}]))
+                names.append((name, title, tier.nhwc))
     results, _ = on_the_gpu(libraries, *calls)
     for who, placed in zip(names, results, strict=True):
         assert list(placed) == ["CUDAExecutionProvider"], f"{who}: on the CPU {placed}"

@@ -15,7 +15,8 @@ import pytest
 from cuda_cases import HEIGHT, WIDTH, blank, check, expected, in_background, in_time, key_of, picture, recovering
 
 from vs_gansr.engine import engines
-from vs_gansr.engine.base import Choice, EngineKey
+from vs_gansr.engine.base import Choice, Engine
+from vs_gansr.engine.cache.session_cache import Lease
 from vs_gansr.engine.cuda.engine import CudaEngine
 from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.engine.tiled import recovery
@@ -63,15 +64,15 @@ def test_an_engine_is_not_made_anew_while_it_is_lent(
     network = recovering(small, key_of(small, machine), [])
     network.prepare(WIDTH, HEIGHT)
     [key] = engines.engines
-    acquire = engines.acquire
+    kept = network._leases[key]
+    again = kept.again
 
-    def and_dropped(model: Model, key: EngineKey) -> Any:
-        monkeypatch.undo()
-        lease = acquire(model, key)
+    def and_dropped() -> Lease[Engine]:
+        lease = again()
         network._drop(key, lease.value)
         return lease
 
-    monkeypatch.setattr(engines, "acquire", and_dropped)
+    monkeypatch.setattr(kept, "again", and_dropped)
     made = len(machine.made)
     with network._engine(network.planner, key) as engine:
         out = blank()

@@ -27,7 +27,7 @@ from vs_gansr.engine.openvino import (
     library as openvino_library,
 )
 from vs_gansr.engine.openvino import (
-    runtime as openvino_runtime,
+    provider as openvino_provider,
 )
 from vs_gansr.engine.openvino.library import OpenVinoError, Request
 from vs_gansr.errors import ModelError, NotFiniteError, ProviderError, RenderError, ShortageError
@@ -49,7 +49,7 @@ def engine(path: Path, provider: Provider = OPENVINO, width: int = 64, height: i
 
 def test_it_is_here() -> None:
     assert HERE
-    assert openvino_runtime.devices()[0] == "CPU"
+    assert openvino_provider.devices()[0] == "CPU"
 
 
 @pytest.mark.parametrize("provider", [CPU, OPENVINO], ids=lambda provider: provider.name)
@@ -96,7 +96,7 @@ def test_tiles_equal_the_whole(small_model: Path) -> None:
 
 
 def test_devices_are_counted() -> None:
-    count = len(openvino_runtime.devices())
+    count = len(openvino_provider.devices())
     clip = clips.noise(vs.RGBS, 64, 48)
     with pytest.raises(vs.Error, match=rf'provider "OpenVINO" cannot run: device_id {count} does not exist; .*0 CPU'):
         clip.gansr.Upscale("fast-2x", provider="openvino", device_id=count)
@@ -115,8 +115,8 @@ def test_compiled_networks_are_kept_and_damaged_ones_made_again(
     cache: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     imported: list[str] = []
-    real = openvino_runtime.imported
-    monkeypatch.setattr(openvino_runtime, "imported", lambda *a: imported.append(a[1]) or real(*a))
+    real = openvino_provider.imported
+    monkeypatch.setattr(openvino_provider, "imported", lambda *a: imported.append(a[1]) or real(*a))
     x = np.random.default_rng(1).random((3, 48, 64), np.float32)
     results = []
     for state in ("new", "kept", "cut", "changed", "kept"):
@@ -230,7 +230,7 @@ def test_a_network_it_refuses(monkeypatch: pytest.MonkeyPatch, core: vs.Core) ->
 
     clip = clips.noise(vs.RGBS, 56, 48, length=2)
     engines.engines.clear()
-    monkeypatch.setattr(openvino_engine.openvino_runtime, "compile_model", refuse)
+    monkeypatch.setattr(openvino_provider, "compile_model", refuse)
     with pytest.raises(vs.Error, match="OpenVINO refuses the model: no such operator"):
         clip.gansr.Upscale("fast-2x", provider="OpenVINO")
     monkeypatch.setattr(rules, "features", lambda: frozenset({"avx512_vnni"}))
@@ -297,7 +297,7 @@ def test_the_distance_is_found_once(tmp_path: Path, small_model: Path, monkeypat
     first = fidelity.decibels(model, OPENVINO, "fp32", model)
     assert first > 100
     fidelity._known.clear()
-    monkeypatch.setattr(fidelity, "picture_of", lambda *arguments: pytest.fail("tried again"))
+    monkeypatch.setattr(fidelity, "run_once", lambda *arguments: pytest.fail("tried again"))
     assert fidelity.decibels(model, OPENVINO, "fp32", model) == first
     (tmp_path / "fidelity.json").write_text("damaged")
     fidelity._known.clear()
@@ -308,6 +308,6 @@ def test_the_distance_is_found_once(tmp_path: Path, small_model: Path, monkeypat
 def test_a_model_that_is_none_of_openvinos(tmp_path: Path) -> None:
     """What no engine can read is an error of one line, not the end of the process."""
     with pytest.raises(OpenVinoError):
-        openvino_runtime.compile_model(b"\x08\x00no model", "CPU", {})
+        openvino_provider.compile_model(b"\x08\x00no model", "CPU", {})
     with pytest.raises(ModelError, match="OpenVINO refuses the model"):
         openvino_engine.compile_for(b"", None, EngineKey("", OPENVINO, 0, "fp32", 8, 8, 1, 1))  # type: ignore[arg-type]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,7 +116,7 @@ def test_a_slow_gpu_loses_the_speed_test_at_the_first_picture(plant: Plant, smal
 def test_several_processes_prove_one_after_the_other(
     plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second one finds the verdict of the first; a lock that a killed process left is taken away."""
+    """The second one finds the verdict of the first; a process that is killed holds up nobody."""
     gpu, begun, runs = plant(), threading.Event(), []
 
     def slow(job: Proof) -> Verdict:
@@ -130,13 +132,19 @@ def test_several_processes_prove_one_after_the_other(
     assert proof.prove(job(gpu, small)).decibels == 90.0
     first.join(20)
     assert len(runs) == 1
-    lock = proof.remembered.path().with_suffix(".lock")
-    assert not lock.exists()
-    lock.touch()
-    os.utime(lock, (1, 1))
-    half = job(gpu, small)
-    assert proof.prove(replace(half, key=replace(half.key, precision="fp16"))).speedup == 1.5
-    assert not lock.exists()
+    program = (
+        "import sqlite3, sys, time; lock = sqlite3.connect(sys.argv[1]); lock.execute('BEGIN EXCLUSIVE'); "
+        "print('held', flush=True); time.sleep(600)"
+    )
+    words = [sys.executable, "-c", program, str(proof.remembered.path().with_suffix(".lock"))]
+    half = replace(job(gpu, small).key, precision="fp16")
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
+        waiting = ThreadPoolExecutor(1).submit(proof.prove, replace(job(gpu, small), key=half))
+        time.sleep(0.5)
+        assert not waiting.done()
+        holder.kill()
+        assert waiting.result(20).speedup == 1.5
 
 
 def test_no_interpreter_is_no_proof(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ def key_of(provider: TensorRtRtx, **more: Any) -> EngineKey:
 
 
 def test_without_the_package_the_extra_is_named(provider: TensorRtRtx) -> None:
-    assert not provider.installed() and provider.devices() == [] and not provider.hardware()
+    assert not provider.installed() and provider.devices() == []
     for name in ("TensorRT-RTX", "tensorrtrtx", TITLE):
         with pytest.raises(ProviderError, match=r'TensorRT-RTX: pip install "vs-gansr\[tensorrt\]"'):
             registry.find(name)
@@ -120,7 +120,7 @@ def test_a_library_that_does_not_load_is_told(provider: TensorRtRtx, package: Pa
 def test_no_gpu_is_told(provider: TensorRtRtx, package: Path, registrations: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(ort, "get_ep_devices", list)
     assert "it needs one of NVIDIA's, of the Ampere generation or later" in (provider.trouble(0) or "")
-    assert not provider.hardware()  # so `auto` warns of nothing
+    assert not provider.devices()  # so `auto` warns of nothing
 
 
 def test_options_keep_engines_in_the_cache_folder(provider: TensorRtRtx, tmp_path: Path) -> None:
@@ -164,9 +164,7 @@ def test_integers_travel_as_floats(bits: int, kind: type, provider: TensorRtRtx,
     """TensorRT has no integers of 16 bits: the graph takes and gives the codes as floats, rounded."""
     stored = Samples.integer(bits, False)
     key = key_of(provider, precision="fp32", width=32, height=16, source=stored, target=stored)
-    network = sessions.with_ends(
-        sessions.fix(onnx.load_model_from_string(small.data), small.spec, key), small.spec, key
-    )
+    network = sessions.prepare(onnx.load_model_from_string(small.data), small.spec, key)
     assert network.takes == network.gives == kind
     session = ort.InferenceSession(network.proto.SerializeToString(), providers=["CPUExecutionProvider"])
     codes = np.random.default_rng(0).integers(0, 1 << bits, (1, 3, 16, 32)).astype(np.float32)

@@ -21,6 +21,7 @@ from vs_gansr.engine import memory
 from vs_gansr.engine.auto import proof, registry
 from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.plugins import webgpu
+from vs_gansr.engine.plugins.plugin import PluginProvider
 from vs_gansr.engine.plugins.webgpu import WebGpu
 from vs_gansr.errors import ProviderError
 from vs_gansr.filter import choose
@@ -91,21 +92,32 @@ def test_devices_are_told_apart_as_far_as_the_plugin_can() -> None:
     several = StandIn([CHIP, CARD, CARD])
     assert several.option(0) == {"powerPreference": "low-power"}
     assert several.option(1) == {"powerPreference": "high-performance"}
-    with pytest.raises(ProviderError, match=r"device_id 2 .* cannot be told from device 1 .*; use device_id 1"):
+    with pytest.raises(ProviderError, match=r"cannot select device_id 2 .* device_id 1 .* same kind; use device_id 1"):
         several.option(2)
     with pytest.raises(ProviderError, match="finds no GPU"):
         StandIn([]).option(0)
 
 
-def test_one_device_a_process() -> None:
+def test_one_device_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     there = StandIn([CHIP, CARD])
-    with pytest.raises(RuntimeError), there.claimed(0):
-        raise RuntimeError("no session")  # so the device is not taken
+
+    def made(*_: Any) -> str:
+        if failing:
+            raise RuntimeError("no session")  # so the device is not taken
+        return "session"
+
+    def session_on(device_id: int) -> Any:
+        return there.session(b"", None, EngineKey("", there, device_id, "fp32", 8, 8, 1, 1))
+
+    monkeypatch.setattr(PluginProvider, "session", made)
+    failing = True
+    with pytest.raises(RuntimeError):
+        session_on(0)
+    failing = False
     for _ in range(2):
-        with there.claimed(1):
-            pass
-    with pytest.raises(ProviderError, match="this process computes on device 1 already"), there.claimed(0):
-        pass
+        assert session_on(1) == "session"
+    with pytest.raises(ProviderError, match="this process uses device_id 1 already; use device_id 1, or another"):
+        session_on(0)
 
 
 def test_a_session_that_fails_takes_no_device() -> None:
@@ -274,7 +286,7 @@ def test_a_users_script_runs_on_the_plugin(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         pictures.append(result.read_bytes())
         left = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
-        assert left <= {"proofs.json", "fidelity.json", "probes.json"}, left
+        assert left <= {"proofs.json", "proofs.lock", "fidelity.json", "probes.json"}, left
         if tracer:
             calls = log.read_text(errors="replace")
             assert ("libvk_swiftshader.so" in calls) == (provider == "WebGPU")

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from vs_gansr.engine.base import Choice, Engine, EngineKey, Provider
-from vs_gansr.engine.cuda.options import FAST, CudaOptions
+from vs_gansr.engine.cuda.provider import FAST, CudaOptions
 from vs_gansr.engine.planes import Plane
 from vs_gansr.engine.tiled.recovery import Recovery
 from vs_gansr.engine.tiled.tile_planner import Limits

@@ -154,14 +154,11 @@ class StandIn(CudaProvider):
     def devices(self) -> list[str]:
         return ["Fake"]
 
-    def hardware(self) -> bool:
-        return True
-
     def trouble(self, device_id: int) -> str | None:
         return driver.lost(device_id) or None
 
-    def session(self, data: bytes, settings: Any, key: EngineKey, options: Any = None) -> Any:
-        chosen = dict(self.options(key) if options is None else options)
+    def session(self, data: bytes, settings: Any, key: EngineKey, more: Any = None) -> Any:
+        chosen = {**self.options(key), **(more or {})}
         self.made.append((settings, chosen))
         if why := self.refuse(chosen):
             raise RuntimeError(why)

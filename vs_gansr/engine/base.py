@@ -15,9 +15,12 @@ from ..model.rewrite.ends import Samples
 from ..model.spec import Model
 from .planes import Plane
 
-__all__ = ["FLOAT32", "PRECISIONS", "Choice", "Engine", "EngineKey", "Provider", "cpu_threads"]
+__all__ = ["FLOAT32", "PLAIN", "PRECISIONS", "Choice", "Engine", "EngineKey", "Provider", "Stored", "cpu_threads"]
+
+type Stored = tuple[Samples, Samples]  # how the planes of a picture and of its result store their samples
 
 FLOAT32 = Samples.float32()  # black at 0, white at 1
+PLAIN: Stored = (FLOAT32, FLOAT32)
 PRECISIONS = ("auto", "fp32", "fp16", "bf16", "int8")
 
 
@@ -34,7 +37,7 @@ class Provider(ABC):
     streams = 1  # pictures computed at once by default, on devices that are not CPUs
     patience = 180.0  # seconds until a GPU trial is ended
     samples: frozenset[np.dtype[Any]] = frozenset(map(np.dtype, (np.uint8, np.uint16, np.float16, np.float32)))
-    """Types of samples that its graphs read and write; samples of other types are converted to float32."""
+    """Types of samples that its graphs read and write; samples of other types travel as float32."""
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self.name == getattr(other, "name", None)
@@ -64,10 +67,6 @@ class Provider(ABC):
     def trouble(self, device_id: int) -> str | None:
         """Why it cannot run on the device, in one line with the remedy; None if it can."""
 
-    def hardware(self) -> bool:
-        """True if there is hardware for it, so that users are warned if it cannot run."""
-        return bool(self.devices())
-
     def processor(self, device_id: int) -> bool:
         """True if the device is the CPU, for which rules decide; other devices need a GPU trial."""
         return False
@@ -95,10 +94,6 @@ class Provider(ABC):
         """The tiers by name, the safest first, each with its EngineKey.options."""
         return {"plain": None}
 
-    def describe(self, device_id: int) -> str:
-        """More about a working device for `gansr doctor`; "" if there is nothing."""
-        return ""
-
     @abstractmethod
     def make(self, model: Model, key: EngineKey) -> Engine:
         """A new engine. Raises GansrError, or the runtime's own exceptions."""
@@ -116,10 +111,8 @@ class EngineKey:
     height: int  # rows of the input planes; 0 where a key stands for any size
     streams: int  # how many pictures may be computed at once
     threads: int  # processors for each of the streams
-    alone: int = 0
-    """Threads of the stream for pictures that come alone; 0: no such stream."""
-    limit: int = 0
-    """Bytes of device memory for each stream; 0: as many as there are."""
+    alone: int = 0  # threads of the stream for pictures that come alone; 0: no such stream
+    limit: int = 0  # bytes of device memory for each stream; 0: as many as there are
     source: Samples = FLOAT32  # how the input planes store their samples
     target: Samples = FLOAT32  # how the output planes store theirs
     clamp: bool = False  # whether values below black and above white are kept from the network
@@ -137,8 +130,8 @@ class Choice:
 
     model: Model  # the network; a fallback is the same one, perhaps in another precision
     key: EngineKey  # where and how; its size stands for any
-    check: Callable[..., None] | None = None
-    """Compares some results with the CPU's, see auto/sampling; None: nothing is compared."""
+    check: Callable[..., None] | None = None  # compares some results with the CPU's, see auto/sampling
+    wrong: Callable[[str], None] = lambda reason: None  # rewrites the verdict of the GPU trial
 
 
 class Engine(Protocol):

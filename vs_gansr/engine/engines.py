@@ -12,7 +12,7 @@ __all__ = ["KEEP_BYTES", "KEEP_SECONDS", "acquire", "engines", "make"]
 
 KEEP_SECONDS = 30.0
 KEEP_BYTES = memory.COMFORTABLE  # what an engine takes at most unless told otherwise: it must be found again
-PATIENCE = 5.0  # seconds for pictures on their way; another clip may hold an engine for longer
+PATIENCE = 5.0  # seconds to wait for pictures that dropped engines still compute
 
 engines: SessionCache[EngineKey, Engine] = SessionCache(KEEP_SECONDS, KEEP_BYTES)
 

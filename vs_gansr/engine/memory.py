@@ -22,11 +22,8 @@ FIXED = 24 * MIB  # a session's own structures
 UNKNOWN = 1024  # bytes per pixel between input and output of a graph that is not understood: a wide generator's
 ARENA = 1.6  # ONNX Runtime's arena grows by powers of two, and has gaps
 
-GROUP = Path("/sys/fs/cgroup")
-CONTAINER = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-)  # the two versions of Linux control groups
+GROUP = Path("/sys/fs/cgroup")  # of Linux, in two versions
+CONTAINER = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
 
 SHORTAGE = re.compile(
     r"out of memory|out_of_memory|bad[ _]alloc|fail\w* to allocate|alloc\w* failed|alloc_failed|memoryallocation"

@@ -6,6 +6,7 @@ further apart than W values, as VapourSynth aligns them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,5 +118,5 @@ def check_arrival(watch: npt.NDArray[np.float32]) -> None:
 
 def check_finite(values: Tensor) -> None:
     """Raises NotFiniteError where a value is NaN or infinite: one is enough to spoil a sum."""
-    if not np.isfinite(values.sum(dtype=np.float32)):
+    if not math.isfinite(values.item() if values.size == 1 else values.sum(dtype=np.float32)):
         raise NotFiniteError("the network gives values that are not finite for this picture")

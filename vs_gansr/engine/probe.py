@@ -224,13 +224,6 @@ def recall(digest: str) -> Findings | None:
     said = remembered.get(digest)
     try:
         ranges = (ValueRange(**said[name]) for name in ("input_range", "output_range"))
-        known = Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), *ranges)
+        return Findings(int(said["scale"]), int(said["multiple"]), int(said["minimum"]), *ranges)
     except (KeyError, TypeError, ValueError):
         return None
-    sound = 1 <= known.scale <= LARGEST_SCALE and known.multiple >= 1 and known.minimum >= 1
-    sound = (
-        sound
-        and known.input_range.white > known.input_range.black
-        and known.output_range.white > known.output_range.black
-    )
-    return known if sound else None

@@ -1,8 +1,7 @@
 """Lend an engine's streams to the pictures that are to be computed.
 
-On a CPU two pictures at once with half of the processors each are quicker than one after the other with all of them:
-threads wait for each other at every layer. A picture that comes alone, as in a preview, would then take twice as long,
-so there may be one more stream, with all the processors, for such pictures.
+On a CPU two pictures at once with half of the processors each are quicker than one after the other with all of them. A
+picture that comes alone, as in a preview, would then take twice as long, so one more stream has all the processors.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ class StreamPool[S]:
     """Lends streams, each to one caller at a time."""
 
     def __init__(self, streams: Iterable[S], alone: S | None = None) -> None:
-        """`alone` is for pictures that come alone; None: there is no such stream."""
+        """`alone` is the stream for pictures that come alone, if there is one."""
         self._streams: queue.LifoQueue[S] = queue.LifoQueue()
         for stream in streams:
             self._streams.put(stream)

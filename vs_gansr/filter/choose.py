@@ -26,18 +26,18 @@ USUAL = (640, 360)  # the size that a device is proven at for clips whose size v
 
 @dataclass(frozen=True)
 class Chosen:
-    """What the settings amount to."""
+    """What was chosen for the settings."""
 
     choice: Choice
     """The model, where and how it runs."""
     fallbacks: tuple[Callable[[], Choice], ...]
-    """What to go on with where that is beyond help, one after the other; none where the provider was named."""
+    """The choices that replace a failed one, in this order; none if the user named the provider."""
     limits: Limits
     """Tiles and memory."""
     summary: str
-    """The choice in words, with what was passed over and why."""
+    """The choice in words, with what was not taken and why."""
     warnings: tuple[str, ...] = ()
-    """What keeps hardware that is here from being used."""
+    """Why hardware of this machine is not used."""
 
 
 def choose(settings: Settings, size: Size = USUAL) -> Chosen:
@@ -61,7 +61,7 @@ def choose(settings: Settings, size: Size = USUAL) -> Chosen:
 
 
 def named(settings: Settings, limits: Limits, size: Size) -> Choice:
-    """The choice for a provider that was named. Raises ProviderError where it cannot run or computes wrongly."""
+    """The choice for a provider that was named. Raises ProviderError where it cannot run or gives wrong results."""
     provider, device_id = registry.find(settings.provider), settings.device_id or 0
     if reason := provider.trouble(device_id):
         raise ProviderError(f'provider "{provider.name}" cannot run: {reason}')
@@ -82,7 +82,7 @@ def named(settings: Settings, limits: Limits, size: Size) -> Choice:
 def automatic(
     settings: Settings, limits: Limits, size: Size, warnings: list[str]
 ) -> tuple[Choice, list[Callable[[], Choice]], list[str]]:
-    """The quickest of the processors' choice and the devices that have proven themselves, what follows it, and why."""
+    """The fastest device that passed its GPU trial, or what the CPU rules say; the fallbacks; and the reasons."""
     processor, after, reasons = on_processor(settings)
     quick: list[tuple[float, Choice]] = []
     passed: list[str] = []
@@ -108,14 +108,14 @@ def devices_of(
     passed: list[str],
     warnings: list[str],
 ) -> Iterator[tuple[float, Choice]]:
-    """Choices on the provider's devices that compute right and quicker than `processor`, with how much quicker.
+    """Choices on the provider's devices that passed their GPU trial and are faster than `processor`, with the factor.
 
-    `passed` and `warnings` are told why others are not among them.
+    Appends to `passed` and `warnings` why the others are not taken.
     """
-    if not provider.hardware():
+    wanted, count = settings.device_id, len(provider.devices())
+    if not count:
         return
-    wanted = settings.device_id
-    for device_id in range(max(1, len(provider.devices()))) if wanted is None else [wanted]:
+    for device_id in range(count) if wanted is None else [wanted]:
         where = provider.name if not device_id else f"{provider.name} {device_id}"
         if reason := provider.trouble(device_id):
             passed.append(f"{where}: {reason}")
@@ -142,7 +142,7 @@ def devices_of(
 
 
 def candidates(provider: Provider, device_id: int, settings: Settings) -> Iterator[Choice]:
-    """Every way to run the network on a device, the usual precision and the safest tier first.
+    """All precisions and tiers that the network can run in on a device, the usual and the safest first.
 
     Raises ProviderError for a precision that the device has not got.
     """
@@ -160,7 +160,7 @@ def candidates(provider: Provider, device_id: int, settings: Settings) -> Iterat
 def proven(
     choice: Choice, settings: Settings, limits: Limits, size: Size, processor: Choice | None
 ) -> tuple[Verdict, Choice]:
-    """The verdict on a choice, at the size of its tiles, and the choice with its frames checked now and then."""
+    """The verdict on a choice at the size of its tiles, and the choice with checks of some of its frames."""
     name = settings.model if settings.model is not None else library.default_model()
     plain = choice.model
     if choice.model.spec.precision == "int8":
@@ -172,28 +172,26 @@ def proven(
     def wrong(reason: str) -> None:
         proof.keep(job, Verdict(failed=reason))
 
-    # Tiles whose margin is smaller than the network's reach differ from the whole picture where they meet.
+    # Tiles whose margin is smaller than the network's radius differ from the whole picture at their edges.
     traces = limits.overlap is not None and min(limits.overlap) < (plain.spec.radius or 0)
-    return proof.prove(job), replace(choice, check=None if traces else Sampler(plain, choice.key, wrong))
+    check = None if traces else Sampler(plain, choice.key, wrong)
+    return proof.prove(job), replace(choice, check=check, wrong=wrong)
 
 
 def on_processor(
     settings: Settings, failed: Provider | None = None
 ) -> tuple[Choice, list[Callable[[], Choice]], list[str]]:
-    """What the rules say for this machine's processors, what to go on with where that fails, and the reasons.
-
-    Rules for the provider that has `failed` do not count.
-    """
+    """What the CPU rules say for this machine, the fallbacks, and the reasons, without the provider `failed`."""
     name = settings.model if settings.model is not None else library.default_model()
     reasons: list[str] = []
     for rule in cpu_rules.matching(settings.precision):
         if rule.provider == failed:
             continue
         if rule.precision == "int8" and settings.precision == "auto" and not library.has_int8(name, settings.texture):
-            continue  # nor is OpenVINO looked for
+            continue  # without loading OpenVINO
         reason = against(rule, name, settings)
         if reason is None and rule.precision == "fp32":
-            return choice_on(rule.provider, 0, settings, twin=False), [], reasons
+            return choice_on(rule.provider, 0, settings, int8=False), [], reasons
         if reason is None:
             choice = choice_on(rule.provider, 0, replace(settings, precision=rule.precision))
             if rule.provider.everywhere:
@@ -207,12 +205,12 @@ def on_processor(
 
 
 def without(failed: Provider, settings: Settings) -> Choice:
-    """What the rules say for this machine's processors where one provider has failed."""
+    """What the CPU rules say where one provider has failed."""
     return on_processor(settings, failed)[0]
 
 
 def against(rule: cpu_rules.Rule, name: str, settings: Settings) -> str | None:
-    """Why a rule cannot be followed, "" where that needs no words; None if it can. Raises ModelError."""
+    """Why a rule does not apply, "" if the user need not know; None if it applies. Raises ModelError."""
     foreign = not rule.provider.everywhere
     if foreign and (reason := rule.provider.trouble(0)):
         return f"{rule.provider.name}: {reason}"
@@ -239,8 +237,8 @@ def unable(name: str, precision: str, provider: Provider, device_id: int) -> Pro
     )
 
 
-def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool = True) -> Choice:
-    """The model and how it runs on a device; without `twin` its int8 variant is no choice for the precision `auto`.
+def choice_on(provider: Provider, device_id: int, settings: Settings, int8: bool = True) -> Choice:
+    """The model and how it runs on a device. Without `int8` the precision `auto` does not take the int8 variant.
 
     Raises ModelError, or ProviderError for a precision that the device has not got.
     """
@@ -249,7 +247,7 @@ def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool
     processor = provider.processor(device_id)
     if (
         precision == "auto"
-        and twin
+        and int8
         and processor
         and cpu_rules.fast_int8()
         and library.has_int8(name, settings.texture)
@@ -267,7 +265,7 @@ def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool
     if needed not in have and not (own == "int8" and settings.precision != "int8"):
         raise unable(name, needed, provider, device_id)
     processors = cpu_threads()
-    # Two at once need more memory, so smaller tiles: not for networks that look further than a tile's margin.
+    # Two pictures at once need more memory, so smaller tiles: not for networks of unknown radius.
     pairs = settings.num_streams is None and model.spec.radius is not None
     paired = pairs and processor and processors > 1
     streams = settings.num_streams or (1 + paired if processor else provider.streams)
@@ -289,8 +287,8 @@ def choice_on(provider: Provider, device_id: int, settings: Settings, twin: bool
 
 
 def clamped(spec: ModelSpec, asked: int | None) -> bool:
-    """Whether values below black and above white are kept from the network: as asked for, as its file says, else from
-    RGB networks alone. Conversions from YUV give such values in every film, luma has them where its codes do."""
+    """Whether values below black and above white are clamped: as asked for, as the file says, else for RGB networks
+    alone. Conversions from YUV give such values in every film, luma has them where its codes do."""
     if asked is not None:
         return bool(asked)
     return spec.channels == 3 if spec.clamp is None else spec.clamp

@@ -35,15 +35,14 @@ def providers_tried() -> Iterator[Finding]:
 
 def tried(provider: Provider, device_id: int) -> Finding:
     """Return the finding of a trial on one device."""
-    devices = provider.devices()
     name = provider.name if not device_id else f"{provider.name} {device_id}"
     reason = trial.trouble(provider.name, device_id)
     if reason is None:
-        about = [*devices[device_id : device_id + 1], *filter(None, [provider.describe(device_id)])]
-        return Finding("provider", OK, f"{name} works{' on ' if about else ''}{', '.join(about)}")
+        about = "".join(f" on {device}" for device in provider.devices()[device_id : device_id + 1])
+        return Finding("provider", OK, f"{name} works{about}")
     if provider.processor(device_id):
         return Finding("provider", FAULT, f"{name} fails: {reason}", "pip install --force-reinstall vs-gansr")
-    if provider.automatic and provider.hardware():
+    if provider.automatic and provider.devices():
         fix = provider.repair or provider.install
         return Finding("provider", FAULT, f"{name} fails although there is a GPU: {reason}", fix)
     return Finding("provider", NOTE, f"{name} cannot be used: {reason}")

@@ -67,8 +67,5 @@ def features() -> frozenset[str]:
 
 
 def fast_int8() -> bool:
-    """True if this processor multiplies 8 bit integers with 32 bit sums (VNNI, or Arm's dot product).
-
-    Others are slower so than with floats, and AVX2's older instruction overflows its 16 bit sums.
-    """
+    """True if this processor sums products of 8-bit integers in 32 bits: others are slower, or their sums overflow."""
     return bool(features() & (VNNI | DOT_PRODUCT))

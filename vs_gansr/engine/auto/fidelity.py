@@ -9,12 +9,13 @@ from ...colour import pictures
 from ...colour.pictures import psnr
 from ...common.caching import LruCache
 from ...model.spec import Model, ModelSpec
-from ..base import EngineKey, Provider, cpu_threads
+from ..base import Engine, EngineKey, Provider, cpu_threads
 from ..cache.remembered import Remembered
+from ..planes import Plane
 from . import cpu_rules
 from .registry import CPU
 
-__all__ = ["ENOUGH", "computed_by", "decibels", "picture_for"]
+__all__ = ["ENOUGH", "computed_by", "decibels", "picture_for", "run"]
 
 ENOUGH = 50.0  # decibels: from here on another precision, or another device, is taken for float32
 MOST = 1000  # networks remembered
@@ -26,8 +27,7 @@ _known: LruCache[str, float] = LruCache(MOST)
 
 
 def decibels(model: Model, provider: Provider, precision: str, plain: Model) -> float:
-    """The peak signal-to-noise ratio of `model` on the provider's device 0 against `plain` in float32 on ONNX
-    Runtime's CPU.
+    """The peak signal-to-noise ratio of `model` on the provider's device 0 against `plain` in float32 on the CPU.
 
     On one made-up picture whose white is 1. Raises GansrError where either fails.
     """
@@ -38,7 +38,7 @@ def decibels(model: Model, provider: Provider, precision: str, plain: Model) -> 
         before = remembered.get(said).get("decibels")
         if before is not None:
             return float(before)
-        found = distance(picture_of(model, key), picture_of(plain, key_for(plain, CPU, "fp32")))
+        found = distance(run_once(model, key), run_once(plain, key_for(plain, CPU, "fp32")))
         remembered.put(said, {"decibels": found})
         return found
 
@@ -73,13 +73,18 @@ def picture_for(spec: ModelSpec, width: int, height: int, seed: int = 0) -> list
     return list(pictures.luma(picture) if spec.channels == 1 else picture) * spec.frames
 
 
-def picture_of(model: Model, key: EngineKey) -> npt.NDArray[np.float32]:
-    """What a network makes of the picture. Raises as Provider.make and Engine.run do."""
-    spec = model.spec
+def run(model: Model, engine: Engine, seed: int = 0, picture: list[Plane] | None = None) -> npt.NDArray[np.float32]:
+    """What an engine makes of `picture`, or of the made-up one `seed`: (C, H, W). Raises as Engine.run does."""
+    spec, key = model.spec, engine.key
     result = np.empty((spec.outputs, key.height * spec.growth, key.width * spec.growth), np.float32)
+    engine.run(picture or picture_for(spec, key.width, key.height, seed), list(result))
+    return result
+
+
+def run_once(model: Model, key: EngineKey) -> npt.NDArray[np.float32]:
+    """What a new engine makes of the picture. Raises as Provider.make and Engine.run do."""
     engine = key.provider.make(model, key)
     try:
-        engine.run(picture_for(spec, key.width, key.height), list(result))
+        return run(model, engine)
     finally:
         engine.close()
-    return result

@@ -1,11 +1,6 @@
 """GPU trial: test in a separate process whether a device computes a network correctly, and faster than the CPU.
 
-1. Numbers: 16 random crops of pictures at the real size against the processors in float32, all together and every
-   block of 32x32; whole pictures of 192x192 where the network's reach is unknown.
-2. Races: 8 pictures, 64 runs from several threads at once, each against its run alone.
-3. Speed: pictures a second against the processors'. Skipped for a provider that was named.
-
-A crash or a hang of the process is a verdict too. Verdicts are kept in the user's cache folder.
+docs/cuda.md says what is tested. A crash or a hang of the process is a verdict, too.
 """
 
 from __future__ import annotations
@@ -16,6 +11,7 @@ import logging
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -28,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ...colour.pictures import psnr
 from ...common import process
@@ -36,9 +31,9 @@ from ...errors import ArgumentError, one_line
 from ...model.spec import Model
 from ..base import Engine, EngineKey, cpu_threads
 from ..cache.remembered import Remembered
-from ..planes import Plane
-from .fidelity import ENOUGH, IDENTICAL, computed_by, picture_for
-from .sampling import crop_of, reference_key
+from ..planes import Tensor
+from .fidelity import ENOUGH, IDENTICAL, computed_by, picture_for, run
+from .sampling import Reference, reference_key
 
 __all__ = ["MODES", "Proof", "Verdict", "mode", "prove", "remembered"]
 
@@ -65,8 +60,7 @@ class Verdict:
     block: float = 0.0  # peak signal-to-noise ratio of the worst block
     race: float = np.inf  # the largest difference between a run among others and the same alone; white is 1
     speedup: float = 0.0  # times the processors' speed; 0 if that was not asked
-    failed: str = ""
-    """What went wrong besides; "" if nothing did."""
+    failed: str = ""  # what else went wrong; "" if nothing did
 
     def against(self) -> str:
         """Why the device's numbers cannot be trusted; "" if they can."""
@@ -106,11 +100,17 @@ _proven: set[str] = set()  # in this process, for `retest`
 
 def prove(proof: Proof) -> Verdict:
     """The verdict, remembered or found now."""
-    name = proof.name()
+    name, key = proof.name(), proof.key
     if known := recalled(proof, name):
         return known
-    with one_at_a_time(proof.key.provider.patience):  # another process may have proven it meanwhile
-        return recalled(proof, name) or proven_now(proof, name)
+    with one_at_a_time(key.provider.patience):
+        if known := recalled(proof, name):  # another process has tried it meanwhile
+            return known
+        log.info("GPU trial of %s for %s at %dx%d", key.provider.name, proof.model.spec.name, key.width, key.height)
+        verdict = in_a_process(proof)
+        _proven.add(name)
+        keep(proof, verdict)
+        return verdict
 
 
 def recalled(proof: Proof, name: str) -> Verdict | None:
@@ -123,38 +123,19 @@ def recalled(proof: Proof, name: str) -> Verdict | None:
     return Verdict(**{field: known[field] for field in asdict(Verdict())})
 
 
-def proven_now(proof: Proof, name: str) -> Verdict:
-    """The verdict, found now and remembered."""
-    key = proof.key
-    log.info("%s proves itself for %s at %dx%d, once", key.provider.name, proof.model.spec.name, key.width, key.height)
-    verdict = in_a_process(proof)
-    _proven.add(name)
-    keep(proof, verdict)
-    return verdict
-
-
 @contextmanager
 def one_at_a_time(seconds: float) -> Iterator[None]:
-    """Waits while another process proves something, `seconds` at most: both would be slow, and short of memory."""
-    lock = remembered.path().with_suffix(".lock")
-    until, mine = time.monotonic() + seconds, False
-    while not mine and time.monotonic() < until:
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            mine = True
-        except FileExistsError:
-            with contextlib.suppress(OSError):
-                if time.time() - lock.stat().st_mtime > seconds:  # left by a process that was killed
-                    lock.unlink()
-            time.sleep(0.2)
-        except OSError:  # no place to write: nothing is remembered either
-            break
-    try:
+    """Waits for another process's GPU trial, `seconds` at most: both would be slow, and short of memory.
+
+    SQLite locks the file; the operating system ends the lock with the process, even one that is killed.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(sqlite3.Error, OSError):  # the folder cannot be written: nothing is remembered either
+            path = remembered.path().with_suffix(".lock")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = stack.enter_context(contextlib.closing(sqlite3.connect(path, seconds)))
+            lock.execute("BEGIN EXCLUSIVE")
         yield
-    finally:
-        if mine:
-            lock.unlink(missing_ok=True)
 
 
 def keep(proof: Proof, verdict: Verdict) -> None:
@@ -179,8 +160,10 @@ def in_a_process(proof: Proof) -> Verdict:
         try:
             done = subprocess.run(words, timeout=seconds, **how)  # type: ignore[call-overload]
             if done.returncode:
-                last = (done.stderr.decode(errors="replace").split("\n") or [""])[-2:]
-                ended = f"its process ended with {status(done.returncode)}: {' '.join(last).strip() or 'no message'}"
+                last = " ".join(done.stderr.decode(errors="replace").split("\n")[-2:]).strip()
+                code = done.returncode
+                status = signal.Signals(-code).name if code < 0 else f"status {code}"
+                ended = f"its process ended with {status}: {last or 'no message'}"
         except subprocess.TimeoutExpired:
             ended = f"it did not answer within {seconds:.0f} s"
         except OSError as error:
@@ -191,11 +174,6 @@ def in_a_process(proof: Proof) -> Verdict:
             found = {"stage": "start"}
     stage = found.pop("stage")
     return Verdict(**{**found, "failed": f"{one_line(RuntimeError(ended), 200)} ({stage})"} if ended else found)
-
-
-def status(code: int) -> str:
-    """A process's exit status in words."""
-    return signal.Signals(-code).name if code < 0 else f"status {code}"
 
 
 def child() -> None:
@@ -257,36 +235,23 @@ def glance(proof: Proof) -> float:
     return took[0] / took[1]
 
 
-def run(model: Model, engine: Engine, seed: int, picture: list[Plane] | None = None) -> list[Plane]:
-    """What an engine makes of the made-up picture `seed`."""
-    spec, key = model.spec, engine.key
-    out = [np.empty((spec.growth * key.height, spec.growth * key.width), np.float32) for _ in range(spec.outputs)]
-    engine.run(picture or picture_for(spec, key.width, key.height, seed), out)
-    return out
-
-
 def numbers(proof: Proof, engine: Engine) -> dict[str, float]:
     """Peak signal-to-noise ratios: over all crops, and of the worst block."""
     spec, key, rng = proof.model.spec, proof.key, np.random.default_rng(1)
-    pairs: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]] = []
-    if crop_of(spec, key.width, key.height, rng) is None:
+    reference = Reference(proof.plain, key)
+    pairs: list[tuple[Tensor, Tensor]] = []
+    for seed in range(PICTURES):
+        picture = picture_for(spec, key.width, key.height, seed)
+        got = list(run(proof.model, engine, seed, picture))
+        pairs += filter(None, [reference.pair(picture, got, rng) for _ in range(CROPS // PICTURES)])
+    if not pairs:
         width, height = spec.size_rule.fixed or spec.size_rule.padded(WHOLE, WHOLE)
         small = replace(key, width=width, height=height, streams=1)
         right = reference_key(proof.plain, key, width, height)
         ours, theirs = key.provider.make(proof.model, small), right.provider.make(proof.plain, right)
         for seed in range(PICTURES):
-            pairs.append((np.stack(run(proof.model, ours, seed)), np.stack(run(proof.plain, theirs, seed))))
+            pairs.append((run(proof.model, ours, seed), run(proof.plain, theirs, seed)))
         ours.close()
-    for seed in range(PICTURES * (not pairs)):
-        picture = picture_for(spec, key.width, key.height, seed)
-        got = run(proof.model, engine, seed, picture)
-        for _ in range(CROPS // PICTURES):
-            crop = crop_of(spec, key.width, key.height, rng)
-            assert crop
-            right = reference_key(proof.plain, key, crop.width, crop.height)
-            theirs = references(proof.plain, right)
-            part = run(proof.plain, theirs, 0, crop.part(picture))
-            pairs.append((crop.compared(got, spec.growth, False), crop.compared(part, spec.growth, True)))
     squares = [np.square(a.astype(np.float64) - b) for a, b in pairs]
     whole = float(np.mean([square.mean() for square in squares]))
     blocks = [
@@ -299,16 +264,6 @@ def numbers(proof: Proof, engine: Engine) -> dict[str, float]:
     return {name: value if value == value else 0.0 for name, value in found.items()}
 
 
-_references: dict[EngineKey, Engine] = {}
-
-
-def references(model: Model, key: EngineKey) -> Engine:
-    """The processors' engine for a key; crops have few sizes."""
-    if key not in _references:
-        _references[key] = key.provider.make(model, key)
-    return _references[key]
-
-
 def races(proof: Proof, engine: Engine) -> float:
     """The largest difference between a picture computed among others and the same computed alone."""
     spec, key = proof.model.spec, proof.key
@@ -317,8 +272,7 @@ def races(proof: Proof, engine: Engine) -> float:
     alone = [run(proof.model, engine, 0, picture) for picture in pictures]
 
     def once(n: int) -> float:
-        got = run(proof.model, engine, 0, pictures[n % RACERS])
-        return max(float(np.abs(a - b).max()) for a, b in zip(got, alone[n % RACERS], strict=True))
+        return float(np.abs(run(proof.model, engine, 0, pictures[n % RACERS]) - alone[n % RACERS]).max())
 
     with ThreadPoolExecutor(key.streams + 2) as pool:
         return max(pool.map(once, range(RUNS)))

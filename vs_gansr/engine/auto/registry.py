@@ -1,8 +1,4 @@
-"""List all providers, and find one by the name that people write.
-
-This is the only list of them: a provider that is added here is known to `auto`, to Upscale, to `gansr doctor` and to
-`scripts/bench`.
-"""
+"""List all providers, and find one by the name that people write."""
 
 from __future__ import annotations
 
@@ -29,29 +25,11 @@ PROVIDERS: list[Provider] = [
     CPU,
     OPENVINO,
     TensorRt(),
-    OnnxRuntimeProvider(
-        "MIGraphXExecutionProvider",
-        numbered=True,
-        meant_for="AMD's GPUs with ROCm",
-        install="pip install onnxruntime-migraphx, in place of onnxruntime-gpu",
-        platforms=("linux",),
-    ),
-    OnnxRuntimeProvider(
-        "DmlExecutionProvider",
-        "DirectML",
-        numbered=True,
-        meant_for="any GPU",
-        install="pip install onnxruntime-directml, in place of onnxruntime-gpu",
-        platforms=("win32",),
-    ),
-    OnnxRuntimeProvider(
-        "CoreMLExecutionProvider",
-        meant_for="Apple's GPUs and NPUs",
-        install="pip install onnxruntime",
-        platforms=("darwin",),
-    ),
+    OnnxRuntimeProvider("MIGraphXExecutionProvider", numbered=True),
+    OnnxRuntimeProvider("DmlExecutionProvider", "DirectML", numbered=True),
+    OnnxRuntimeProvider("CoreMLExecutionProvider"),
 ]
-"""Those that need more than ONNX Runtime's usual interface, or that people may want to install; best first."""
+"""Those that need more than ONNX Runtime's usual interface, and those that README names; best first."""
 
 
 def listed() -> list[Provider]:

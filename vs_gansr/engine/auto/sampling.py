@@ -11,13 +11,12 @@ import numpy.typing as npt
 
 from ...colour.pictures import psnr
 from ...errors import RenderError
-from ...model.rewrite.ends import Samples
 from ...model.spec import Model, ModelSpec
-from ..base import Engine, EngineKey, cpu_threads
+from ..base import PLAIN, Engine, EngineKey, Stored, cpu_threads
 from ..onnxruntime.provider import CPU
-from ..planes import Plane
+from ..planes import Plane, Tensor
 
-__all__ = ["Crop", "Sampler", "crop_of", "reference_key"]
+__all__ = ["Crop", "Reference", "Sampler", "crop_of", "reference_key"]
 
 SIDE = 64  # pixels of a crop that are compared, in both directions
 FIRST, EACH = 8, 4  # in each of the first 8 frames 4 crops are compared
@@ -82,22 +81,44 @@ def reference_key(model: Model, like: EngineKey, width: int, height: int) -> Eng
     )  # fmt: skip
 
 
+class Reference:
+    """Computes crops of pictures on the processors in float32, to compare a device's results with."""
+
+    def __init__(self, plain: Model, key: EngineKey) -> None:
+        """`plain` is the network in float32, `key` that of the device."""
+        self._plain = plain
+        self._key = key
+        self._engines: dict[EngineKey, Engine] = {}
+
+    def pair(
+        self, picture: Sequence[Plane], result: Sequence[Plane], rng: np.random.Generator, stored: Stored = PLAIN
+    ) -> tuple[Tensor, Tensor] | None:
+        """A random crop of `result`, (C, H, W), and the same computed here; None where no crop can be compared."""
+        spec, (height, width) = self._plain.spec, picture[0].shape
+        crop = crop_of(spec, width, height, rng)
+        if crop is None:
+            return None
+        like = replace(self._key, source=stored[0], target=stored[1])
+        key = reference_key(self._plain, like, crop.width, crop.height)
+        if key not in self._engines:
+            self._engines[key] = key.provider.make(self._plain, key)
+        right = [np.empty((spec.growth * crop.height, spec.growth * crop.width), stored[1].dtype) for _ in result]
+        self._engines[key].run(crop.part(picture), right)
+        return crop.compared(result, spec.growth, False), crop.compared(right, spec.growth, True)
+
+
 class Sampler:
     """Checks frames as they are computed. Raises RenderError for one that is wrong; called from any thread."""
 
     def __init__(self, plain: Model, key: EngineKey, wrong: Callable[[str], None]) -> None:
-        """`plain` is the network in float32; `key` that of the device; `wrong` is told of a frame that is wrong."""
-        self.plain = plain  # computes what is right
-        self._key = key
-        self._wrong = wrong
+        """As Reference has them; `wrong` is told of a frame that is wrong."""
+        self.wrong = wrong
+        self._reference = Reference(plain, key)
         self._count = 0
         self._rng = np.random.default_rng()
-        self._engines: dict[EngineKey, Engine] = {}
         self._lock = threading.Lock()
 
-    def __call__(
-        self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: tuple[Samples, Samples]
-    ) -> None:
+    def __call__(self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: Stored) -> None:
         """Checks frame n, if it is its turn: `picture` and `result` as Recovery.render has them."""
         with self._lock:
             count, self._count = self._count, self._count + 1
@@ -106,21 +127,10 @@ class Sampler:
             for _ in range(EACH if count < FIRST else 1):
                 self._check(n, picture, result, stored)
 
-    def _check(
-        self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: tuple[Samples, Samples]
-    ) -> None:
-        spec, (height, width) = self.plain.spec, picture[0].shape
-        crop = crop_of(spec, width, height, self._rng)
-        if crop is None:
-            return
-        key = replace(reference_key(self.plain, self._key, crop.width, crop.height), source=stored[0], target=stored[1])
-        if key not in self._engines:
-            self._engines[key] = key.provider.make(self.plain, key)
-        right = [np.empty((spec.growth * crop.height, spec.growth * crop.width), stored[1].dtype) for _ in result]
-        self._engines[key].run(crop.part(picture), right)
-        error = np.abs(crop.compared(result, spec.growth, False) - crop.compared(right, spec.growth, True))
-        error = np.maximum(0, error - stored[1].is_integer) / stored[1].scale
-        if (found := psnr(float(np.mean(np.square(error, dtype=np.float64))))) < SAME:
-            reason = f"frame {n} is {found:.1f} dB from what the CPU computes for it"
-            self._wrong(reason)
-            raise RenderError(reason)
+    def _check(self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: Stored) -> None:
+        if pair := self._reference.pair(picture, result, self._rng, stored):
+            error = np.maximum(0, np.abs(pair[0] - pair[1]) - stored[1].is_integer) / stored[1].scale
+            if (found := psnr(float(np.mean(np.square(error, dtype=np.float64))))) < SAME:
+                reason = f"frame {n} is {found:.1f} dB from what the CPU computes for it"
+                self.wrong(reason)
+                raise RenderError(reason)

@@ -54,8 +54,3 @@ class CompiledModels:
             kept = [path for path in self.folder.iterdir() if not path.suffix]
             for old in sorted(kept, key=lambda path: path.stat().st_mtime)[:-MOST]:
                 old.unlink(missing_ok=True)
-
-    def forget(self) -> None:
-        """Removes the file."""
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)

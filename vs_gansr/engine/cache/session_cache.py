@@ -35,10 +35,8 @@ class Entry[V: Closable]:
     ready: threading.Event = field(default_factory=threading.Event)
     """Set when `value` is there, or making it has failed."""
     value: V | None = None  # None until it is made, and for good if that fails
-    size: int = 0
-    """Bytes the value said it keeps."""
-    holders: int = 0
-    """Leases that are out, and callers that wait for the value."""
+    size: int = 0  # bytes the value said it keeps
+    holders: int = 0  # leases that are out, and callers that wait for the value
     idle_since: float = 0.0  # when the last holder let go, by the monotonic clock
     forgotten: bool = False  # True if nobody new gets it: it is closed when its last holder lets go
 

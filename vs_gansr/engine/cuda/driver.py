@@ -1,7 +1,6 @@
-"""Give pinned and device memory, streams and copies, through the CUDA driver.
+"""Call NVIDIA's driver for pinned and device memory, streams and copies.
 
-Memory and copies go through the CUDA driver, the one library whose name and interface never change and that is
-there wherever a GPU is: ONNX Runtime's Python binding has neither pinned memory nor copies that do not block.
+ONNX Runtime's Python binding has neither pinned memory nor copies that do not block.
 """
 
 from __future__ import annotations
@@ -59,19 +58,17 @@ EVENT_BLOCKING, EVENT_NO_TIMING = 1, 2
 
 
 class Cuda:
-    """A GPU, through the CUDA driver. Addresses and streams are plain numbers.
+    """A GPU. Addresses and streams are plain numbers.
 
-    Everything but `current` and `memory` is called inside `current()`. Copies are ordered on their stream and may
-    return before they are done; `wait` returns when all that the stream was given is. Raises ProviderError where it
-    cannot be opened, later ShortageError, DeviceLostError or RenderError.
+    Call everything but `current` and `memory` inside `current()`. Copies are ordered on their stream and return before
+    they are done; `wait` waits for them. Raises ProviderError where it cannot be opened, later ShortageError,
+    DeviceLostError or RenderError.
     """
-
-    name = "cuda"
 
     def __init__(self, device_id: int = 0, library: str = cuda_libraries.DRIVER) -> None:
         self.id = device_id  # its number
         self.lost = ""
-        """Why nothing runs on it any more in this process, empty while it does; nothing may be destroyed then."""
+        """Why every call fails from now on in this process; "" while none does. Nothing may be destroyed then."""
         driver = cuda_libraries.driver(library)
         if driver is None:
             raise ProviderError(cuda_libraries.NO_DRIVER)
@@ -111,7 +108,7 @@ class Cuda:
             raise error
 
     def _made(self, name: str, *arguments: Any) -> int:
-        """Calls a function whose first argument is where to put the handle or address it makes."""
+        """The handle or address that a function writes to where its first argument points."""
         result = _pointer()
         self._call(name, ctypes.byref(result), *arguments)
         return result.value or 0
@@ -126,7 +123,6 @@ class Cuda:
             self._made("cuCtxPopCurrent_v2")
 
     def open_stream(self) -> int:
-        """A new stream."""
         stream = self._made("cuStreamCreate", STREAM_NON_BLOCKING)
         try:
             self._events[stream] = self._made("cuEventCreate", EVENT_BLOCKING | EVENT_NO_TIMING)
@@ -136,14 +132,13 @@ class Cuda:
         return stream
 
     def close_stream(self, stream: int) -> None:
-        """Gives a stream back."""
         try:
             self._call("cuEventDestroy_v2", self._events.pop(stream))
         finally:
             self._call("cuStreamDestroy_v2", stream)
 
     def wait(self, stream: int) -> None:
-        """Returns when the stream has done all it was given; sleeps meanwhile."""
+        """Sleeps until the stream has done everything."""
         self._call("cuEventRecord", self._events[stream], stream)
         self._call("cuEventSynchronize", self._events[stream])
 
@@ -152,30 +147,27 @@ class Cuda:
         return self._made("cuMemAlloc_v2", size)
 
     def free(self, address: int) -> None:
-        """Gives back what `allocate` gave."""
         self._call("cuMemFree_v2", address)
 
     def allocate_host(self, size: int) -> Bytes:
-        """`size` new bytes here, shape (size,), pinned: the device reaches them by itself."""
+        """`size` new bytes of pinned host memory, shape (size,)."""
         address = self._made("cuMemHostAlloc", size, HOST_PORTABLE)
         buffer: Bytes = np.frombuffer((ctypes.c_uint8 * size).from_address(address), np.uint8)
         buffer[:] = 0
         return buffer
 
     def free_host(self, memory: Bytes) -> None:
-        """Gives pinned memory back; no view of it may be used any more."""
+        """Frees pinned memory; no view of it may be used afterwards."""
         self._call("cuMemFreeHost", memory.ctypes.data)
 
     def upload(self, address: int, memory: Bytes, stream: int) -> None:
-        """Copies `memory` to `address` on the device."""
         self._call("cuMemcpyHtoDAsync_v2", address, memory.ctypes.data, memory.nbytes, stream)
 
     def download(self, memory: Bytes, address: int, stream: int) -> None:
-        """Fills `memory` from `address` on the device."""
         self._call("cuMemcpyDtoHAsync_v2", memory.ctypes.data, address, memory.nbytes, stream)
 
     def memory(self) -> tuple[int, int]:
-        """Free and total bytes of the GPU, whoever uses them; called outside `current()`."""
+        """Free and total bytes of the GPU; called outside `current()`."""
         free, total = _size(), _size()
         with self.current():
             self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
@@ -195,6 +187,6 @@ def device(device_id: int) -> Cuda:
 
 
 def lost(device_id: int) -> str:
-    """Why the GPU with this number is lost to this process; empty if it is not, or was never opened."""
+    """Why the GPU with this number is lost for this process; "" if it is not, or was never opened."""
     found = _opened.get(device_id)
     return found.lost if found else ""

@@ -1,6 +1,6 @@
-"""Run networks on CUDA through pinned memory and CUDA streams of our own: the tier `fast`.
+"""Run networks on CUDA with pinned memory and CUDA streams of our own: the tier `fast`.
 
-All planes of a picture travel in one copy each way. Copies and runs are ordered on the stream, so a picture waits once.
+A picture takes one copy each way and one wait, as copies and runs are ordered on its stream.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from ..onnxruntime.sessions import Prepared
 from ..streams import StreamPool
 from . import driver
 from .driver import Bytes, Cuda
-from .options import CudaOptions, provider_options
 
 __all__ = ["CudaEngine", "PinnedStream"]
 
@@ -32,14 +31,10 @@ ALIGNMENT = 256  # bytes; what cudaMalloc gives, and enough for every vector loa
 
 
 class PinnedStream(Stream):
-    """A session on a CUDA stream; `input`, `output` and `watch` are views of pinned host memory.
-
-    It is made and closed inside `device.current()`.
-    """
+    """A session on a CUDA stream, made and closed inside `device.current()`; its buffers are pinned host memory."""
 
     def __init__(self, device: Cuda, network: Prepared, spec: ModelSpec, key: EngineKey) -> None:
-        """Raises RenderError, or what ONNX Runtime raises; nothing is left allocated then."""
-        assert isinstance(key.options, CudaOptions)
+        """Raises RenderError, or what ONNX Runtime raises, and leaves nothing allocated then."""
         self._device = device
         self._owned: list[Callable[[], None]] = []  # give back what the stream holds, the last first
         self._session: ort.InferenceSession | None = None
@@ -56,8 +51,7 @@ class PinnedStream(Stream):
             self._handle = self._own(device.open_stream(), device.close_stream)
             self._there = [self._own(device.allocate(size), device.free) for size in sizes]
             self._here = [self._own(device.allocate_host(size), device.free_host) for size in sizes]
-            chosen = provider_options(key.device_id, key.precision, key.limit, self._handle, key.options.nhwc)
-            self._session = session = sessions.create(network.proto, key, chosen)
+            self._session = session = sessions.create(network.proto, key, {"user_compute_stream": str(self._handle)})
             sessions.check_output(session.get_outputs()[0].shape, spec, key)
             self._binding = session.io_binding()
             [entry], [result, watch] = session.get_inputs(), session.get_outputs()
@@ -75,12 +69,12 @@ class PinnedStream(Stream):
         self.watch = self._here[1][end : end + 4].view(np.float32)
 
     def _own[T](self, thing: T, give_back: Callable[[T], None]) -> T:
-        """`thing`, given back when the stream is closed."""
+        """Returns `thing`, which closing the stream gives back."""
         self._owned.append(lambda: give_back(thing))
         return thing
 
     def run(self) -> None:
-        """As Stream.run. Raises DeviceLostError where CUDA answers nothing more in this process."""
+        """As Stream.run. Raises DeviceLostError if every further call of CUDA fails in this process."""
         if self._device.lost:
             raise DeviceLostError(self._device.lost)
         assert self._session is not None and self.watch is not None
@@ -95,16 +89,16 @@ class PinnedStream(Stream):
                 raise self._finished(error) from error
 
     def _finished(self, error: Exception) -> RenderError:
-        """Waits until the device touches the stream's memory no more; what the failure of a run means."""
+        """Waits until the device has stopped using the stream's memory; returns the error of ours for a failed run."""
         try:
             self._device.wait(self._handle)
-        except GansrError as later:  # of no interest beside the reason, unless it says that all is lost
+        except GansrError as later:  # the first error matters more, unless this one says that the device is lost
             if memory.is_loss(later) and not memory.is_loss(error):
                 error = RenderError(f"{one_line(error, 200)}; {later}")
         return error if isinstance(error, RenderError) and type(error) is not RenderError else failure(error)
 
     def close(self) -> None:
-        """Gives everything back, as far as the device still takes it; never raises."""
+        """Frees everything, as far as the device still can; never raises."""
         with contextlib.suppress(Exception):  # another program's kernel may have broken the device
             self._device.wait(self._handle)
         if self._device.lost:
@@ -123,10 +117,7 @@ def samples(memory: Bytes, kind: np.dtype[Any], shape: tuple[int, ...]) -> plane
 
 
 class CudaEngine(OnnxRuntimeEngine):
-    """A network of static shape on one GPU; an Engine.
-
-    Raises ModelError, ProviderError, ShortageError or DeviceLostError where it cannot run.
-    """
+    """A network of static shape on one GPU; an Engine. Raises GansrError where it cannot run."""
 
     def __init__(self, model: Model, key: EngineKey) -> None:
         self.spec, self.key, self.shuffle, self._lost = model.spec, key, None, False
@@ -134,8 +125,7 @@ class CudaEngine(OnnxRuntimeEngine):
         self._streams: list[PinnedStream] = []
         if self._device.lost:
             raise DeviceLostError(self._device.lost)
-        proto = sessions.fix(onnx.load_model_from_string(model.data), model.spec, key)
-        network = sessions.with_ends(proto, model.spec, key)
+        network = sessions.prepare(onnx.load_model_from_string(model.data), model.spec, key)
         try:
             with self._device.current():
                 for _ in range(key.streams):

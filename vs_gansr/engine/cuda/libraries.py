@@ -1,4 +1,4 @@
-"""Find NVIDIA's driver and libraries, and say what of them is missing."""
+"""Find NVIDIA's driver and libraries, and say what is missing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ...errors import one_line
 __all__ = ["LIBRARIES", "NO_DRIVER", "driver", "names", "preload", "trouble", "versions"]
 
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-NO_DRIVER = f"no NVIDIA driver is installed ({DRIVER.partition('.')[0]} is not to be found)"
+NO_DRIVER = f"no NVIDIA driver is installed ({DRIVER.partition('.')[0]} is not found)"
 INSTALL = 'pip install "vs-gansr[cuda]"'
 LIBRARIES = ("cudart", "nvJitLink", "nvrtc", "cublasLt", "cublas", "curand", "cufft", "cudnn")  # in order of need
 
 
 def driver(library: str = DRIVER) -> ctypes.CDLL | None:
-    """NVIDIA's driver, None where none is installed."""
+    """NVIDIA's driver; None where none is installed."""
     try:
         return ctypes.CDLL(library)
     except OSError:
@@ -31,7 +31,7 @@ def driver(library: str = DRIVER) -> ctypes.CDLL | None:
 
 
 def names() -> list[str]:
-    """What the GPUs call themselves, in the order of their numbers; empty where there is no driver or none works."""
+    """The names of the GPUs, in the order of their numbers; empty where no driver works."""
     cuda = driver()
     if cuda is None or cuda.cuInit(0):
         return []
@@ -71,16 +71,16 @@ def trouble(device_id: int) -> str | None:
 
 @cache
 def versions() -> str:
-    """Which releases of NVIDIA's libraries pip has installed, cuDNN among them."""
+    """The versions of NVIDIA's libraries that pip has installed, with cuDNN's."""
     known = {d.name: d.version for d in metadata.distributions() if d.name.startswith("nvidia-")}
     return " ".join(f"{name} {version}" for name, version in sorted(known.items()))
 
 
 @cache
 def preload() -> None:
-    """Loads NVIDIA's libraries from wherever pip put them on Python's path, so that ONNX Runtime finds them.
+    """Loads NVIDIA's libraries from pip's packages, so that ONNX Runtime finds them.
 
-    ONNX Runtime's own way looks beside itself only, and prints what it misses on stdout, which may carry video.
+    ONNX Runtime's own function looks only beside itself, and prints to stdout, which may carry video.
     """
     found = importlib.util.find_spec("nvidia")
     roots = [Path(root) for root in (found.submodule_search_locations or ())] if found else []
@@ -88,5 +88,5 @@ def preload() -> None:
     for name in LIBRARIES:
         for root in roots:
             for library in sorted(root.glob(f"*/{folder}/**/{ending.format(name)}")):
-                with contextlib.suppress(OSError):  # one that fits no better is found by name
+                with contextlib.suppress(OSError):  # ONNX Runtime looks for it by name then
                     ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 
 import onnxruntime as ort
 
@@ -10,11 +11,21 @@ from ...model import user_folders
 from ...model.spec import Model
 from ..base import Engine, EngineKey
 from ..onnxruntime.provider import OnnxRuntimeProvider, tried
-from . import driver, libraries, options
+from . import driver, libraries
 
-__all__ = ["CudaProvider", "TensorRt"]
+__all__ = ["FAST", "FAST_NHWC", "CudaOptions", "CudaProvider", "TensorRt"]
 
 NEEDS = "; CUDA 13 needs a GPU of the Turing generation or later and driver 580 or later"
+
+
+@dataclass(frozen=True)
+class CudaOptions:
+    """Pictures travel through pinned memory, and all is ordered on a CUDA stream of ours."""
+
+    nhwc: bool = False  # keep channels innermost in memory
+
+
+FAST, FAST_NHWC = CudaOptions(), CudaOptions(nhwc=True)
 
 
 class CudaProvider(OnnxRuntimeProvider):
@@ -53,15 +64,25 @@ class CudaProvider(OnnxRuntimeProvider):
         return " ".join((self.title, ort.__version__, driver.device(device_id).identity, libraries.versions()))
 
     def tiers(self) -> Mapping[str, Hashable]:
-        return {"plain": None, "fast": options.FAST, "fast NHWC": options.FAST_NHWC}
+        return {"plain": None, "fast": FAST, "fast NHWC": FAST_NHWC}
 
     def options(self, key: EngineKey) -> dict[str, str]:
-        return options.provider_options(key.device_id, key.precision, key.limit)
+        chosen = {
+            "device_id": str(key.device_id),
+            "cudnn_conv_algo_search": "HEURISTIC",
+            "cudnn_conv_use_max_workspace": "1",
+            "prefer_nhwc": str(int(key.options == FAST_NHWC)),
+            # Without it ONNX Runtime passes over every algorithm on tensor cores, half precision's too; float32
+            # networks would have their inputs rounded to 10 bits.
+            "use_tf32": str(int(key.precision == "fp16")),
+            "arena_extend_strategy": "kSameAsRequested",
+        }
+        return {**chosen, "gpu_mem_limit": str(key.limit)} if key.limit else chosen
 
     def make(self, model: Model, key: EngineKey) -> Engine:
         from .engine import CudaEngine  # an engine needs sessions, which need a provider
 
-        if isinstance(key.options, options.CudaOptions):
+        if isinstance(key.options, CudaOptions):
             return CudaEngine(model, key)
         plain: Engine = super().make(model, key)
         return plain

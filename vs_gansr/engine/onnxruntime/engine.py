@@ -1,8 +1,4 @@
-"""Run networks in ONNX Runtime, their pictures in ordinary memory.
-
-A picture goes through a Stream: an input and an output buffer that stay where they are, so that nothing is allocated
-per frame.
-"""
+"""Run networks in ONNX Runtime, with input and output in ordinary memory."""
 
 from __future__ import annotations
 
@@ -30,27 +26,27 @@ __all__ = ["OnnxRuntimeEngine", "Stream", "failure", "leak"]
 
 
 class Stream:
-    """One picture's way through an engine: fill `input`, call `run`, read `output`."""
+    """A session with buffers for one picture, which are never allocated again: fill `input`, `run`, read `output`."""
 
     def __init__(self, session: ort.InferenceSession, spec: ModelSpec, key: EngineKey, network: Prepared) -> None:
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)
-        """Shape (1, C, H, W), the channels of all frames that the network sees, values as it takes them."""
+        """Shape (1, C, H, W): the channels of all frames that the network sees."""
         large = (1, spec.outputs, key.height * spec.growth, key.width * spec.growth)
         small = (1, network.cells, key.height, key.width)
         self.output: Tensor = np.zeros(small if network.cells else large, network.gives)
-        """Shape (1, C, S*H, S*W); (1, C * S**2 or more, H, W) where the depth-to-space is left to its reader."""
+        """Shape (1, C, S*H, S*W), or (1, C * S**2 or more, H, W) before the depth-to-space that `store` does."""
         self.watch: Tensor | None = None
-        """Shape (1,), the sum of what the network gave; None where `output` itself tells whether that is finite."""
+        """Shape (1,): the sum of the output; None where `output` itself shows whether its values are finite."""
         self._provider = key.provider
         binding = session.io_binding()
         [entry], [result, *watch] = session.get_inputs(), session.get_outputs()
         into, out = binding.bind_input, binding.bind_output
-        # Python lets go of these in this order: the last session takes the device along, and what is bound lies there.
+        # Python frees these in this order: bound memory lies on the device, which is closed with its last session.
         self._feed = partial(bind, into, entry.name, self.input)
         self._binding = binding
         self._session = session
         self._feed()
-        # To other devices ONNX Runtime copies what is bound, when it is bound.
+        # For other devices ONNX Runtime copies the input when it is bound.
         self._feeds = not key.provider.processor(key.device_id)
         bind(out, result.name, self.output)
         if watch:
@@ -82,15 +78,12 @@ def bind(to: Callable[..., None], name: str, array: Tensor) -> None:
 
 
 def leak(thing: object) -> None:
-    """Keeps a thing alive until the process is gone, even while Python ends: its destructor would end the process.
-
-    What sessions free on a device that is lost fails, and ONNX Runtime fails in a destructor then.
-    """
+    """Keeps an object for ever: a session's destructor ends the process if the device is lost."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def failure(error: Exception) -> RenderError:
-    """What ONNX Runtime says of a run that failed, as what it means for the picture."""
+    """The error of ours for ONNX Runtime's error in a run."""
     lost, short = memory.is_loss(error), memory.is_shortage(error)
     kind = DeviceLostError if lost else ShortageError if short else RenderError
     return kind(f"ONNX Runtime failed: {one_line(error)}")
@@ -104,7 +97,7 @@ class OnnxRuntimeEngine:
         self.key = key  # what it was made for
         with key.provider.lock:
             self._network, session = prepared(model, key)
-        self.shuffle = self._network.shuffle  # what is left to whoever reads a stream's output
+        self.shuffle = self._network.shuffle  # the depth-to-space that `store` does
         streams = [Stream(session, model.spec, key, self._network)]
         for _ in range(1, key.streams):
             if not key.provider.processor(key.device_id):  # several runs of one session queue up on its one stream
@@ -153,12 +146,12 @@ def prepared(model: Model, key: EngineKey) -> tuple[Prepared, ort.InferenceSessi
         with sessions.rewriting():
             taken = take_out(proto)
         if taken and taken.block == spec.growth and taken.channels == spec.channels * spec.scale**2:
-            network = sessions.with_ends(sessions.fix(proto, spec, key), spec, key)
+            network = sessions.prepare(proto, spec, key)
             session = sessions.create(network.proto, key)
             shape = session.get_outputs()[0].shape
             if shape[2:] == [key.height, key.width] and isinstance(shape[1], int):
                 return replace(network, shuffle=taken, cells=shape[1]), session
-    network = sessions.with_ends(sessions.fix(onnx.load_model_from_string(model.data), spec, key), spec, key)
+    network = sessions.prepare(onnx.load_model_from_string(model.data), spec, key)
     session = sessions.create(network.proto, key)
     sessions.check_output(session.get_outputs()[0].shape, spec, key)
     return network, session

@@ -30,22 +30,11 @@ WARNING, FATAL = 2, 4  # what ONNX Runtime logs from on: its default, and next t
 class OnnxRuntimeProvider(Provider):
     """An execution provider that this ONNX Runtime has built in."""
 
-    def __init__(
-        self,
-        title: str,
-        name: str = "",
-        numbered: bool = False,
-        meant_for: str = "",
-        install: str = "",
-        platforms: tuple[str, ...] = (),
-    ) -> None:
+    def __init__(self, title: str, name: str = "", numbered: bool = False) -> None:
         """`title` is ONNX Runtime's own name for it; `numbered` says that it takes an option `device_id`."""
         self.title = title
         self.name = name or title.removesuffix(SUFFIX)
         self.numbered = numbered
-        self.meant_for = meant_for or self.meant_for
-        self.install = install or self.install
-        self.platforms = platforms or self.platforms
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,14 +66,14 @@ class OnnxRuntimeProvider(Provider):
         return OnnxRuntimeEngine(model, key)
 
     def session(
-        self, data: bytes, settings: ort.SessionOptions, key: EngineKey, options: Mapping[str, str] | None = None
+        self, data: bytes, settings: ort.SessionOptions, key: EngineKey, more: Mapping[str, str] | None = None
     ) -> ort.InferenceSession:
-        """A session that logs nothing; `options` replace the provider's usual ones."""
-        chosen = dict(self.options(key) if options is None else options)
+        """A session that logs nothing, with `more` options than the provider's usual ones."""
+        chosen = {**self.options(key), **(more or {})}
         return quiet_session(data, settings, providers=[(self.title, chosen), *self.behind(key)])
 
     def behind(self, key: EngineKey) -> list[tuple[str, dict[str, str]]]:
-        """Providers for the nodes that it does not take, before ONNX Runtime's CPU."""
+        """Providers for the nodes that it does not run, before ONNX Runtime's CPU."""
         return []
 
     def attempt(self, device_id: int, precision: str) -> str | None:
@@ -146,17 +135,16 @@ def quiet_session(data: bytes, settings: ort.SessionOptions, **how: Any) -> ort.
 
 
 def plain(error: BaseException) -> str:
-    """What went wrong without the places in sources that ONNX Runtime begins with, of which there may be several."""
+    """ONNX Runtime's message without the source locations at its start."""
     tail = re.split(r"\S+\.(?:cc|cpp|h):\d+ ", one_line(error, 4000))[-1]
     return one_line(RuntimeError(tail.rpartition(" was false. ")[2]))
 
 
 @cache
 def trial_network(half: bool = True) -> bytes:
-    """A convolution between float32 ends, in half precision if wanted: what a provider for pictures must be able to do.
+    """A convolution with float32 input and output, in half precision if wanted.
 
-    Creating a session does not tell: kernels that were not compiled for a GPU, and a cuDNN that is not there, are
-    missed when the first picture comes.
+    A provider is tried by running it: missing kernels, and a missing cuDNN, show only then.
     """
     kind, numbers = (TensorProto.FLOAT16, np.float16) if half else (TensorProto.FLOAT, np.float32)
     nodes = [

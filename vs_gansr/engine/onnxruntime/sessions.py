@@ -20,7 +20,7 @@ from .. import memory
 from ..base import FLOAT32, EngineKey
 from .provider import OnnxRuntimeProvider
 
-__all__ = ["Prepared", "check_output", "create", "fix", "rewriting", "with_ends"]
+__all__ = ["Prepared", "check_output", "create", "fix", "prepare", "rewriting"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,11 @@ class Prepared:
     takes: np.dtype[Any]  # what its input holds
     gives: np.dtype[Any]  # what its output holds
     shuffle: Shuffle | None = None  # the depth-to-space that was taken out of its end
-    cells: int = 0
-    """Channels before that; 0 where nothing was taken out."""
+    cells: int = 0  # channels before that; 0 where nothing was taken out
 
 
-def create(proto: onnx.ModelProto, key: EngineKey, options: Mapping[str, str] | None = None) -> ort.InferenceSession:
-    """A session that really runs on `key.provider`; `options` replace the provider's usual ones.
+def create(proto: onnx.ModelProto, key: EngineKey, more: Mapping[str, str] | None = None) -> ort.InferenceSession:
+    """A session that really runs on `key.provider`, with `more` options than the provider's usual ones.
 
     Raises ProviderError if it fell back, ShortageError for want of memory, ModelError if it fails.
     """
@@ -53,7 +52,7 @@ def create(proto: onnx.ModelProto, key: EngineKey, options: Mapping[str, str] | 
         with rewriting():
             proto = cpu_layout.for_cpu(proto)
     try:
-        session = provider.session(proto.SerializeToString(), settings, key, options)
+        session = provider.session(proto.SerializeToString(), settings, key, more)
     except ProviderError:
         raise
     except Exception as error:
@@ -70,7 +69,7 @@ def create(proto: onnx.ModelProto, key: EngineKey, options: Mapping[str, str] | 
 
 @contextmanager
 def rewriting() -> Iterator[None]:
-    """For what changes a graph: it fails over a damaged one in many ways, none of which needs telling apart."""
+    """Turns whatever a change of a damaged graph raises into ModelError or ShortageError."""
     try:
         yield
     except GansrError:
@@ -82,7 +81,7 @@ def rewriting() -> Iterator[None]:
 
 
 def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelProto:
-    """The network in the key's precision, its input fixed at (1, C, height, width): memory is planned only then."""
+    """The network in the key's precision, with the static input shape (1, C, height, width)."""
     fixed = spec.size_rule.fixed
     if fixed and fixed != (key.width, key.height):
         w, h = fixed
@@ -93,11 +92,12 @@ def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelPr
     return fixed_size(proto, spec.input, (1, spec.inputs, key.height, key.width))
 
 
-def with_ends(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> Prepared:
-    """The network between samples as the key stores them, black at 0 and white at 1 where they are floats.
+def prepare(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> Prepared:
+    """The network as `fix` gives it, between samples as the key stores them: floats are black at 0, white at 1.
 
     It has a second output, the watch, where integers come out and on devices that are no processors.
     """
+    proto = fix(proto, spec, key)
     source, target = (carried(samples, key) for samples in (key.source, key.target))
     watch = key.target.is_integer or not key.provider.processor(key.device_id)
     shape = (1, spec.inputs, key.height, key.width)
@@ -116,7 +116,7 @@ def carried(samples: ends.Samples, key: EngineKey) -> ends.Samples:
 
 
 def check_output(shape: Sequence[object], spec: ModelSpec, key: EngineKey) -> None:
-    """ModelError unless `shape`, that of a network's output, is a picture `scale` times as large, channels and all."""
+    """Raises ModelError unless `shape`, a network's output, has the channels and `scale` times the size promised."""
     want = [1, spec.outputs, key.height * spec.growth, key.width * spec.growth]
     known = shape and all(isinstance(d, int) for d in shape)
     if known and list(shape) != want:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
-from ...errors import ModelError, ProviderError, RenderError, ShortageError, one_line
+from ...errors import ModelError, RenderError, ShortageError, one_line
 from ...model.rewrite.int8 import with_float_end
 from ...model.spec import Model, ModelSpec
 from .. import memory, planes
@@ -21,14 +21,12 @@ from ..onnxruntime import sessions
 from ..onnxruntime.sessions import Prepared
 from ..planes import Plane, Tensor
 from ..streams import StreamPool
-from . import runtime as openvino_runtime
+from . import provider
 from .library import Compiled, OpenVinoError
 
 __all__ = ["OpenVinoEngine"]
 
 HINTS = {"fp32": "f32", "int8": "f32", "fp16": "f16", "bf16": "bf16"}  # int8: what is not quantised stays float32
-CAPABILITIES = {"f32": "FP32", "f16": "FP16", "bf16": "BF16"}
-KINDS = {"f32": "float32", "bf16": "bfloat16"}
 
 
 class OpenVinoStream:
@@ -82,10 +80,9 @@ class OpenVinoEngine:
     def __init__(self, model: Model, key: EngineKey) -> None:
         self.spec = model.spec  # the network's
         self.key = key  # what it was made for
-        proto = sessions.fix(onnx.load_model_from_string(model.data), model.spec, key)
         with sessions.rewriting():
-            proto = with_float_end(proto)
-        network = sessions.with_ends(proto, model.spec, key)
+            proto = with_float_end(onnx.load_model_from_string(model.data))
+        network = sessions.prepare(proto, model.spec, key)
         data = network.proto.SerializeToString()
         compiled = compile_for(data, model.spec, key)
         streams = [OpenVinoStream(compiled, model.spec, key, network) for _ in range(key.streams)]
@@ -111,24 +108,19 @@ def in_place(place: Sequence[Plane], own: Tensor) -> Tensor | None:
     first = place[0]
     if (len(place), *first.shape) != own.shape[1:] or first.dtype != own.dtype:
         return None
-    begin = address(first)
-    if any(not plane.flags.c_contiguous or address(plane) != begin + i * first.nbytes for i, plane in enumerate(place)):
-        return None
     if len(place) == 1:
-        return first[np.newaxis, np.newaxis]
+        return first[np.newaxis, np.newaxis] if first.flags.c_contiguous else None
+    places = [plane.ctypes.data if plane.flags.c_contiguous else -1 for plane in place]
+    if places != [places[0] + i * first.nbytes for i in range(len(place))]:
+        return None
     return np.lib.stride_tricks.as_strided(first, own.shape, own.strides)
 
 
-def address(plane: Plane) -> int:
-    """Where the plane's first sample lies."""
-    return int(plane.__array_interface__["data"][0])
-
-
 def compile_for(data: bytes, spec: ModelSpec, key: EngineKey) -> Compiled:
-    """The network made ready. Raises ModelError, ShortageError, or ProviderError for a precision it has not got."""
-    name = openvino_runtime.device(key.device_id)
+    """The network, compiled. Raises ModelError or ShortageError."""
+    name = provider.device(key.device_id)
     try:
-        compiled = openvino_runtime.compile_model(data, name, properties(name, key))
+        compiled = provider.compile_model(data, name, properties(name, key))
         shape = compiled.output_shape()
     except OpenVinoError as error:
         if memory.is_shortage(error):
@@ -139,21 +131,13 @@ def compile_for(data: bytes, spec: ModelSpec, key: EngineKey) -> Compiled:
 
 
 def properties(name: str, key: EngineKey) -> dict[str, str]:
-    """What OpenVINO is told for a key on the device `name`. Raises ProviderError for a precision it has not got."""
+    """What OpenVINO is told for a key on the device `name`, which computes in the key's precision."""
     kind = name.partition(".")[0]
-    hint = HINTS[key.precision]
-    if not openvino_runtime.has(name, CAPABILITIES[hint]):
-        if hint == "f16":
-            # Half precision's weights, computed in float32, as ONNX Runtime does on CPUs; choose.py says so.
-            hint = "f32"
-        elif key.precision != "int8":
-            instead = "fp32" if openvino_runtime.has(name, "FP32") else "fp16"
-            raise ProviderError(
-                f'precision "{key.precision}": OpenVINO\'s {name} does not compute in {KINDS[hint]} here; '
-                f'use "{instead}"'
-            )
     if kind == "NPU":  # half precision is all that it has; what else it may be told depends on its driver
         return {}
+    hint = HINTS[key.precision]
+    if hint == "f16" and not provider.has(name, "FP16"):
+        hint = "f32"  # half precision's weights, computed in float32, as ONNX Runtime does on CPUs
     told = {"INFERENCE_PRECISION_HINT": hint, "NUM_STREAMS": str(key.streams)}
     if kind == "CPU":
         # Threads bound to processors would sit there together with VapourSynth's and an encoder's.

@@ -151,7 +151,6 @@ class Core:
         self._handle = made("core", "core_create")
 
     def devices(self) -> tuple[str, ...]:
-        """Names of the devices."""
         found = Devices()
         call("core_get_available_devices", self._handle.pointer, byref(found))
         try:
@@ -203,11 +202,9 @@ class Compiled:
             library().ov_shape_free(byref(shape))
 
     def export(self, path: Path) -> None:
-        """Writes it to a file."""
         call("compiled_model_export_model", self._handle.pointer, os.fsencode(path))
 
     def request(self) -> Request:
-        """A new infer request."""
         return Request(self, made("infer_request", "compiled_model_create_infer_request", self._handle.pointer))
 
 
@@ -246,5 +243,4 @@ class Request:
         call(f"infer_request_set_{side}_tensor_by_index", self._handle.pointer, c_size_t(index), tensor.pointer)
 
     def infer(self) -> None:
-        """Computes."""
         call("infer_request_infer", self._handle.pointer)

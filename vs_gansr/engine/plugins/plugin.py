@@ -1,4 +1,4 @@
-"""Make ONNX Runtime's plugin libraries into Provider objects: registered once a process, devices as it lists them."""
+"""Make ONNX Runtime's plugin libraries into Provider objects."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib
 import importlib.util
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -27,11 +26,11 @@ class PluginProvider(OnnxRuntimeProvider):
 
     package = ""  # the Python package that has the library
     distribution = ""  # what pip calls the package
-    no_device = "ONNX Runtime finds no GPU on this machine"  # what is said where it lists no device
+    no_device = "ONNX Runtime finds no GPU on this machine"  # the error where it lists no device
     automatic = True
 
     def builtin(self) -> bool:
-        """True if ONNX Runtime has the provider without our doing."""
+        """True if this ONNX Runtime has the provider built in."""
         return self.title in own_providers()
 
     def installed(self) -> bool:
@@ -80,31 +79,27 @@ class PluginProvider(OnnxRuntimeProvider):
         return found[device_id]
 
     def session(
-        self, data: bytes, settings: ort.SessionOptions, key: EngineKey, options: Mapping[str, str] | None = None
+        self, data: bytes, settings: ort.SessionOptions, key: EngineKey, more: Mapping[str, str] | None = None
     ) -> ort.InferenceSession:
         device = self.device(key.device_id)
-        chosen = dict(self.options(key) if options is None else options)
-        with self.claimed(key.device_id):
+        chosen = {**self.options(key), **(more or {})}
+        with self.lock:
             if device is None:
                 return quiet_session(data, settings, providers=[(self.title, chosen)])
             settings.add_provider_for_devices([device], chosen)
             return quiet_session(data, settings)
 
-    def claimed(self, device_id: int) -> AbstractContextManager[object]:
-        """What to hold while a session on the device is made."""
-        return self.lock
-
 
 @cache
 def own_providers() -> frozenset[str]:
-    """The providers that ONNX Runtime has by itself: those it lists before a plugin is registered."""
+    """The providers that are built into ONNX Runtime: those that it lists before a plugin is registered."""
     return frozenset(ort.get_available_providers())
 
 
 @cache
 def registered(provider: PluginProvider) -> str | None:
-    """Makes the plugin known to ONNX Runtime, once a process; why that fails, or None."""
-    own_providers()  # from here on ONNX Runtime lists the plugin's, too
+    """Registers the plugin with ONNX Runtime, once in a process; returns why that fails, or None."""
+    own_providers()  # from now on ONNX Runtime lists the plugin's, too
     try:
         package = importlib.import_module(provider.package)
         ort.register_execution_provider_library(provider.title, package.get_library_path())
@@ -116,12 +111,12 @@ def registered(provider: PluginProvider) -> str | None:
 
 
 def label(device: Any) -> str:
-    """A device in words that stay the same from one day to the next."""
+    """A device in words that are the same in every process."""
     hardware = device.device
     kind = "discrete " if discrete(device) else ""
     return f"{kind}GPU {hardware.vendor or 'of vendor'} {hardware.vendor_id:04x}:{hardware.device_id:04x}"
 
 
 def discrete(device: Any) -> bool:
-    """True if ONNX Runtime knows the GPU to be a card of its own."""
+    """True if ONNX Runtime says that the GPU is a discrete one."""
     return dict(device.device.metadata).get("Discrete") == "1"

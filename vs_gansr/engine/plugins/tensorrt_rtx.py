@@ -49,12 +49,12 @@ class TensorRtRtx(PluginProvider):
         return {"nv_runtime_cache_path": str(kept), **({"nv_max_workspace_size": str(key.limit)} if key.limit else {})}
 
     def session(
-        self, data: bytes, settings: ort.SessionOptions, key: EngineKey, options: Mapping[str, str] | None = None
+        self, data: bytes, settings: ort.SessionOptions, key: EngineKey, more: Mapping[str, str] | None = None
     ) -> ort.InferenceSession:
         size = f"{key.width}x{key.height}"
         log.info("TensorRT RTX is building an engine for %s, once", size)
         begin = time.perf_counter()
-        session = super().session(data, settings, key, options)
+        session = super().session(data, settings, key, more)
         if (took := time.perf_counter() - begin) > WORTH_TELLING:
             log.warning("TensorRT RTX built an engine for %s in %.0f s", size, took)
         return session

@@ -1,16 +1,17 @@
 """Run networks on GPUs of any make by ONNX Runtime's WebGPU provider, a plugin or built in.
 
-The plugin computes on one adapter a process, which it chooses itself: it is told a preference between a discrete and an
-integrated GPU, no more. So of several alike only the first can be had.
+The provider computes on one GPU in each process. It takes a preference for a discrete or an integrated GPU, but no
+number, so only the first GPU of each kind can be used.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import numpy as np
+import onnxruntime as ort
 
 from ...errors import ProviderError
 from ..base import EngineKey
@@ -19,9 +20,7 @@ from .plugin import PluginProvider, discrete, label
 
 __all__ = ["WebGpu"]
 
-DISCRETE, INTEGRATED = "high-performance", "low-power"  # as WebGPU calls the preferences
-
-# All sessions of a process share one device and its queue of commands, which is not made for several threads.
+# All sessions of a process share one device and its queue of commands, which is not thread-safe.
 _lock = threading.RLock()
 _claimed: dict[str, int] = {}
 
@@ -47,11 +46,8 @@ class WebGpu(PluginProvider):
     def precisions(self, device_id: int) -> tuple[str, ...]:
         return ("fp16", "fp32") if tried(self, device_id, "fp16") is None else ("fp32",)
 
-    def describe(self, device_id: int) -> str:
-        return f"{'in' if 'fp16' in self.precisions(device_id) else 'without'} half precision"
-
     def options(self, key: EngineKey) -> dict[str, str]:
-        """Raises ProviderError where the device cannot be told from another one."""
+        """Raises ProviderError for a device that WebGPU cannot select."""
         found = self.listed()
         if len(found) < 2:
             return {}
@@ -59,23 +55,22 @@ class WebGpu(PluginProvider):
         first = kinds.index(kinds[key.device_id])
         if first != key.device_id:
             raise ProviderError(
-                f"device_id {key.device_id} ({label(found[key.device_id])}) cannot be told from device {first} "
-                f"({label(found[first])}) here; use device_id {first}"
+                f"WebGPU cannot select device_id {key.device_id} ({label(found[key.device_id])}), because device_id "
+                f"{first} ({label(found[first])}) is of the same kind; use device_id {first}"
             )
-        return {"powerPreference": DISCRETE if kinds[key.device_id] else INTEGRATED}
+        return {"powerPreference": "high-performance" if kinds[key.device_id] else "low-power"}
 
-    @contextmanager
-    def claimed(self, device_id: int) -> Iterator[None]:
-        """For making a session: this process computes on the device from then on, unless that fails.
-
-        Raises ProviderError where it computes on another one.
-        """
+    def session(
+        self, data: bytes, settings: ort.SessionOptions, key: EngineKey, more: Mapping[str, str] | None = None
+    ) -> ort.InferenceSession:
+        """Raises ProviderError where this process has a session on another device already."""
         with _lock:
-            taken = _claimed.get("device", device_id)
-            if taken != device_id:
+            taken = _claimed.get("device", key.device_id)
+            if taken != key.device_id:
                 raise ProviderError(
-                    f"this process computes on device {taken} already, and WebGPU has one a process; "
-                    f"use device_id {taken}"
+                    f"WebGPU computes on one GPU in each process, and this process uses device_id {taken} already; "
+                    f"use device_id {taken}, or another process for device_id {key.device_id}"
                 )
-            yield
-            _claimed["device"] = device_id
+            session = super().session(data, settings, key, more)
+            _claimed["device"] = key.device_id
+            return session

@@ -1,9 +1,8 @@
 """Run a network over pictures of any size, and recover from failures.
 
-A picture is lost only if all of this fails. If memory runs out, the engine is freed and the picture is computed again,
-then with smaller tiles, as are all later pictures. If values are not finite, the picture is computed again in float32,
-and after OVERFLOWS such pictures all pictures are. After any other failure the picture is computed again, then with a
-new engine, and at last on another device, unless the user named the first one.
+If memory runs out, the engine is freed and the picture is computed again, then with smaller tiles, as are all later
+pictures. If values are not finite, the picture is computed in float32, and after OVERFLOWS such pictures all are. After
+any other failure the picture is computed again, then with a new engine, and at last by the next fallback.
 """
 
 from __future__ import annotations
@@ -18,24 +17,19 @@ from dataclasses import replace
 import numpy as np
 
 from ...errors import DeviceLostError, GansrError, NotFiniteError, RenderError, ShortageError, one_line
-from ...model.rewrite.ends import Samples
 from .. import engines, planes
-from ..base import FLOAT32, Choice, Engine, EngineKey
+from ..base import FLOAT32, PLAIN, Choice, Engine, EngineKey, Stored
 from ..cache.session_cache import Lease
 from ..planes import Plane
 from .tile_planner import Layout, Limits, TilePlanner
 
-__all__ = ["PLAIN", "Recovery", "Stored"]
+__all__ = ["Recovery"]
 
 TRIES = 4  # runs of one tile, after which its engine counts as broken
 SESSIONS = 3  # engines tried for one picture, after which the fallback takes over
 PAUSE = 0.1  # seconds before a new engine is made
 OVERFLOWS = 3  # pictures that overflowed half precision, after which float32 is used
 MOST_SIZES = 4  # engines kept for a clip whose size varies
-
-
-type Stored = tuple[Samples, Samples]  # how the planes of a picture and of its result store their samples
-PLAIN: Stored = (FLOAT32, FLOAT32)
 
 
 class Recovery:
@@ -64,9 +58,8 @@ class Recovery:
         self._take(choice)
 
     def _take(self, choice: Choice) -> None:
-        self.planner = TilePlanner(choice.model, choice.key, self.limits)
-        """Plans the tiles of the current choice."""
-        self._check = choice.check
+        self.planner = TilePlanner(choice.model, choice.key, self.limits)  # of the current choice
+        self.choice = choice
 
     def prepare(self, width: int, height: int, stored: Stored = PLAIN) -> None:
         """Makes the engine for pictures of width x height before the first one arrives."""
@@ -86,11 +79,7 @@ class Recovery:
                 with self._engine(planner, sized(planner.key, layout, planner.key.precision, stored)):
                     return
             except ShortageError as error:
-                self._warn_of_shortage(planner.shrink((width, height), layout, error))
-
-    def _warn_of_shortage(self, words: str | None) -> None:
-        if words:
-            self.say(words, "out of memory")
+                self.say(planner.shrink((width, height), layout, error), "out of memory")
 
     def render(self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: Stored = PLAIN) -> None:
         """Fills `result`, frame n, from `picture`, the planes of all frames seen.
@@ -99,7 +88,7 @@ class Recovery:
         """
         while True:
             with self._lock:
-                planner, check = self.planner, self._check
+                planner, check = self.planner, self.choice.check
             try:
                 self._render(n, planner, picture, result, stored)
                 if check:
@@ -127,7 +116,7 @@ class Recovery:
             except ShortageError as error:
                 self._drop(key, engine)  # and with it the memory it holds, which may be enough
                 if layout.size in short:
-                    self._warn_of_shortage(planner.shrink((width, height), layout, error))
+                    self.say(planner.shrink((width, height), layout, error), "out of memory")
                 short.add(layout.size)
             except DeviceLostError:
                 raise
@@ -226,27 +215,26 @@ class Recovery:
     @contextmanager
     def _engine(self, planner: TilePlanner, key: EngineKey) -> Iterator[Engine]:
         """Lends the engine for `key`, and keeps it for the clip."""
-        lease = engines.acquire(planner.model, key)
-        try:
+        with self._lock:
+            kept = self._leases.get(key)
+            lease = kept.again() if kept and not kept.forgotten else None
+        if lease is None:
+            lease = engines.acquire(planner.model, key)
             self._keep(planner, key, lease)
+        try:
             yield lease.value
         finally:
             lease.release()
 
     def _keep(self, planner: TilePlanner, key: EngineKey, lease: Lease[Engine]) -> None:
-        """Keeps the engine after the picture, and drops the least recently used one beyond MOST_SIZES.
+        """Keeps a new engine after the picture, and drops the oldest one beyond MOST_SIZES.
 
         An engine that the next picture will not use is not kept: a failed one, or one in another precision.
         """
-        surplus = []
         with self._lock:
-            useful = planner is self.planner and key.precision == planner.key.precision and not lease.forgotten
-            kept = self._leases.pop(key, None)
-            if useful:
-                same = kept is not None and kept.value is lease.value
-                self._leases[key] = kept if kept and same else lease.again()  # last used last
-            if kept and self._leases.get(key) is not kept:
-                surplus.append(kept)
+            surplus = [self._leases.pop(key)] if key in self._leases else []
+            if planner is self.planner and key.precision == planner.key.precision and not lease.forgotten:
+                self._leases[key] = lease.again()
             while len(self._leases) > MOST_SIZES:
                 surplus.append(self._leases.pop(next(iter(self._leases))))
         for old in surplus:
@@ -264,10 +252,10 @@ class Recovery:
         if kept and kept.value is engine:
             kept.release()
 
-    def say(self, message: str, once: str | None = None) -> None:
-        """Warns, once for all messages with the same `once`."""
+    def say(self, message: str, once: str = "") -> None:
+        """Warns, once for all messages with the same `once`; of nothing if the message is empty."""
         with self._lock:
-            if (once or message) in self._said:
+            if not message or (once or message) in self._said:
                 return
             self._said.add(once or message)
         self._say(message)

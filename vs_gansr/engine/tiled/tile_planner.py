@@ -72,15 +72,15 @@ class TilePlanner:
             self.key = replace(self.key, precision=precision)
             self._layouts.clear()
 
-    def shrink(self, picture: Size, layout: Layout, error: ShortageError) -> str | None:
+    def shrink(self, picture: Size, layout: Layout, error: ShortageError) -> str:
         """Makes tiles smaller than those of `layout`, after `error` with the size `picture`; returns a warning.
 
-        The warning is None if another frame has done it already. Raises ShortageError if smaller tiles cannot be.
+        The warning is "" if another frame has done it already. Raises ShortageError if smaller tiles cannot be.
         """
         with self._lock:
             pixels = layout.size[0] * layout.size[1]
             if self._pixels is not None and pixels > self._pixels:
-                return None
+                return ""
             before, self._pixels = self._pixels, pixels // 2
             self._layouts.clear()
             words = f"out of memory with tiles of {layout.size[0]}x{layout.size[1]} ({one_line(error, 120)})"

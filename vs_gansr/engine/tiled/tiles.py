@@ -1,9 +1,8 @@
 """Compute the geometry of tiles: their size, their positions, and the part of each result that is kept.
 
-All tiles of a plan have one size, so that one session of static shape computes them. Tiles at the far edges are moved
-inwards, not padded. `overlap` is the margin on each side of a tile. If it is at least the network's radius and all
-positions are multiples of its step, the joined result equals the untiled one. If the radius is unknown, neighbouring
-tiles are blended over all that they share (`ramps`).
+All tiles of a plan have one size; those at the far edges are moved inwards, not padded. `overlap` is the margin on each
+side of a tile. If it is at least the network's radius, and positions are multiples of its step, the joined result is
+the untiled one. If the radius is unknown, neighbouring tiles are blended over all that they share (`ramps`).
 """
 
 from __future__ import annotations
