@@ -235,6 +235,8 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 def test_int8_says_how_products_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, int8 = ([Computed("net", precision, "OpenVINO", 0, "plain", True)] for precision in ("fp32", "int8"))
     assert fingerprint.kind_of_cpu(plain) == platform.machine()
+    on_gpu = Computed("net", "int8", "OpenVINO", 1, "plain", False)
+    assert fingerprint.kind_of_cpu([on_gpu]) == platform.machine()
     said = set()
     for fast in (True, False):
         monkeypatch.setattr(fingerprint, "fast_int8", lambda fast=fast: fast)

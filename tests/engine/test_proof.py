@@ -256,6 +256,23 @@ def test_no_wrong_frame_reaches_the_clip(
         assert "dB from what the CPU computes" in fact["failed"]
 
 
+def test_a_gpu_that_stops_answering_is_told_and_not_used_again(
+    plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = plant("stuck")
+    gpu.patience = 0.5
+    monkeypatch.setattr("vs_gansr.filter.overdue.LOOK", 0.2)
+    monkeypatch.setattr(proof, "prove", passing())
+    clip = clips.noise(vs.RGB24, 96, 64)
+    out = clip.gansr.Upscale(str(small.path), precision="fp32", reuse=0)
+    with out.get_frame(0):  # it came after all
+        pass
+    [line] = [line for line in said if "seems to have stopped" in line]
+    assert "Faulty" in line and "GANSR_GPU=off" in line
+    [fact] = json.loads(proof.remembered.path().read_text())["proofs"].values()
+    assert "stopped answering: no frame was done in" in fact["failed"]
+
+
 def test_the_next_tier_takes_over(plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs that read the log as data get the change, too."""
     gpu = plant("all wrong", both=True)

@@ -14,7 +14,7 @@ __all__ = ["Computed", "listen", "tell"]
 
 @dataclass(frozen=True)
 class Computed:
-    """What computes a clip from now on."""
+    """What computes a clip from now on, in words that plan.json keeps."""
 
     model: str
     """The network's name."""
@@ -29,7 +29,7 @@ class Computed:
     on_processors: bool
     """True if the device is the machine's processors."""
     replaced: bool = False
-    """True if it goes on in the place of another one, which has failed."""
+    """True if it replaces another one, which has failed."""
 
     def __str__(self) -> str:
         return f"then on {self.provider}" if self.replaced else f"{self.model} in {self.precision} on {self.provider}"

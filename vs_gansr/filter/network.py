@@ -11,6 +11,7 @@ the depth is reduced, zimg dithers the network's luma; otherwise the luma is rou
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,7 @@ from ..errors import ArgumentError, one_line
 from . import computed, samples
 from .choose import Chosen
 from .log import guarded, warn
+from .overdue import Overdue
 from .render import Filter420, NetworkFilter
 from .resize import Back, Join, WithChroma, describe_format
 
@@ -46,6 +48,10 @@ class Upscaler:
         limits = on_grid(chosen.limits, self.spec.grid)
         self.network = Recovery(chosen.choice, limits, partial(warn, core), chosen.fallbacks, changed)
         """Computes the frames, for all graphs."""
+        key = chosen.choice.key
+        self._overdue = None
+        if not key.provider.processor(key.device_id):
+            self._overdue = Overdue(key.provider.patience, partial(stopped, core, weakref.ref(self.network)))
 
     def upscale(self, tagged: vs.VideoNode, plain: vs.VideoNode, source: Format | None) -> vs.VideoNode:
         """The clip at `scale` times its size, in the output's format.
@@ -116,7 +122,7 @@ class Upscaler:
         if self.spec.grid > 1:
             return self._filter_420(clip, fmt)
         around = self.spec.frames // 2
-        computing = NetworkFilter(self.core, self.network, self.spec.scale, fmt, self.spec.channels)
+        computing = NetworkFilter(self.core, self.network, self.spec.scale, fmt, self.spec.channels, self._overdue)
         if clip.width and clip.height:
             with first_frame(clip) as frame:
                 self.network.prepare(clip.width, clip.height, computing.stored(frame))
@@ -129,7 +135,7 @@ class Upscaler:
         own = own_420(self.core, fmt)
         size = self._size(clip)
         seen = as_420(self.core, clip)
-        computing = Filter420(self.core, self.network, self.spec.scale, own, 3)
+        computing = Filter420(self.core, self.network, self.spec.scale, own, 3, self._overdue)
         if seen.width and seen.height:
             with first_frame(seen) as frame:
                 self.network.prepare(seen.width // 2, seen.height // 2, computing.stored(frame))
@@ -152,6 +158,20 @@ class Upscaler:
 
     def _size(self, clip: vs.VideoNode) -> dict[str, int]:
         return {"width": clip.width * self.spec.scale, "height": clip.height * self.spec.scale}
+
+
+def stopped(core: vs.Core, network: weakref.ref[Recovery], seconds: float) -> None:
+    """Warns that a GPU has computed a frame for so many seconds, and rewrites its verdict."""
+    recovery = network()
+    if recovery is None or recovery.choice.key.provider.processor(recovery.choice.key.device_id):
+        return
+    name = recovery.choice.key.provider.name
+    recovery.choice.wrong(f"it stopped answering: no frame was done in {seconds:.0f} s")
+    warn(
+        core,
+        f"{name} seems to have stopped: no frame was done in {seconds:.0f} s. If none comes, end the program; under "
+        f'provider="auto" its next run takes another tier or the CPU. GANSR_GPU=off in the environment avoids GPUs',
+    )
 
 
 class BySiting:

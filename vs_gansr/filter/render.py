@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,15 @@ import vapoursynth as vs
 
 from ..colour import tags
 from ..common import process
-from ..engine.tiled.recovery import Recovery, Stored
+from ..engine.base import Stored
+from ..engine.tiled.recovery import Recovery
 from ..model.rewrite.ends import Samples
 from . import cells, samples, temporal
+from .overdue import Overdue
 
 __all__ = ["Filter420", "NetworkFilter", "samples_of"]
 
+integers = cache(Samples.integer)  # asked for with every frame
 KEPT_PROPS = ("_Matrix", "_Range", "_Transfer", "_Primaries")  # what conversions of the result depend on
 
 
@@ -26,7 +31,15 @@ class NetworkFilter:
     It is called with a frame, or with a frame amid its neighbours if the network takes several.
     """
 
-    def __init__(self, core: vs.Core, network: Recovery, scale: int, target: vs.VideoFormat, count: int) -> None:
+    def __init__(
+        self,
+        core: vs.Core,
+        network: Recovery,
+        scale: int,
+        target: vs.VideoFormat,
+        count: int,
+        overdue: Overdue | None = None,
+    ) -> None:
         self.core = core
         """Makes the frames."""
         self.network = network
@@ -37,21 +50,25 @@ class NetworkFilter:
         """The output's format: RGBS, or Gray of any depth, in the range of the frame."""
         self.count = count
         """Planes of each frame that the network sees, from the first."""
+        self.under_way = overdue.frame if overdue else nullcontext
+        """Covers the time in which the network computes a frame."""
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         seen = temporal.window([f] if isinstance(f, vs.VideoFrame) else f)
         picture = seen[len(seen) // 2]
         out = self.frame_like(picture)
         seen_planes = [plane for frame in seen for plane in samples.views(frame)[: self.count]]
-        self.network.render(n, seen_planes, samples.views(out), self.stored(picture))
+        with self.under_way():
+            self.network.render(n, seen_planes, samples.views(out), self.stored(picture))
         return out
 
     def frame_like(self, frame: vs.VideoFrame, *more: str) -> vs.VideoFrame:
         """A new frame for the result of `frame`, with those of its properties that conversions need and `more`."""
         out = self.core.create_video_frame(self.target, frame.width * self.scale, frame.height * self.scale)
+        said, copy = frame.props, out.props
         for name in (*KEPT_PROPS, *more):
-            if name in frame.props:
-                out.props[name] = frame.props[name]
+            if name in said:
+                copy[name] = said[name]
         process.trim(out.width * out.height * self.target.bytes_per_sample * self.target.num_planes)
         return out
 
@@ -64,7 +81,7 @@ def samples_of(fmt: vs.VideoFormat, props: Mapping[str, Any]) -> Samples:
     """How a frame of this format stores its first plane."""
     if fmt.sample_type == vs.FLOAT:
         return Samples(np.dtype(np.float16 if fmt.bits_per_sample == 16 else np.float32))
-    return Samples.integer(fmt.bits_per_sample, bool(tags.full_range(int(fmt.color_family), props)))
+    return integers(fmt.bits_per_sample, bool(tags.full_range(int(fmt.color_family), props)))
 
 
 class Filter420(NetworkFilter):
@@ -79,7 +96,8 @@ class Filter420(NetworkFilter):
         seen[4], seen[5] = u, v
         luma, *chroma = samples.views(out)
         made = np.empty((6 * self.scale**2, *u.shape), luma.dtype)
-        self.network.render(n, list(seen), list(made), self.stored(f))
+        with self.under_way():
+            self.network.render(n, list(seen), list(made), self.stored(f))
         for plane, part in zip((luma, *chroma), np.split(made, [4 * self.scale**2, 5 * self.scale**2]), strict=True):
             cells.join(part, plane)
         return out

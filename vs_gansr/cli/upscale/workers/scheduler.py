@@ -380,7 +380,7 @@ class UpscaleRun:
         self.pool.dismiss(state)
         reason = state.error or how
         if self.ledger is None:
-            raise CommandError(reason)
+            raise CommandError(f"{reason}{self._without_gpu('')}")
         tries, most = self.failures + 1, MOST_TRIES
         if state.chunk is None:
             self.failures, most = tries, MOST_TRIES * self.pool.size  # a node that is lost takes several at once
@@ -388,8 +388,13 @@ class UpscaleRun:
             tries = self.tries[state.chunk] = self.tries.get(state.chunk, 0) + 1
             self.ledger.retries[state.chunk] = self.ledger.retries.get(state.chunk, 0) + 1
         if tries >= most:
-            raise CommandError(f"{reason}, {tries} times in a row")
+            raise CommandError(f"{reason}, {tries} times in a row{self._without_gpu(' --restart')}")
         self.progress.note(f"{state.worker.name}: {reason}; another one goes on")
+
+    def _without_gpu(self, more: str) -> str:
+        """What to do without the GPU that computes the film, if one does: it may be what ends the workers."""
+        gpus = sorted({each.provider for each in self.plan.engine if not each.on_processors}) if self.plan else []
+        return f"; {gpus[0]} computes this film, --provider CPU{more} does without it" if gpus else ""
 
     def _show(self, plan: Plan, ledger: Ledger) -> None:
         frames, size = ledger.done()
