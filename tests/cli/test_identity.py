@@ -213,7 +213,7 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
     assert engine == [first]
 
     class Encoder:
-        def __init__(self, command: list[str], report: object) -> None:
+        def __init__(self, command: list[str], *_: object) -> None:
             self.path = Path(command[-1].removeprefix("file:"))
 
         def __enter__(self) -> Encoder:
