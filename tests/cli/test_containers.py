@@ -13,7 +13,7 @@ from gansr_process import Gansr, one_line
 
 from vs_gansr.cli import ffmpeg as ffmpegs
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.ffmpeg import sizes
+from vs_gansr.cli.upscale.ffmpeg import trials
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264"]
@@ -100,8 +100,8 @@ def test_an_encoder_that_fails_on_a_small_picture_is_refused(
     program = tmp_path / "ffmpeg"
     program.write_text(f"#!/bin/sh\nexec 2>/dev/null\n{ending}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(sizes, "PATIENCE", 0.5)
+    monkeypatch.setattr(trials, "PATIENCE", 0.5)
     tool = replace(ffmpegs.choose("x265"), path=str(program))
     with pytest.raises(CommandError) as error:
-        sizes.refuse_size(UpscaleJob("in.mkv", "out.mkv"), tool, 640, 28, "yuv420p")
+        trials.try_size(UpscaleJob("in.mkv", "out.mkv"), tool, 640, 28, "yuv420p")
     assert "x265 does not encode pictures of 640x28 pixels" in str(error.value) and said in str(error.value)

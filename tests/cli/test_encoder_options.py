@@ -11,7 +11,8 @@ from gansr_process import Gansr, nothing_left, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.ffmpeg.command import lit
-from vs_gansr.cli.upscale.ffmpeg.options import check, divide, refusal, translated
+from vs_gansr.cli.upscale.ffmpeg.options import check, divide
+from vs_gansr.cli.upscale.ffmpeg.trials import refusal, translated
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 
 

@@ -13,7 +13,7 @@ from gansr_process import Gansr, one_line
 from vs_gansr.cli import ffmpeg as ffmpegs
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks.ledger import folder_of
-from vs_gansr.cli.upscale.ffmpeg.sizes import refuse_size
+from vs_gansr.cli.upscale.ffmpeg.trials import try_size
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 from vs_gansr.cli.upscale.source.clip import escaped, images
 from vs_gansr.cli.upscale.source.index import index_folder
@@ -94,10 +94,10 @@ def test_sizes_that_an_encoder_does_not_take(encoder: str, width: int, height: i
     job = UpscaleJob("in.mkv", "out.mkv", encoder=encoder, preset={"svt-av1": "13"}.get(encoder, "ultrafast"))
     tool = ffmpegs.choose(encoder)
     if not said:
-        refuse_size(job, tool, width, height, "yuv420p")
+        try_size(job, tool, width, height, "yuv420p")
         return
     with pytest.raises(CommandError) as error:
-        refuse_size(job, tool, width, height, "yuv420p")
+        try_size(job, tool, width, height, "yuv420p")
     assert said in str(error.value) and "or take another --encoder" in str(error.value)
 
 

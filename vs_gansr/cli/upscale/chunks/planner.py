@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 
 from ... import ffmpeg
 from ...common import CommandError
-from ..ffmpeg import chunk_options, options
+from ..ffmpeg import chunk_options, options, trials
 from ..ffmpeg import command as ffmpeg_command
-from ..ffmpeg.command import Carried, Picture
-from ..ffmpeg.sizes import refuse_size
+from ..ffmpeg.command import Picture
 from ..job.job import UpscaleJob
 from ..script import filters, section
 from ..script.steps import NO_TIME, Graph, build, steady, text, timed
@@ -48,8 +46,8 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
     tell(Stage("reading"))
     source = clip_source.open_media(job)
     carried = ffmpeg_command.carry(job, source)
-    options.try_encoder(job, tool, order.scratch)
-    try_container(job, tool, source, carried, order.scratch)
+    trials.try_encoder(job, tool, order.scratch)
+    trials.try_container(job, tool, source, carried, order.scratch)
     tell(Stage(SCRIPT_STAGE if is_script(job.source) else "indexing"))
     graph, harm = whole(job, source, build(placed(job, placement), source))
     source, graph = cut(job, source, graph)
@@ -57,7 +55,7 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
         props = dict(first.props)
     source = clip_source.shaped(job, source, props)
     picture = picture_of(source, graph, props)
-    refuse_size(job, tool, picture.width, picture.height, picture.pixel_format)
+    trials.try_size(job, tool, picture.width, picture.height, picture.pixel_format)
     for note in [
         *filters.named(step.function for step in graph.steps),
         *carried.notes,
@@ -125,30 +123,6 @@ def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
         after = stamps[last] * base if last < len(stamps) else over
         source = replace(source, origin=begin, section=(begin, after - begin))
     return source, timed(job, graph)
-
-
-def try_container(job: UpscaleJob, tool: ffmpeg.Ffmpeg, source: Source, carried: Carried, scratch: str) -> None:
-    """Raises CommandError where the output's container does not take what is to be carried."""
-    if not carried.tracks:
-        return
-    failed, reason = refused(ffmpeg_command.trial(job, tool, source, carried, scratch))
-    if not failed:
-        return
-    alone = [(each, replace(carried, tracks=(each,))) for each in carried.tracks]
-    culprits = [each for each, one in alone if refused(ffmpeg_command.trial(job, tool, source, one, scratch))[0]]
-    named = ", ".join(str(track) for track, _ in culprits or carried.tracks)
-    better = "write .mkv" if Path(job.output).suffix.lower() != ".mkv" else "take another container"
-    raise CommandError(
-        f"{job.output} cannot hold {named}: {reason}; {better}, leave it out with --drop, "
-        "or give it another codec behind --, as in: -- -c:a aac"
-    )
-
-
-def refused(words: list[str]) -> tuple[bool, str]:
-    """Whether a command of ffmpeg's fails, and why."""
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    reason = ffmpeg.cause(done.stderr.splitlines()) or f"ffmpeg exits with {done.returncode}"
-    return bool(done.returncode), reason
 
 
 def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:

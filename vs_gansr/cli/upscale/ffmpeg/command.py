@@ -31,7 +31,6 @@ __all__ = [
     "container",
     "cover_file",
     "join_command",
-    "trial",
 ]
 
 # How every command starts.
@@ -155,15 +154,6 @@ def keyed(source: Source) -> bool:
     """Whether the file's tags have keys as those of QuickTime, `com.apple.quicktime.make`, which MP4 and MOV then hold
     beside all others."""
     return any(name.startswith("com.") for name in source.metadata)
-
-
-def trial(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, carried: Carried, path: str) -> list[str]:
-    """A command that writes a moment of the carried tracks alone: does the container take them?"""
-    words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-y", "-i", f"file:{source.path}", "-t", "0.1"]
-    for place, (track, codec) in enumerate(carried.tracks):
-        words += ["-map", f"0:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"0:s:{track.index}"]
-    words += chunk_options.track_options(divide(job).rest)
-    return [*words, "-f", container(job.output, job.encoder), f"file:{path}"]
 
 
 def command(

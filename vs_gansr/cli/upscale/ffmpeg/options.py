@@ -1,22 +1,18 @@
 """Read what a user adds to the encoder's command line: the encoder's parameters and ffmpeg's own options.
 
-Options that would silently replace one of ours are refused by name, filters are chained behind ours, and a moment
-of grey is encoded before anything else, so that what the encoder does not know is an error and no silence.
+Options that would silently replace one of ours are refused by name, filters are chained behind ours.
 """
 
 from __future__ import annotations
 
-import re
-import subprocess
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...common import CommandError
-from ...ffmpeg import ENCODERS, Ffmpeg, cause
+from ...ffmpeg import ENCODERS
 from ..job.job import UpscaleJob
 from .params import check_params, refuse_metadata_filter
 
-__all__ = ["ExtraOptions", "check", "divide", "try_encoder"]
+__all__ = ["ExtraOptions", "check", "divide"]
 
 SCRIPT = "put it into a script and give the .vpy as source"
 INSTEAD = {  # options of ffmpeg's that replace what must hold, and what to use
@@ -55,11 +51,6 @@ INSTEAD = {  # options of ffmpeg's that replace what must hold, and what to use
 }
 FILTERS = ("-vf", "-filter")
 BITSTREAM_FILTERS = ("-bsf", "-vbsf")
-UNKNOWN = (  # what the encoders, through ffmpeg, say of a parameter that they do not take
-    (re.compile(r"Unknown option: ([^.\s]+)"), "does not know the parameter"),
-    (re.compile(r"Error parsing option '?([^\s':=]+)\s*[:=]"), "does not know the parameter, or not with this value,"),
-    (re.compile(r"Invalid value for ([^:\s]+): "), "does not take this value of the parameter"),
-)
 
 
 @dataclass(frozen=True)
@@ -107,56 +98,3 @@ def check(job: UpscaleJob) -> None:
     known = ENCODERS[job.encoder].presets
     if job.preset is not None and job.preset not in known:
         raise CommandError(f'{job.encoder} has no preset "{job.preset}"; it has: {", ".join(known)}')
-
-
-def trial(job: UpscaleJob, ffmpeg: Ffmpeg, path: str) -> list[str]:
-    """A command that encodes a moment of grey with the user's options into `path`."""
-    encoder, options = ENCODERS[job.encoder], divide(job)
-    words = [ffmpeg.path, "-hide_banner", "-v", "warning", "-nostdin", "-y", "-f", "lavfi"]
-    words += ["-i", "color=gray:size=256x144:rate=25", "-frames:v", "2", "-pix_fmt", "yuv420p"]
-    words += ["-c:v", encoder.library, "-preset", job.preset or encoder.preset]
-    words += ["-crf", f"{encoder.crf if job.crf is None else job.crf:g}"]
-    own = ["log-level=error"] if job.encoder == "x265" else []
-    if joined := ":".join([*own, *options.params]):
-        words += [encoder.params, joined]
-    for name, chained in (("-vf", options.filters), ("-bsf:v", options.bitstream_filters)):
-        words += [name, ",".join(chained)] if chained else []
-    return [*words, *options.rest, "-f", "matroska", f"file:{path}"]
-
-
-def try_encoder(job: UpscaleJob, ffmpeg: Ffmpeg, path: str) -> None:
-    """Raises CommandError where the encoder does not take the job's settings, naming the parameter at fault.
-
-    Writes `path`.
-    """
-    done = subprocess.run(
-        trial(job, ffmpeg, path), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
-    )
-    lines = done.stderr.splitlines()
-    if reason := refusal(lines):
-        raise CommandError(f"{job.encoder} {reason}; look it up in the encoder's manual")
-    if done.returncode:
-        raise CommandError(f"{job.encoder} does not start: {translated(lines) or f'exit code {done.returncode}'}")
-
-
-def refusal(lines: Iterable[str]) -> str:
-    """Which parameter the encoder does not take, "" if it takes all."""
-    said: dict[str, list[str]] = {}
-    for line in lines:
-        for pattern, words in UNKNOWN:
-            if match := pattern.search(line):
-                said.setdefault(words, []).append(f'"{match[1]}"')
-    return "; ".join(f"{words} {', '.join(dict.fromkeys(names))}" for words, names in said.items())
-
-
-def translated(lines: Iterable[str]) -> str:
-    """The first cause in the words of whoever chose the options."""
-    lines = list(lines)
-    for line in lines:
-        if match := re.search(r"Error setting preset/tune \S+/(\S+?)\.?$", line):
-            return f'it has no tune "{match[1]}"'
-        if match := re.search(r"Value (\S+) for parameter '(\S+)' out of range (\[.*\])", line):
-            return f"{match[2]} {float(match[1]):g} is out of range {match[3]}"
-        if match := re.match(r"(?:x265|Svt)\s?\[error\]:\s*(.*)", line):
-            return match[1]
-    return cause(lines)
