@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_an_actor_that_dies_is_replaced(
                 line = " ".join(process.cmdline())
             except psutil.Error:
                 continue
-            if str(tmp_path) in line and "chunk-0000" in line and "ffmpeg" in process.name():
+            if re.search(r"/gansr-\w+/chunk.mp4", line) and "ffmpeg" in process.name():
                 return process.parent().send_signal(signal.SIGKILL) is None
         return False
 
@@ -88,9 +89,7 @@ def test_an_actor_that_dies_is_replaced(
 
 
 @pytest.mark.slow
-def test_a_chunk_comes_from_a_node_that_does_not_see_the_folder(
-    cluster: str, tmp_path: Path, point_model: Path
-) -> None:
+def test_a_chunk_comes_from_its_node(cluster: str, tmp_path: Path, point_model: Path) -> None:
     from vs_gansr.cli.upscale.workers.ray import RayWorker, connect
 
     source = footage.plain(tmp_path / "in.mp4", frames=20)
@@ -103,8 +102,6 @@ def test_a_chunk_comes_from_a_node_that_does_not_see_the_folder(
     await_answer(events, Done)
     planner.end()
     worker = RayWorker("worker 2", events, plan, {"num_cpus": 1})
-    for token in tmp_path.glob("token-*"):  # before the actor looks for it, which takes a process to start
-        token.unlink()
     try:
         worker.order(OpenPlan(str(plan)))
         assert await_answer(events, Opened).fingerprint["engine"] == "point in fp32 on CPU"

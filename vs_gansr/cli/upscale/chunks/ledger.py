@@ -135,7 +135,7 @@ class Ledger:
 
     def clear(self) -> None:
         """Deletes what an earlier run left in the folder, but not the lock."""
-        for kind in ("chunk-*", "joined-*", "token-*", LEDGER, NAME):
+        for kind in ("chunk-*", "joined-*", LEDGER, NAME):
             for path in self.folder.glob(kind):
                 files.delete(path)
 

@@ -1,7 +1,7 @@
 """Workers on a Ray cluster: an actor on some node obeys the commands that a local worker obeys, by the same function.
 
-Ray decides where an actor runs by the resources it asks for. A finished chunk is written straight into the job's folder
-where the node sees it, else its bytes are streamed to the scheduler.
+Ray decides where an actor runs by the resources it asks for. The bytes of a finished chunk are streamed to the
+scheduler.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ....errors import one_line
 from ...common import CommandError
 from ..chunks.file import digest, keep
 from ..chunks.messages import Answer, Command, Done, Failed, OpenPlan, Placement, Printed, RenderChunk
+from ..chunks.plan import NAME
 from ..source.script_file import printer
 from .process import Ended, Events, Told
 from .worker import Renderer
@@ -35,25 +36,22 @@ PATIENCE = 10.0  # seconds that an actor gets to end by itself
 
 
 class Node:
-    """In the actor. `token` is a file beside the plan, by which the node sees whether that folder is its own, too;
-    `plan` the plan's text."""
+    """In the actor. `plan` is the plan's text."""
 
-    def __init__(self, token: str, plan: str) -> None:
+    def __init__(self, plan: str) -> None:
         self.own = Path(tempfile.mkdtemp(prefix="gansr-"))
-        self.shared = Path(token).exists()
-        (self.own / "plan.json").write_text(plan, "utf-8")
+        self.plan = self.own / NAME
+        self.plan.write_text(plan, "utf-8")
         self.answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self.renderer = Renderer(Placement(), self.answers.put, self._output)
 
     def obey(self, command: Command) -> Iterator[Answer | bytes]:
-        """Yields the answers to a command; before the last one of a chunk the bytes of its file, unless the scheduler
-        sees it."""
-        file = None
-        if not self.shared and isinstance(command, OpenPlan):
-            command = OpenPlan(str(self.own / "plan.json"))
-        elif not self.shared and isinstance(command, RenderChunk):
-            file = self.own / Path(command.path).name
-            command = replace(command, plan=str(self.own / "plan.json"), path=str(file))
+        """Yields the answers to a command; before the last one of a chunk the bytes of its file."""
+        chunk = self.own / "chunk.mp4"
+        if isinstance(command, RenderChunk):
+            command = replace(command, plan=str(self.plan), path=str(chunk))
+        elif isinstance(command, OpenPlan):
+            command = OpenPlan(str(self.plan))
 
         def work() -> None:
             self.renderer.obey(command)
@@ -61,11 +59,11 @@ class Node:
 
         threading.Thread(target=work, daemon=True).start()
         while (answer := self.answers.get()) is not None:
-            if file and isinstance(answer, Done):
-                with file.open("rb") as stream:
+            if isinstance(answer, Done):
+                with chunk.open("rb") as stream:
                     while data := stream.read(PIECE):
                         yield data
-                file.unlink()
+                chunk.unlink()
             yield answer
 
     def _output(self) -> TextIO:
@@ -88,10 +86,9 @@ class RayWorker:
         self.name = name
         self.events = events
         self._ended = False
-        self._token = plan.with_name(f"token-{secrets.token_hex(8)}")
-        self._token.touch()
+        self._part = plan.with_name(f"chunk-{secrets.token_hex(8)}.part")
         remote = ray.remote(Node).options(**share, max_concurrency=2, max_restarts=0, max_task_retries=0)
-        self.actor = remote.remote(str(self._token), plan.read_text("utf-8"))
+        self.actor = remote.remote(plan.read_text("utf-8"))
         self._follower: threading.Thread | None = None
 
     def order(self, command: Command) -> None:
@@ -112,23 +109,20 @@ class RayWorker:
                 ray.kill(self.actor)
             if self._follower:
                 self._follower.join(PATIENCE)  # what asks Ray after it was left would start it again
-            self._token.unlink(missing_ok=True)
 
     def _follow(self, command: Command) -> None:
         """Turns the answers to a command into events of the scheduler's."""
         import ray
 
-        target = Path(command.path) if isinstance(command, RenderChunk) else Path()
-        part = target.with_name(f"{target.name}.{self._token.name}.part") if target.name else target
         try:
             for reference in self.actor.obey.options(num_returns="streaming").remote(command):
                 answer = ray.get(reference)
                 if isinstance(answer, bytes):
-                    with part.open("ab") as file:
+                    with self._part.open("ab") as file:
                         file.write(answer)
                     continue
-                if isinstance(answer, Done) and part.name and part.exists():
-                    arrive(part, target, answer)
+                if isinstance(answer, Done) and isinstance(command, RenderChunk):
+                    arrive(self._part, Path(command.path), answer)
                 self.events.put(Told(self, answer))
                 if isinstance(answer, Failed):
                     self.events.put(Ended(self, "its command failed"))
@@ -136,8 +130,7 @@ class RayWorker:
             if not self._ended:
                 self.events.put(Ended(self, one_line(error)))
         finally:
-            if part.name:
-                part.unlink(missing_ok=True)
+            self._part.unlink(missing_ok=True)
 
 
 def arrive(part: Path, target: Path, done: Done) -> None:
