@@ -60,7 +60,7 @@ def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> Non
     delay = max(facts.delay for _, facts in parts)
     late = -packet_times(stamps, 0, 0, delay)[1] * plan.time_base
     tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
-    command = join_command(plan.job, tool, plan.source, plan.carried, plan.picture, late, path)
+    command = join_command(plan, tool, late, path)
     with FfmpegProcess(command, complain=lambda text: tell(Complained(text))) as process:
         process.feed(lambda pipe: write(pipe, plan.time_base, parts, stamps, delay, tell), total)
     check(plan, path)

@@ -10,10 +10,9 @@ from pathlib import Path
 from ....common import files
 from ....filter.computed import Computed
 from ...common import CommandError
-from ..ffmpeg.command import Carried, Picture
+from ..ffmpeg.command import Film
 from ..job.job import UpscaleJob
 from ..job.plain_data import restored, to_json
-from ..source.media import Source
 from ..source.names import has_times
 from .spans import Span
 
@@ -27,20 +26,16 @@ type Fingerprint = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Film):
     """How one film is rendered.
 
-    `source` without its packets · `carried` tracks · `script` the calls that make the clip, for script.steps.evaluate ·
+    `source` without its packets · `script` the calls that make the clip, for script.steps.evaluate ·
     `timestamps` of the result's frames in units of `time_base` seconds · `rate` at which chunks are encoded ·
     `spans` the chunks · `encoder` ffmpeg's options for a chunk · `engine` what computes the clip on the machine that
     planned · `fingerprint` of job and source, empty for a film of one chunk
     """
 
-    job: UpscaleJob
-    source: Source
-    carried: Carried
     script: str
-    picture: Picture
     timestamps: tuple[int, ...]
     time_base: Fraction
     rate: Fraction

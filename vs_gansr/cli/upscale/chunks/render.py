@@ -53,8 +53,8 @@ def render_whole(film: OpenFilm, path: str, tell: Tell) -> None:
     """Renders all frames, each at its own time, into `path`, with all that comes from the source."""
     plan = film.plan
     write_covers(plan, path)
-    job = replace(plan.job, frame_threads=0)
-    command = ffmpeg_command.command(job, film.tool, plan.source, plan.carried, plan.picture, path)
+    alone = replace(plan, job=replace(plan.job, frame_threads=0))
+    command = ffmpeg_command.command(alone, film.tool, path)
     times = [time - plan.timestamps[0] for time in plan.timestamps]
     span = (0, len(times))
     with encoding(command, tell) as encoder:

@@ -22,16 +22,9 @@ from .options import divide
 from .params import parsed
 
 __all__ = [
-    "CONTAINERS",
-    "Picture",
-    "Carried",
-    "carry",
-    "chunk_command",
-    "command",
-    "container",
-    "cover_file",
+    "CONTAINERS", "Carried", "Film", "Picture", "carry", "chunk_command", "command", "container", "cover_file",
     "join_command",
-]
+]  # fmt: skip
 
 # How every command starts.
 OPENING = ("-hide_banner", "-v", "error", "-nostdin", "-nostats", "-progress", "pipe:1", "-y", "-copyts")
@@ -54,18 +47,10 @@ KNOWN_TAGS = {
     "mov": "title artist album date encoder comment genre copyright location creation_time make model",
 }
 # Those that a track has there, or that say how the source's was written.
-TRACK_TAGS = {
-    "title",
-    "name",
-    "language",
-    "creation_time",
-    "handler_name",
-    "vendor_id",
-    "timecode",
-    "encoder",
-    "rotate",
-}
-TRACK_TAGS |= {"alpha_mode", "stereo_mode", "enc_key_id", "filename", "mimetype", "comment"}
+TRACK_TAGS = (
+    "title name language creation_time handler_name vendor_id timecode encoder rotate alpha_mode stereo_mode "
+    "enc_key_id filename mimetype comment"
+)
 WRITTEN_ANEW = {*BRANDS, TAG, "timecode"}
 
 
@@ -98,6 +83,16 @@ class Carried:
     tracks: tuple[tuple[Track, str], ...]
     notes: tuple[str, ...]
     covers: tuple[Track, ...] = ()
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a film is made of: `source` with its tracks, those `carried`, the `picture` that the job makes of it."""
+
+    job: UpscaleJob
+    source: Source
+    carried: Carried
+    picture: Picture
 
 
 def container(output: str, encoder: str) -> str:
@@ -146,7 +141,7 @@ def lost_tags(job: UpscaleJob, source: Source, carried: Sequence[Track]) -> list
         f"{name.lower()} of {track}"
         for track in (source.video, *carried)
         for name, _ in track.tags
-        if name.lower() not in TRACK_TAGS and not name.upper().startswith(STATISTICS)
+        if name.lower() not in TRACK_TAGS.split() and not name.upper().startswith(STATISTICS)
     ]
 
 
@@ -156,15 +151,12 @@ def keyed(source: Source) -> bool:
     return any(name.startswith("com.") for name in source.metadata)
 
 
-def command(
-    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, carried: Carried, picture: Picture, path: str
-) -> list[str]:
+def command(film: Film, ffmpeg: Ffmpeg, path: str) -> list[str]:
     """The whole film at once: raw pictures from stdin, progress to stdout, `path` as the result."""
-    options = divide(job)
-    words = joined(job, ffmpeg, source, carried, ["-f", "nut"], picture, picture.start, path)
-    words += [*pictured(job, picture), "-fps_mode:0", "passthrough"]
-    words += ["-bsf:0", ",".join([last_duration(picture), *options.bitstream_filters])]
-    return [*words, *ending(job, source, list(options.rest), path)]
+    options, picture = divide(film.job), film.picture
+    words = [*joined(film, ffmpeg, "nut", picture.start, path), *pictured(film.job, picture)]
+    words += ["-fps_mode:0", "passthrough", "-bsf:0", ",".join([last_duration(picture), *options.bitstream_filters])]
+    return [*words, *ending(film, options.rest, path)]
 
 
 def chunk_command(job: UpscaleJob, hdr: bool, picture: Picture) -> list[str]:
@@ -180,28 +172,18 @@ def chunk_command(job: UpscaleJob, hdr: bool, picture: Picture) -> list[str]:
     return [*words, *chunk_options.picture_options(options.rest), "-f", "mp4"]
 
 
-def join_command(
-    job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, carried: Carried, picture: Picture, delay: Fraction, path: str
-) -> list[str]:
+def join_command(film: Film, ffmpeg: Ffmpeg, delay: Fraction, path: str) -> list[str]:
     """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `path`."""
-    words = joined(job, ffmpeg, source, carried, ["-f", "mp4"], picture, picture.start - delay, path)
-    words += ["-bsf:0", last_duration(picture), "-c:0", "copy"]
-    return [*words, *ending(job, source, chunk_options.file_options(divide(job).rest), path)]
+    words = joined(film, ffmpeg, "mp4", film.picture.start - delay, path)
+    words += ["-bsf:0", last_duration(film.picture), "-c:0", "copy"]
+    return [*words, *ending(film, chunk_options.file_options(divide(film.job).rest), path)]
 
 
-def joined(
-    job: UpscaleJob,
-    ffmpeg: Ffmpeg,
-    source: Source,
-    carried: Carried,
-    form: list[str],
-    picture: Picture,
-    start: Fraction,
-    path: str,
-) -> list[str]:
+def joined(film: Film, ffmpeg: Ffmpeg, form: str, start: Fraction, path: str) -> list[str]:
     """Pictures from stdin, which begin at `start`, beside all that comes from the source."""
-    words = [ffmpeg.path, *OPENING, *(light_options(lit(job, picture.props)) if ffmpeg.hdr else [])]
-    words += [*form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
+    job, source, carried = film.job, film.source, film.carried
+    words = [ffmpeg.path, *OPENING, *(light_options(lit(job, film.picture.props)) if ffmpeg.hdr else [])]
+    words += ["-f", form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
     if not source.path:  # a script, or images, with nothing beside them
         return [*words, "-map", "0:v:0", "-metadata", f"{TAG}={stored(job)}"]
     if source.section:
@@ -216,12 +198,12 @@ def joined(
     return words
 
 
-def ending(job: UpscaleJob, source: Source, extra: list[str], path: str) -> list[str]:
+def ending(film: Film, extra: Sequence[str], path: str) -> list[str]:
     """The output's options, and its name."""
-    kind = container(job.output, job.encoder)
+    kind = container(film.job.output, film.job.encoder)
     # hvc1 is the only tag that Apple's players take.
-    words = ["-tag:0", "hvc1"] if job.encoder == "x265" and kind in ("mp4", "mov") else []
-    words += ["-movflags", "+use_metadata_tags"] if kind in KNOWN_TAGS and keyed(source) else []
+    words = ["-tag:0", "hvc1"] if film.job.encoder == "x265" and kind in ("mp4", "mov") else []
+    words += ["-movflags", "+use_metadata_tags"] if kind in KNOWN_TAGS and keyed(film.source) else []
     # The carried tracks wait for the first picture, however long that takes.
     return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{path}"]
 

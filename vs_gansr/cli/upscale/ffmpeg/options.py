@@ -10,44 +10,39 @@ from dataclasses import dataclass
 from ...common import CommandError
 from ...ffmpeg import ENCODERS
 from ..job.job import UpscaleJob
-from .params import check_params, refuse_metadata_filter
+from .params import FIELDS, RATE, check_params, refuse_metadata_filter
 
 __all__ = ["ExtraOptions", "check", "divide"]
 
-SCRIPT = "put it into a script and give the .vpy as source"
-INSTEAD = {  # options of ffmpeg's that replace what must hold, and what to use
-    "-c": "use --encoder",
-    "-codec": "use --encoder",
-    "-vcodec": "use --encoder",
-    "-crf": "use --crf",
-    "-preset": "use --preset",
-    "-pix_fmt": "use --depth and --chroma",
-    "-s": "use --width and --height",
-    "-aspect": "use --sar",
-    "-colorspace": "use --matrix",
-    "-color_primaries": "use --primaries",
-    "-color_trc": "use --transfer",
-    "-color_range": "use --range",
-    "-chroma_sample_location": "it is the source's",
-    "-r": "every frame keeps its own time",
-    "-vsync": "every frame keeps its own time",
-    "-field_order": "frames are progressive; --field says what to make of the source's",
-    "-top": "frames are progressive; --field says what to make of the source's",
-    "-fps_mode": "every frame keeps its own time",
-    "-enc_time_base": "every frame keeps its own time",
-    "-ss": "use --start",
-    "-t": "use --end or --frames",
-    "-to": "use --end or --frames",
-    "-frames": "use --frames",
-    "-vframes": "use --frames",
-    "-map": "use --drop",
-    "-vn": "there would be no picture",
-    "-an": "use --drop sound",
-    "-sn": "use --drop subtitles",
-    "-f": "the output's ending says it",
-    "-i": "no other input can be added",
-    "-filter_complex": SCRIPT,
-    "-lavfi": SCRIPT,
+# Options of ffmpeg's that replace what must hold, by what to use instead.
+INSTEAD = {
+    name: reason
+    for reason, names in {
+        "use --encoder": "-c -codec -vcodec",
+        "use --crf": "-crf",
+        "use --preset": "-preset",
+        "use --depth and --chroma": "-pix_fmt",
+        "use --width and --height": "-s",
+        "use --sar": "-aspect",
+        "use --matrix": "-colorspace",
+        "use --primaries": "-color_primaries",
+        "use --transfer": "-color_trc",
+        "use --range": "-color_range",
+        "it is the source's": "-chroma_sample_location",
+        RATE: "-r -vsync -fps_mode -enc_time_base",
+        FIELDS: "-field_order -top",
+        "use --start": "-ss",
+        "use --end or --frames": "-t -to",
+        "use --frames": "-frames -vframes",
+        "use --drop": "-map",
+        "there would be no picture": "-vn",
+        "use --drop sound": "-an",
+        "use --drop subtitles": "-sn",
+        "the output's ending says it": "-f",
+        "no other input can be added": "-i",
+        "put it into a script and give the .vpy as source": "-filter_complex -lavfi",
+    }.items()
+    for name in names.split()
 }
 FILTERS = ("-vf", "-filter")
 BITSTREAM_FILTERS = ("-bsf", "-vbsf")

@@ -9,49 +9,48 @@ import re
 
 from ...common import CommandError
 
-__all__ = ["check_params", "parsed", "refuse_metadata_filter"]
+__all__ = ["FIELDS", "RATE", "check_params", "parsed", "refuse_metadata_filter"]
 
 RATE = "every frame keeps its own time"
 FIELDS = "frames are progressive; --field says what to make of the source's"
-# What to use instead, by the names that x265, x264 and SVT-AV1 have for a thing.
-INSTEAD = {
-    "--primaries": ("colorprim", "color-primaries"),
-    "--transfer": ("transfer", "transfer-characteristics"),
-    "--matrix": ("colormatrix", "matrix-coefficients"),
-    "--range": ("range", "fullrange", "color-range"),
-    "--sar": ("sar",),
-    "--depth": ("output-depth", "input-depth", "encoder-bit-depth"),
-    "--chroma": ("input-csp", "output-csp", "encoder-color-format", "colorspace"),
-    "--width and --height": (
-        "input-res",
-        "width",
-        "height",
-        "conformance-window-offsets",
-        "crop-rect",
-        "display-window",
-    ),
-    "--crf": ("crf",),
-    "--preset": ("preset",),
-}
-OTHERS = {
-    "it is the source's": ("chromaloc", "chroma-sample-position"),
-    FIELDS: ("interlace", "interlaced", "tff", "bff", "field", "fake-interlaced", "nointerlaced"),
-    RATE: ("fps", "fps-num", "fps-denom", "timebase", "force-cfr", "pulldown"),
-}
-REFUSED = {name: f"use {option}" for option, names in INSTEAD.items() for name in names} | {
-    name: reason for reason, names in OTHERS.items() for name in names
+SOURCE = "it is the source's"
+SIZE = "use --width and --height"
+# Parameters of x265, x264 and SVT-AV1 that would contradict the file, by what to use instead.
+REFUSED = {
+    name: reason
+    for reason, names in {
+        "use --primaries": "colorprim color-primaries",
+        "use --transfer": "transfer transfer-characteristics",
+        "use --matrix": "colormatrix matrix-coefficients",
+        "use --range": "range fullrange color-range",
+        "use --sar": "sar",
+        "use --depth": "output-depth input-depth encoder-bit-depth",
+        "use --chroma": "input-csp output-csp encoder-color-format colorspace",
+        SIZE: "input-res width height conformance-window-offsets crop-rect display-window",
+        "use --crf": "crf",
+        "use --preset": "preset",
+        SOURCE: "chromaloc chroma-sample-position",
+        FIELDS: "interlace interlaced tff bff field fake-interlaced nointerlaced",
+        RATE: "fps fps-num fps-denom timebase force-cfr pulldown",
+    }.items()
+    for name in names.split()
 }
 # The same, by the names that FFmpeg's filters of bitstream metadata (h264_metadata and the like) have.
 IN_METADATA = {
-    "colour_primaries": "use --primaries", "color_primaries": "use --primaries",
-    "transfer_characteristics": "use --transfer", "matrix_coefficients": "use --matrix",
-    "video_full_range_flag": "use --range", "color_range": "use --range", "sample_aspect_ratio": "use --sar",
-    "chroma_sample_loc_type": "it is the source's", "chroma_sample_position": "it is the source's",
-    "tick_rate": RATE, "num_ticks_poc_diff_one": RATE, "fixed_frame_rate_flag": RATE,
-    "crop_left": "use --width and --height", "crop_right": "use --width and --height",
-    "crop_top": "use --width and --height", "crop_bottom": "use --width and --height",
-    "display_orientation": "turn the source upright first", "rotate": "turn the source upright first",
-}  # fmt: skip
+    name: reason
+    for reason, names in {
+        "use --primaries": "colour_primaries color_primaries",
+        "use --transfer": "transfer_characteristics",
+        "use --matrix": "matrix_coefficients",
+        "use --range": "video_full_range_flag color_range",
+        "use --sar": "sample_aspect_ratio",
+        SOURCE: "chroma_sample_loc_type chroma_sample_position",
+        RATE: "tick_rate num_ticks_poc_diff_one fixed_frame_rate_flag",
+        SIZE: "crop_left crop_right crop_top crop_bottom",
+        "turn the source upright first": "display_orientation rotate",
+    }.items()
+    for name in names.split()
+}
 
 
 def parsed(text: str) -> list[tuple[str, str | None]]:

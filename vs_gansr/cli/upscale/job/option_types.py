@@ -39,25 +39,17 @@ def ratio(text: str) -> str:
     return text.replace(":", "/")
 
 
-def amount(text: str) -> float:
-    """A strength: 0 or more."""
-    number = float(text)
-    if not 0 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 100")
+def within(kind: type[int] | type[float], least: float, most: float, what: str) -> Callable[[str], Any]:
+    """A reader of numbers from `least` to `most`, which are `what`."""
+
+    def number(text: str) -> int | float:
+        if not least <= (found := kind(text)) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not {what}")
+        return found
+
     return number
 
 
-def positive(text: str) -> int:
-    """A whole number above 0."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number
-
-
-def seconds(text: str) -> float:
-    """A length of time, 0 or more."""
-    number = float(text)
-    if not 0 <= number < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} is not a length in seconds")
-    return number
+amount = within(float, 0, 100, "from 0 to 100")
+positive = within(int, 1, float("inf"), "above 0")
+seconds = within(float, 0, 999_999, "a length in seconds")

@@ -17,7 +17,7 @@ from ..job.job import UpscaleJob
 from ..progress import Progress, clock
 from ..source.names import is_script
 from ..workers.pool import frame_threads
-from ..workers.process import Ended, Events, Line, LocalWorker, Signal, Signals, Told, let_leave
+from ..workers.process import Ended, Events, Line, LocalWorker, Signal, Told, let_leave, signals_as
 
 __all__ = ["Estimate", "estimate", "summary"]
 
@@ -67,7 +67,7 @@ def summary(estimates: Sequence[Estimate], folder: Path) -> str:
 def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
     """Renders a sample from the middle of the film; writes nothing but into a temporary folder."""
     events: Events = queue.SimpleQueue()
-    with Signals(events), tempfile.TemporaryDirectory(prefix="gansr-") as folder:
+    with signals_as(events), tempfile.TemporaryDirectory(prefix="gansr-") as folder:
         job = replace(job, frame_threads=frame_threads(job.encoder))
         path = Path(folder) / NAME
         worker = LocalWorker("worker 1", events, Placement())

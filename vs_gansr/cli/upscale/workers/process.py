@@ -19,7 +19,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Protocol
 
 from ..chunks.messages import RECORD, Answer, Command, Leave, Placement, read, write
@@ -30,18 +29,8 @@ if sys.platform == "win32":
     from .process_tree import ProcessTree
 
 __all__ = [
-    "Ended",
-    "Event",
-    "Events",
-    "Line",
-    "LocalWorker",
-    "Signal",
-    "Signals",
-    "Told",
-    "Worker",
-    "let_leave",
-    "pause",
-]
+    "Ended", "Event", "Events", "Line", "LocalWorker", "Signal", "Told", "Worker", "let_leave", "pause", "signals_as",
+]  # fmt: skip
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 PAUSE = getattr(signal, "SIGTSTP", None)
@@ -105,24 +94,16 @@ class Worker(Protocol):
         """Ends it, whatever state it is in, and leaves no process."""
 
 
-class Signals:
+@contextlib.contextmanager
+def signals_as(events: Events) -> Iterator[None]:
     """While it is entered, signals become events instead of exceptions."""
-
-    def __init__(self, events: Events) -> None:
-        self.events = events
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        for signum in [*SIGNALS, *([PAUSE] if PAUSE else [])]:
-            self._before[signum] = signal.signal(signum, self._arrived)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self._before.items():
-            signal.signal(signum, handler)
-
-    def _arrived(self, signum: int, _: FrameType | None) -> None:
-        self.events.put(Signal(signum))
+    numbers = [*SIGNALS, *([PAUSE] if PAUSE else [])]
+    before = {number: signal.signal(number, lambda number, _: events.put(Signal(number))) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class LocalWorker:

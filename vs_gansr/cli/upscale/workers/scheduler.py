@@ -23,7 +23,7 @@ from ..output_file import commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
 from ..source.names import is_script
 from .pool import WorkerPool, WorkerState, frame_threads
-from .process import Ended, Event, Events, Line, Signal, Signals, Told, let_leave, pause
+from .process import Ended, Event, Events, Line, Signal, Told, let_leave, pause, signals_as
 from .watchdog import Watchdog
 
 __all__ = ["Outcome", "RunOptions", "UpscaleRun", "run"]
@@ -91,7 +91,7 @@ class UpscaleRun:
     def run(self) -> Outcome:
         """See the function `run`."""
         self.pool.connect(self.job)  # before the signals are ours: Ray takes some
-        with Signals(self.events):
+        with signals_as(self.events):
             try:
                 return self._whole_or_chunks()
             except (CommandError, Interrupted) as error:
