@@ -1,6 +1,7 @@
 """Measure what chunks and workers cost, on a short film, and simulate a film of two hours.
 
-    python benchmarks/speed/scale.py overhead --clips a.mp4 b.mp4      # one piece, chunks of 20 s, two workers
+    python benchmarks/speed/scale.py overhead --clips a.mp4 b.mp4      # chunks of 20 s against one piece, in pairs
+    python benchmarks/speed/scale.py overhead --clips a.mp4 --workers 2    # and the chunks by two workers
     python benchmarks/speed/scale.py simulate                          # 1 to 64 workers, from what `overhead` recorded
 
 The clips are repeated until the film has `--seconds`, with sound. tests/cli/test_whole_film.py verifies that two
@@ -31,9 +32,11 @@ TWO_HOURS = 7200.0
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the command, in seconds: in all, until the first frame, after the last one, and of each chunk."""
+    """One run of the command, in seconds: in all, of the processors (the command's and all its processes'), until the
+    first frame, after the last one, and of each chunk."""
 
     spent: float
+    cpu: float
     opening: float
     joining: float
     chunks: list[float]
@@ -60,7 +63,7 @@ def film(clips: Sequence[str], path: Path, seconds: float, size: tuple[int, int]
 def upscale(source: Path, output: Path, *words: str) -> Run:
     """Runs the command and notes when what happens."""
     command = [sys.executable, "-m", "vs_gansr", "upscale", str(source), str(output), "-y", "--progress", "json"]
-    begun = time.monotonic()
+    begun, used = time.monotonic(), processors()
     first = last = 0.0
     said: dict[str, list[float]] = {}
     with subprocess.Popen([*command, *words], stdout=subprocess.PIPE, text=True) as process:
@@ -72,34 +75,46 @@ def upscale(source: Path, output: Path, *words: str) -> Run:
     spent = time.monotonic() - begun
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return Run(spent, first, spent - last, said["chunk_seconds"], 0.0)
+    return Run(spent, processors() - used, first, spent - last, said["chunk_seconds"], 0.0)
+
+
+def processors() -> float:
+    """Seconds of the processors that the ended processes of this one have used."""
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def overhead(args: argparse.Namespace, folder: Path) -> None:
-    """Time and size in one piece, in chunks and by two workers, `--repeat` times in turn; medians."""
+    """Time, time of the processors and size of chunks over those of one piece, in `--repeat` pairs."""
     source = folder / "in.mkv"
     film(args.clips, source, args.seconds, args.size)
     words = ["--model", args.model, "--preset", args.preset]
-    pieces = f"chunks of {args.chunk:g} s"
-    ways = {
-        "one piece": ["--chunk", "0"],
-        pieces: ["--chunk", f"{args.chunk:g}"],
-        f"{pieces}, 2 workers": ["--chunk", f"{args.chunk:g}", "--workers", "2"],
-    }
+    whole, pieces = "one piece", f"chunks of {args.chunk:g} s"
+    ways = {whole: ["--chunk", "0"], pieces: ["--chunk", f"{args.chunk:g}"]}
+    if args.workers:
+        ways[f"{pieces}, {args.workers} workers"] = [*ways[pieces], "--workers", str(args.workers)]
     runs: dict[str, list[Run]] = {way: [] for way in ways}
     sizes: dict[str, int] = {}
-    for _ in range(args.repeat):
-        for way, more in ways.items():
-            runs[way].append(upscale(source, folder / "out.mkv", *words, *more))
+    for turn in range(args.repeat):
+        for way in list(ways)[:: -1 if turn % 2 else 1]:
+            run = upscale(source, folder / "out.mkv", *words, *ways[way])
+            runs[way].append(run)
             sizes[way] = sum(packet_sizes(folder / "out.mkv"))
-    base = median(run.spent for run in runs["one piece"])
-    for way, found in runs.items():
-        middle = median(run.spent for run in found)
-        share = sizes[way] / sizes["one piece"]
-        print(f"{way}: {middle:.1f} s ({middle / base:.3f}), {sizes[way]} bytes of picture ({share:.4f})", flush=True)
+            print(f"  {way}: {run.spent:.2f} s, {run.cpu:.2f} s of the processors", flush=True)
+    spent, cpu = (
+        {way: median(getattr(r, key) for r in found) for way, found in runs.items()} for key in ("spent", "cpu")
+    )
+    for way in ways:
+        share = sizes[way] / sizes[whole]
+        print(
+            f"{way}: {spent[way]:.2f} s ({spent[way] / spent[whole]:.4f}), of the processors {cpu[way]:.2f} s "
+            f"({cpu[way] / cpu[whole]:.4f}), {sizes[way]} bytes of picture ({share:.4f})",
+            flush=True,
+        )
     last = runs[pieces]
     kept = Run(
-        median(run.spent for run in last),
+        spent[pieces],
+        cpu[pieces],
         median(run.opening for run in last),
         median(run.joining for run in last),
         [seconds for run in last for seconds in run.chunks],
@@ -159,7 +174,8 @@ def main() -> int:
     parser.add_argument("--size", type=int, nargs=2, default=(320, 180), metavar=("W", "H"))
     parser.add_argument("--model", default="fast-2x")
     parser.add_argument("--preset", default="medium")
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=5, help="pairs (%(default)s)")
+    parser.add_argument("--workers", type=int, default=0, help="measure so many workers, too")
     parser.add_argument("--chunk", type=float, default=20, help="seconds of a chunk")
     parser.add_argument("--slower", type=float, default=1, help="simulated chunks take so many times as long")
     parser.add_argument("--times", type=Path, default=Path("chunks.json"), help="what is recorded, and simulated from")
