@@ -66,6 +66,8 @@ SAME = ("vapoursynth", "onnxruntime-gpu", "openvino")
 BEFORE = ("numpy<2.2",)
 # Wine 8 lacks a function that this module calls; Python does without the module.
 REMOVED = ("DLLs/_wmi.pyd",)
+# Wine 8 lacks CopyFile2, too, by which shutil copies files; without it shutil copies them by itself.
+START = "import _winapi\n\ndel _winapi.CopyFile2\n"
 
 
 def why_not() -> str:
@@ -178,7 +180,7 @@ def install(wine: Wine, folder: Path, wheel: Path) -> None:
         lines = [line for line in archive.read(metadata).decode().splitlines() if line.startswith("Requires-Dist")]
     other = re.compile(rf"extra == '(?!({'|'.join(EXTRAS.split(','))})')")
     wanted = [line for line in lines if not other.search(line)]
-    lists = (PYTHON, *TAGS, EXTRAS, *TOOLS, *MARKED, *constraints(), *REMOVED, *wanted)
+    lists = (PYTHON, *TAGS, EXTRAS, *TOOLS, *MARKED, *constraints(), *REMOVED, START, *wanted)
     stamp, mark = sha256("\n".join(lists).encode()).hexdigest(), folder / "stamp"
     if not mark.is_file() or mark.read_text() != stamp:
         print("Making a Windows environment in .cache/windows ...", file=sys.stderr)
@@ -225,6 +227,7 @@ def unpack_python(folder: Path) -> None:
     (source / "cp313").rename(folder / "python")
     for name in REMOVED:
         (folder / "python" / name).unlink()
+    (folder / "python" / "Lib" / "sitecustomize.py").write_text(START)
     shutil.rmtree(source)
 
 
