@@ -124,6 +124,7 @@ def automatic(model: Path) -> dict[str, Any]:
 
 
 def main(folder: Path) -> None:
+    type(registry.find("WebGPU")).patience = 900.0  # a GPU in software on a machine that does something else, too
     rgb = networks.compact(folder / "rgb.onnx", features=8, convs=3)
     luma = networks.point(folder / "luma.onnx", channels=1)
     half = folder / "half.onnx"
