@@ -108,8 +108,7 @@ def container(output: str, encoder: str) -> str:
 def carry(job: UpscaleJob, source: Source) -> Carried:
     """Which tracks come along, and how. Text subtitles change their form where the container knows another."""
     form = {"matroska": "subrip", "webm": "webvtt"}.get(container(job.output, job.encoder), "mov_text")
-    if chunk_options.codec_of(divide(job).rest, "s"):
-        form = ""  # the user says what becomes of subtitles
+    given = chunk_options.codec_of(divide(job).rest, "s")
     others = {"mov_text"} if form == "subrip" else TEXT - {form}
     attaches = container(job.output, job.encoder) == "matroska"
     tracks, notes, covers = [], [], []
@@ -120,7 +119,9 @@ def carry(job: UpscaleJob, source: Source) -> Carried:
             notes.append(f"{track} is not carried")
         elif track.cover and attaches:
             covers.append(track)
-        elif track.kind == "subtitle" and form and track.codec in others:
+        elif track.kind == "subtitle" and given:
+            tracks.append((track, given))
+        elif track.kind == "subtitle" and track.codec in others:
             tracks.append((track, form))
             notes.append(f"{track} becomes {form}, which {Path(job.output).suffix} can hold")
         else:
@@ -208,6 +209,14 @@ def ending(film: Film, extra: Sequence[str], path: str) -> list[str]:
     return [*words, "-max_muxing_queue_size", "100000", *extra, "-f", kind, f"file:{path}"]
 
 
+def track_options(place: int, number: int, track: Track, codec: str) -> list[str]:
+    """Options for one track of input `number`, which becomes track `place` of the output. Text in MP4 and MOV counts
+    milliseconds: ffmpeg's microseconds overflow in 36 minutes without a subtitle, which moves all later ones."""
+    words = ["-map", f"{number}:{track.index}", f"-c:{place}", codec]
+    words += [f"-bsf:{place}", "setts=time_base=1/1000:prescale=1"] if codec == "mov_text" else []
+    return [*words, f"-map_metadata:s:{place}", f"{number}:s:{track.index}"]
+
+
 def carried_options(source: Source, carried: Carried) -> list[str]:
     """Options for what comes from the source: tracks, marks, chapters, metadata."""
     words = ["-map", "0:v:0", "-map_metadata", "1", "-map_chapters", "1"]
@@ -215,7 +224,7 @@ def carried_options(source: Source, carried: Carried) -> list[str]:
         marks = "+".join(source.video.disposition) or "0"
         words += ["-map_metadata:s:0", f"1:s:{source.video.index}", "-disposition:0", marks]
     for place, (track, codec) in enumerate(carried.tracks, 1):
-        words += ["-map", f"1:{track.index}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"1:s:{track.index}"]
+        words += track_options(place, 1, track, codec)
     if source.timecode:
         words += ["-metadata:s:0", f"timecode={source.timecode}"]
         words += ["-metadata", f"timecode={source.timecode}"] if "timecode" in source.metadata else []
