@@ -17,6 +17,7 @@ from footage import FFMPEG, H264, facts, ffmpeg, picture, plain, tone
 from foreign import build, enlarge
 from gansr_process import command
 
+from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks.messages import Answer, MakePlan, Noted, Placement
 from vs_gansr.cli.upscale.chunks.planner import make_plan
 from vs_gansr.cli.upscale.chunks.render import render_whole
@@ -79,6 +80,11 @@ def chaptered(path: Path) -> None:
     text = "mov_text" if path.suffix == ".mp4" else "srt"
     ffmpeg(*inputs, "-map", "0", "-map", "1", "-map", "3", "-map_chapters", "2", *YUV, *H264, "-c:a", "aac",
            "-c:s", text, path)  # fmt: skip
+
+
+def begun_late(path: Path) -> None:
+    """Cut out of a broadcast with its times: the clock begins after an hour, and the header counts from 0."""
+    ffmpeg(*picture(), *tone(0.8), *YUV, *H264, "-c:a", "aac", "-output_ts_offset", "3600", path)
 
 
 def lying(path: Path) -> None:
@@ -149,6 +155,7 @@ FILMS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "fragmented mp4": ("in.mp4", fragmented, ".mkv"),
     "late sound": ("in.mp4", late_sound, ".mp4"),
     "late picture": ("in.mp4", late_picture, ".mkv"),
+    "a clock that begins after an hour": ("in.mkv", begun_late, ".mkv"),
     "piped mkv": ("in.mkv", piped, ".mkv"),
     "chapters that outlast in mkv": ("in.mkv", chaptered, ".mkv"),
     "chapters that outlast in mp4": ("in.mp4", chaptered, ".mp4"),
@@ -195,6 +202,13 @@ def test_every_frame_is_shown_at_its_time(home: Path, tmp_path: Path, name: str)
         moved = (after.times[place][-1] - after.times[0][0]) - (before.times[n][-1] - shown[0])
         assert abs(moved) <= 3 * MILLISECOND or before.kinds[n] == "subtitle", "out of step with the picture"
     assert [(begin, title) for begin, _, title in after.chapters] == [(b, title) for b, _, title in before.chapters]
+
+
+def test_a_format_that_vapoursynth_does_not_hold(home: Path, tmp_path: Path) -> None:
+    """RGB of 5 bits, as Video 1 has it."""
+    ffmpeg(*picture(frames=3), "-c:v", "msvideo1", tmp_path / "in.avi")
+    with pytest.raises(CommandError, match=r"Unsupported video format.*convert it by a program that reads it"):
+        rendered(tmp_path / "in.avi", tmp_path / "out.mkv")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])

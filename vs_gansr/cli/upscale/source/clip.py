@@ -177,6 +177,8 @@ def open_file(job: UpscaleJob, source: Source) -> tuple[str, tuple[tuple[str, An
         opened = opened_by_bestsource(job, arguments)
     except (vs.Error, OSError) as error:
         hint = "" if job.accept_damage else "; if it is damaged, go on with --accept-damage"
+        if "Unsupported video format" in str(error):
+            hint = "; convert it by a program that reads it, to FFV1 in .mkv for example"
         raise CommandError(f"{one_line(error)}{hint}") from error
     return "bs.VideoSource", tuple(arguments), opened
 

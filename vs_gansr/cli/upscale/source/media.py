@@ -344,6 +344,8 @@ def damage(source: Source, timestamps: Sequence[int]) -> str | None:
         return f"{len(lost)} of {len(source.packets)} frames cannot be decoded, the first at {second:.2f} s"
     # Subtitles may outlast picture and sound, or end long after their last packet.
     whole = source.reached if source.cut_short else source.over
-    if source.promised is not None and source.promised - whole > max(Fraction(1, 2), source.promised / 50):
+    # Some writers of Matroska count the duration from 0, not from the file's first moment.
+    late = Fraction(0) if source.cut_short else max(source.origin, Fraction(0))
+    if source.promised is not None and source.promised - late - whole > max(Fraction(1, 2), source.promised / 50):
         return f"it ends after {float(whole):.1f} s, its header promises {float(source.promised):.1f} s"
     return None
