@@ -11,6 +11,7 @@ from footage import facts, ffmpeg
 from gansr_process import Gansr, one_line
 
 from vs_gansr.cli import ffmpeg as ffmpegs
+from vs_gansr.cli import main
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks.ledger import folder_of
 from vs_gansr.cli.upscale.ffmpeg.trials import try_size
@@ -28,6 +29,15 @@ def test_long_names(gansr: Gansr, tmp_path: Path, name: str) -> None:
     assert done.returncode == 0, done.stderr
     assert facts(output).picture["frames"] == 20 and len(list(tmp_path.iterdir())) == 3  # and the home
     assert folder_of(output) != folder_of(tmp_path / f"{name[:-1]}y.mkv")
+
+
+@pytest.mark.parametrize("words", [["--stills", "1"], ["--preview"]])
+def test_names_that_become_too_long_are_refused_at_once(
+    tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.mp4").write_text("no film")
+    assert main(["upscale", str(tmp_path / "in.mp4"), str(tmp_path / f"{246 * 'x'}.mkv"), *words]) == 1
+    assert "bytes, and 255 are the most that file systems take; shorten it" in one_line(capsys.readouterr().err)
 
 
 def test_names_that_are_too_long(gansr: Gansr, tmp_path: Path) -> None:

@@ -62,6 +62,9 @@ def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estima
     """One film; what a dry run finds goes to `estimates`. Raises CommandError where it fails."""
     job = job_of(args, film)
     looks = bool(args.stills or args.preview)
+    stem = film.output.stem
+    written = [f"{stem}.frame000000.100.png"] * bool(args.stills) + [f"{stem}.preview.html"] * bool(args.preview)
+    refuse_long_names(*map(Path, written))
     if not (args.overwrite or args.dry_run or looks) and clear_finished(Path(job.output)):
         if not args.quiet:
             say(f"{film.output} was finished before; what was left of its chunks is gone now")
