@@ -23,7 +23,7 @@ from .params import parsed
 
 __all__ = [
     "CONTAINERS", "Carried", "Film", "Picture", "carry", "chunk_command", "command", "container", "cover_file",
-    "join_command",
+    "join_command", "track_options",
 ]  # fmt: skip
 
 # How every command starts.

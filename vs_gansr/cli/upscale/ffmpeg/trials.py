@@ -16,7 +16,7 @@ from ...ffmpeg import ENCODERS, Ffmpeg, cause
 from ..job.job import UpscaleJob
 from ..source.media import Source
 from . import chunk_options
-from .command import Carried, container
+from .command import Carried, container, track_options
 from .options import divide
 from .process import how
 
@@ -151,8 +151,7 @@ def try_container(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, carried: Carr
     def refused(tracks: Carried) -> str:
         words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-y", "-i", f"file:{source.path}", "-t", "0.1"]
         for place, (track, codec) in enumerate(tracks.tracks):
-            number = track.index
-            words += ["-map", f"0:{number}", f"-c:{place}", codec, f"-map_metadata:s:{place}", f"0:s:{number}"]
+            words += track_options(place, 0, track, codec)
         words += chunk_options.track_options(divide(job).rest)
         code, lines = run([*words, "-f", container(job.output, job.encoder), f"file:{path}"])
         return (cause(lines) or f"ffmpeg exits with {code}") if code else ""
