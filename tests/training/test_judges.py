@@ -17,7 +17,9 @@ from training.recipe.config import LossConfig, ProjectedConfig
 
 @pytest.fixture
 def judged(small_recipe: Recipe) -> Recipe:
-    shares = LossConfig(pixel=0.3, structure=0.0, perceptual=0.3, projected=0.2, artifact=0.1, mesh=0.1)
+    shares = LossConfig(
+        pixel=0.3, structure=0.0, perceptual=0.2, distribution=0.1, projected=0.2, artifact=0.1, mesh=0.1
+    )
     heads = ProjectedConfig(blocks=(2,), enlarge=1, width=8)
     run = replace(small_recipe.run, steps=8, warmup=1, pixel_part=0.35, balance_every=2)
     return check(
@@ -42,7 +44,14 @@ def test_a_broken_off_run_repeats_an_unbroken_one(
     whole, broken = (smoke.losses_logged(tmp_path / name) for name in ("whole", "broken"))
     assert whole == broken
     assert {"loss_pixel", "loss_perceptual"} <= set(whole[0])
-    assert {"loss_projected", "loss_perceptual", "loss_artifact", "loss_mesh", "heads_accuracy"} <= set(whole[-1])
+    assert {
+        "loss_projected",
+        "loss_perceptual",
+        "loss_distribution",
+        "loss_artifact",
+        "loss_mesh",
+        "heads_accuracy",
+    } <= set(whole[-1])
     assert "accuracy" not in whole[-1], "the U-shaped discriminator has no share and does not learn"
     assert whole[-1]["share_projected"] == pytest.approx(0.2, abs=0.01)
 

@@ -77,6 +77,10 @@ CASES = [
         lambda: formulas.feature_matching([], []), 0, same,
     ),
     Case(
+        "distribution", lambda a, b: formulas.distribution(scales(a), scales(b)), (2, 4, 6, 6),
+        lambda: formulas.distribution([], []), 0, lambda x: (x.transpose(-1, -2), x),
+    ),
+    Case(
         "noise_penalty", lambda a, b: formulas.noise_penalty(scales(a), scales(b), 0.1), (2, 1, 4, 4),
         lambda: formulas.noise_penalty(ONE, ONE, 0.0), 0, same,
     ),

@@ -82,6 +82,7 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
         "adversarial": config.adversarial * ramp,
         "feature": config.feature * ramp,
         "perceptual": config.perceptual,
+        "distribution": config.distribution,
         "projected": config.projected * ramp,
         "artifact": config.artifact,
         "mesh": config.mesh,

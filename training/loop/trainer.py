@@ -107,7 +107,9 @@ class Trainer:
         self.generator = LumaGenerator(recipe.generator).to(self.device).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.generator.parameters(), lr=recipe.run.rate, betas=(0.9, 0.99))
         self.adversary = Adversary(recipe.discriminator, recipe.adversary, self.device, recipe.run.bf16)
-        wanted = any(stage.perceptual + stage.projected for stage in (recipe.pixel, recipe.adversarial))
+        wanted = any(
+            stage.perceptual + stage.distribution + stage.projected for stage in (recipe.pixel, recipe.adversarial)
+        )
         self.projected = ProjectedAdversary(recipe.projected, self.device, recipe.run.bf16) if wanted else None
         self.balancer, self.guard = balance.Balancer(), balance.Guard(recipe.guard)
         self.schedule = Schedule(recipe)
@@ -157,7 +159,7 @@ class Trainer:
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
                 steady = self.mean.parts(small, *colours[:1])[0]
             table["artifact"] = formulas.artifact(made, real, steady)
-        if self.projected is not None and {"perceptual", "projected"} & set(shares):
+        if self.projected is not None and {"perceptual", "distribution", "projected"} & set(shares):
             numbers |= self._look(table, shares, luma(small), made, real, playing)
         if "adversarial" in shares or "feature" in shares:
             judged = self.adversary.judge(objective.heard(made, real, self.recipe.adversary), real)
@@ -190,6 +192,8 @@ class Trainer:
         seen, truth, beside = self.projected.look(made, real, small, self.step, self.recipe.run.seed)
         if "perceptual" in shares:
             table["perceptual"] = formulas.feature_matching(seen, truth)
+        if "distribution" in shares:
+            table["distribution"] = formulas.distribution(seen, truth)
         if plays and self.recipe.adversarial.projected:
             numbers |= self.projected.learn(seen, truth, beside, 1.0)
             if "projected" in shares:

@@ -141,6 +141,26 @@ def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     return torch.stack(terms).mean()
 
 
+def distribution(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Mean over maps of the distance between the sorted values of each channel, relative to mean |real|.
+
+    It asks that a feature occurs as often and as strongly as in the reference's crop, not at the same places: the
+    1-D Wasserstein distance of each channel. Sequences of (N, C, H, W); the real ones are constants. M. Delbracio et
+    al., arXiv 2012.09289.
+
+    >>> float(distribution([torch.arange(4.0).reshape(1, 1, 2, 2)], [torch.arange(4.0).flip(0).reshape(1, 1, 2, 2)]))
+    0.0
+    """
+    if len(made) != len(real) or not made:
+        raise ValueError(f"distribution: {len(made)} and {len(real)} feature maps; give as many of each")
+    terms = []
+    for a, b in zip(made, real, strict=True):
+        _same("distribution", a, b)
+        a, b = (each.flatten(2).float().sort(dim=-1).values for each in (a, b.detach()))
+        terms.append((a - b).abs().mean() / b.abs().mean().clamp_min(1e-6))
+    return torch.stack(terms).mean()
+
+
 def artifact(made: Tensor, real: Tensor, steady: Tensor, window: int = 7) -> Tensor:
     """Mean of M |made - real|, M the local variance of real - made where it errs more than `steady`, else 0.
 

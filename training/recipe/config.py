@@ -209,6 +209,8 @@ class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Difference of the discriminator's features; grows like `adversarial`."""
     perceptual: Amount = 0.0
     """Difference of a pretrained network's features."""
+    distribution: Amount = 0.0
+    """Distance between how often and how strongly a pretrained network's features occur in crop and reference."""
     projected: Amount = 0.0
     """Judgement of heads on a pretrained network's features; grows like `adversarial`."""
     artifact: Amount = 0.0
