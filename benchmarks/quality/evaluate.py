@@ -66,6 +66,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="other people's networks to compare with: names of files in ../shared/anchors without their endings, "
              ".onnx files, folders; default: all that are there")  # fmt: skip
     add("--chroma", action="store_true", help="also the models' luma with the chroma of Lanczos")
+    add("--grain", type=float, metavar="AMOUNT", help="also the models with so many times the source's grain")
     add("--no-anchors", action="store_true", help="leave them out")
     add("--bare", action="store_true", help="of all filters Lanczos alone, and no masks")
     add("--cvvdp", action="store_true", help="also ColorVideoVDP, some minutes a clip; needs the extra [cvvdp]")
@@ -276,6 +277,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         mine = chosen(options.models, options.scale, sheets)
         if options.chroma:
             mine += [methods.colourless(method) for method in mine]
+        if options.grain:
+            mine += [methods.grained(method, options.grain) for method in mine]
         (show if sheets else measure)(options, wanted, mine)
     except (ModelError, OSError, ValueError) as error:
         say(f"evaluate: {error}")

@@ -126,3 +126,15 @@ def test_colour_can_be_lanczos(case: prepare.Case, tmp_path: Path) -> None:
     assert not np.array_equal(np.asarray(made[1]), np.asarray(own[1]))
     for chroma in (1, 2):
         assert np.array_equal(np.asarray(made[chroma]), np.asarray(plain[chroma]))
+
+
+def test_grain_is_what_the_plugin_adds(case: prepare.Case, tmp_path: Path) -> None:
+    path = networks.point(tmp_path / "point.onnx", 2)
+    ours = methods.ours("point", path)
+    other = methods.grained(ours, 1.5)
+    assert other.name == "point, grain 1.5" and other.identity != ours.identity
+    source = case.load_source()
+    expected = source.gansr.Upscale(str(path), precision="fp32", grain=1.5)
+    assert all(
+        np.array_equal(metrics.plane_of(other.upscale(source, 2), n), metrics.plane_of(expected, n)) for n in range(3)
+    )
