@@ -274,6 +274,19 @@ def test_surroundings(home: Path, tmp_path: Path, kind: str) -> None:
     assert facts(tmp_path / "o\u00fc\u65e5.mkv").picture["frames"] == 3
 
 
+def test_a_folder_too_deep_for_the_system(home: Path, tmp_path: Path) -> None:
+    """A process goes down step by step, to where no whole path leads, and becomes the command."""
+    steps = "for n in range(20): os.mkdir('d' * 240); os.chdir('d' * 240)"
+    deeper = f"import os, sys\n{steps}\nos.execv(sys.argv[1], sys.argv[1:])"
+    words = command("upscale", tmp_path / "in.mkv", "out.mkv", *AS_IS, "-q")
+    plain(tmp_path / "in.mkv", frames=3)
+    going_down = [sys.executable, "-c", deeper, *words]
+    done = subprocess.run(going_down, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("gansr: the path ") and "use a shorter one" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def rows() -> list[list[str]]:
     """The cells of the table's rows."""
     lines = [line for line in TABLE.read_text("utf-8").splitlines() if line.startswith("|")]

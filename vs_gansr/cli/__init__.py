@@ -7,6 +7,7 @@ A command is a folder of this package whose module `command` has `HELP` (one lin
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import re
@@ -88,6 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except GansrError as error:
         say(f"gansr: {one_line(error, 1000)}")
+        return FAILED
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        say(f"gansr: the path {str(error.filename)[:80]}... is longer than this system allows; use a shorter one")
         return FAILED
     except Interrupted as stop:
         say(f"gansr: interrupted by {signal.Signals(stop.signum).name}; {stop.kept}")
