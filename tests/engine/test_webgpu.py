@@ -242,7 +242,8 @@ def test_what_the_gpu_cannot_do_is_said_at_once(report: dict[str, Any]) -> None:
     assert 'in fp16 does not run on provider "WebGPU", which computes in fp32' in report["half"]
     assert "device does not support it" in report["half file"]
     assert 'in int8 does not run on provider "WebGPU"' in report["int8"]
-    assert 'provider "WebGPU" cannot run: device_id 1' in report["device 1"] or "finds no GPU" in report["device 1"]
+    assert report["device 1"].startswith('Upscale: provider "WebGPU" cannot run: ')
+    assert "use device_id 0, or another process" in report["device 1"] or "finds no GPU" in report["device 1"]
 
 
 @pytest.mark.slow
