@@ -78,12 +78,8 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--plot", type=Path, metavar="FILE", help=f"draw quality against that time; {' or '.join(plot.FORMATS)}")
     add("--strips", type=Path, metavar="FOLDER", help="write a PNG of 300 %% crops per clip and condition")
     add("--blind", type=Path, metavar="FOLDER", help="write sheets and a page to rank methods unseen, and stop")
-    add(
-        "--native",
-        type=Path,
-        metavar="FOLDER",
-        help="write such sheets of the material at its own size, without a reference, and stop",
-    )
+    add("--native", type=Path, metavar="FOLDER",
+        help="write such sheets of the material at its own size, without a reference, and stop")  # fmt: skip
     add("--sheets", type=int, metavar="N", help="at most so many sheets, of as many clips as there can be")
     add("--unlike", type=Path, nargs="+", default=[], metavar="KEY",
         help="keys of sheets whose crops --blind and --native leave out")  # fmt: skip
