@@ -344,10 +344,7 @@ def card(made: ExportedModel, hardware: str) -> str:
     judge = (
         "Losses compare features of EfficientNet-lite0 (Apache-2.0, trained on ImageNet); no other network was a "
         "teacher or a judge."
-        if any(
-            stage.perceptual or stage.distribution or stage.projected
-            for stage in (settings.pixel, settings.adversarial)
-        )
+        if settings.pixel.looks or settings.adversarial.looks
         else "No other network was a teacher or a judge."
     )
     lines = [

@@ -26,6 +26,7 @@ from ..material.pool import Pool
 from ..networks.generator import FoldedGenerator, LumaGenerator, of_luma, with_colour
 from ..networks.grow import carry_chroma, grow
 from ..recipe import Recipe, RecipeError, from_dict
+from ..recipe.config import LOOKS
 from ..records import checkpoint, metrics
 from ..records.enlarge import enlarge
 from ..records.run_log import Row, RunLog, progress_line
@@ -107,9 +108,7 @@ class Trainer:
         self.generator = LumaGenerator(recipe.generator).to(self.device).to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.Adam(self.generator.parameters(), lr=recipe.run.rate, betas=(0.9, 0.99))
         self.adversary = Adversary(recipe.discriminator, recipe.adversary, self.device, recipe.run.bf16)
-        wanted = any(
-            stage.perceptual + stage.distribution + stage.projected for stage in (recipe.pixel, recipe.adversarial)
-        )
+        wanted = recipe.pixel.looks or recipe.adversarial.looks
         self.projected = ProjectedAdversary(recipe.projected, self.device, recipe.run.bf16) if wanted else None
         self.balancer, self.guard = balance.Balancer(), balance.Guard(recipe.guard)
         self.schedule = Schedule(recipe)
@@ -159,7 +158,7 @@ class Trainer:
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
                 steady = self.mean.parts(small, *colours[:1])[0]
             table["artifact"] = formulas.artifact(made, real, steady)
-        if self.projected is not None and {"perceptual", "distribution", "projected"} & set(shares):
+        if self.projected is not None and LOOKS & set(shares):
             numbers |= self._look(table, shares, luma(small), made, real, playing)
         if "adversarial" in shares or "feature" in shares:
             judged = self.adversary.judge(objective.heard(made, real, self.recipe.adversary), real)

@@ -18,6 +18,16 @@ def _same(name: str, made: Tensor, real: Tensor, dims: int = 4) -> None:
         )
 
 
+def _pairs(name: str, first: Sequence[Tensor], second: Sequence[Tensor], what: str) -> list[tuple[Tensor, Tensor]]:
+    """One to one. Raises ValueError for none, for unequal numbers of `what` and for unequal shapes."""
+    if len(first) != len(second) or not first:
+        raise ValueError(f"{name}: {len(first)} and {len(second)} {what}; give as many of each")
+    pairs = list(zip(first, second, strict=True))
+    for a, b in pairs:
+        _same(name, a, b)
+    return pairs
+
+
 def charbonnier(made: Tensor, real: Tensor, epsilon: float = 1e-3) -> Tensor:
     """Smooth L1: mean of sqrt((made - real)^2 + epsilon^2) - epsilon.
 
@@ -113,13 +123,8 @@ def relativistic(low: Sequence[Tensor], high: Sequence[Tensor]) -> Tensor:
     >>> round(float(relativistic([torch.zeros(1, 1, 2, 2)], [torch.zeros(1, 1, 2, 2)])), 4)
     0.6931
     """
-    if len(low) != len(high) or not low:
-        raise ValueError(f"relativistic: {len(low)} and {len(high)} scales of logits; give as many of each")
-    terms = []
-    for a, b in zip(low, high, strict=True):
-        _same("relativistic", a, b)
-        terms.append(F.softplus(a.float() - b.float()).mean())
-    return torch.stack(terms).mean()
+    pairs = _pairs("relativistic", low, high, "scales of logits")
+    return torch.stack([F.softplus(a.float() - b.float()).mean() for a, b in pairs]).mean()
 
 
 def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
@@ -131,11 +136,8 @@ def feature_matching(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     >>> float(feature_matching([torch.ones(1, 1, 2, 2)], [torch.ones(1, 1, 2, 2)]))
     0.0
     """
-    if len(made) != len(real) or not made:
-        raise ValueError(f"feature_matching: {len(made)} and {len(real)} feature maps; give as many of each")
     terms = []
-    for a, b in zip(made, real, strict=True):
-        _same("feature_matching", a, b)
+    for a, b in _pairs("feature_matching", made, real, "feature maps"):
         b = b.detach()
         terms.append((a - b).abs().mean(dtype=torch.float32) / b.abs().mean(dtype=torch.float32).clamp_min(1e-6))
     return torch.stack(terms).mean()
@@ -151,11 +153,8 @@ def distribution(made: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
     >>> float(distribution([torch.arange(4.0).reshape(1, 1, 2, 2)], [torch.arange(4.0).flip(0).reshape(1, 1, 2, 2)]))
     0.0
     """
-    if len(made) != len(real) or not made:
-        raise ValueError(f"distribution: {len(made)} and {len(real)} feature maps; give as many of each")
     terms = []
-    for a, b in zip(made, real, strict=True):
-        _same("distribution", a, b)
+    for a, b in _pairs("distribution", made, real, "feature maps"):
         a, b = (each.flatten(2).float().sort(dim=-1).values for each in (a, b.detach()))
         terms.append((a - b).abs().mean() / b.abs().mean().clamp_min(1e-6))
     return torch.stack(terms).mean()

@@ -218,6 +218,15 @@ class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
     mesh: Amount = 0.0
     """Part of the error that repeats in every block of pixels that the generator gives at once."""
 
+    @property
+    def looks(self) -> bool:
+        """Whether the losses compare a pretrained network's features."""
+        return any(getattr(self, name) for name in LOOKS)
+
+
+LOOKS = frozenset({"perceptual", "distribution", "projected"})
+"""Losses on a pretrained network's features."""
+
 
 class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """How the sliced losses compare fine detail."""
