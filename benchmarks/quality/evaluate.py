@@ -193,12 +193,11 @@ def measure(options: argparse.Namespace, wanted: Sequence[Preparation], mine: li
 
 def show(options: argparse.Namespace, wanted: Sequence[Preparation], mine: list[Method]) -> None:
     """Write what people are to rank: with Lanczos and, where no option says otherwise, masks and other networks."""
-    store, others = Store(options.cache), anchors(options)
-    sharpened = [] if options.bare else methods.masks()
+    others = anchors(options)
     if options.picture:
-        field = [methods.resizers()[1], *others, *mine]
-        say(f"wrote {strips.native(options.picture, crops(options), field)}")
+        say(f"wrote {strips.native(options.picture, crops(options), [methods.resizers()[1], *others, *mine])}")
         return
+    store, sharpened = Store(options.cache), [] if options.bare else methods.masks()
     if options.native:
         shown = [
             scenes.native(piece, options.scale)

@@ -100,11 +100,6 @@ def with_lanczos_chroma(upscale: Upscaler) -> Upscaler:
     return partial(_with_lanczos_chroma, upscale)
 
 
-def with_grain(upscale: Upscaler, amount: float) -> Upscaler:
-    """What `upscale` gives and `amount` times its source's grain, as the plugin's `grain` adds it."""
-    return partial(_with_grain, upscale, amount)
-
-
 def _sharpened(unsharp: Unsharp, clip: vs.VideoNode, factor: int) -> vs.VideoNode:
     large = clip.resize.Lanczos(clip.width * factor, clip.height * factor, format=vs.YUV420PS, filter_param_a=3)
     blurred = large.std.Convolution(unsharp.taps, planes=[0], mode="hv")
@@ -132,12 +127,12 @@ def _with_grain(upscale: Upscaler, amount: float, clip: vs.VideoNode, factor: in
 
 
 def grained(method: Method, amount: float) -> Method:
-    """`method` with `amount` times its source's grain."""
+    """`method` with `amount` times its source's grain, as the plugin's `grain` adds it."""
     return replace(
         method,
         name=f"{method.name}, grain {amount:g}",
         identity=("grain", amount, *method.identity),
-        upscale=with_grain(method.upscale, amount),
+        upscale=partial(_with_grain, method.upscale, amount),
     )
 
 

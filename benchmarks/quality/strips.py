@@ -9,7 +9,7 @@ from benchmarks.quality.methods import Method
 from benchmarks.quality.metrics import luma
 from benchmarks.quality.prepare import Case
 from benchmarks.quality.scenes import Scene
-from benchmarks.sheets import ZOOM, Box, Tile, crop, rgb, richest, sheet, slopes
+from benchmarks.sheets import ZOOM, Tile, crop, rgb, richest, sheet, slopes
 
 CROP = (128, 96)
 """Width and height of the detail in pixels of the reference, multiples of 8."""
@@ -45,20 +45,12 @@ def native(path: Path, shown: Sequence[tuple[Scene, tuple[int, int]]], methods: 
     tiles: list[Tile] = []
     for row, (scene, corner) in enumerate(shown):
         box = (*corner, corner[0] + CROP[0], corner[1] + CROP[1])
-        pictures = {"source": own_pixels(scene, box)} | {
-            method.name: _larger(scene.crops(box, method)[0], Image.Resampling.BICUBIC) for method in methods
-        }
+        source = rgb(scene.source, scene.frames[0])
+        pictures = {"source": crop(source, box, source.width * scene.factor)}
+        for method in methods:
+            made = scene.crops(box, method)[0]
+            pictures[method.name] = made.resize((CROP[0] * ZOOM, CROP[1] * ZOOM), Image.Resampling.BICUBIC)
         tiles += [Tile("" if row else name, picture) for name, picture in pictures.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet(tiles, len(methods) + 1).save(path)
     return path
-
-
-def own_pixels(scene: Scene, box: Box) -> Image.Image:
-    """The source's pixels in `box`, which counts in pixels of the enlarged picture; each is shown as a square."""
-    left, top, right, bottom = (side // scene.factor for side in box)
-    return _larger(rgb(scene.source, scene.frames[0]).crop((left, top, right, bottom)), Image.Resampling.NEAREST)
-
-
-def _larger(picture: Image.Image, how: Image.Resampling) -> Image.Image:
-    return picture.resize((CROP[0] * ZOOM, CROP[1] * ZOOM), how)
