@@ -19,7 +19,7 @@ from ..script import steps
 from ..script.script_text import listen
 from ..source import clip as clip_source
 from ..source.names import is_script
-from ..source.script_file import failure
+from ..source.script_file import failure, raised_by_script
 
 __all__ = ["Pixels", "densest", "detail_of", "encoded", "opened", "pixels", "places", "rgb"]
 
@@ -47,9 +47,8 @@ def opened(job: UpscaleJob, log: Callable[[Any, str], None]) -> Any:
     try:
         yield steps.build(job, clip_source.open_media(job), whole=False)
     except (vs.Error, AttributeError, SystemExit) as error:
-        text = one_line(error, 1000)
-        in_script = is_script(job.source) and (isinstance(error, SystemExit) or text.startswith("Traceback"))
-        raise CommandError(failure(job.source, error) if in_script else text) from error
+        in_script = is_script(job.source) and raised_by_script(error)
+        raise CommandError(failure(job.source, error) if in_script else one_line(error, 1000)) from error
 
 
 def places(count: int, total: int) -> list[int]:

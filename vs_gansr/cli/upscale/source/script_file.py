@@ -18,7 +18,7 @@ import vapoursynth as vs
 from ....errors import one_line
 from ...common import CommandError
 
-__all__ = ["failure", "printer", "run_script", "variables"]
+__all__ = ["failure", "printer", "raised_by_script", "run_script", "variables"]
 
 PLACE = re.compile(r'File "(.+?)", line (\d+)')  # in a traceback that VapourSynth hands on as text
 
@@ -89,6 +89,11 @@ def run_script(path: str, given: Sequence[str] = ()) -> vs.VideoOutputTuple:
     if not isinstance(output, vs.VideoOutputTuple):
         raise CommandError(f"{path} sets no video output 0; end it with: clip.set_output()")
     return output
+
+
+def raised_by_script(error: BaseException) -> bool:
+    """Whether a script ended itself, or one of its functions failed for a frame."""
+    return isinstance(error, (SystemExit, KeyboardInterrupt)) or one_line(error, 1000).startswith("Traceback")
 
 
 def failure(path: str, error: BaseException) -> str:

@@ -189,11 +189,11 @@ def explained(error: BaseException, script: str) -> str:
     of the `script`, if the source is one, say its line."""
     import vapoursynth as vs
 
-    from ..source.script_file import failure
+    from ..source.script_file import failure, raised_by_script
 
-    text = one_line(error, 1000)
-    if script and (isinstance(error, (SystemExit, KeyboardInterrupt)) or text.startswith("Traceback")):
+    if script and raised_by_script(error):
         return failure(script, error)
+    text = one_line(error, 1000)
     return text if isinstance(error, (GansrError, vs.Error)) else f"{type(error).__name__}: {text}"
 
 
