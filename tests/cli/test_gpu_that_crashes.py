@@ -25,7 +25,7 @@ registry.PROVIDERS.insert(0, FaultyGpu("crash on the way"))
 def test_a_chunk_that_crashes_each_time_is_an_error_with_the_remedy(
     gansr: Gansr, tmp_path: Path, point_model: Path
 ) -> None:
-    """The same chunk is tried three times; without the GPU the film is made."""
+    """A chunk is tried three times; on the CPU, as the error suggests, the film is made."""
     (tmp_path / "sitecustomize.py").write_text(PROGRAM)
     source = footage.plain(tmp_path / "in.mp4", frames=40)
     words = ["upscale", source, tmp_path / "out.mkv", "--model", point_model, "--chunk", "0.6", "--preset", "ultrafast"]

@@ -229,7 +229,7 @@ def test_batches_may_leave_worn_pairs_out(ready: pool.Pool) -> None:
 
 
 def test_batches_may_have_places_of_one_colour(ready: pool.Pool) -> None:
-    """The same colour in both sizes; its chroma is what the encoder's conversion makes of it."""
+    """Input and reference have one colour; their chroma planes hold what the conversion to 4:2:0 gives for it."""
     low, high, low_chroma, high_chroma = ready.batch(1, 5, 32, 32, 1, colour=True, flat=1.0)
     assert len({tuple(each[:, 0, 0]) for each in high}) > 8
     for small, large, *chroma in zip(low, high, low_chroma, high_chroma, strict=True):
