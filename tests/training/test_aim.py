@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from torch.nn import functional as F
 
 from training.losses import objective
-from training.losses.aim import aimed, sharpened_resize
+from training.losses.aim import aimed, crisp, sharpened_resize
 from training.losses.regions import directionless, flat
 from training.recipe import Recipe
 from training.recipe.config import AdversaryConfig, AimConfig
@@ -87,3 +87,15 @@ def test_the_adversary_is_heard_in_texture_alone() -> None:
     assert made.grad is not None
     assert torch.allclose(made.grad, directionless(real))
     assert objective.heard(made, real, AdversaryConfig()) is made
+
+
+def test_crisp_narrows_edges_and_adds_no_halo() -> None:
+    ramp = torch.zeros(1, 1, 16, 16)
+    ramp[..., 6:10] = torch.tensor([0.1, 0.35, 0.65, 0.9])
+    ramp[..., 10:] = 1
+    sharp = crisp(ramp, 1.0)
+    assert sharp.diff(dim=-1).square().sum() > 1.1 * ramp.diff(dim=-1).square().sum()
+    assert sharp.min() >= 0 and sharp.max() <= 1
+    even = torch.full((1, 1, 8, 8), 0.3)
+    assert torch.allclose(crisp(even, 2.0), even)
+    assert crisp(ramp, 0.0) is ramp

@@ -215,17 +215,20 @@ def test_chroma_lies_on_its_picture(ready: pool.Pool) -> None:
         assert error < 0.5 * elsewhere, (error, elsewhere)
 
 
-def test_batches_may_leave_worn_pairs_out(ready: pool.Pool) -> None:
+def test_batches_have_the_share_of_worn_pairs_asked_for(ready: pool.Pool) -> None:
     plain = dataclasses.replace(
         ready, labels=["a: worn 0.82x0.64 area/lanczos, h264 crf 20"] * (len(ready) - 1) + ["b: h264 crf 20"]
     )
-    assert plain.unworn == [len(ready) - 1]
+    assert plain.entries == (list(range(len(ready)))[-1:], list(range(len(ready) - 1)))
     full = plain.high.shape[2]
-    _, high = plain.batch(1, 5, 4, full, 1, unworn=True)
+    _, high = plain.batch(1, 5, 4, full, 1, worn=0)
     reference = plain.high[-1].transpose(0, 3, 1, 2)
     turns = [each[:, ::up, ::left] for each in reference for up in (1, -1) for left in (1, -1)]
     turns += [each.transpose(0, 2, 1) for each in turns]
     assert all(any(np.array_equal(made, turn) for turn in turns) for made in high)
+    _, high = plain.batch(1, 5, 64, full, 1, worn=0.5)
+    share = np.mean([any(np.array_equal(made, turn) for turn in turns) for made in high])
+    assert 0.25 < share < 0.75
 
 
 def test_batches_may_have_places_of_one_colour(ready: pool.Pool) -> None:

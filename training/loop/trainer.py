@@ -20,6 +20,7 @@ from vs_gansr.common import files
 
 from ..export import export
 from ..losses import formulas, objective
+from ..losses.aim import crisp
 from ..losses.regions import directionless
 from ..material.luma import luma
 from ..material.pool import Pool
@@ -140,7 +141,7 @@ class Trainer:
         playing = self.adversarial_from >= 0
         rate, adversary_rate = self.schedule.rates(progress, self.step, playing)
         self.generator.slope = self.mean.slope = self.schedule.slope(progress)
-        small, real = self._tensor(low), luma(self._tensor(high))
+        small, real = self._tensor(low), crisp(luma(self._tensor(high)), self.recipe.aim.crisp)
         colours = [self._chroma(planes) for planes in chroma]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
             made, hidden, added = self.generator.parts(small, *colours[:1])
@@ -235,7 +236,7 @@ class Trainer:
     def fetch(self, step: int) -> list[Tensor]:
         """Batch number `step` as tensors of code values, in the order of `train_step`'s arguments."""
         run, colour = self.recipe.run, self.recipe.generator.colour
-        drawn = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip, colour, run.unworn, run.flat)
+        drawn = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip, colour, run.worn, run.flat)
         return [torch.from_numpy(each) for each in drawn]
 
     def train(self, minutes: float = math.inf, stop_at: int | None = None) -> bool:

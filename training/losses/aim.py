@@ -1,4 +1,4 @@
-"""Replace the reference that `pixel` and `structure` see where its fine detail cannot be known from the input."""
+"""Sharpen the reference, or replace it where its fine detail cannot be known from the input."""
 
 from __future__ import annotations
 
@@ -19,6 +19,21 @@ def sharpened_resize(small: Tensor, scale: int, amount: float) -> Tensor:
     taps = large.new_tensor([1, 2, 1]) / 4
     mean = F.conv2d(F.pad(large, (1,) * 4, mode="replicate"), (taps[:, None] * taps)[None, None])
     return large + amount * (large - mean)
+
+
+def crisp(real: Tensor, amount: float) -> Tensor:
+    """Luma (N, 1, H, W) with `amount` times its difference from its 5x5 binomial mean added, each pixel kept between
+    the least and the greatest of its 3x3 neighbourhood: edges become narrower and get no halos. 0 changes nothing.
+
+    A network answers with less contrast at fine edges than its reference has, as the mean of what may be there.
+    """
+    if not amount:
+        return real
+    taps = real.new_tensor([1, 4, 6, 4, 1]) / 16
+    mean = F.conv2d(F.pad(real, (2,) * 4, mode="replicate"), (taps[:, None] * taps)[None, None])
+    around = F.pad(real, (1,) * 4, mode="replicate")
+    least, most = -F.max_pool2d(-around, 3, 1), F.max_pool2d(around, 3, 1)
+    return (real + amount * (real - mean)).maximum(least).minimum(most)
 
 
 def aimed(small: Tensor, real: Tensor, config: AimConfig) -> Tensor:

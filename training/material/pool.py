@@ -49,9 +49,12 @@ class Pool:
         return len(self.high)
 
     @cached_property
-    def unworn(self) -> list[int]:
-        """Entries whose inputs were only shrunk and encoded."""
-        return [entry for entry, label in enumerate(self.labels) if not label.partition(": ")[2].startswith(WORN)]
+    def entries(self) -> tuple[list[int], list[int]]:
+        """Entries whose inputs were only shrunk and encoded, and those that were worn before."""
+        kinds: tuple[list[int], list[int]] = ([], [])
+        for entry, label in enumerate(self.labels):
+            kinds[label.partition(": ")[2].startswith(WORN)].append(entry)
+        return kinds
 
     def batch(
         self,
@@ -61,7 +64,7 @@ class Pool:
         crop: int,
         clip: int,
         colour: bool = False,
-        unworn: bool = False,
+        worn: float = -1,
         flat: float = 0.0,
     ) -> list[Frames]:
         """Batch number `step`: a pure function of its arguments, so a resumed run needs no saved position.
@@ -69,11 +72,10 @@ class Pool:
         Returns [low, high]: (batch, 3, crop / scale, crop / scale) and (batch, 3, crop, crop), contiguous; with
         `colour` also the chroma of both, [..., low_chroma, high_chroma], of 2 planes and half the size. `clip`
         neighbouring frames of one place follow each other; flips and transposition are drawn per place, with `colour`
-        only those that leave chroma where it lies. With `unworn` only such entries are drawn. With the chance `flat` a
-        place is of one colour.
+        only those that leave chroma where it lies. `worn` is the chance that a place's input was worn, -1 as
+        often as in the pool. With the chance `flat` a place is of one colour.
         """
         rng = np.random.default_rng([seed, step])
-        entries = self.unworn if unworn else range(len(self.high))
         scale = self.high.shape[2] // self.low.shape[2]
         small, grid = crop // scale, 2 if colour else 1
         sources = [(self.low, small, 1), (self.high, crop, scale)]
@@ -81,6 +83,7 @@ class Pool:
             sources += [(self.low_chroma, small // 2, 1), (self.high_chroma, crop // 2, scale)]
         made = [np.empty((batch, source.shape[-1], side, side), np.uint8) for source, side, _ in sources]
         for place in range(batch // clip):
+            entries: Sequence[int] = range(len(self.high)) if worn < 0 else self.entries[rng.random() < worn]
             entry = entries[int(rng.integers(len(entries)))]
             first = int(rng.integers(self.high.shape[1] - clip + 1))
             y, x = (grid * int(v) for v in rng.integers((self.low.shape[2] - small) // grid + 1, size=2))

@@ -242,8 +242,11 @@ class BandConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AimConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Replace the reference of the losses `pixel` and `structure` where its fine detail cannot be known."""
+    """Sharpen the reference, or replace it for the losses `pixel` and `structure` where its fine detail cannot be
+    known."""
 
+    crisp: Amount = 0.0
+    """Amount of an unsharp mask (5x5 binomial) without overshoot on the reference's luma, for every loss."""
     texture: Share = 0.0
     """Share of the input's sharpened resize in place of the reference in texture without a direction."""
     amount: Amount = 1.2
@@ -331,8 +334,8 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Decay, per step, of the moving average of the weights, which is measured and exported."""
     seed: Count = 7
     """Seed of weights and batches."""
-    unworn: bool = False
-    """Draw only pairs whose inputs were shrunk and encoded, not worn before (`wear`)."""
+    worn: Annotated[float, Meta(ge=-1, le=1)] = -1
+    """Share of crops whose inputs were worn (`wear`) before they were encoded; -1: as many as the pool holds."""
     flat: Share = 0.0
     """Share of crops that are of one colour, so that none is shifted."""
     bf16: bool = True
@@ -350,9 +353,11 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShipConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Mix the exported weights with those of another network."""
+    """Mix the exported weights with those of another network, and say how the network is used."""
 
     twin: str = ""
     """Exported network of the same shape, trained without an adversary; empty: mix nothing in."""
     part: Share = 1.0
     """Blend from the weights of `twin` (0) to the trained weights (1)."""
+    grain: Annotated[float, Meta(ge=0, le=4)] = 0.0
+    """How much of the source's grain the plugin restores with this network unless its user says so."""
