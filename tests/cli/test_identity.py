@@ -365,6 +365,7 @@ def test_joining_is_shown_as_it_goes() -> None:
     said: list[str] = []
     scheduler.progress.stage = said.append  # type: ignore[method-assign]
     scheduler.progress.total = 200
+    scheduler.watchdog.begin_joining("worker 1", 0)
     scheduler._hear(WorkerState(Named("worker 1")), Joined(50))
     assert said == ["joining, 25 %"]
 
@@ -405,6 +406,47 @@ def test_a_film_in_one_piece_whose_worker_stops_is_given_up(tmp_path: Path, smal
         run.run()
     assert run.progress.stopped
     nothing_left(tmp_path)
+
+
+HANGING = """\
+import time
+import vapoursynth as vs
+clip = vs.core.std.BlankClip(width=64, height=48, format=vs.YUV420P8, length=60, fpsnum=25)
+def wait(n, f):
+    time.sleep(1000 if n == 40 else 0.02)
+    return f
+vs.core.std.ModifyFrame(clip, clip, wait).set_output()
+"""
+
+
+def test_a_network_that_hangs_is_noticed_though_ffmpeg_goes_on_reporting(tmp_path: Path, home: Path) -> None:
+    source = tmp_path / "in.vpy"
+    source.write_text(HANGING)
+    words = {"preset": "ultrafast", "fps": "25", "as_is": True, "chunk": 0, "matrix": 1}
+    job = UpscaleJob(str(source), str(tmp_path / "out.mkv"), **words)
+    with pytest.raises(CommandError, match=r"it made no frame for \d+ s, usually one takes"):
+        UpscaleRun(job, Progress(quiet=True), RunOptions(patience=1)).run()
+    nothing_left(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ffmpeg is a shell script here")
+def test_joining_that_hangs_is_tried_again_and_then_given_up(tmp_path: Path, home: Path, point_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=40)
+    hangs = tmp_path / "ffmpeg"
+    hangs.write_text(
+        f'#!/bin/sh\ncase "$*" in *pipe:0*"-c:0 copy"*) echo >> "{tmp_path}/tries"; exec sleep 1000;; esac\n'
+        f'exec "{footage.FFMPEG}" "$@"\n'
+    )
+    hangs.chmod(0o755)
+    words = {"preset": "ultrafast", "chunk": 0.8, "model": str(point_model)}
+    job = UpscaleJob(str(source), str(tmp_path / "out.mkv"), ffmpeg=str(hangs), **words)
+    with pytest.raises(CommandError, match=r"it joined no frame for \d+ s.*3 times in a row; 2 of 2 chunks are kept"):
+        UpscaleRun(job, Progress(quiet=True), RunOptions(patience=1)).run()
+    assert (tmp_path / "tries").read_text().count("\n") == 3
+    assert not named(tmp_path) and not (tmp_path / "out.mkv").exists()
+    hangs.write_text(f'#!/bin/sh\nexec "{footage.FFMPEG}" "$@"\n')
+    UpscaleRun(job, Progress(quiet=True), RunOptions(patience=5)).run()
+    assert facts(tmp_path / "out.mkv").picture["frames"] == 40
 
 
 def test_the_watchdog_knows_patience_sleep_and_first_frames() -> None:

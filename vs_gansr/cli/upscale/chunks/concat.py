@@ -21,7 +21,7 @@ from ..ffmpeg.command import cover_file, join_command
 from ..ffmpeg.process import FfmpegProcess
 from ..source import media
 from .file import ChunkFacts, display_order, header_of, packets
-from .messages import Complained, Joined, Tell
+from .messages import Complained, Joined, Stage, Tell, now_and_then
 from .plan import Plan
 
 __all__ = ["Part", "concatenate", "packet_times", "write_covers"]
@@ -63,7 +63,7 @@ def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> Non
     command = join_command(plan, tool, late, path)
     with FfmpegProcess(command, complain=lambda text: tell(Complained(text))) as process:
         process.feed(lambda pipe: write(pipe, plan.time_base, parts, stamps, delay, tell), total)
-    check(plan, path)
+    check(plan, path, tell)
 
 
 def write_covers(plan: Plan, path: str) -> None:
@@ -84,7 +84,7 @@ def write(pipe: Any, base: Fraction, parts: Sequence[Part], stamps: Sequence[int
         "use_editlist": "0",
     }
     late = -packet_times(stamps, 0, 0, delay)[1]
-    place = 0
+    place, report = 0, now_and_then(tell)
     stream: Any = None
     with pipe, av.open(pipe, "w", format="mp4", options=options) as film_file:
         for path, facts in parts:
@@ -106,17 +106,22 @@ def write(pipe: Any, base: Fraction, parts: Sequence[Part], stamps: Sequence[int
                     packet.duration = times[2] * base.numerator
                     film_file.mux(packet)
                     place += 1
-            tell(Joined(place))
+                    report(Joined(place))
+    tell(Joined(place))
 
 
-def check(plan: Plan, path: str) -> None:
+def check(plan: Plan, path: str, tell: Tell) -> None:
     """Reads the result's picture back. Raises CommandError where a frame is missing or not at its time."""
     import av
 
-    stamps, base = plan.timestamps, plan.time_base
+    stamps, base, report = plan.timestamps, plan.time_base, now_and_then(tell)
+    found = []
     with av.open(path) as result:
         unit = Fraction(result.streams.video[0].time_base)
-        found = sorted(packet.pts * unit for packet in packets(result))
+        for packet in packets(result):
+            found.append(packet.pts * unit)
+            report(Stage(f"reading the film back, {100 * len(found) // len(stamps)} %"))
+    found.sort()
     if len(found) != len(stamps):
         raise CommandError(f"{len(found)} of {len(stamps)} frames reached the joined file; the chunks are kept")
     for n, (time, stamp) in enumerate(zip(found, stamps, strict=True)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -16,10 +17,11 @@ from .spans import Span
 __all__ = [
     "RECORD", "Answer", "CheckPlan", "Command", "Complained", "Concatenate", "Done", "Encoded", "Failed", "Indexing",
     "Joined", "Leave", "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Printed", "RenderChunk",
-    "RenderWhole", "Rendered", "Stage", "Tell", "read", "write",
+    "RenderWhole", "Rendered", "Stage", "Tell", "now_and_then", "read", "write",
 ]  # fmt: skip
 
 RECORD = "\x1e"  # leads each answer on a worker's stderr (RFC 7464)
+REPORT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,19 @@ type Answer = Stage | Indexing | Noted | Printed | Complained | Opened | Rendere
 type Tell = Callable[[Answer], None]
 
 KINDS = {kind.__name__: kind for union in (Command, Answer) for kind in get_args(union.__value__)}
+
+
+def now_and_then(tell: Tell) -> Tell:
+    """`tell` for answers that say how far a worker is: what follows within REPORT_SECONDS is not told."""
+    due = 0.0
+
+    def report(answer: Answer) -> None:
+        nonlocal due
+        if (now := time.monotonic()) >= due:
+            due = now + REPORT_SECONDS
+            tell(answer)
+
+    return report
 
 
 def write(message: Command | Answer) -> str:

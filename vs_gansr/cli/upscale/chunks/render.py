@@ -6,7 +6,6 @@ The pipe carries NUT, the one container of ffmpeg's that has any time base.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -17,13 +16,11 @@ from ..ffmpeg import command as ffmpeg_command
 from ..ffmpeg.process import FfmpegProcess, TryAgain
 from .concat import write_covers
 from .file import ChunkFacts, examine, keep
-from .messages import Complained, Encoded, Noted, Rendered, Tell
+from .messages import Complained, Encoded, Noted, Rendered, Tell, now_and_then
 from .open_film import OpenFilm
 from .spans import Span
 
 __all__ = ["render_chunk", "render_whole"]
-
-REPORT_SECONDS = 0.2
 
 
 def render_chunk(film: OpenFilm, span: Span, path: Path, tell: Tell) -> ChunkFacts:
@@ -74,7 +71,7 @@ def send(film: OpenFilm, pipe: Any, span: Span, times: Sequence[int], base: Frac
     import av
 
     picture, rate = film.plan.picture, film.plan.rate
-    due = 0.0
+    report = now_and_then(tell)
     with pipe, av.open(pipe, "w", format="nut", buffer_size=1 << 20) as nut:
         stream = nut.add_stream("rawvideo", rate=rate)
         stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, picture.pixel_format
@@ -88,6 +85,5 @@ def send(film: OpenFilm, pipe: Any, span: Span, times: Sequence[int], base: Frac
             packet.pts = packet.dts = times[n]
             packet.is_keyframe = True
             nut.mux(packet)
-            if (now := time.monotonic()) >= due or n + 1 == len(times):
-                due = now + REPORT_SECONDS
-                tell(Rendered(n + 1))
+            report(Rendered(n + 1))
+    tell(Rendered(len(times)))

@@ -18,7 +18,8 @@ class WorkerState:
     """A worker as the scheduler sees it.
 
     `opening` it is to open the film, `opened` it has · `chunk` what it renders, of which it has sent `frames`, `bytes`
-    encoded · `error` its last words
+    encoded · `error` its last words · `joins` the file that it joins chunks into, and `written` that file's stamp when
+    it was last looked at
     """
 
     worker: Worker
@@ -28,6 +29,8 @@ class WorkerState:
     frames: int = 0
     bytes: int = 0
     error: str = ""
+    joins: Path | None = None
+    written: tuple[int, int] | None = None
 
 
 class WorkerPool:

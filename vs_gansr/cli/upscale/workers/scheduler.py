@@ -85,6 +85,7 @@ class UpscaleRun:
         self.found = 0  # chunks that were finished before this run
         self.speaker: WorkerState | None = None  # the first worker that has opened the film in this run
         self.done: messages.Done | None = None  # the answer to what was ordered last, if that was no chunk
+        self.look_at = 0.0  # when workers are next looked at
         self.failures = 0  # of workers that had no chunk, since the last chunk was finished
         self.tries: dict[int, int] = {}  # that failed in this run, by chunk
 
@@ -263,6 +264,8 @@ class UpscaleRun:
         while True:
             self.progress.stage("joining")
             worker = self.pool.workers[0] if self.pool.workers else self.pool.start_here(self.job)
+            worker.joins = path
+            self.watchdog.begin_joining(worker.worker.name, time.monotonic())
             with contextlib.suppress(WorkerLost):
                 self._do(worker, Concatenate(str(self.folder), str(path)))
                 return
@@ -309,20 +312,38 @@ class UpscaleRun:
         """The next event; none comes while a worker is ended that has stopped. Python runs signal handlers only between
         waits on Windows."""
         while True:
+            if (now := time.monotonic()) >= self.look_at:  # by the clock: a stuck worker's ffmpeg goes on reporting
+                self.look_at = now + LOOK
+                for state in self.pool.workers:
+                    if stuck := self._stuck(state, now):
+                        self._replace(state, stuck)
+                        return None
             with contextlib.suppress(queue.Empty):
                 return self.events.get(timeout=LOOK)
-            for state in self.pool.workers:
-                if state.chunk is not None and (stuck := self.watchdog.stuck(state.worker.name, time.monotonic())):
-                    self._replace(state, f"it made {stuck}")
-                    return None
+
+    def _stuck(self, state: WorkerState, now: float) -> str:
+        """What a worker has not done for too long, in words; empty where it goes on, or nobody can say."""
+        name = state.worker.name
+        if state.joins:
+            written = stamp_of(state.joins) if state.joins.exists() else None
+            if written != state.written:  # ffmpeg may move a large file's index at its end, and say nothing meanwhile
+                state.written = written
+                self.watchdog.alive(name, now)
+        elif state.chunk is None:
+            return ""
+        stuck = self.watchdog.stuck(name, now)
+        return stuck and f"it {'joined' if state.joins else 'made'} {stuck}"
 
     def _hear(self, state: WorkerState, answer: messages.Answer) -> None:
         """Acts on what a worker answers."""
+        name, now = state.worker.name, time.monotonic()
+        if state.joins:
+            self.watchdog.alive(name, now)
         match answer:
             case messages.Failed(error=error, retry=retry, host=host):
                 state.error = error
                 if not retry or self.ledger is None:
-                    where = f"{state.worker.name} on {host}: " if state.worker.elsewhere else ""
+                    where = f"{name} on {host}: " if state.worker.elsewhere else ""
                     raise CommandError(f"{where}{error}")
             case messages.Printed(text=text):
                 self._print(state, text)
@@ -339,15 +360,17 @@ class UpscaleRun:
                 self._welcome(state, fingerprint, host)
             case messages.Rendered(frames=frames):
                 state.frames = frames
-                self.watchdog.frame(state.worker.name, frames, time.monotonic())
+                self.watchdog.frame(name, frames, now)
                 if self.ledger is None:
                     self.progress.show(State(frames, bytes=state.bytes))
                     if frames == self.progress.total:
                         state.chunk = None  # ffmpeg may now move a large file's index, and says nothing meanwhile
             case messages.Encoded(bytes=size):
+                if size > state.bytes:  # ffmpeg says it twice a second, even if it gets no frame
+                    self.watchdog.alive(name, now)
                 state.bytes = size
-                self.watchdog.alive(state.worker.name, time.monotonic())
             case messages.Joined(frames=frames):
+                self.watchdog.frame(name, frames, now)
                 self.progress.stage(f"joining, {100 * frames // max(self.progress.total, 1)} %")
             case messages.Done():
                 self._finish(state, answer)

@@ -8,6 +8,7 @@ __all__ = ["Watchdog"]
 
 TIMES = 100  # usual times of a frame that a frame may take
 FIRST = 10  # times that for the first frame of a chunk, which the source may have to be read for
+JOINED = 0.001  # seconds that joining a frame usually takes, at most
 ASLEEP = 10.0  # seconds between two looks after which this machine, or this process, was asleep
 
 
@@ -37,6 +38,10 @@ class Watchdog:
         """The worker begins a chunk."""
         self._paces[name] = Pace(last=now, usual=self._paces.get(name, Pace()).usual)
 
+    def begin_joining(self, name: str, now: float) -> None:
+        """The worker begins to join chunks, which needs no network."""
+        self._paces[name] = Pace(last=now, usual=JOINED)
+
     def frame(self, name: str, frames: int, now: float) -> None:
         """The worker has made so many frames of its chunk."""
         pace = self._paces[name]
@@ -47,7 +52,7 @@ class Watchdog:
         pace.last = now
 
     def alive(self, name: str, now: float) -> None:
-        """The worker's encoder has written something."""
+        """The worker, or its encoder, has written something."""
         self._paces[name].last = now
 
     def stuck(self, name: str, now: float) -> str:
