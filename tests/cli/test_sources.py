@@ -168,7 +168,9 @@ def test_settings_are_kept(gansr: Gansr, tmp_path: Path, point_model: Path) -> N
     after = facts(tmp_path / "again.mkv")
     assert after.codecs[0] == "h264" and after.metadata["gansr"] == line.replace("--grain=1 ", "")
     assert b"crf=33.0" in (tmp_path / "again.mkv").read_bytes()
-    assert "has no settings" in one_line(gansr("upscale", source, tmp_path / "x.mkv", "--like", source).stderr)
+    assert "no options are stored in this file" in one_line(
+        gansr("upscale", source, tmp_path / "x.mkv", "--like", source).stderr
+    )
     preset.write_text("crff = 3\n")
     assert '"crff" is not an option' in one_line(
         gansr("upscale", source, tmp_path / "x.mkv", "--preset-file", preset).stderr

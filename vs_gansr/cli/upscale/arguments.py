@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--script-only", action="store_true", help="print the equivalent .vpy to stdout and write nothing")
     add("-q", "--quiet", action="store_true", help="print errors only")
     add("--progress", choices=("auto", "json"), default="auto", help="json: print JSON lines on stdout")
-    add("--report", metavar="HTML", help="write a page with stills beside the source, speed and bitrate; "
-        "with --output-dir a pattern like --name")  # fmt: skip
+    add("--report", metavar="HTML", help="also write an HTML page about the finished film: stills of source and result, "
+        "speed, bitrate; with --output-dir a pattern like --name")  # fmt: skip
     add("-v", "--verbose", action="store_true", help="also print what workers and ffmpeg print")
     picture_arguments(parser.add_argument_group("picture"))
     part_arguments(parser.add_argument_group("part of the source"))
@@ -64,9 +64,9 @@ def part_arguments(group: argparse._ArgumentGroup) -> None:
     add("--test", type=reads(moment), default=0.0, metavar="TIME", help="render a part from the middle, such as 10s")
     add("--compare", action="store_true", help="render a wipe between source and result (10 s by default)")
     add("--stills", type=positive, default=0, metavar="N",
-        help="write no video, but N frames beside the source as PNG, at 100 and at 300 %%")  # fmt: skip
+        help="write PNG images instead of a video: N frames, source left and result right, each at 100 and at 300 %%")  # fmt: skip
     add("--preview", action="store_true",
-        help="write no video, but a page that compares ten moments with the source: OUTPUT.preview.html")  # fmt: skip
+        help="write an HTML page instead of a video, OUTPUT.preview.html: ten moments, source and result")  # fmt: skip
 
 
 def network_arguments(group: argparse._ArgumentGroup) -> None:

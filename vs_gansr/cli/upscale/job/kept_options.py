@@ -64,7 +64,10 @@ def of_output(path: str) -> list[str]:
     for name in (TAG, "comment"):
         if tags.get(name, "").startswith(LEAD):
             return shlex.split(tags[name].removeprefix(LEAD))
-    raise CommandError(f"--like {path} has no settings of gansr")
+    raise CommandError(
+        f"--like {path}: no options are stored in this file (gansr did not write it, or its tags were changed); give the "
+        "options themselves"
+    )
 
 
 def of_file(path: str, parser: argparse.ArgumentParser) -> list[str]:
