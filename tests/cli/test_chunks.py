@@ -10,6 +10,7 @@ from pathlib import Path
 import footage
 import networks
 import pytest
+from command_fixtures import WITH_SVT_AV1
 from encodes import FAST, KEPT, LOSSLESS, frame_hashes, in_chunks, same_times
 from footage import facts
 from gansr_process import Gansr, named, one_line
@@ -33,7 +34,7 @@ def test_variable_rate_with_sound_keeps_every_frame_and_time(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
+@pytest.mark.parametrize("encoder", ["x265", "x264", pytest.param("svt-av1", marks=WITH_SVT_AV1)])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_hdr10_and_colours_are_what_one_piece_has(
     gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str, suffix: str

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import footage
 import pytest
 from encodes import FAST, LOSSLESS, chunks_of, frame_hashes
 from footage import facts
-from gansr_process import Gansr, Running, named, one_line
+from gansr_process import Gansr, Running, one_line
 
 if sys.platform != "win32":
     import resource
@@ -34,10 +33,7 @@ def begun(start: Start, tmp_path: Path, point_model: Path) -> Callable[..., list
         running = start("upscale", *command, *words, "-q")
         running.until(lambda _: chunks_of(tmp_path) >= chunks)
         running.process.send_signal(signum) if signum else running.process.kill()
-        running.process.wait(30)
-        while named(tmp_path):  # those of a killed driver notice it
-            time.sleep(0.02)
-        running.end()
+        running.gone()
         assert not (tmp_path / "out.mkv").exists()
         assert chunks_of(tmp_path) >= chunks
         return ["upscale", *command, *words]

@@ -37,6 +37,7 @@ from vs_gansr.cli.upscale.workers.process import Ended, Events, LocalWorker, Tol
 from vs_gansr.cli.upscale.workers.scheduler import RunOptions, UpscaleRun
 
 ray = pytest.importorskip("ray", reason="the extra [cluster] is not installed")
+SECONDS = 300  # for one step of a busy machine: Ray's start takes several tries then, each worker's half a minute
 WORDS = ["--chunk", "0.6", "--preset", "ultrafast"]
 
 
@@ -50,13 +51,14 @@ def cluster() -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3 * SECONDS)
 def test_two_workers_on_a_cluster_make_the_same_packets(
     gansr: Gansr, cluster: str, tmp_path: Path, small_model: Path
 ) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=60)
     words = ["--model", small_model, *WORDS]
     for name, more in (("one", []), ("ray", ["--cluster", cluster, "--workers", "2"])):
-        done = gansr("upscale", source, tmp_path / f"{name}.mkv", *words, *more)
+        done = gansr("upscale", source, tmp_path / f"{name}.mkv", *words, *more, timeout=SECONDS)
         assert done.returncode == 0, done.stderr
     one, other = facts(tmp_path / "one.mkv"), facts(tmp_path / "ray.mkv")
     assert one.content == other.content and one.times == other.times and one.picture["frames"] == 60
@@ -64,6 +66,7 @@ def test_two_workers_on_a_cluster_make_the_same_packets(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * SECONDS)
 def test_an_actor_that_dies_is_replaced(
     start: Callable[..., Running], gansr: Gansr, cluster: str, tmp_path: Path, point_model: Path
 ) -> None:
@@ -81,14 +84,16 @@ def test_an_actor_that_dies_is_replaced(
                 return process.parent().send_signal(signal.SIGKILL) is None
         return False
 
-    running.until(strike)
-    assert running.end(100) == 0, running.said()
+    running.until(strike, SECONDS)
+    assert running.end(SECONDS) == 0, running.said()
     assert "another one goes on" in running.said()
-    assert gansr("upscale", source, tmp_path / "whole.mkv", *words, "--chunk", "0").returncode == 0
+    whole = gansr("upscale", source, tmp_path / "whole.mkv", *words, "--chunk", "0", timeout=SECONDS)
+    assert whole.returncode == 0, whole.stderr
     assert frame_hashes(tmp_path / "out.mkv") == frame_hashes(tmp_path / "whole.mkv")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3 * SECONDS)
 def test_a_chunk_comes_from_its_node(cluster: str, tmp_path: Path, point_model: Path) -> None:
     from vs_gansr.cli.upscale.workers.ray import RayWorker, connect
 
@@ -117,7 +122,7 @@ def test_a_chunk_comes_from_its_node(cluster: str, tmp_path: Path, point_model: 
 
 def await_answer[T](events: Events, wanted: type[T]) -> T:
     while True:
-        event = events.get(timeout=60)
+        event = events.get(timeout=SECONDS)
         if isinstance(event, Told) and isinstance(event.answer, wanted):
             return event.answer
         ended = isinstance(event, Ended) and event.worker.name == "worker 2"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from captions import CAPTIONED
+from command_fixtures import WITH_SVT_AV1
 from footage import H264, facts, ffmpeg, picture, plain, tone
 from gansr_process import Gansr, one_line
 
@@ -19,7 +20,9 @@ from vs_gansr.cli.upscale.job.job import UpscaleJob
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264"]
 
 
-@pytest.mark.parametrize("file", CAPTIONED)
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, marks=WITH_SVT_AV1) if file == "av1.mkv" else file for file in CAPTIONED]
+)
 def test_captions_are_noted_once(gansr: Gansr, tmp_path: Path, file: str) -> None:
     CAPTIONED[file](tmp_path / file)
     done = gansr("upscale", tmp_path / file, tmp_path / "out.mkv", *AS_IS)
@@ -47,7 +50,7 @@ def test_a_header_tells_of_a_file_that_ends_early(gansr: Gansr, tmp_path: Path, 
         assert "its header promises 4." in refused.stderr
 
 
-@pytest.mark.parametrize("file", ["in.mjpeg", "in.obu"])
+@pytest.mark.parametrize("file", ["in.mjpeg", pytest.param("in.obu", marks=WITH_SVT_AV1)])
 def test_a_bare_stream_without_a_rate_needs_one(gansr: Gansr, tmp_path: Path, file: str) -> None:
     codec = ["-c:v", "mjpeg"] if file == "in.mjpeg" else ["-c:v", "libsvtav1", "-preset", "11"]
     ffmpeg(*picture(), "-pix_fmt", "yuv420p", "-strict", "-1", *codec, tmp_path / file)

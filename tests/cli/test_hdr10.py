@@ -6,13 +6,14 @@ from pathlib import Path
 
 import footage
 import pytest
+from command_fixtures import WITH_SVT_AV1
 from encodes import KEPT, upscale
 from footage import facts
 from gansr_process import Gansr
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
+@pytest.mark.parametrize("encoder", ["x265", "x264", pytest.param("svt-av1", marks=WITH_SVT_AV1)])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_hdr10_keeps_colours_and_mastering_data(
     gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str, suffix: str
@@ -42,7 +43,7 @@ def test_dolby_vision_over_hdr10_is_taken_as_hdr10(gansr: Gansr, tmp_path: Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["x265", "x264", "svt-av1"])
+@pytest.mark.parametrize("encoder", ["x265", "x264", pytest.param("svt-av1", marks=WITH_SVT_AV1)])
 def test_hdr10_reaches_the_bitstream_with_an_older_ffmpeg(
     gansr: Gansr, tmp_path: Path, point_model: Path, encoder: str
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import footage
 import pytest
+from command_fixtures import WITH_SVT_AV1
 from footage import facts
 from gansr_process import Gansr, one_line
 
@@ -250,6 +251,7 @@ def test_tracks_from_a_file_without_a_picture(gansr: Gansr, tmp_path: Path, file
     assert "has no video track" in one_line(alone.stderr)
 
 
+@WITH_SVT_AV1
 def test_a_codec_that_is_given_counts_for_the_container(gansr: Gansr, tmp_path: Path) -> None:
     sound = tmp_path / "sound.mkv"
     footage.ffmpeg(*footage.tone(0.5), "-c:a", "wmav2", sound)

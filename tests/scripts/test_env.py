@@ -125,7 +125,16 @@ def test_the_fast_tests_and_all(tmp_path: Path) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         return done.stdout.split("|")[:-1], done.stderr
 
-    start = ["-m", "pytest", "-n", "logical", "--maxprocesses", "4", "--dist", "worksteal"]
+    start = [
+        "-m",
+        "pytest",
+        "-n",
+        str(os.sysconf("SC_NPROCESSORS_ONLN") + 1),
+        "--maxprocesses",
+        "4",
+        "--dist",
+        "worksteal",
+    ]
     asked, said = words("-k", "gray 16")
     left = [word.removeprefix("--ignore=") for word in asked if word.startswith("--ignore=")]
     assert asked == [*start, "-m", "not slow", *(f"--ignore={path}" for path in left), "-k", "gray 16"]

@@ -9,12 +9,25 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import folders
+import footage
 import pytest
 from gansr_process import Gansr, Running, command
 
-__all__ = ["SECONDS", "gansr", "home", "quiet_environment", "start"]
+__all__ = ["SECONDS", "WITH_SVT_AV1", "gansr", "home", "quiet_environment", "start"]
 
 SECONDS = 600 if sys.platform == "win32" else 120  # for one command; Wine is slow where others compute
+
+
+def encodes_svt_av1() -> bool:
+    """Whether the ffmpeg of the tests names SVT-AV1 among its encoders."""
+    words = [footage.FFMPEG, "-hide_banner", "-encoders"]
+    return "libsvtav1" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+WITH_SVT_AV1 = pytest.mark.skipif(
+    sys.platform == "win32" and not encodes_svt_av1(),
+    reason="encodes with SVT-AV1, which imageio-ffmpeg's ffmpeg for Windows lacks",
+)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ class Running:
         self.seen |= {child.pid: child for child in here}
         return here
 
-    def until(self, moment: Callable[[Running], bool], seconds: float = 60) -> None:
+    def until(self, moment: Callable[[Running], bool], seconds: float = 200) -> None:
         """Waits for a moment, which must come before the command ends."""
         deadline = time.monotonic() + seconds
         while not moment(self):
@@ -95,7 +95,13 @@ class Running:
         """Everything on stdout and stderr so far."""
         return self._said.decode(errors="replace")
 
-    def end(self, seconds: float = 30) -> int:
+    def gone(self) -> None:
+        """Waits for its end and for that of its processes, which notice that it was killed; on a busy machine late."""
+        self.process.wait()
+        while named(self.folder) or any(lives(process) for process in self.seen.values()):
+            time.sleep(0.02)
+
+    def end(self, seconds: float = 100) -> int:
         """Waits for its end, which must leave no process; returns the exit code."""
         code = self.process.wait(seconds)
         self._listener.join(5)
