@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnx
+if TYPE_CHECKING:
+    import onnx
 
 __all__ = ["LARGEST_RULE", "LARGEST_SCALE", "MOST_FRAMES", "MOST_GRAIN", "Metadata", "read", "write"]
 
@@ -96,9 +97,11 @@ def read(proto: onnx.ModelProto) -> Metadata:
 
 def write(proto: onnx.ModelProto, metadata: Metadata) -> None:
     """Write the fields of `metadata` that are not None into the network's properties; other properties stay."""
+    from onnx import helper  # takes longer to import than the command to start, which imports this module
+
     properties = {p.key: p.value for p in proto.metadata_props}
     for each in fields(Metadata):
         value = getattr(metadata, each.name)
         if value is not None:
             properties[PREFIX + each.name] = f"{value:g}" if isinstance(value, float) else str(value)
-    onnx.helper.set_model_props(proto, properties)
+    helper.set_model_props(proto, properties)
