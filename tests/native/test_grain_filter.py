@@ -127,6 +127,9 @@ def test_what_cannot_be_grained_is_refused() -> None:
         large.gansr.Grain(source, -1.0)
     with pytest.raises(vs.Error, match="each have one format"):
         large.resize.Point(format=vs.GRAYH).gansr.Grain(source)
+    varying = core.std.Splice([source[:1], source[1:].resize.Point(format=vs.GRAY10)], mismatch=True)
+    with pytest.raises(vs.Error, match="Upscale: grain 1 needs a clip of one format"):
+        varying.gansr.Upscale(model="fast-2x", grain=1)
 
 
 @pytest.mark.parametrize("format", [vs.YUV420P8, vs.GRAYH])

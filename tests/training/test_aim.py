@@ -89,13 +89,16 @@ def test_the_adversary_is_heard_in_texture_alone() -> None:
     assert objective.heard(made, real, AdversaryConfig()) is made
 
 
-def test_crisp_narrows_edges_and_adds_no_halo() -> None:
-    ramp = torch.zeros(1, 1, 16, 16)
-    ramp[..., 6:10] = torch.tensor([0.1, 0.35, 0.65, 0.9])
-    ramp[..., 10:] = 1
-    sharp = crisp(ramp, 1.0)
-    assert sharp.diff(dim=-1).square().sum() > 1.1 * ramp.diff(dim=-1).square().sum()
+def test_crisp_narrows_edges_of_soft_inputs_and_adds_no_halo() -> None:
+    real = torch.zeros(1, 1, 32, 32)
+    real[..., 14:18] = torch.tensor([0.1, 0.35, 0.65, 0.9])
+    real[..., 18:] = 1
+    plain = F.avg_pool2d(real, 2)
+    soft = F.avg_pool2d(F.pad(plain, (2,) * 4, mode="replicate"), 5, 1)
+    sharp = crisp(real, soft, 2.0)
+    assert sharp.diff(dim=-1).square().sum() > 1.1 * real.diff(dim=-1).square().sum()
     assert sharp.min() >= 0 and sharp.max() <= 1
+    assert torch.allclose(crisp(real, plain, 2.0), real, atol=1e-6)
     even = torch.full((1, 1, 8, 8), 0.3)
-    assert torch.allclose(crisp(even, 2.0), even)
-    assert crisp(ramp, 0.0) is ramp
+    assert torch.allclose(crisp(even, F.avg_pool2d(even, 2), 2.0), even)
+    assert crisp(real, soft, 0.0) is real

@@ -315,7 +315,6 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
             scale=plain.scale,
             colour="yuv420" if plain.colour else "luma",
             range=1.0,
-            grain=settings.ship.grain or None,
             radius=len(plain.convolutions) if plain.colour else plain.radius,  # on the grid of its input
             multiple=1 if plain.colour else plain.phases,
             licence="MIT",

@@ -141,7 +141,8 @@ class Trainer:
         playing = self.adversarial_from >= 0
         rate, adversary_rate = self.schedule.rates(progress, self.step, playing)
         self.generator.slope = self.mean.slope = self.schedule.slope(progress)
-        small, real = self._tensor(low), crisp(luma(self._tensor(high)), self.recipe.aim.crisp)
+        small = self._tensor(low)
+        real = crisp(luma(self._tensor(high)), luma(small), self.recipe.aim.crisp)
         colours = [self._chroma(planes) for planes in chroma]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
             made, hidden, added = self.generator.parts(small, *colours[:1])

@@ -21,19 +21,27 @@ def sharpened_resize(small: Tensor, scale: int, amount: float) -> Tensor:
     return large + amount * (large - mean)
 
 
-def crisp(real: Tensor, amount: float) -> Tensor:
-    """Luma (N, 1, H, W) with `amount` times its difference from its 5x5 binomial mean added, each pixel kept between
-    the least and the greatest of its 3x3 neighbourhood: edges become narrower and get no halos. 0 changes nothing.
+def crisp(real: Tensor, small: Tensor, amount: float) -> Tensor:
+    """Luma (N, 1, H, W) with a part of its fine detail added, each pixel kept between the least and the greatest of its
+    3x3 neighbourhood: edges become narrower and get no halos.
 
-    A network answers with less contrast at fine edges than its reference has, as the mean of what may be there.
+    The part is `amount` times the share of the reference's fine detail, as averages of its pixels show it, that the
+    input `small`, (N, 1, h, w), lacks: a network answers to a soft input with less contrast than its reference has, as
+    the mean of what may be there. 0 changes nothing; nothing is added where the input lacks nothing.
     """
     if not amount:
         return real
-    taps = real.new_tensor([1, 4, 6, 4, 1]) / 16
-    mean = F.conv2d(F.pad(real, (2,) * 4, mode="replicate"), (taps[:, None] * taps)[None, None])
+    here, there = fine(small), fine(F.avg_pool2d(real, real.shape[-1] // small.shape[-1]))
+    found = (here * there).mean((1, 2, 3), keepdim=True) / there.square().mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
     around = F.pad(real, (1,) * 4, mode="replicate")
     least, most = -F.max_pool2d(-around, 3, 1), F.max_pool2d(around, 3, 1)
-    return (real + amount * (real - mean)).maximum(least).minimum(most)
+    return (real + amount * (1 - found).clamp(0, 1) * fine(real)).maximum(least).minimum(most)
+
+
+def fine(luma: Tensor) -> Tensor:
+    """Luma (N, 1, H, W) without its 5x5 binomial mean."""
+    taps = luma.new_tensor([1, 4, 6, 4, 1]) / 16
+    return luma - F.conv2d(F.pad(luma, (2,) * 4, mode="replicate"), (taps[:, None] * taps)[None, None])
 
 
 def aimed(small: Tensor, real: Tensor, config: AimConfig) -> Tensor:

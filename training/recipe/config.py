@@ -246,7 +246,8 @@ class AimConfig(Struct, frozen=True, forbid_unknown_fields=True):
     known."""
 
     crisp: Amount = 0.0
-    """Amount of an unsharp mask (5x5 binomial) without overshoot on the reference's luma, for every loss."""
+    """Amount of an unsharp mask (5x5 binomial) without overshoot on the reference's luma, for every loss; as much of
+    it as the input lacks of the reference's fine detail."""
     texture: Share = 0.0
     """Share of the input's sharpened resize in place of the reference in texture without a direction."""
     amount: Amount = 1.2
@@ -353,11 +354,9 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShipConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Mix the exported weights with those of another network, and say how the network is used."""
+    """Mix the exported weights with those of another network."""
 
     twin: str = ""
     """Exported network of the same shape, trained without an adversary; empty: mix nothing in."""
     part: Share = 1.0
     """Blend from the weights of `twin` (0) to the trained weights (1)."""
-    grain: Annotated[float, Meta(ge=0, le=4)] = 0.0
-    """How much of the source's grain the plugin restores with this network unless its user says so."""

@@ -7,8 +7,8 @@ Each name is a filter; the filters in small letters call Python for every frame:
 
 `tag` sets an unset matrix and makes float samples finite. `upscaler` runs the network (network.py). If `strength` is
 below 1, `Merge` blends the result with a plain resize; at 0 there is only the resize. `reuse` shows a neighbour again
-where the source repeats a frame. `Grain` adds the source's grain if the user or the model asks for it. At the end the
-frame gets all properties of the input frame.
+where the source repeats a frame. `Grain` adds the source's grain if the user wants it. At the end the frame gets all
+properties of the input frame.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import vapoursynth as vs
 from ..colour import tags
 from ..colour.tags import Family, Format
 from ..errors import ArgumentError
-from ..model.spec import ModelSpec
 from . import computed, samples
 from .choose import choose
 from .duplicates import Reuse
@@ -67,18 +66,9 @@ def build(clip: vs.VideoNode, settings: Settings) -> vs.VideoNode:
         # What a later frame may show again is kept, whatever the core thinks of this node's use.
         out.std.SetVideoCache(mode=1, fixedsize=1, maxsize=core.num_threads + 1)
         out = core.gansr.FrameFilter([tagged], guarded(Reuse(out)), **wanted)
-    if amount := grain_of(settings, spec, out, tagged):
-        out = grained(core, out, tagged, amount)
+    if settings.grain:
+        out = grained(core, out, tagged, settings.grain)
     return with_props(out, tagged, source, target)
-
-
-def grain_of(settings: Settings, spec: ModelSpec, *nodes: vs.VideoNode) -> float:
-    """How much grain to restore: as the user says, else what the model asks for, where there is one format and size
-    and the network is used."""
-    if settings.grain is not None:
-        return settings.grain
-    constant = all(describe_format(node.format) and node.width for node in nodes)
-    return spec.grain if settings.strength and constant else 0.0
 
 
 def grained(core: vs.Core, out: vs.VideoNode, clip: vs.VideoNode, amount: float) -> vs.VideoNode:

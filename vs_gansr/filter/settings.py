@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ..errors import ArgumentError
-from ..model.metadata import MOST_GRAIN
 
 __all__ = ["ARGUMENTS", "Settings", "check", "given"]
 
@@ -46,8 +45,8 @@ class Settings:
     clamp: int | None = argument(
         None, "int", "1: values below black and above white do not enter the network; 0: they do, as HDR networks need"
     )
-    grain: float | None = argument(
-        None, "float", "from 0, none, to 4: how much of the source's grain to restore; 1 is all of it"
+    grain: float = argument(
+        0.0, "float", "from 0, none, to 4: how much of the source's grain to restore; 1 is all of it"
     )
 
 
@@ -81,7 +80,7 @@ def check(settings: Settings) -> None:
             f'texture {settings.texture:g} does not work with precision "int8", whose weights cannot be blended; '
             "use texture 0 or 1, or precision fp32 or fp16"
         )
-    if settings.grain is not None and not 0 <= settings.grain <= MOST_GRAIN:
+    if not 0 <= settings.grain <= 4:
         raise ArgumentError(f"grain {settings.grain} must be from 0 (none) to 4; 1 is as much as the source has")
     for name in ("reuse", "clamp"):
         if getattr(settings, name) not in (0, 1, None):

@@ -213,7 +213,6 @@ def _parse(data: bytes, name: str, digest: str) -> FileSpec:
         half_input=entry.half,
         signed_output=signed_output(proto),
         clamp=None if described.clamp is None else bool(described.clamp),
-        grain=described.grain or 0.0,
         study=found,
         weights=sum(len(t.raw_data) + 4 * len(t.float_data) for t in proto.graph.initializer),
         precision=described.precision or "fp32",

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["LARGEST_RULE", "LARGEST_SCALE", "MOST_FRAMES", "MOST_GRAIN", "Metadata", "read", "write"]
+__all__ = ["LARGEST_RULE", "LARGEST_SCALE", "MOST_FRAMES", "Metadata", "read", "write"]
 
 PREFIX = "gansr."
 LARGEST_SCALE = 16
 LARGEST_RULE = 1024  # pixels of a radius or size rule at most; larger values mean a damaged file
 LARGEST_PEAK = 65535.0
 COLOUR_420 = "yuv420"  # gansr.colour of a network of 4:2:0
-MOST_GRAIN = 4.0  # times the source's grain at most
 MOST_FRAMES = 31  # input frames at most; larger values mean a damaged file
 
 
@@ -34,7 +33,6 @@ class Metadata:
     frames: int | None = None  # number of input pictures, in order of time
     range: float | None = None  # the value of white; black is 0
     clamp: int | None = None  # 1: clamp the input to black and white; 0: values outside are valid input, as in HDR
-    grain: float | None = None  # how much of the source's grain to restore unless the user says so, 0 to 4
     radius: int | None = None  # pixels that an output pixel sees to each side
     multiple: int | None = None  # pixels; width and height are multiples of it
     minimum: int | None = None  # pixels; smallest width and height
@@ -64,20 +62,11 @@ def peak(key: str, text: str) -> float:
     return value
 
 
-def grain(key: str, text: str) -> float:
-    """Parse an amount of grain. Raises ValueError unless it is from 0 to MOST_GRAIN."""
-    value = float(text)
-    if not 0 <= value <= MOST_GRAIN:
-        raise ValueError(f"{key} is {value}, but has to be from 0 to {MOST_GRAIN:g}")
-    return value
-
-
 NUMBERS: dict[str, Callable[[str, str], int | float]] = {
     "scale": whole(1, LARGEST_SCALE),
     "frames": whole(1, MOST_FRAMES),
     "range": peak,
     "clamp": whole(0, 1),
-    "grain": grain,
     "radius": whole(0, LARGEST_RULE),
     "multiple": whole(1, LARGEST_RULE),
     "minimum": whole(1, LARGEST_RULE),

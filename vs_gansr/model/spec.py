@@ -92,7 +92,6 @@ class NetworkSpec:
     half_input: bool = False  # True: the input is float16
     signed_output: bool = False  # True: the output ranges from -1 to 1 because the graph ends in Tanh or Clip
     clamp: bool | None = None  # whether to clamp the input to black and white; None: the file does not say
-    grain: float = 0.0  # how much of the source's grain to restore unless the user says so, 0 to 4
     study: Study = field(default_factory=Study)  # results of the graph analysis
     weights: int = 0  # bytes of the weights
     precision: str = "fp32"  # precision of the weights: "fp32", "fp16" or "int8"

@@ -24,8 +24,9 @@ enum {
 #define LEAST_LEVEL 0.25f  /* a source below this level has no grain */
 #define MOST_LEVEL 16.0f   /* limits the noise for damaged sources */
 #define FLAT 5.0f          /* largest difference between the means of a flat block's quarters */
-#define EDGE_FROM 10.0f    /* range of values around a cell at which grain starts to fade */
-#define EDGE_TO 36.0f      /* range at which there is no grain */
+#define EDGE_FROM 5.0f     /* range of values around a cell at which grain starts to fade */
+#define EDGE_TO 16.0f      /* range at which there is no grain */
+#define OF_NOISE 6.0f      /* range of a cell of pure noise, in deviations; both limits rise by it */
 #define FADE 10.0f         /* distance from black and white within which grain fades */
 #define BLURRED 0.375f     /* deviation of unit white noise after the filter 1 2 1 along both axes */
 
@@ -135,8 +136,10 @@ static void noiseRow(float *out, float *white, int width, int y, int frame) {
         out[x] = 0.25f * (white[x] + 2 * white[x + 1] + white[x + 2]);
 }
 
-/* Compute the weight of grain in each cell, 0 to 1, from the values in and around the cell. */
-static void weigh(const Luma *luma, float *weights, int columns, int rows) {
+/* Compute the weight of grain in each cell, 0 to 1, from the values in and around the cell. `noise` is the deviation
+ * of the grain that the picture has. */
+static void weigh(const Luma *luma, float noise, float *weights, int columns, int rows) {
+    float to = EDGE_TO + OF_NOISE * noise;
     for (int row = 0; row < rows; row++)
         for (int column = 0; column < columns; column++) {
             int left = column * CELL - 2, top = row * CELL - 2;
@@ -150,7 +153,7 @@ static void weigh(const Luma *luma, float *weights, int columns, int rows) {
                     sum += value;
                     count++;
                 }
-            float middle = sum / (float)count, edge = (EDGE_TO - (most - least)) / (EDGE_TO - EDGE_FROM);
+            float middle = sum / (float)count, edge = (to - (most - least)) / (EDGE_TO - EDGE_FROM);
             float dark = (middle - 16) / FADE, bright = (235 - middle) / FADE;
             float weight = edge < dark ? edge : dark;
             weight = weight < bright ? weight : bright;
@@ -183,8 +186,9 @@ static inline void put(uint8_t *row, const uint8_t *from, int x, float noise, co
         ((uint16_t *)(void *)row)[x] = (uint16_t)value;
 }
 
-/* Add noise of deviation `level` to the first `planes` planes of `out`, a copy of `frame`. 0 if out of memory. */
-static int addGrain(const VSFrame *frame, VSFrame *out, int planes, float level, int n, const VSAPI *vsapi) {
+/* Add noise of deviation `level` to the first `planes` planes of `out`, a copy of `frame`, whose own noise has the
+ * deviation `own`. 0 if out of memory. */
+static int addGrain(const VSFrame *frame, VSFrame *out, int planes, float level, float own, int n, const VSAPI *vsapi) {
     Luma luma = describe(frame, planes == 3 ? 1 : 0, vsapi);
     const VSVideoFormat *format = vsapi->getVideoFrameFormat(frame);
     int columns = (luma.width + CELL - 1) / CELL, rows = (luma.height + CELL - 1) / CELL;
@@ -196,7 +200,7 @@ static int addGrain(const VSFrame *frame, VSFrame *out, int planes, float level,
     for (int i = 0; i < 3; i++)
         noise[i] = white + (size_t)(i + 1) * (luma.width + 2);
     sum = noise[2] + luma.width + 2;
-    weigh(&luma, weights, columns, rows);
+    weigh(&luma, own, weights, columns, rows);
     for (int i = 0; i < 2; i++)
         noiseRow(noise[i], white, luma.width, i, n);
     for (int y = 0; y < luma.height; y++) {
@@ -259,7 +263,7 @@ static const VSFrame *VS_CC grainGetFrame(int n, int reason, void *instanceData,
     if (level >= LEAST_LEVEL && missing > 0) {
         float wanted = sqrtf(missing) / kept(by);
         out = vsapi->copyFrame(frame, core);
-        if (!addGrain(frame, out, planes, wanted < MOST_LEVEL ? wanted : MOST_LEVEL, n, vsapi)) {
+        if (!addGrain(frame, out, planes, wanted < MOST_LEVEL ? wanted : MOST_LEVEL, left / kept(by), n, vsapi)) {
             vsapi->setFilterError("Grain: out of memory", ctx);
             vsapi->freeFrame(out);
             vsapi->freeFrame(frame);
