@@ -69,7 +69,9 @@ def test_fresh_environment(wheel: Path, tmp_path: Path, point_model: Path) -> No
     venv.create(tmp_path / "venv", with_pip=True)
     scripts = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
     python = str(scripts / "python")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", str(wheel)], check=True, capture_output=True)
+    subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--no-compile", str(wheel)], check=True, capture_output=True
+    )
     command = [python, "-c", CHECK, str(point_model)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -58,6 +58,7 @@ def test_what_is_read_out_of_a_log() -> None:
     assert changed("\n".join(lines)) == ["/home/me/b", "/srv/c", "/f"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("provider", "chunk"), [("OpenVINO", "0"), ("CPU", "3")])
 def test_an_encode_writes_and_asks_for_nothing_else(
     environment: dict[str, str], tmp_path: Path, provider: str, chunk: str

@@ -221,6 +221,7 @@ def test_cuda_libraries_hidden(gansr: Gansr, before: Path, tmp_path: Path, monke
     assert found["fix"] == 'pip install "vs-gansr[cuda]"'
 
 
+@pytest.mark.slow
 @needs_cuda_build
 def test_gpu_without_code(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant_gpu(tmp_path, monkeypatch, compute="10.0")
@@ -228,6 +229,7 @@ def test_gpu_without_code(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.Monk
     assert fault(findings, "Planted GPU, compute 10.0", "have no code for it")["fix"] == 'use provider="CPU"'
 
 
+@pytest.mark.slow
 @needs_cuda_build
 def test_gpu_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant_gpu(tmp_path, monkeypatch, compute="6.1")
@@ -236,6 +238,7 @@ def test_gpu_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert 'provider="CPU"' in found["fix"]
 
 
+@pytest.mark.slow
 @needs_cuda_build
 def test_driver_too_old(gansr: Gansr, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plant_gpu(tmp_path, monkeypatch, driver="550.54.14")

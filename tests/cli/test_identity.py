@@ -352,7 +352,10 @@ def test_a_film_killed_before_its_chunks_are_deleted(
     output = tmp_path / "out.mkv"
     words = ["upscale", source, output, "--model", point_model, *FAST]
     running = start(*words, "-q")
-    running.until(lambda _: output.exists())
+    running.until(lambda running: bool(running.children()))
+    while not output.exists():  # at once then: the chunks are deleted next
+        assert running.process.poll() is None or output.exists(), running.said()
+        time.sleep(0.001)
     running.process.kill()
     running.gone()
     done = gansr(*words)

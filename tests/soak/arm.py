@@ -39,6 +39,7 @@ APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 """
 CPU = "neoverse-n1"
+SECONDS = 3600  # for one test; a real processor needs a twentieth of the time
 GLIBC = ("2_17", "2_26", "2_27", "2_28", "2_31", "2_34", "2_35", "2_39")  # of the wheels that trixie's glibc can run
 # Results are compared with those of the versions here; onnxruntime-gpu has no wheel for Arm.
 SAME = ("vapoursynth", "numpy", "onnx", "openvino")
@@ -59,7 +60,8 @@ def main() -> bool:
     if not (SYSTEM / "usr" / "bin" / PYTHON).is_file():
         make_system()
     install()
-    well = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", ROOT / "tests" / "native")
+    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "-o", f"timeout={SECONDS}"]
+    well = run(*tests, ROOT / "tests" / "native")
     frames = {"here": HOME / "here.npz", "arm": HOME / "arm.npz"}
     subprocess.run([sys.executable, "-m", "soak.arm_frames", frames["here"]], check=True)
     if not run("-m", "soak.arm_frames", frames["arm"]):

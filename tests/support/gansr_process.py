@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-LOOK = 0.2 if sys.platform == "win32" else 0.005  # seconds between looks at processes, which cost a lot under Wine
+LOOK = 0.2 if sys.platform == "win32" else 0.02  # seconds between looks at all processes, which take milliseconds each
 
 type Gansr = Callable[..., subprocess.CompletedProcess[str]]
 

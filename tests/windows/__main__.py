@@ -5,6 +5,7 @@ With --wait as the first word the environment is made at once, and the tests beg
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from .left_out import ALL, covers
 
 TIMED_OUT = 124  # the exit code of `timeout`, which Wine.run uses
 SECONDS = 900  # for one test
+WORKERS = str(min((os.cpu_count() or 1) + 1, 4))  # one more than processors: many tests wait for others
 ALL_SECONDS = {"": 5400, "--short": 2400, "--all": 14400}  # two quiet cores need a tenth of it
 BITS = "tests/windows/test_bits.py::test_same_as_on_linux"
 # What scripts/test --all runs here: what is different on Windows, and a network on each engine.
@@ -57,7 +59,7 @@ def main(words: list[str]) -> int:
         command = ["-m", "pytest", "-c", windows_path(ROOT / "pyproject.toml"), "-o", "pythonpath=tests tests/support"]
         command += ["-p", "no:cacheprovider", "-p", "windows.left_out", "--basetemp", windows_path(folder / "tmp")]
         command += ["-o", f"timeout={SECONDS}"]
-        command += ["-n", "2", *([] if choice == "--all" else ["-m", "not slow"]), *words]
+        command += ["-n", WORKERS, *([] if choice == "--all" else ["-m", "not slow"]), *words]
         if choice == "--all":
             wine.variables[ALL] = "1"
         command += [windows_path(ROOT / test) for test in tests]
