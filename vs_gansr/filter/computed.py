@@ -16,20 +16,13 @@ __all__ = ["Computed", "listen", "tell"]
 class Computed:
     """What computes a clip from now on, in words that plan.json keeps."""
 
-    model: str
-    """The network's name."""
-    precision: str
-    """`fp32`, `fp16`, `bf16` or `int8`."""
-    provider: str
-    """The provider's name."""
-    device_id: int
-    """Which of its devices."""
-    tier: str
-    """Which of the provider's ways to run a network."""
-    on_processors: bool
-    """True if the device is the machine's processors."""
-    replaced: bool = False
-    """True if it replaces another one, which has failed."""
+    model: str  # the network's name
+    precision: str  # `fp32`, `fp16`, `bf16` or `int8`
+    provider: str  # the provider's name
+    device_id: int  # which of its devices
+    tier: str  # which of the provider's ways to run a network
+    on_processors: bool  # True if the device is the machine's processors
+    replaced: bool = False  # True if it replaces another one, which has failed
 
     def __str__(self) -> str:
         return f"then on {self.provider}" if self.replaced else f"{self.model} in {self.precision} on {self.provider}"

@@ -96,10 +96,8 @@ class PerFormat:
     """Picks, for each frame of a clip whose format varies, the graph for its format; graphs are made on demand."""
 
     def __init__(self, tagged: vs.VideoNode, upscaler: Upscaler) -> None:
-        self.tagged = tagged
-        """The clip, its tags complete."""
-        self.upscaler = upscaler
-        """Makes the graphs; all of them share its network."""
+        self.tagged = tagged  # the clip, its tags complete
+        self.upscaler = upscaler  # makes the graphs; all of them share its network
         self._clips: dict[int, vs.VideoNode] = {}
         self._lock = threading.Lock()
 

@@ -38,12 +38,9 @@ class Upscaler:
     """Builds the graphs that run one network on one clip: one, or one for each format if the clip's format varies."""
 
     def __init__(self, core: vs.Core, chosen: Chosen, target: Format | None) -> None:
-        self.core = core
-        """Makes the filters."""
-        self.spec = chosen.choice.model.spec
-        """The network's."""
-        self.target = target
-        """The output's format; None: each frame's own."""
+        self.core = core  # makes the filters
+        self.spec = chosen.choice.model.spec  # the network's
+        self.target = target  # the output's format; None: each frame's own
         changed = partial(computed.tell, replaced=True)
         limits = on_grid(chosen.limits, self.spec.grid)
         self.network = Recovery(chosen.choice, limits, partial(warn, core), chosen.fallbacks, changed)

@@ -40,16 +40,11 @@ class NetworkFilter:
         count: int,
         overdue: Overdue | None = None,
     ) -> None:
-        self.core = core
-        """Makes the frames."""
-        self.network = network
-        """Computes them."""
-        self.scale = scale
-        """Output over input size."""
-        self.target = target
-        """The output's format: RGBS, or Gray of any depth, in the range of the frame."""
-        self.count = count
-        """Planes of each frame that the network sees, from the first."""
+        self.core = core  # makes the frames
+        self.network = network  # computes them
+        self.scale = scale  # output over input size
+        self.target = target  # the output's format: RGBS, or Gray of any depth, in the range of the frame
+        self.count = count  # planes of each frame that the network sees, from the first
         self.under_way = overdue.frame if overdue else nullcontext
         """Covers the time in which the network computes a frame."""
 

@@ -139,8 +139,7 @@ class Join:
     """Joins two frames: the first gives chroma, format and properties, the second the luma."""
 
     def __init__(self, core: vs.Core) -> None:
-        self.core = core
-        """Makes the frames."""
+        self.core = core  # makes the frames
 
     def __call__(self, n: int, f: Sequence[vs.VideoFrame]) -> vs.VideoFrame:
         chroma, luma = f

@@ -21,14 +21,10 @@ class Tag:
     """Prepares a frame for conversion: sets an unset matrix by the frame's size, and makes all samples finite."""
 
     def __init__(self, core: vs.Core) -> None:
-        self.core = core
-        """Takes the warnings."""
-        self.interlaced = False
-        """True after the warning about interlaced frames."""
-        self.damaged = False
-        """True after the warning about samples that are not finite."""
-        self.guessed: set[int] = set()
-        """Matrices (H.273) that were warned of."""
+        self.core = core  # takes the warnings
+        self.interlaced = False  # True after the warning about interlaced frames
+        self.damaged = False  # True after the warning about samples that are not finite
+        self.guessed: set[int] = set()  # matrices (H.273) that were warned of
 
     def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoFrame:
         self.note_interlaced(n, f)
