@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["channels", "lines"]
+__all__ = ["lines"]
 
 
 def lines(name: str) -> list[str]:
@@ -31,7 +31,7 @@ def lines(name: str) -> list[str]:
         "file": str(file.path),
         "size": f"{Path(file.path).stat().st_size / 1e6:.2f} MB, sha256 {spec.digest}",
         "scale": f"{spec.scale}x ({found})",
-        "channels": channels(spec.channels, spec.frames),
+        "channels": spec.kind,
         "range": f"{spec.input_range}{output} ({ranges})",
         "sizes": sizes,
         "radius": "unknown or the whole picture" if spec.radius is None else f"{spec.radius} pixels",
@@ -42,9 +42,3 @@ def lines(name: str) -> list[str]:
     }
     width = max(map(len, rows))
     return [f"{label.ljust(width)}  {value}" for label, value in rows.items()]
-
-
-def channels(number: int, frames: int) -> str:
-    """Return `RGB`, `luma`, or for example `RGB of 3 frames`."""
-    kind = "luma" if number == 1 else "RGB"
-    return kind if frames == 1 else f"{kind} of {frames} frames"

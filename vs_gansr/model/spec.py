@@ -22,6 +22,7 @@ __all__ = [
     "NetworkSpec",
     "SizeRule",
     "ValueRange",
+    "kind_of",
     "round_up",
 ]
 
@@ -32,6 +33,12 @@ CHANNELS_420 = 6  # of the input of a network of 4:2:0
 def round_up(length: int, multiple: int) -> int:
     """Return the smallest multiple of `multiple` that is at least `length`."""
     return -(-length // multiple) * multiple
+
+
+def kind_of(channels: int, frames: int) -> str:
+    """Return what a network takes in words: `RGB`, `luma` or `4:2:0`, or for example `RGB of 3 frames`."""
+    kind = {1: "luma", CHANNELS_420: "4:2:0"}.get(channels, "RGB")
+    return kind if frames == 1 else f"{kind} of {frames} frames"
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,11 @@ class NetworkSpec:
     licence: str = "unknown"  # SPDX name, or the text in the file
     summary: str = ""  # one-line description
     source: str = ""  # origin of a converted network
+
+    @property
+    def kind(self) -> str:
+        """What the network takes, as `kind_of` puts it."""
+        return kind_of(self.channels, self.frames)
 
     @property
     def inputs(self) -> int:

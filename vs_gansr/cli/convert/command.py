@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ...model.user_folders import models_folder
 from ..common import CommandError, note, say
-from ..show import channels
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -42,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert the file, print how close the result is, and return 0."""
+    from ...model.spec import kind_of
     from . import converter
 
     target = args.output
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     sizes = f"tiles of {fixed[0]}x{fixed[1]}" if fixed else "any size"
     if multiple > 1:
         sizes += f", padded to multiples of {multiple}"
-    kind = channels(report.channels, report.frames)
+    kind = kind_of(report.channels, report.frames)
     say(f"{report.architecture}, {report.scale}x, {kind}, {sizes}, licence {report.licence}")
     for file in report.files:
         say(f"{file.path}: {file.precision}, {file.psnr:.0f} dB from the original, at most {file.difference:.1g} off")

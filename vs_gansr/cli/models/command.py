@@ -104,8 +104,7 @@ def describe(name: str, origin: str) -> Row:
 
     found = probe.describe(library.load(name))
     spec = found.spec
-    kind = show.channels(spec.channels, spec.frames)
-    return Row(name, origin, str(found.path), spec.digest, spec.scale, kind, spec.licence, spec.summary)
+    return Row(name, origin, str(found.path), spec.digest, spec.scale, spec.kind, spec.licence, spec.summary)
 
 
 def measured(row: Row, speeds: Speeds) -> Row:
