@@ -16,9 +16,8 @@ from vskernels import Catrom, KernelLike, ScalerLike
 from vsscale import BaseGenericScaler
 
 from . import upscale
-from .engine import probe
-from .filter.settings import given
-from .model import library
+from .filter.choose import model_of
+from .filter.settings import Settings, given
 
 __all__ = ["Gansr"]
 
@@ -55,10 +54,7 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
     ) -> None:
         arguments = given(locals())
         super().__init__(kernel=kernel, scaler=scaler, shifter=shifter)
-        for (
-            name,
-            value,
-        ) in arguments.items():  # vskernels compares scalers by their attributes
+        for name, value in arguments.items():  # vskernels compares scalers by their attributes
             setattr(self, name, value)
 
     def scale(
@@ -81,5 +77,5 @@ class Gansr(BaseGenericScaler):  # type: ignore[misc]
     @property
     def kernel_radius(self) -> int:
         """The network's radius in pixels; RADIUS where it is unknown."""
-        radius = probe.describe(library.load(given(vars(self)).get("model") or library.default_model())).spec.radius
-        return RADIUS if radius is None else radius
+        spec = model_of(Settings(**given(vars(self)))).spec
+        return RADIUS if spec.radius is None else spec.radius * spec.grid

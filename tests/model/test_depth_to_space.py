@@ -52,7 +52,7 @@ def test_surplus_channels_are_cut_with_it(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).random((1, 3, 6, 8), np.float32)
     want = run(proto, picture)[0]
     taken = depth_to_space.take_out(proto)
-    assert taken == depth_to_space.Shuffle(2, True, 12)
+    assert taken == depth_to_space.Shuffle(2, "CRD", 12)
     cells = run(proto, picture)[0]
     assert cells.shape == (16, 6, 8)
     place = np.empty((12, 16), np.float32)

@@ -11,13 +11,14 @@ from ..engine.auto import cpu_rules, fidelity, proof, registry
 from ..engine.auto.proof import Proof, Verdict
 from ..engine.auto.sampling import Sampler
 from ..engine.base import Choice, EngineKey, Provider, cpu_threads
+from ..engine.onnxruntime import sessions
 from ..engine.tiled.tile_planner import Limits, TilePlanner
 from ..errors import GansrError, ProviderError, one_line
 from ..model import library
-from ..model.spec import ModelSpec
+from ..model.spec import Model, ModelSpec
 from .settings import Settings
 
-__all__ = ["Chosen", "choose"]
+__all__ = ["Chosen", "choose", "model_of"]
 
 type Size = tuple[int, int]
 
@@ -28,16 +29,12 @@ USUAL = (640, 360)  # the size that a device is proven at for clips whose size v
 class Chosen:
     """What was chosen for the settings."""
 
-    choice: Choice
-    """The model, where and how it runs."""
+    choice: Choice  # the model, where and how it runs
     fallbacks: tuple[Callable[[], Choice], ...]
     """The choices that replace a failed one, in this order; none if the user named the provider."""
-    limits: Limits
-    """Tiles and memory."""
-    summary: str
-    """The choice in words, with what was not taken and why."""
-    warnings: tuple[str, ...] = ()
-    """Why hardware of this machine is not used."""
+    limits: Limits  # tiles and memory
+    summary: str  # the choice in words, with what was not taken and why
+    warnings: tuple[str, ...] = ()  # why hardware of this machine is not used
 
 
 def choose(settings: Settings, size: Size = USUAL) -> Chosen:
@@ -161,10 +158,7 @@ def proven(
     choice: Choice, settings: Settings, limits: Limits, size: Size, processor: Choice | None
 ) -> tuple[Verdict, Choice]:
     """The verdict on a choice at the size of its tiles, and the choice with checks of some of its frames."""
-    name = settings.model if settings.model is not None else library.default_model()
-    plain = choice.model
-    if choice.model.spec.precision == "int8":
-        plain = probe.describe(library.load(name, texture=settings.texture))
+    plain = model_of(settings) if choice.model.spec.precision == "int8" else choice.model
     width, height = TilePlanner(choice.model, choice.key, limits).layout(*size).size
     sized = replace(choice.key, width=width, height=height)
     job = Proof(choice.model, sized, plain, (processor.model, processor.key) if processor else None)
@@ -178,6 +172,14 @@ def proven(
     return proof.prove(job), replace(choice, check=check, wrong=wrong)
 
 
+def model_of(settings: Settings, precision: str = "fp32") -> Model:
+    """The model, at the texture asked for, in a precision of its files. Raises ModelError or ShortageError."""
+    name = settings.model if settings.model is not None else library.default_model()
+    first, *others = (probe.describe(library.load(each, precision)) for each in library.used(name, settings.texture))
+    with sessions.rewriting():
+        return probe.describe(library.mixed(first, others[0], settings.texture)) if others else first
+
+
 def on_processor(
     settings: Settings, failed: Provider | None = None
 ) -> tuple[Choice, list[Callable[[], Choice]], list[str]]:
@@ -189,7 +191,7 @@ def on_processor(
             continue
         if rule.precision == "int8" and settings.precision == "auto" and not library.has_int8(name, settings.texture):
             continue  # without loading OpenVINO
-        reason = against(rule, name, settings)
+        reason = against(rule, settings)
         if reason is None and rule.precision == "fp32":
             return choice_on(rule.provider, 0, settings, int8=False), [], reasons
         if reason is None:
@@ -209,17 +211,17 @@ def without(failed: Provider, settings: Settings) -> Choice:
     return on_processor(settings, failed)[0]
 
 
-def against(rule: cpu_rules.Rule, name: str, settings: Settings) -> str | None:
+def against(rule: cpu_rules.Rule, settings: Settings) -> str | None:
     """Why a rule does not apply, "" if the user need not know; None if it applies. Raises ModelError."""
     foreign = not rule.provider.everywhere
     if foreign and (reason := rule.provider.trouble(0)):
         return f"{rule.provider.name}: {reason}"
     if settings.precision != "auto" or rule.precision == "fp32":
         return None
-    plain = probe.describe(library.load(name, texture=settings.texture))
+    plain = model_of(settings)
     if foreign and plain.spec.radius is None:  # measured on networks of convolutions only
         return ""
-    model = probe.describe(library.load(name, rule.precision, settings.texture))
+    model = model_of(settings, rule.precision)
     try:
         found = fidelity.decibels(model, rule.provider, rule.precision, plain)
     except GansrError as error:
@@ -245,17 +247,12 @@ def choice_on(provider: Provider, device_id: int, settings: Settings, int8: bool
     name = settings.model if settings.model is not None else library.default_model()
     precision, have = settings.precision, provider.precisions(device_id)
     processor = provider.processor(device_id)
-    if (
-        precision == "auto"
-        and int8
-        and processor
-        and cpu_rules.fast_int8()
-        and library.has_int8(name, settings.texture)
-    ):
+    wanted = precision == "auto" and int8 and processor and cpu_rules.fast_int8()
+    if wanted and library.has_int8(name, settings.texture):
         precision = "int8"
     if settings.precision == "int8" and "int8" not in have:  # before a file that may not be there
         raise unable(name, "int8", provider, device_id)
-    model = probe.describe(library.load(name, precision, settings.texture))
+    model = model_of(settings, precision)
     own = model.spec.precision
     if own == "int8" and settings.precision != "int8":
         precision = own  # the file is all there is

@@ -39,7 +39,7 @@ class Settings:
     )
     memory: int | None = argument(None, "int", "MiB that the network may use")
     strength: float = argument(1.0, "float", "from 0, a plain resize, to 1, the network")
-    texture: float = argument(1.0, "float", "from 0, the faithful model's PSNR weights, to 1, the GAN weights")
+    texture: float = argument(1.0, "float", "from 0, the faithful model's result, to 1, the model's own")
     reuse: int = argument(1, "int", "1: a frame equal to its neighbour is not computed again; 0: every frame is")
     format: int | None = argument(None, "int", "the output's format, as one of VapourSynth's presets")
     clamp: int | None = argument(
@@ -74,11 +74,6 @@ def check(settings: Settings) -> None:
     if not 0 <= settings.texture <= 1:
         raise ArgumentError(
             f"texture {settings.texture} must be from 0 (the faithful model) to 1 (the model as shipped)"
-        )
-    if settings.precision == "int8" and 0 < settings.texture < 1:
-        raise ArgumentError(
-            f'texture {settings.texture:g} does not work with precision "int8", whose weights cannot be blended; '
-            "use texture 0 or 1, or precision fp32 or fp16"
         )
     if not 0 <= settings.grain <= 4:
         raise ArgumentError(f"grain {settings.grain} must be from 0 (none) to 4; 1 is as much as the source has")

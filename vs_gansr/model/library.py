@@ -18,12 +18,23 @@ from ..common.caching import LruCache
 from ..errors import ModelError
 from . import metadata, validate
 from .analysis import study
+from .rewrite import mix
 from .rewrite.graph_view import signed_output
-from .rewrite.interpolate import between
-from .spec import FileSpec, ModelFile, ValueRange
+from .spec import FileSpec, Model, ModelFile, ValueRange
 from .user_folders import user_models
 
-__all__ = ["default_model", "faithful", "files", "find", "has_int8", "load", "models_folder", "shipped"]
+__all__ = [
+    "default_model",
+    "faithful",
+    "files",
+    "find",
+    "has_int8",
+    "load",
+    "mixed",
+    "models_folder",
+    "shipped",
+    "used",
+]
 
 PREFERRED = ("general-2x", "fast-2x")  # the first of these that is shipped is the default
 INT8_SUFFIX = ".int8"
@@ -54,19 +65,12 @@ def default_model() -> str:
     raise ModelError(f"no default model in {models_folder()}; reinstall vs-gansr or give model=")
 
 
-def load(name: str, precision: str = "fp32", texture: float = 1.0) -> ModelFile:
-    """Read a model by name or by path.
+def load(name: str, precision: str = "fp32") -> ModelFile:
+    """Read a model by name or by path; with `precision` "int8" its int8 variant, `<name>.int8.onnx`.
 
-    `precision` "int8" reads the int8 variant, `<name>.int8.onnx`. `texture` blends the weights of the faithful model,
-    `<name>-psnr.onnx` (0), and of the model itself (1).
-
-    Raises ModelError for an unknown name, an unreadable or invalid file, a missing int8 variant or faithful model, a
-    blend of int8 weights, and a network that does not map one picture to one picture.
+    Raises ModelError for an unknown name, an unreadable or invalid file, a missing int8 variant, and a network that
+    does not map one picture to one picture.
     """
-    if texture == 0:
-        return load(str(faithful(name)), precision)
-    if texture != 1:
-        return _between(name, precision, texture)
     path = find(name)
     if precision == "int8" and not path.stem.endswith(INT8_SUFFIX):
         variant = path.with_name(f"{path.stem}{INT8_SUFFIX}.onnx")
@@ -84,15 +88,14 @@ def load(name: str, precision: str = "fp32", texture: float = 1.0) -> ModelFile:
     return ModelFile(parse(data, path.name.removesuffix(".onnx")), path, data)
 
 
-def _between(name: str, precision: str, texture: float) -> ModelFile:
-    if precision == "int8":  # Upscale refuses this before
-        raise ModelError(f'model "{name}" has no int8 weights at texture {texture:g}; use texture 0 or 1, or fp32')
-    start, end = load(str(faithful(name))), load(name)
-    graphs = [onnx.load_model_from_string(each.data) for each in (start, end)]
-    mixed = between(graphs[0], graphs[1], texture, name)
-    metadata.write(mixed, metadata.Metadata(name=f"{end.spec.name} at texture {texture:g}"))
-    data = mixed.SerializeToString(deterministic=True)
-    return ModelFile(parse(data, end.path.name.removesuffix(".onnx")), end.path, data)
+def mixed(shipped: Model, faithful: Model, texture: float) -> ModelFile:
+    """Return the network whose results are mixed of the results of a shipped model and its faithful model.
+
+    `texture` is the shipped model's share. Raises ModelError where their results are not of one kind and size.
+    """
+    proto = mix.mixed(faithful, shipped, texture)
+    data = proto.SerializeToString(deterministic=True)
+    return ModelFile(parse(data, shipped.spec.name), shipped.path, data)
 
 
 def faithful(name: str) -> Path:
@@ -104,11 +107,17 @@ def faithful(name: str) -> Path:
     return file
 
 
+def used(name: str, texture: float) -> list[str]:
+    """Return the models of which `texture` needs results: `name` unless it is 0, and its faithful model unless it is 1.
+
+    Raises ModelError where there is no faithful model.
+    """
+    return [*([name] if texture > 0 else []), *([str(faithful(name))] if texture < 1 else [])]
+
+
 def has_int8(name: str, texture: float = 1.0) -> bool:
     """Return True if `name` has an int8 variant for that `texture`."""
-    if 0 < texture < 1:
-        return False
-    return len(files(name if texture else str(faithful(name)))) > 1
+    return all(len(files(each)) > 1 for each in used(name, texture))
 
 
 def files(name: str) -> list[Path]:

@@ -35,7 +35,7 @@ __all__ = ["BLOCKED", "for_cpu", "modern", "tidy"]
 type Array = npt.NDArray[np.floating[Any]]
 
 BLOCK = 16  # channels; the layout is lost with any other number
-OPSET = 17  # older networks are converted to this version
+OPSET = 17  # networks of opset 12 and earlier are converted to this version
 BLOCKED = platform.machine().lower() in ("x86_64", "amd64")  # kernels of other processors have no such layout
 
 
@@ -52,8 +52,8 @@ def for_cpu(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def modern(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return an equal network of opset 13 or later whose weights are not inputs; it may be `proto` itself.
+def modern(proto: onnx.ModelProto, wanted: int = 13) -> onnx.ModelProto:
+    """Return an equal network of opset `wanted` or later whose weights are not inputs; it may be `proto` itself.
 
     The opset stays where ONNX's converter fails and where conversion would move pixels: the converter treats the
     linear enlargement of opsets before 11 like the later one. Int8 and the samples at the graph's ends need the newer
@@ -64,9 +64,9 @@ def modern(proto: onnx.ModelProto) -> onnx.ModelProto:
         node.op_type in ("Upsample", "Resize") and attribute(node, "mode", "nearest") != "nearest"
         for node in proto.graph.node
     )
-    if version < 13 and not moved:
+    if version < wanted and not moved:
         try:
-            converted = onnx.version_converter.convert_version(proto, OPSET)
+            converted = onnx.version_converter.convert_version(proto, OPSET if version < 13 else wanted)
         except Exception:  # unknown operator; whoever needs a later opset reports it
             return proto
         converted.metadata_props.extend(p for p in proto.metadata_props if p not in converted.metadata_props)

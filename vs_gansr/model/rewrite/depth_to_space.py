@@ -23,12 +23,12 @@ class Shuffle:
     """ONNX's depth-to-space from (1, C * block**2 or more, H, W) to (1, C, block * H, block * W)."""
 
     block: int  # pixels; width and height of the square that one position becomes
-    column_row_depth: bool  # True: ONNX mode CRD; False: DCR
+    mode: str  # ONNX's: "CRD" or "DCR"
     channels: int  # number of input channels, without padding
 
     def channel(self, plane: int, row: int, column: int) -> int:
         """Return the channel that holds pixel (row, column) of each block x block square of `plane`."""
-        if self.column_row_depth:
+        if self.mode == "CRD":
             return (plane * self.block + row) * self.block + column
         planes = self.channels // self.block**2
         return (row * self.block + column) * planes + plane
@@ -68,7 +68,7 @@ def take_out(proto: onnx.ModelProto) -> Shuffle | None:
     view.finish()
     end.name = source
     forget_shapes(proto.graph)
-    return Shuffle(block, mode == "CRD", channels)
+    return Shuffle(block, mode, channels)
 
 
 def channels_cut(view: GraphView, name: str) -> int | None:

@@ -30,7 +30,7 @@ from .graph_view import (
     without_weight_inputs,
 )
 
-__all__ = ["Samples", "wrap"]
+__all__ = ["OperatorChain", "Samples", "luma_channels", "wrap"]
 
 OLDEST_OPSET = 7  # the first with Mul and Add of a tensor and a number
 OLDEST_CLIP = 11  # the first whose Clip takes its bounds as inputs

@@ -29,7 +29,8 @@ from .graph_view import GraphView, attribute, inputs, name_nodes
 __all__ = ["align_channels", "quantise", "with_float_end"]
 
 INPUT_STEP, OUTPUT_STEP = 4, 16
-MOVED = {"Add", "Slice", "DepthToSpace", "Identity"}  # operators between the last convolution and the output
+# Operators between the last convolution and the output; those of the second line mix two networks.
+MOVED = {"Add", "Slice", "DepthToSpace", "Identity"} | {"Sub", "Mul", "Concat", "SpaceToDepth"}
 PASSED_THROUGH = {"Add", "Slice", "DepthToSpace", "Pad", "Identity"}
 
 
