@@ -27,7 +27,9 @@ class Settings:
     """
 
     model: str | None = argument(None, "data", "a name that `gansr models` lists, or a path to an .onnx file")
-    provider: str = argument("auto", "data", "auto, or the name of a provider, which then never falls back to another")
+    provider: str = argument(
+        "auto", "data", "auto, OpenVINO, CPU, CUDA, WebGPU, ...; a named provider fails if it cannot run"
+    )
     device_id: int | None = argument(None, "int", "which of the provider's devices, from 0")
     precision: str = argument("auto", "data", "auto, fp32, fp16, bf16 or int8")
     num_streams: int | None = argument(None, "int", "pictures computed at once")
@@ -37,16 +39,18 @@ class Settings:
     overlap: tuple[int, int] | None = argument(
         None, "int[]", "width and height of a tile's margin on each side; one number for both"
     )
-    memory: int | None = argument(None, "int", "MiB that the network may use")
+    memory: int | None = argument(
+        None, "int", "limit in MiB; default: half of the free memory (of the GPU's on a GPU), on CPUs at most 1536"
+    )
     strength: float = argument(1.0, "float", "from 0, a plain resize, to 1, the network")
     texture: float = argument(1.0, "float", "from 0, the faithful model's result, to 1, the model's own")
     reuse: int = argument(1, "int", "1: a frame equal to its neighbour is not computed again; 0: every frame is")
     format: int | None = argument(None, "int", "the output's format, as one of VapourSynth's presets")
     clamp: int | None = argument(
-        None, "int", "1: values below black and above white do not enter the network; 0: they do, as HDR networks need"
+        None, "int", "1: clip values below black and above white before the network; 0: do not, as HDR networks need"
     )
     grain: float = argument(
-        0.0, "float", "from 0, none, to 4: how much of the source's grain to restore; 1 is all of it"
+        0.0, "float", "add new random grain to flat areas: 0 none, 1 as strong as the source's, at most 4"
     )
 
 

@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, help="the .onnx file to write (default: the source's name in your model folder)")
     add("-y", "--overwrite", action="store_true", help="overwrite the output if it exists")
     add("--frames", type=Path, nargs="+", default=[], metavar="PATH",
-        help="images, videos or folders of images to verify and calibrate int8 on (default: photographs)")  # fmt: skip
+        help="images, videos or folders of images to check the conversion with (default: photographs from "
+        "scikit-image) and to calibrate --int8 with (required then)")  # fmt: skip
     add("--fp16", action="store_true", help="store the weights in half precision; halves the file size")
     add("--int8", action="store_true", help="also make an int8 variant for CPUs; needs --frames")
     add(

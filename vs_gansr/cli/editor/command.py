@@ -32,6 +32,7 @@ LOADER_PATHS = {"win32": "PATH", "darwin": "DYLD_LIBRARY_PATH"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `gansr editor`; docs/cli.md explains them."""
+    parser.usage = "gansr editor [-h] editor [script] [-- options for the editor]"
     parser.add_argument("editor", help="vsedit, or the path of an editor")
     parser.add_argument("script", nargs="?", type=Path, help="the .vpy script to open")
 

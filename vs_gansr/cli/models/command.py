@@ -22,7 +22,7 @@ from ..common import FAILED, CommandError, say
 
 __all__ = ["HELP", "Row", "add_arguments", "measure", "rows", "run"]
 
-HELP = "list shipped and own models: name, scale, licence, speed on this machine"
+HELP = "list the shipped models and your own: name, scale, licence, speed on this machine"
 SIZE = (640, 360)
 SECONDS = 3.0
 WARM_UP = 3  # frames
@@ -47,9 +47,10 @@ class Row:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `gansr models`; docs/cli.md explains them."""
+    parser.usage = "gansr models [options] [model ...]\n       gansr models show MODEL [MODEL ...]"
     add = parser.add_argument
     add("names", nargs="*", metavar="model",
-        help="names or paths (default: shipped and own models); `show MODEL` prints all details")  # fmt: skip
+        help="names or paths (default: the shipped models and your own)")  # fmt: skip
     add("--measure", action="store_true", help=f"measure the speed, {SECONDS:g} s per model")
     add("--provider", default="auto", help="provider to measure (default: auto)")
     add("--precision", default="auto", help="precision to measure (default: auto)")

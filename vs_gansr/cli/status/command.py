@@ -17,7 +17,7 @@ from ..upscale.source import index
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "show the progress of films that `gansr upscale` renders or left unfinished"
+HELP = "show the progress of unfinished films; delete leftover chunks and source indexes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +70,9 @@ def ledgers(place: Path) -> list[Ledger]:
     elif place.exists():
         folders = []
     else:
-        raise CommandError(f"{place} does not exist, and has no chunks either; name an output or its folder")
+        raise CommandError(
+            f"found neither {place} nor unfinished chunks of it; give the output of a `gansr upscale`, or its folder"
+        )
     return [ledger for folder in folders if (ledger := Ledger.load(folder))]
 
 

@@ -24,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "       gansr upscale [options] --output-dir FOLDER source [source ...] [-- ...]"
     )
     add = parser.add_argument
-    add("paths", nargs="+", metavar="source output", help="a video file, a .vpy script or images such as im%%05d.png; "
-        f"and the file to write ({', '.join(CONTAINERS)}); with --output-dir: files, folders and globs")  # fmt: skip
-    add("--output-dir", metavar="FOLDER", help="upscale any number of sources into this folder")
+    add("paths", nargs="+", metavar="source output", help="the source: a video file, a .vpy script or images such as "
+        f"im%%05d.png; and the output: a file to write ({', '.join(CONTAINERS)}); with --output-dir: sources only, as "
+        "files, folders and globs")  # fmt: skip
+    add("--output-dir", metavar="FOLDER", help="upscale one or more sources into this folder")
     add("--name", default="{stem}.mkv", metavar="PATTERN", help="file names in --output-dir, made of {stem}, {ext}, "
         "{folder} and {n} (default: {stem}.mkv)")  # fmt: skip
     add("--dry-run", action="store_true", help="write nothing; estimate time and size by rendering 2 s of each source")
@@ -34,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--script-only", action="store_true", help="print the equivalent .vpy to stdout and write nothing")
     add("-q", "--quiet", action="store_true", help="print errors only")
     add("--progress", choices=("auto", "json"), default="auto", help="json: print JSON lines on stdout")
-    add("--report", metavar="HTML", help="also write an HTML page about the finished film: stills of source and result, "
-        "speed, bitrate; with --output-dir a pattern like --name")  # fmt: skip
+    add("--report", metavar="HTML", help="also write an HTML page about the finished film: stills of source and "
+        "result, speed, bitrate; with --output-dir a pattern like --name")  # fmt: skip
     add("-v", "--verbose", action="store_true", help="also print what workers and ffmpeg print")
     picture_arguments(parser.add_argument_group("picture"))
     part_arguments(parser.add_argument_group("part of the source"))
@@ -48,12 +49,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def picture_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--width", type=positive, default=0, help="width of the result; Spline36 reduces the network's output to it")
-    add("--height", type=positive, default=0, help="height of the result; one of both keeps the picture's shape")
+    add("--height", type=positive, default=0, help="height of the result; give only one to keep the aspect ratio")
     add("--depth", type=int, choices=(8, 10), default=0, help="bit depth (default: the source's, at most 10)")
     add("--chroma", choices=("420", "422", "444"), default="", help="chroma subsampling (default: the source's)")
-    add("--denoise", type=amount, default=0.0, metavar="N", help="denoise before the network, by 1 to 10 8-bit codes")
-    add("--deband", type=amount, default=0.0, metavar="N", help="deband after the network, by 1 to 3 8-bit codes")
-    add("--grain", type=amount, default=0.0, metavar="N", help="add grain to luma after the network, 0.5 to 3")
+    add("--denoise", type=amount, default=0.0, metavar="N", help="denoise before the network; strength 1 to 10, in "
+        "8-bit pixel values; needs the extra `filters`")  # fmt: skip
+    add("--deband", type=amount, default=0.0, metavar="N", help="deband after the network; strength 1 to 3, in 8-bit "
+        "pixel values; needs the extra `filters`")  # fmt: skip
+    add("--grain", type=amount, default=0.0, metavar="N", help="add synthetic grain to luma after the network; "
+        "strength 0.5 to 3; needs the extra `filters`; to restore the source's grain use --source-grain")  # fmt: skip
 
 
 def part_arguments(group: argparse._ArgumentGroup) -> None:
@@ -64,7 +68,8 @@ def part_arguments(group: argparse._ArgumentGroup) -> None:
     add("--test", type=reads(moment), default=0.0, metavar="TIME", help="render a part from the middle, such as 10s")
     add("--compare", action="store_true", help="render a wipe between source and result (10 s by default)")
     add("--stills", type=positive, default=0, metavar="N",
-        help="write PNG images instead of a video: N frames, source left and result right, each at 100 and at 300 %%")  # fmt: skip
+        help="write PNG images beside OUTPUT instead of a video: N frames, source left and result right, each at 100 "
+        "and at 300 %%")  # fmt: skip
     add("--preview", action="store_true",
         help="write an HTML page instead of a video, OUTPUT.preview.html: ten moments, source and result")  # fmt: skip
 
@@ -87,22 +92,24 @@ def encoder_arguments(group: argparse._ArgumentGroup) -> None:
     defaults = ", ".join(f"{name} {e.crf:g}" for name, e in ENCODERS.items())
     add("--encoder", choices=tuple(ENCODERS), default="x265", help="default: x265")
     add("--crf", type=float, help=f"quality, lower is better (default: {defaults})")
-    add("--preset", help="the encoder's preset (default: medium; svt-av1 6)")
+    add("--preset", help="the encoder's speed preset (default: medium; svt-av1 6)")
     add("--params", default="", metavar="A=B:C=D", help="parameters of the encoder, such as aq-mode=3:psy-rd=1.5")
-    add("--preset-file", metavar="TOML", help="read options from a file with lines such as: crf = 16")
+    add("--preset-file", metavar="TOML", help="read options of `gansr upscale` from a file, with lines such as: "
+        "crf = 16 (not the encoder's --preset)")  # fmt: skip
     add("--like", metavar="FILE", help="use the settings stored in an earlier output of gansr")
     add("--ffmpeg", metavar="PATH", help="the ffmpeg to use (default: the one found with most features)")
 
 
 def long_films_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--chunk", type=seconds, default=20.0, metavar="SECONDS", help="length of the parts a film is rendered in, "
-        "of which an interruption loses one at most; 0: all at once (default: 20)")  # fmt: skip
-    add("--workers", type=positive, default=0, metavar="N", help="number of processes that render chunks (default: 1; "
-        "on a cluster one for each GPU, or for each node)")  # fmt: skip
+    add("--chunk", type=seconds, default=20.0, metavar="SECONDS", help="render in chunks of this length; an "
+        "interruption loses only unfinished chunks; 0: one single chunk (default: 20)")  # fmt: skip
+    add("--workers", type=positive, default=0, metavar="N", help="number of processes that render chunks "
+        "(default: 1; on a cluster: one per GPU, and one per node without GPUs)")  # fmt: skip
     add("--cluster", metavar="ADDRESS", help="render on a Ray cluster: its address, auto, or local to start one here")
     only = group.add_mutually_exclusive_group()
-    only.add_argument("--resume", action="store_true", help="resume, or fail; without it: resume, or begin")
+    only.add_argument("--resume", action="store_true", help="fail if there is nothing to resume (default: resume if "
+        "possible, otherwise start from the beginning)")  # fmt: skip
     only.add_argument("--restart", action="store_true", help="discard finished chunks and start again")
 
 
@@ -110,16 +117,28 @@ def source_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     for name, numbers in (("matrix", MATRICES), ("primaries", PRIMARIES), ("transfer", TRANSFERS), ("range", RANGES)):
         add(f"--{name}", type=reads(named(numbers)), metavar="NAME",
-            help=f"override a missing or wrong source tag: {', '.join(numbers)}")  # fmt: skip
+            help=f"override a missing or wrong source tag: {synonyms(numbers)}")  # fmt: skip
     add("--sar", type=reads(ratio), metavar="W:H", help="override the source's sample aspect ratio, such as 16:11")
-    add("--field", choices=FIELDS, default="", help="process interlaced frames (default: refuse them)")
-    add("--fps", type=reads(ratio), help="frame rate of images, bare streams and scripts without one: 25, 24000/1001")
+    add("--field", choices=FIELDS, default="", help="how to make interlaced sources progressive: ivtc: telecined film; "
+        "deinterlace: one frame for each frame; bob: one frame for each field; progressive: the frames are wrongly "
+        "flagged as interlaced (default: refuse interlaced sources)")  # fmt: skip
+    add("--fps", type=reads(ratio), help="frame rate of images, raw streams and scripts, such as 24000/1001; "
+        "required where the source states none, refused for files with timestamps")  # fmt: skip
     add("--tracks", metavar="FILE", help="file with sound, subtitles, chapters and tags for a script or images")
     add("--arg", action="append", default=[], metavar="NAME=VALUE",
         help="set a variable of the script, like vspipe -a; may be repeated")  # fmt: skip
-    add("--as-is", action="store_true", help="encode the source or script as it is, without the network")
+    add("--as-is", action="store_true", help="encode the source as it is: gansr adds no Upscale of its own, for "
+        "scripts that call it themselves")  # fmt: skip
     add("--drop", action="append", choices=DROPPABLE, default=[], help="omit these tracks; may be repeated")
     add("--accept-damage", action="store_true", help="render although frames are missing from the source")
+
+
+def synonyms(numbers: dict[str, int]) -> str:
+    """The names in `numbers` in one line, names of the same number together: `st2084 (= pq)`."""
+    groups: dict[int, list[str]] = {}
+    for name, number in numbers.items():
+        groups.setdefault(number, []).append(name)
+    return ", ".join(f"{name} (= {', '.join(others)})" if others else name for name, *others in groups.values())
 
 
 def grammar() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from .source.names import NUMBERED
 
 __all__ = ["HELP", "add_arguments", "run"]
 
-HELP = "make a video file larger and cleaner; sound, subtitles, chapters and tags come along"
+HELP = "upscale and clean a video; sound, subtitles, chapters and tags are kept"
 ADDRESS = re.compile(r"(^|/)(https?|ftps?|rtmps?|rtsp|srt|udp):/", re.IGNORECASE)
 COMPARED = 10.0  # seconds of a wipe, unless told otherwise
 

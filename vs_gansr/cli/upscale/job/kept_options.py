@@ -65,8 +65,8 @@ def of_output(path: str) -> list[str]:
         if tags.get(name, "").startswith(LEAD):
             return shlex.split(tags[name].removeprefix(LEAD))
     raise CommandError(
-        f"--like {path}: no options are stored in this file (gansr did not write it, or its tags were changed); give the "
-        "options themselves"
+        f"--like {path}: no options are stored in this file (gansr did not write it, or its tags were changed); give "
+        "the options themselves"
     )
 
 
