@@ -113,6 +113,7 @@ def test_open_start(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
     assert after.times == once.times and after.picture == once.picture
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_packets(gansr: Gansr, tmp_path: Path, small_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=60)
     one = in_chunks(gansr, source, tmp_path / "one.mkv", small_model, "--preset", "superfast")

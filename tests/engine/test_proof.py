@@ -71,13 +71,13 @@ def job(gpu: FaultyGpu, model: Model, gpu_trial: bool = False) -> Proof:
         ("out of memory", "no memory on the made-up GPU"),
         ("lost", "fell off the bus"),
         ("crash", r"its process ended with (SIGABRT|status \d+).* \(first pictures\)"),
-        ("hang", r"it did not answer within 10 s \((first pictures|start)\)"),
+        ("hang", r"it did not answer within 3 s \((first pictures|start)\)"),
     ],
 )
 def test_every_fault_is_a_verdict(fault: str, words: str, plant: Plant, small: Model) -> None:
     gpu = plant(fault)
     if fault == "hang":
-        gpu.patience = 10.0
+        gpu.patience = 3.0
     verdict = proof.prove(job(gpu, small))
     assert re.search(words, verdict.against()), verdict
     [fact] = json.loads(proof.remembered.path().read_text())["proofs"].values()
@@ -138,8 +138,8 @@ def test_several_processes_prove_one_after_the_other(
     )
     words = [sys.executable, "-c", program, str(proof.remembered.path().with_suffix(".lock"))]
     half = replace(job(gpu, small).key, precision="fp16")
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout and holder.stdout.readline() == b"held\n"
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
         waiting = ThreadPoolExecutor(1).submit(proof.prove, replace(job(gpu, small), key=half))
         time.sleep(0.5)
         assert not waiting.done()
