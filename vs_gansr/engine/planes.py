@@ -119,4 +119,4 @@ def check_arrival(watch: npt.NDArray[np.float32]) -> None:
 def check_finite(values: Tensor) -> None:
     """Raises NotFiniteError where a value is NaN or infinite: one is enough to spoil a sum."""
     if not math.isfinite(values.item() if values.size == 1 else values.sum(dtype=np.float32)):
-        raise NotFiniteError("the network gives values that are not finite for this picture")
+        raise NotFiniteError("the network returned NaN or infinity for this frame; try precision fp32 or another model")

@@ -43,7 +43,11 @@ class Settings:
         None, "int", "limit in MiB; default: half of the free memory (of the GPU's on a GPU), on CPUs at most 1536"
     )
     strength: float = argument(1.0, "float", "from 0, a plain resize, to 1, the network")
-    texture: float = argument(1.0, "float", "from 0, the faithful model's result, to 1, the model's own")
+    texture: float = argument(
+        1.0,
+        "float",
+        "0: the softer model NAME-psnr (general-2x-psnr); 1: the model itself; between: a mix of both results",
+    )
     reuse: int = argument(1, "int", "1: a frame equal to its neighbour is not computed again; 0: every frame is")
     format: int | None = argument(None, "int", "the output's format, as one of VapourSynth's presets")
     clamp: int | None = argument(
@@ -77,7 +81,7 @@ def check(settings: Settings) -> None:
         raise ArgumentError(f"strength {settings.strength} must be from 0 (plain resize) to 1 (the network)")
     if not 0 <= settings.texture <= 1:
         raise ArgumentError(
-            f"texture {settings.texture} must be from 0 (the faithful model) to 1 (the model as shipped)"
+            f"texture {settings.texture} must be from 0 (the softer model NAME-psnr) to 1 (the model itself)"
         )
     if not 0 <= settings.grain <= 4:
         raise ArgumentError(f"grain {settings.grain} must be from 0 (none) to 4; 1 is as much as the source has")

@@ -79,8 +79,9 @@ def pictures_of(stacked: int | None, name: str, described: Metadata) -> tuple[in
     if described.colour == COLOUR_420:
         if stacked != CHANNELS_420 or described.frames not in (None, 1):
             raise ModelError(
-                f'model "{name}" has {stacked or "a free number of"} input channels and gansr.colour "{COLOUR_420}"; '
-                f"{CHANNELS_420} channels of one frame are needed: four luma samples, U and V"
+                f'model "{name}" declares gansr.colour "{COLOUR_420}" in its metadata, which needs {CHANNELS_420} '
+                f"input channels of one frame (4 luma, U, V), but it has {stacked or 'a free number of'} input channels"
+                f"{f' of {described.frames} frames' if described.frames else ''}; correct the metadata or the network"
             )
         return CHANNELS_420, 1
     if described.frames is not None:

@@ -293,8 +293,13 @@ def verify(part: Path, target: Path, precision: str, network: Original, samples:
     for picture in samples:
         wanted = network.run(network.picture(picture))
         got: Any = session.run(None, {source.name: network.picture(picture).astype(kind)})[0].astype(np.float32)
-        if got.shape != wanted.shape or not np.isfinite(got).all():
-            raise ModelError(f"{target.name} returns shape {list(got.shape)} or NaN instead of {list(wanted.shape)}")
+        if got.shape != wanted.shape:
+            raise ModelError(
+                f"{target.name} in {precision} returns a tensor of shape {list(got.shape)}, "
+                f"but the original returns {list(wanted.shape)}"
+            )
+        if not np.isfinite(got).all():
+            raise ModelError(f"{target.name} in {precision} returns NaN or infinity")
         span = network.gives.white - network.gives.black
         worst = max(worst, float(np.abs(got - wanted).max() / max(span, float(np.abs(wanted).max()))))
         ratios.append(psnr(got, wanted, span))

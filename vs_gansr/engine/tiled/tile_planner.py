@@ -90,7 +90,9 @@ class TilePlanner:
             except ShortageError:
                 self._pixels = before
                 self._layouts.clear()
-                raise ShortageError(f"{words}, and smaller ones cannot be; free some memory") from error
+                raise ShortageError(
+                    f"{words}, and smaller tiles are not possible; free some memory or set num_streams=1"
+                ) from error
             return f"{words}; going on with smaller ones"
 
     def _lay_out(self, width: int, height: int) -> Layout:
@@ -103,9 +105,10 @@ class TilePlanner:
         try:
             pieces = tiles.plan(*covered, size, overlap, rule.multiple)
         except ValueError as error:
+            remedy = "give a smaller overlap" if rule.fixed else "give a larger tilesize or a smaller overlap"
             raise ArgumentError(
-                f"tilesize {list(size)} with overlap {list(overlap)} cannot cover {width}x{height} ({error}); "
-                "give a larger tilesize or a smaller overlap"
+                f"tilesize {list(size)} is too small: each side must be at least twice the overlap {list(overlap)} "
+                f"plus {rule.multiple}, in pixels; {remedy}"
             ) from error
         if len(pieces) == 1 or not any(overlap) or (self.spec.radius is not None and min(overlap) >= self.spec.radius):
             return Layout(size, covered, tuple(pieces))

@@ -51,7 +51,9 @@ def quantise(data: bytes, pictures: Iterable[npt.NDArray[np.float32]], keep: Col
     beside = [node.name for node in convolutions if node.name in keep or is_beside(view, node)]
     inner = [node.name for node in convolutions if node.name not in beside]
     if not inner:
-        raise ModelError("the model has no convolutions between its input and its output to quantise")
+        raise ModelError(
+            "the model has no convolutions to quantise (those beside its input and output stay float32); omit --int8"
+        )
     align_channels(proto)
     source = Pictures(name, pictures)
     if source.first is None:
