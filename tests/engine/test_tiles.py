@@ -109,7 +109,9 @@ def five_tiles(radius: int, step: int = 0) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize(
+    "name", [name if name == "fast-2x" else pytest.param(name, marks=pytest.mark.slow) for name in SHIPPED]
+)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize(
     "fmt", [vs.YUV420P8, *(pytest.param(fmt, marks=pytest.mark.slow) for fmt in (vs.RGBS, vs.RGB48))], ids=str
