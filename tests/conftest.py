@@ -15,6 +15,9 @@ import vapoursynth as vs
 from paths import SHARED
 
 from vs_gansr.engine import engines, probe
+from vs_gansr.engine.auto import registry
+from vs_gansr.engine.base import Provider
+from vs_gansr.filter import computed
 from vs_gansr.model import library
 from vs_gansr.model.spec import Model
 
@@ -90,6 +93,22 @@ def machine(driver: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[fakegpu.S
     made.fault = lambda session: None
     for key in engines.engines:
         engines.engines.forget(key)
+
+
+@pytest.fixture
+def providers() -> Iterator[list[Provider]]:
+    """The list of all providers, which a test may change."""
+    before = list(registry.PROVIDERS)
+    yield registry.PROVIDERS
+    registry.PROVIDERS[:] = before
+
+
+@pytest.fixture
+def told() -> list[computed.Computed]:
+    """What computes the clips that the test makes, and what takes over."""
+    heard: list[computed.Computed] = []
+    computed.listen(heard.append)
+    return heard
 
 
 @pytest.fixture

@@ -61,13 +61,12 @@ class AbacusEngine:
 
 
 @pytest.fixture
-def abacus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Abacus:
+def abacus(tmp_path: Path, providers: list[Provider], monkeypatch: pytest.MonkeyPatch) -> Abacus:
     folders.redirect(monkeypatch, tmp_path / "cache")
     monkeypatch.delenv("GANSR_GPU", raising=False)
     for key in engines.engines:
         engines.engines.forget(key)
-    made = Abacus()
-    monkeypatch.setattr(registry, "PROVIDERS", [*registry.PROVIDERS, made])
+    providers.append(made := Abacus())
     return made
 
 
@@ -84,10 +83,8 @@ def test_it_is_listed_and_found(abacus: Abacus) -> None:
 
 @pytest.mark.timeout(180)
 def test_it_proves_itself_computes_frames_and_fails_by_its_name(
-    abacus: Abacus, small: Model, monkeypatch: pytest.MonkeyPatch
+    abacus: Abacus, small: Model, told: list[computed.Computed]
 ) -> None:
-    told: list[computed.Computed] = []
-    monkeypatch.setattr(computed, "_listeners", [told.append])
     clip = clips.noise(vs.YUV420P8, 64, 48, length=4, props={"_Matrix": 1})
     want = clip.gansr.Upscale(str(small.path), provider="CPU", precision="fp32", reuse=0)
     named = clip.gansr.Upscale(str(small.path), provider="Abacus", reuse=0)

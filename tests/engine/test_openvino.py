@@ -16,7 +16,7 @@ import vapoursynth as vs
 
 from vs_gansr.engine import engines, probe
 from vs_gansr.engine.auto import cpu_rules as rules
-from vs_gansr.engine.auto import fidelity, registry
+from vs_gansr.engine.auto import fidelity
 from vs_gansr.engine.auto.registry import CPU, OPENVINO
 from vs_gansr.engine.base import Engine, EngineKey, Provider
 from vs_gansr.engine.cache import compiled_models
@@ -266,11 +266,16 @@ def test_a_network_it_refuses(monkeypatch: pytest.MonkeyPatch, core: vs.Core) ->
     ],
 )
 def test_rules(
-    features: set[str], decibels: float, precision: str, found: tuple[Provider, str], monkeypatch: pytest.MonkeyPatch
+    features: set[str],
+    decibels: float,
+    precision: str,
+    found: tuple[Provider, str],
+    providers: list[Provider],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rules, "features", lambda: frozenset(features))
     monkeypatch.setattr(fidelity, "decibels", lambda *arguments: decibels)
-    monkeypatch.setattr(registry, "PROVIDERS", [CPU, OPENVINO])
+    providers[:] = [CPU, OPENVINO]
     chosen = choose.choose(Settings(model="fast-2x", precision=precision))
     assert (chosen.choice.key.provider, chosen.choice.key.precision) == found
     if found[0] == OPENVINO:
@@ -278,11 +283,11 @@ def test_rules(
         assert (not chosen.fallbacks) == (precision == "bf16")
 
 
-def test_auto_does_without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_does_without_openvino(providers: list[Provider], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "features", lambda: frozenset({"avx512_vnni"}))
     monkeypatch.setattr(fidelity, "decibels", lambda *arguments: 60.0)
     monkeypatch.setattr(OPENVINO, "trouble", lambda device_id: "gone")
-    monkeypatch.setattr(registry, "PROVIDERS", [CPU, OPENVINO])
+    providers[:] = [CPU, OPENVINO]
     chosen = choose.choose(Settings(model="fast-2x"))
     assert (chosen.choice.key.provider, chosen.choice.key.precision) == (CPU, "int8")
     assert "OpenVINO: gone" in chosen.summary

@@ -23,10 +23,10 @@ from vs_gansr.engine import engines
 from vs_gansr.engine.auto import cpu_rules, fidelity, proof, registry
 from vs_gansr.engine.auto.proof import Proof, Verdict
 from vs_gansr.engine.auto.sampling import EVERY, FIRST
-from vs_gansr.engine.base import EngineKey
+from vs_gansr.engine.base import EngineKey, Provider
 from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.errors import ProviderError
-from vs_gansr.filter import choose, computed, log
+from vs_gansr.filter import choose, computed, log, overdue
 from vs_gansr.filter.settings import Settings
 from vs_gansr.model.spec import Model
 
@@ -34,18 +34,20 @@ type Plant = Callable[..., FaultyGpu]
 
 
 @pytest.fixture
-def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
-    """Adds the made-up GPU to the one list of providers, and nothing else; nothing is remembered."""
+def plant(tmp_path: Path, providers: list[Provider], monkeypatch: pytest.MonkeyPatch) -> Plant:
+    """Adds the made-up GPU to the one list of providers; nothing is remembered. `verdict` takes its trial's place."""
     folders.redirect(monkeypatch, tmp_path / "cache")
     monkeypatch.delenv("GANSR_GPU", raising=False)
     monkeypatch.setattr(log, "_said", set())
     monkeypatch.setattr(proof, "_proven", set())
 
-    def planted(fault: str = "", **more: object) -> FaultyGpu:
+    def planted(fault: str = "", verdict: Callable[[Proof], Verdict] | None = None, **more: object) -> FaultyGpu:
+        if verdict:
+            monkeypatch.setattr(proof, "prove", verdict)
         for key in engines.engines:  # of another made-up GPU
             engines.engines.forget(key)
         gpu = FaultyGpu(fault, **more)  # type: ignore[arg-type]
-        monkeypatch.setattr(registry, "PROVIDERS", [gpu, CPU, registry.OPENVINO])
+        providers[:] = [gpu, CPU, registry.OPENVINO]
         return gpu
 
     return planted
@@ -169,19 +171,17 @@ def passing(speedup: float = 3.0, wrong: str = "") -> Callable[[Proof], Verdict]
     ("wrong", "found"), [("", ("fp16", "plain")), ("fp16", ("fp32", "plain")), ("plain", ("fp16", "fast"))]
 )
 def test_auto_takes_the_usual_precision_and_the_safest_tier_that_is_right(
-    wrong: str, found: tuple[str, str], plant: Plant, monkeypatch: pytest.MonkeyPatch
+    wrong: str, found: tuple[str, str], plant: Plant
 ) -> None:
-    plant(both=True)
-    monkeypatch.setattr(proof, "prove", passing(wrong=wrong))
+    plant(both=True, verdict=passing(wrong=wrong))
     chosen = choose.choose(Settings(model="fast-2x"))
     assert (chosen.choice.key.precision, chosen.choice.key.tier) == found
     assert "on Faulty (3 times the CPU's speed here)" in chosen.summary
     assert chosen.fallbacks[-1]().key.provider.processor(0)
 
 
-def test_auto_says_why_a_gpu_is_not_taken(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant()
-    monkeypatch.setattr(proof, "prove", lambda job: Verdict(31.4, 12.0, 0.0))
+def test_auto_says_why_a_gpu_is_not_taken(plant: Plant) -> None:
+    plant(verdict=lambda job: Verdict(31.4, 12.0, 0.0))
     chosen = choose.choose(Settings(model="fast-2x"))
     assert chosen.choice.key.provider.processor(0)
     assert "Faulty in fp16, plain: 31.4 dB from float32 on the CPU, 12.0 dB in the worst block" in chosen.summary
@@ -191,17 +191,15 @@ def test_auto_says_why_a_gpu_is_not_taken(plant: Plant, monkeypatch: pytest.Monk
         choose.choose(Settings(model="fast-2x", provider="faulty", device_id=1))
 
 
-def test_a_named_gpu_skips_the_speed_test(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant()
+def test_a_named_gpu_skips_the_speed_test(plant: Plant) -> None:
     asked: list[Proof] = []
-    monkeypatch.setattr(proof, "prove", lambda job: asked.append(job) or Verdict(90.0, 90.0, 0.0))
+    plant(verdict=lambda job: (asked.append(job), Verdict(90.0, 90.0, 0.0))[1])
     assert choose.choose(Settings(model="fast-2x", provider="Faulty")).choice.key.provider.name == "Faulty"
     assert [each.rival for each in asked] == [None]
 
 
 def test_the_environment_forces_tiers_or_the_cpu(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(both=True)
-    monkeypatch.setattr(proof, "prove", passing())
+    plant(both=True, verdict=passing())
     for said, tier in (("plain", "plain"), ("fast", "fast")):
         monkeypatch.setenv("GANSR_GPU", said)
         assert choose.choose(Settings(model="fast-2x")).choice.key.tier == tier
@@ -212,19 +210,15 @@ def test_the_environment_forces_tiers_or_the_cpu(plant: Plant, monkeypatch: pyte
         clips.noise(vs.RGB24, 8, 8).gansr.Upscale("fast-2x")
 
 
-def test_hardware_that_cannot_be_used_is_a_warning(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = plant()
-    monkeypatch.setattr(gpu, "trouble", lambda device_id: 'a library is missing; pip install "vs-gansr[made-up]"')
+def test_hardware_that_cannot_be_used_is_a_warning(plant: Plant) -> None:
+    plant(cards={"card": 'a library is missing; pip install "vs-gansr[made-up]"'})
     chosen = choose.choose(Settings(model="fast-2x"))
     [warning] = chosen.warnings
     assert "Faulty is not used although there is hardware" in warning and "vs-gansr[made-up]" in warning
 
 
-def test_every_device_is_tried(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu = plant()
-    monkeypatch.setattr(gpu, "devices", lambda: ["display", "card"])
-    monkeypatch.setattr(gpu, "trouble", lambda device_id: None if device_id else "too old")
-    monkeypatch.setattr(proof, "prove", passing())
+def test_every_device_is_tried(plant: Plant) -> None:
+    plant(cards={"display": "too old", "card": None}, verdict=passing())
     assert choose.choose(Settings(model="fast-2x")).choice.key.device_id == 1
 
 
@@ -244,11 +238,8 @@ def flowing(model: Model, length: int, gpu: FaultyGpu, said: list[str], **argume
     "fault",
     ["all wrong", "wrong block", "stale", "swapped", "nan", "out of memory", "lost", "slow"],
 )
-def test_no_wrong_frame_reaches_the_clip(
-    fault: str, plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gpu = plant(fault)
-    monkeypatch.setattr(proof, "prove", passing())
+def test_no_wrong_frame_reaches_the_clip(fault: str, plant: Plant, small: Model, said: list[str]) -> None:
+    gpu = plant(fault, passing())
     assert max(flowing(small, 6, gpu, said)) <= 1
     if fault in ("all wrong", "stale", "swapped"):
         assert any("Faulty fails" in line and "dB from what the CPU computes" in line for line in said), said
@@ -259,10 +250,9 @@ def test_no_wrong_frame_reaches_the_clip(
 def test_a_gpu_that_stops_answering_is_told_and_not_used_again(
     plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpu = plant("stuck")
-    gpu.patience = 0.5
-    monkeypatch.setattr("vs_gansr.filter.overdue.LOOK", 0.2)
-    monkeypatch.setattr(proof, "prove", passing())
+    plant("stuck", passing()).patience = 0.5
+    monkeypatch.setattr(overdue, "LOOK", 0.2)
+    overdue.watcher.cache_clear()  # one that an earlier test has begun sleeps for longer than the frame takes
     clip = clips.noise(vs.RGB24, 96, 64)
     out = clip.gansr.Upscale(str(small.path), precision="fp32", reuse=0)
     with out.get_frame(0):  # it came after all
@@ -273,12 +263,9 @@ def test_a_gpu_that_stops_answering_is_told_and_not_used_again(
     assert "stopped answering: no frame was done in" in fact["failed"]
 
 
-def test_the_next_tier_takes_over(plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_tier_takes_over(plant: Plant, small: Model, said: list[str], told: list[computed.Computed]) -> None:
     """Programs that read the log as data get the change, too."""
-    gpu = plant("all wrong", both=True)
-    told: list[computed.Computed] = []
-    monkeypatch.setattr(computed, "_listeners", [told.append])
-    monkeypatch.setattr(proof, "prove", passing())
+    gpu = plant("all wrong", passing(), both=True)
     assert max(flowing(small, 4, gpu, said)) <= 1
     assert any(line.endswith("going on with Faulty (fast)") for line in said), said
     assert [(now.precision, now.provider, now.tier, now.replaced) for now in told] == [
@@ -292,8 +279,7 @@ def test_a_rare_fault_reaches_no_frame_beyond_the_next_check(
     plant: Plant, small: Model, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One wrong frame in 20, of which none among the first: those before the sampled frame pass, none after it."""
-    gpu = plant("one in 20")
-    monkeypatch.setattr(proof, "prove", passing())
+    gpu = plant("one in 20", passing())
     monkeypatch.setattr("vs_gansr.engine.auto.sampling.EVERY", 19)
     off = flowing(small, 60, gpu, said)
     assert EVERY == 250 and FIRST == 8
@@ -301,9 +287,8 @@ def test_a_rare_fault_reaches_no_frame_beyond_the_next_check(
     assert len(wrong) <= 2, wrong
 
 
-def test_a_named_gpu_that_goes_wrong_is_an_error(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    plant("all wrong")
-    monkeypatch.setattr(proof, "prove", passing())
+def test_a_named_gpu_that_goes_wrong_is_an_error(plant: Plant, small: Model) -> None:
+    plant("all wrong", passing())
     out = clips.noise(vs.RGB24, 96, 64).gansr.Upscale(str(small.path), provider="Faulty", precision="fp32")
     with pytest.raises(vs.Error, match=r"^Upscale: frame 0: frame 0 is \d+\.\d dB from what the CPU computes for it"):
         out.get_frame(0)
@@ -311,15 +296,17 @@ def test_a_named_gpu_that_goes_wrong_is_an_error(plant: Plant, small: Model, mon
 
 @pytest.mark.parametrize(("decibels", "precision"), [(60.0, "int8"), (10.0, "fp32")])
 def test_after_a_failure_the_processors_compute_in_int8_only_after_its_check(
-    decibels: float, precision: str, plant: Plant, said: list[str], monkeypatch: pytest.MonkeyPatch
+    decibels: float,
+    precision: str,
+    plant: Plant,
+    said: list[str],
+    told: list[computed.Computed],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plant("lost")
+    plant("lost", passing())
     checked: list[str] = []
-    told: list[computed.Computed] = []
     monkeypatch.setattr(cpu_rules, "features", lambda: frozenset({"avx512_vnni"}))
     monkeypatch.setattr(fidelity, "decibels", lambda *how: (checked.append(how[2]), decibels)[1])
-    monkeypatch.setattr(computed, "_listeners", [told.append])
-    monkeypatch.setattr(proof, "prove", passing())
     clip = clips.noise(vs.YUV420P8, 48, 32, length=3, props={"_Matrix": 1})
     out = clip.gansr.Upscale("fast-2x", reuse=0)
     assert told[0].provider == "Faulty" and not told[0].replaced

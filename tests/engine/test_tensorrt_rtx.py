@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 
 from vs_gansr.engine.auto import registry
-from vs_gansr.engine.base import EngineKey
+from vs_gansr.engine.base import EngineKey, Provider
 from vs_gansr.engine.onnxruntime import sessions
 from vs_gansr.engine.onnxruntime.provider import CPU, tried
 from vs_gansr.engine.plugins import plugin, tensorrt_rtx
@@ -41,16 +41,22 @@ class Device:
     ep_name: str = TITLE
 
 
+class NotBuiltIn(TensorRtRtx):
+    """The provider of an ONNX Runtime that comes without it."""
+
+    def builtin(self) -> bool:
+        return False
+
+
 @pytest.fixture
-def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TensorRtRtx]:
+def provider(tmp_path: Path, providers: list[Provider], monkeypatch: pytest.MonkeyPatch) -> Iterator[TensorRtRtx]:
     """The provider in a process that has registered no plugin yet; its package is not installed."""
     folders.redirect(monkeypatch, tmp_path / "cache")
     monkeypatch.delitem(sys.modules, TensorRtRtx.package, raising=False)
     plugin.registered.cache_clear()
     tried.cache_clear()
-    made = TensorRtRtx()
-    monkeypatch.setattr(made, "builtin", lambda: False)
-    monkeypatch.setattr(registry, "PROVIDERS", [made, CPU])
+    made = NotBuiltIn()
+    providers[:] = [made, CPU]
     yield made
     sys.modules.pop(TensorRtRtx.package, None)
     plugin.registered.cache_clear()

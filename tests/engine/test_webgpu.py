@@ -19,7 +19,7 @@ from paths import ROOT
 
 from vs_gansr.engine import memory
 from vs_gansr.engine.auto import proof, registry
-from vs_gansr.engine.base import EngineKey
+from vs_gansr.engine.base import EngineKey, Provider
 from vs_gansr.engine.plugins import webgpu
 from vs_gansr.engine.plugins.plugin import PluginProvider
 from vs_gansr.engine.plugins.webgpu import WebGpu
@@ -131,12 +131,12 @@ class Absent(WebGpu):
     package = "package_that_is_not_there"
 
 
-def test_without_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_plugin(providers: list[Provider]) -> None:
     absent = Absent()
     assert not absent.installed() and absent.devices() == []
     with pytest.raises(ProviderError, match=r'not installed; pip install "vs-gansr\[webgpu\]"'):
         absent.listed()
-    monkeypatch.setattr(registry, "PROVIDERS", [absent, registry.CPU])
+    providers[:] = [absent, registry.CPU]
     with pytest.raises(ProviderError, match=r'unknown provider "webgpu"; .*pip install "vs-gansr\[webgpu\]"'):
         registry.find("webgpu")
 
@@ -155,14 +155,20 @@ def test_without_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_auto_takes_it_where_it_is_right_and_quicker(
-    speedup: float, decibels: float, half: bool, asked: str, found: str | None, monkeypatch: pytest.MonkeyPatch
+    speedup: float,
+    decibels: float,
+    half: bool,
+    asked: str,
+    found: str | None,
+    providers: list[Provider],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def prove(job: proof.Proof) -> proof.Verdict:
         far = decibels if job.key.precision == "fp16" else 120.0
         return proof.Verdict(far, far, 0.0, speedup)
 
     there = StandIn([CHIP], half)
-    monkeypatch.setattr(registry, "PROVIDERS", [there, registry.CPU, registry.OPENVINO])
+    providers[:] = [there, registry.CPU, registry.OPENVINO]
     monkeypatch.setattr(proof, "prove", prove)
     chosen = choose.choose(Settings(model="fast-2x", precision=asked))
     key = chosen.choice.key
@@ -175,8 +181,8 @@ def test_auto_takes_it_where_it_is_right_and_quicker(
         assert "WebGPU" in chosen.summary
 
 
-def test_auto_says_nothing_of_it_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "PROVIDERS", [StandIn([]), registry.CPU, registry.OPENVINO])
+def test_auto_says_nothing_of_it_where_there_is_no_gpu(providers: list[Provider]) -> None:
+    providers[:] = [StandIn([]), registry.CPU, registry.OPENVINO]
     assert "WebGPU" not in choose.choose(Settings(model="fast-2x")).summary
 
 

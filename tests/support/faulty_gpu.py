@@ -18,27 +18,33 @@ from vs_gansr.engine.planes import Plane
 from vs_gansr.errors import DeviceLostError, NotFiniteError, ShortageError
 from vs_gansr.model.spec import Model
 
+CARDS: Mapping[str, str | None] = {"made up": None}
+
 
 class FaultyGpu(Provider):
-    """`fault` is what it does wrong, in every tier but that called `fast`, which it has with `both`."""
+    """`fault` is what it does wrong, in every tier but that called `fast`, which it has with `both`.
+
+    `cards` names its devices, each with why it cannot be used, None if it can.
+    """
 
     name = "Faulty"
     automatic = True
     streams = 2
     patience = 90.0
 
-    def __init__(self, fault: str = "", both: bool = False) -> None:
+    def __init__(self, fault: str = "", both: bool = False, cards: Mapping[str, str | None] = CARDS) -> None:
         self.fault = fault
         self.both = both
+        self.cards = dict(cards)
 
     def installed(self) -> bool:
         return True
 
     def devices(self) -> list[str]:
-        return ["made up"]
+        return list(self.cards)
 
     def trouble(self, device_id: int) -> str | None:
-        return None if device_id == 0 else "no such device"
+        return [*self.cards.values(), "no such device"][min(device_id, len(self.cards))]
 
     def precisions(self, device_id: int) -> tuple[str, ...]:
         return "fp16", "fp32"
