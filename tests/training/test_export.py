@@ -27,6 +27,7 @@ from training.records.checkpoint import CheckpointError
 from vs_gansr.colour.tags import BT709_LUMA
 from vs_gansr.model import library as runtime_model
 from vs_gansr.model.metadata import Metadata
+from vs_gansr.model.rewrite.int8 import quantise
 
 
 def trained(config: GeneratorConfig) -> LumaGenerator:
@@ -78,6 +79,31 @@ def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_r
     ):
         assert fact in text
     assert "drawn-2.png" not in text, "a held-out picture is listed as training material"
+
+
+def test_rounded_weights_are_those_of_the_int8_variant(
+    trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
+) -> None:
+    run = trainer(small_recipe)
+    run.generator.slope = 0.0
+    run.save()
+    checkpoint_file = tmp_path / "run" / CHECKPOINT
+    state = torch.load(checkpoint_file, weights_only=False)
+    plain = export.export(checkpoint_file, tmp_path / "plain.onnx", "a test").plain
+    state["recipe"]["ship"] = {"rounded": True, "keep": ["conv0"]}
+    torch.save(state, checkpoint_file)
+    made = export.export(checkpoint_file, tmp_path / "rounded.onnx", "a test")
+    assert np.array_equal(made.plain.convolutions[0][0], plain.convolutions[0][0])
+    for (kernel, _), (before, _) in zip(made.plain.convolutions[1:], plain.convolutions[1:], strict=True):
+        step = np.abs(before).max((1, 2, 3), keepdims=True) / 127
+        assert np.abs(kernel - before).max() > 0 and (np.abs(kernel - before) <= 0.51 * step).all()
+        assert np.allclose(kernel / step, np.round(kernel / step), atol=1e-3)
+    int8 = onnx.load_model_from_string(
+        quantise(made.path.read_bytes(), [np.ones((1, 1, 24, 24), np.float32)], ["conv0"])
+    )
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in int8.graph.initializer}
+    values, scale = stored["conv1.weight_quantized"], stored["conv1.weight_scale"]
+    assert np.allclose(values * scale[:, None, None, None], made.plain.convolutions[1][0], atol=1e-6)
 
 
 def test_weights_between_a_twin_and_the_run_ship(

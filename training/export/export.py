@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,18 @@ def between(twin: FoldedGenerator, trained: FoldedGenerator, ship: ShipConfig) -
     return replace(trained, resize=resize, convolutions=tuple(zip(rest[::2], rest[1::2], strict=True)))
 
 
+def rounded(plain: FoldedGenerator, keep: Collection[str]) -> FoldedGenerator:
+    """The network with its kernels as their int8 variant holds them: for each output channel whole multiples of a
+    127th of the largest weight. The convolutions named in `keep`, as conv0, and the resize stay as they are."""
+    layers = []
+    for number, (kernel, bias) in enumerate(plain.convolutions):
+        step = np.abs(kernel).max((1, 2, 3), keepdims=True).clip(min=1e-12) / 127
+        layers.append(
+            (kernel if f"conv{number}" in keep else (np.round(kernel / step) * step).astype(np.float32), bias)
+        )
+    return replace(plain, convolutions=tuple(layers))
+
+
 def difference(model: onnx.ModelProto, generator: LumaGenerator) -> float:
     """Largest absolute difference between `model` in ONNX Runtime and `generator` in PyTorch.
 
@@ -276,6 +289,7 @@ def training_line(settings: recipe.Recipe, state: dict[str, Any], hardware: str)
         f"{float(state['elapsed']) / 60:.0f} minutes on {hardware}, {date}"
         + (f"; started from {state['origin']}" if state.get("origin") else "")
         + _mixture(settings.ship)
+        + ("; weights rounded for int8" if settings.ship.rounded else "")
     )
 
 
@@ -290,7 +304,8 @@ def _mixture(ship: ShipConfig) -> str:
 def export(source: Path, target: Path, hardware: str) -> ExportedModel:
     """Write `target` (.onnx) from the checkpoint `source`, after comparing both; `hardware` in words goes on record.
 
-    Where the recipe names a twin (`ship`), the file has weights between the twin's and the trained ones.
+    Where the recipe names a twin (`ship`), the file has weights between the twin's and the trained ones. With
+    `ship.rounded` they are rounded to what int8 holds.
 
     Raises:
         CheckpointError: no such checkpoint.
@@ -306,7 +321,9 @@ def export(source: Path, target: Path, hardware: str) -> ExportedModel:
     plain = generator.plain()
     if settings.ship.twin:
         plain = between(from_onnx(Path(settings.ship.twin))[0], plain, settings.ship)
-        generator.adopt(plain)
+    if settings.ship.rounded:
+        plain = rounded(plain, settings.ship.keep)
+    generator.adopt(plain)
     model = to_onnx(
         plain,
         Metadata(

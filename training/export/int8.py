@@ -59,15 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--recipe", type=Path, help="default: training/recipes/NAME.toml")
     parser.add_argument("--pictures", type=int, default=128, help="frames to calibrate on (%(default)s)")
     parser.add_argument(
-        "--keep", nargs="*", default=[], metavar="NODE", help="convolutions that stay float32, as conv0"
+        "--keep",
+        nargs="*",
+        metavar="NODE",
+        help="convolutions that stay float32, as conv0 (default: the recipe's ship.keep)",
     )
     args = parser.parse_args(argv)
     settings = recipe.load(args.recipe or recipe.find(args.name))
     source = Path("models") / f"{args.name}.onnx"
     target = source.with_name(f"{args.name}.int8.onnx")
     data = source.read_bytes()
-    colour = settings.generator.colour
-    twin = quantise(data, pictures(pool.build(settings, say=_say), args.pictures, colour), args.keep)
+    colour, keep = settings.generator.colour, settings.ship.keep if args.keep is None else args.keep
+    twin = quantise(data, pictures(pool.build(settings, say=_say), args.pictures, colour), keep)
     files.write(target, twin)
     decibels = apart(data, twin, pictures(pool.build(settings, held_out=True, say=_say), 48, colour))
     _say(f"{target}: {len(twin):,} bytes; against float32 on 48 held-out frames:")

@@ -335,7 +335,7 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Decay, per step, of the moving average of the weights, which is measured and exported."""
     seed: Count = 7
     """Seed of weights and batches."""
-    worn: Annotated[float, Meta(ge=-1, le=1)] = -1
+    worn: Annotated[float, Meta(ge=-1, le=1)] = -1.0
     """Share of crops whose inputs were worn (`wear`) before they were encoded; -1: as many as the pool holds."""
     flat: Share = 0.0
     """Share of crops that are of one colour, so that none is shifted."""
@@ -354,9 +354,13 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShipConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Mix the exported weights with those of another network."""
+    """Mix the exported weights with those of another network, and prepare them for int8."""
 
     twin: str = ""
     """Exported network of the same shape, trained without an adversary; empty: mix nothing in."""
     part: Share = 1.0
     """Blend from the weights of `twin` (0) to the trained weights (1)."""
+    rounded: bool = False
+    """Round the weights to what their int8 variant holds: it then differs by rounded activations alone."""
+    keep: tuple[str, ...] = ()
+    """Convolutions that stay float32 in the int8 variant and are not rounded, such as "conv0"."""
