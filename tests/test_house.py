@@ -50,7 +50,7 @@ def test_what_the_map_names_within_a_room_is_there() -> None:
 
 
 def test_the_map_names_the_commands_in_their_order() -> None:
-    assert f"a folder a command: {', '.join(COMMANDS)}" in (vs_gansr.__doc__ or "")
+    assert f"the command `gansr`: {', '.join(COMMANDS)}" in (vs_gansr.__doc__ or "")
 
 
 def test_no_more_rooms_than_one_can_see() -> None:

@@ -2,7 +2,7 @@
 
 The map of the house, each room importing only those below it; docs/architecture.md draws the way of a frame:
 
-    cli             the command `gansr`, a folder a command: upscale, status, models, convert, doctor, editor
+    cli             the command `gansr`: upscale, status, models, convert, doctor, editor
     plugin          core.gansr.* <-> Python; native/gansr.c makes core.gansr exist and calls it
     vsjetpack       the generator as a scaler of that package
     filter          clip -> clip; the only runtime room that imports vapoursynth

@@ -1,7 +1,7 @@
 """The `gansr` command: finds the command asked for, runs it, and turns what goes wrong into one line.
 
-A command is a folder of this package whose module `command` has `HELP` (one line), `add_arguments(parser)` and
-`run(args) -> int`; it is named in COMMANDS. Heavy imports belong inside `run`.
+A command is a module that has `HELP` (one line), `add_arguments(parser)` and `run(args) -> int`; COMMANDS names it.
+Heavy imports belong inside `run`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -23,10 +23,17 @@ from .common import FAILED, CommandError, Interrupted, say
 
 __all__ = ["COMMANDS", "main", "parser"]
 
-COMMANDS = ("upscale", "status", "models", "convert", "doctor", "editor")
+COMMANDS = {
+    "upscale": ".upscale.command",
+    "status": ".status",
+    "models": ".models",
+    "convert": ".convert.command",
+    "doctor": ".doctor.command",
+    "editor": ".editor",
+}
 
 
-def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """The command line's grammar, as far as the commands `names` go."""
     top = argparse.ArgumentParser(
         prog="gansr", description="Upscales and cleans video with a GAN's generator, through VapourSynth."
@@ -34,7 +41,7 @@ def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"gansr {version('vs-gansr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     for name in names:
-        module = import_module(f".{name}.command", __package__)
+        module = import_module(COMMANDS[name], __package__)
         sub = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(sub)
         sub.set_defaults(run=module.run)

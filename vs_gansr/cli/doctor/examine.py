@@ -263,7 +263,7 @@ def dotted(version: tuple[int, int]) -> str:
 def models() -> Iterator[Finding]:
     """Check every shipped and own model and, if the plugin works, run it on a small clip."""
     from ...model.user_folders import models_folder
-    from ..models.command import rows
+    from ..models import rows
 
     count = 0
     for row in rows([]):

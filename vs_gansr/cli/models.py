@@ -14,11 +14,10 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from ...common import files
-from ...errors import GansrError, one_line
-from ...model.user_folders import cache_folder, models_folder, user_models
-from .. import show
-from ..common import FAILED, CommandError, say
+from ..common import files
+from ..errors import GansrError, one_line
+from ..model.user_folders import cache_folder, models_folder, user_models
+from .common import FAILED, CommandError, say
 
 __all__ = ["HELP", "Row", "add_arguments", "measure", "rows", "run"]
 
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.names == ["show"]:
         raise CommandError("`show` needs the name or path of a model: gansr models show fast-2x")
     if args.names[:1] == ["show"]:
-        print("\n\n".join("\n".join(show.lines(name)) for name in args.names[1:]))
+        print("\n\n".join("\n".join(details(name)) for name in args.names[1:]))
         return 0
     speeds = Speeds(args.provider, args.precision)
     listed = []
@@ -85,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 def rows(names: list[str]) -> list[Row]:
     """Return one row for each of the models `names`, or for every shipped and own model, without speeds."""
-    from ...model import library
+    from ..model import library
 
     own = user_models()
     listed = []
@@ -100,8 +99,8 @@ def rows(names: list[str]) -> list[Row]:
 
 def describe(name: str, origin: str) -> Row:
     """Return the row of a model. Raises ModelError where the model is not usable."""
-    from ...engine import probe
-    from ...model import library
+    from ..engine import probe
+    from ..model import library
 
     found = probe.describe(library.load(name))
     spec = found.spec
@@ -184,3 +183,40 @@ def table(listed: list[Row]) -> str:
         return "no models"
     widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
     return "\n".join("  ".join(word.ljust(w) for word, w in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def details(name: str) -> list[str]:
+    """Return a description of the model `name` (a name or a path), line by line. Raises ModelError."""
+    from ..engine import probe
+    from ..model import library
+
+    file = library.load(name)
+    spec = probe.describe(file).spec
+    variant = "yes" if library.has_int8(name) else "no"
+    found, ranges = (
+        "found by trial" if number is None else "stated by the file" for number in (file.spec.scale, file.spec.range)
+    )
+    rule = spec.size_rule
+    sizes = "any"
+    if rule.fixed:
+        sizes = f"{rule.fixed[0]}x{rule.fixed[1]} only, larger frames in tiles"
+    elif rule.least > 1:
+        sizes = f"multiples of {rule.multiple}, at least {rule.minimum}; frames are padded"
+    output = "" if spec.output_range == spec.input_range else f" in, {spec.output_range} out"
+    facts = {
+        "name": spec.name,
+        "summary": spec.summary or "-",
+        "file": str(file.path),
+        "size": f"{Path(file.path).stat().st_size / 1e6:.2f} MB, sha256 {spec.digest}",
+        "scale": f"{spec.scale}x ({found})",
+        "channels": spec.kind,
+        "range": f"{spec.input_range}{output} ({ranges})",
+        "sizes": sizes,
+        "radius": "unknown or the whole picture" if spec.radius is None else f"{spec.radius} pixels",
+        "precision": spec.precision + (", float16 input" if spec.half_input else ""),
+        "int8 variant": variant if spec.precision != "int8" else "this file",
+        "licence": spec.licence,
+        "source": spec.source or "-",
+    }
+    width = max(map(len, facts))
+    return [f"{label.ljust(width)}  {value}" for label, value in facts.items()]

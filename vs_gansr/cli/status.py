@@ -9,11 +9,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..common import CommandError
-from ..upscale.chunks.ledger import MANY_DAYS, Ledger, busy, clear_old, folder_of
-from ..upscale.chunks.plan import NAME, Plan
-from ..upscale.progress import clock
-from ..upscale.source import index
+from .common import CommandError
+from .upscale.chunks.ledger import MANY_DAYS, Ledger, busy, clear_old, folder_of
+from .upscale.chunks.plan import NAME, Plan
+from .upscale.progress import clock
+from .upscale.source import index
 
 __all__ = ["HELP", "add_arguments", "run"]
 

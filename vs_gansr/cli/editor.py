@@ -18,10 +18,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-from ...common import files
-from ...errors import one_line
-from ...model.user_folders import cache_folder
-from ..common import CommandError
+from ..common import files
+from ..errors import one_line
+from ..model.user_folders import cache_folder
+from .common import CommandError
 
 __all__ = ["HELP", "add_arguments", "run"]
 

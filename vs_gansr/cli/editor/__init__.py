@@ -1,1 +1,0 @@
-"""`gansr editor`: start an editor that finds this VapourSynth."""

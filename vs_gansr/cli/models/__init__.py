@@ -1,1 +1,0 @@
-"""`gansr models`: list the models that have a name."""

@@ -1,1 +1,0 @@
-"""`gansr status`: show the progress of films."""
