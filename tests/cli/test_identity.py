@@ -27,7 +27,7 @@ from workers import Named
 from vs_gansr.cli import ffmpeg
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks import file as chunk_file
-from vs_gansr.cli.upscale.chunks import fingerprint, ledger, open_film, render
+from vs_gansr.cli.upscale.chunks import fingerprint, ledger, render
 from vs_gansr.cli.upscale.chunks.ledger import Ledger
 from vs_gansr.cli.upscale.chunks.messages import (
     Done,
@@ -213,7 +213,7 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
     engine: list[Computed] = []
     first = Computed("net", "fp16", "CUDA", 0, "plain", False)
     for _ in range(2):  # a script that is evaluated again adds nothing
-        open_film.note_engine(engine, first)
+        render.note_engine(engine, first)
     assert engine == [first]
 
     class Encoder:
@@ -227,10 +227,10 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 
         def feed(self, write: object, frames: int) -> None:
             self.path.write_bytes(b"encoded")
-            open_film.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", True, replaced=True))
+            render.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", True, replaced=True))
 
     monkeypatch.setattr(render, "FfmpegProcess", Encoder)
-    film = open_film.OpenFilm(plans.plan(), None, engine, ffmpeg.choose("x265"))
+    film = render.OpenFilm(plans.plan(), None, engine, ffmpeg.choose("x265"))
     with pytest.raises(TryAgain, match="net in fp16 on CUDA did not last: then on CPU"):
         render.render_chunk(film, (0, 5), tmp_path / "chunk-00000.mp4", lambda answer: None)
     assert not list(tmp_path.iterdir())

@@ -64,7 +64,8 @@ def test_percent_signs_in_the_name_of_images(tmp_path: Path) -> None:
     assert [path.name for path in images(str(tmp_path / "50%%%03d.png"))] == ["50%001.png"]
     with pytest.raises(CommandError, match="has a % that is not"):
         images(str(tmp_path / "50%x%03d.png")) or images(str(tmp_path / "50%%03d.png"))
-    assert escaped("/a%/b%03d.png") == "/a%%/b%03d.png" and escaped("/a%/b.mp4") == "/a%/b.mp4"
+    for path, wanted in (("/a%/b%03d.png", "/a%%/b%03d.png"), ("/a%/b.mp4", "/a%/b.mp4")):
+        assert escaped(UpscaleJob(path, "out.mkv")) == wanted
 
 
 def test_a_source_that_is_replaced_is_indexed_anew(gansr: Gansr, tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks import concat
 from vs_gansr.cli.upscale.chunks import file as chunk_file
 from vs_gansr.cli.upscale.chunks.ledger import Ledger, busy, locked
-from vs_gansr.cli.upscale.chunks.spans import pace, scene_changes, spans
-from vs_gansr.cli.upscale.ffmpeg import chunk_options
+from vs_gansr.cli.upscale.chunks.plan import pace, scene_changes, spans
+from vs_gansr.cli.upscale.ffmpeg import options
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 from vs_gansr.cli.upscale.source.media import probe
 from vs_gansr.cli.upscale.workers.pool import cores_of
@@ -124,12 +124,12 @@ def test_parts_that_are_not_the_film_are_refused(tmp_path: Path, five: Path) -> 
 
 def test_options_go_where_they_belong() -> None:
     words = ["-tune", "grain", "-metadata", "comment=x", "-c:a", "aac", "-g:v", "-1", "-movflags", "+faststart"]
-    assert chunk_options.picture_options(words) == ["-tune", "grain", "-g:v", "-1"]
-    assert chunk_options.file_options(words) == ["-metadata", "comment=x", "-c:a", "aac", "-movflags", "+faststart"]
-    chunk_options.refuse(UpscaleJob("a", "b", extra=("-tune", "grain", "-b:a", "96k")), ["aq-mode=3"])
+    assert options.picture_options(words) == ["-tune", "grain", "-g:v", "-1"]
+    assert options.file_options(words) == ["-metadata", "comment=x", "-c:a", "aac", "-movflags", "+faststart"]
+    options.refuse_in_chunks(UpscaleJob("a", "b", extra=("-tune", "grain", "-b:a", "96k")), ["aq-mode=3"])
     for extra, params in ((("-pass", "1"), []), (("-b:v", "1M"), []), ((), ["crf=18:zones=0,5,q=10"])):
         with pytest.raises(CommandError, match="--chunk 0"):
-            chunk_options.refuse(UpscaleJob("a", "b", extra=extra), params)
+            options.refuse_in_chunks(UpscaleJob("a", "b", extra=extra), params)
 
 
 def test_the_ledger_comes_back_as_it_was_and_counts_what_is_there(tmp_path: Path, five: Path) -> None:

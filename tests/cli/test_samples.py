@@ -14,8 +14,8 @@ from footage import facts
 from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
+from vs_gansr.cli.upscale.arguments import moment
 from vs_gansr.cli.upscale.job.job import UpscaleJob
-from vs_gansr.cli.upscale.job.option_types import moment
 from vs_gansr.cli.upscale.script.section import chosen
 from vs_gansr.cli.upscale.script.steps import enlarged_plainly
 

@@ -12,9 +12,9 @@ from footage import facts
 from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale.source.changes import Watch
-from vs_gansr.cli.upscale.source.durations import frame_times
+from vs_gansr.cli.upscale.source.notes import Watch
 from vs_gansr.cli.upscale.source.script_file import variables
+from vs_gansr.cli.upscale.source.times import frame_times
 
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264"]
 HEAD = "import sys\nimport vapoursynth as vs\ncore = vs.core\n"

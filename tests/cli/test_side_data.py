@@ -9,7 +9,7 @@ from av.packet import PktSideDataT
 from av.sidedata.sidedata import Type
 from paths import ROOT
 
-from vs_gansr.cli.upscale.source.side_data import NOTED, notes
+from vs_gansr.cli.upscale.source.notes import NOTED, of_side_data
 
 PARTS = (ROOT / "docs" / "side-data.md").read_text("utf-8").split("\n## ")
 
@@ -36,7 +36,7 @@ def test_the_documentation_has_what_is_noted() -> None:
 
 def test_a_kind_is_noted_once_and_only_where_it_is_lost() -> None:
     found = ["SPHERICAL", "spherical", "MOTION_VECTORS", "CONTENT_LIGHT_LEVEL", "a53_cc", "unheard_of"]
-    assert notes(found) == [
+    assert of_side_data(found) == [
         "not carried of the source: closed captions inside the picture's stream (CEA-608 or 708)",
         "not carried of the source: 360-degree projection",
     ]

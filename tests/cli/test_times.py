@@ -10,7 +10,7 @@ from footage import facts, ffmpeg
 from gansr_process import Gansr, one_line
 from old_files import DRAWN, encoded, h264, hurt, shown_by_ffmpeg
 
-from vs_gansr.cli.upscale.source.packets import display_times
+from vs_gansr.cli.upscale.source.stream import display_times
 
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264"]
 

@@ -16,7 +16,7 @@ from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.upscale.source.media import probe
 from vs_gansr.cli.upscale.source.orientation import UPRIGHT, Orientation, of_matrix
-from vs_gansr.cli.upscale.source.timecode import later
+from vs_gansr.cli.upscale.source.times import later
 
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264", "--crf", "8"]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from vs_gansr.cli.upscale.chunks.plan import Plan
-from vs_gansr.cli.upscale.chunks.spans import Span
+from vs_gansr.cli.upscale.chunks.plan import Plan, Span
 from vs_gansr.cli.upscale.ffmpeg.command import Carried, Picture
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 from vs_gansr.cli.upscale.source.media import Source, Track

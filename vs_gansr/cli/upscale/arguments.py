@@ -1,20 +1,89 @@
-"""The arguments of `gansr upscale`; docs/cli.md explains each."""
+"""The arguments of `gansr upscale`, and how their values are read; docs/cli.md explains each."""
 
 from __future__ import annotations
 
 import argparse
+import re
+from collections.abc import Callable
 from typing import Any
 
 from ...filter.settings import ARGUMENTS
 from ..ffmpeg import ENCODERS
 from .ffmpeg.command import CONTAINERS
-from .job.option_types import amount, moment, positive, ratio, reads, seconds
 from .script.filters import FIELDS
-from .source.names import MATRICES, PRIMARIES, RANGES, TRANSFERS, named
 
-__all__ = ["add_arguments", "grammar"]
+__all__ = ["add_arguments", "grammar", "moment", "positive", "ratio", "reads", "seconds"]
 
 DROPPABLE = ("sound", "subtitles", "attachments", "cover")
+
+
+MATRICES = {"rgb": 0, "709": 1, "fcc": 4, "470bg": 5, "170m": 6, "601": 6, "240m": 7, "ycgco": 8, "2020ncl": 9,
+            "2020nc": 9, "2020cl": 10, "ictcp": 14}  # fmt: skip
+PRIMARIES = {"709": 1, "470m": 4, "470bg": 5, "170m": 6, "240m": 7, "film": 8, "2020": 9, "st428": 10, "st431-2": 11,
+             "st432-1": 12, "ebu3213-e": 22}  # fmt: skip
+TRANSFERS = {"709": 1, "470m": 4, "470bg": 5, "601": 6, "170m": 6, "240m": 7, "linear": 8, "log100": 9,
+             "log316": 10, "xvycc": 11, "srgb": 13, "2020_10": 14, "2020_12": 15, "st2084": 16, "pq": 16, "st428": 17,
+             "std-b67": 18, "hlg": 18}  # fmt: skip
+RANGES = {"limited": 0, "tv": 0, "full": 1, "pc": 1}
+
+
+def named(numbers: dict[str, int]) -> Callable[[str], int]:
+    """A reader of the names in `numbers` (H.273's numbers), with or without "bt" or "smpte" in front."""
+
+    def number(text: str) -> int:
+        if text.isdecimal() and int(text) in numbers.values() and text not in numbers:
+            return int(text)
+        name = re.sub(r"^(bt|smpte)", "", text.lower())
+        if name not in numbers:
+            raise ValueError(f'"{text}" is unknown; use one of: {", ".join(numbers)}')
+        return numbers[name]
+
+    return number
+
+
+def reads(function: Callable[[str], Any]) -> Callable[[str], Any]:
+    """`function` for argparse, which shows the reason of a ValueError only in this form."""
+
+    def read(text: str) -> Any:
+        try:
+            return function(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
+
+
+def moment(text: str) -> float:
+    """Seconds, from `90`, `90.5`, `90s`, `1:30` or `0:01:30.5`."""
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?s?", text):
+        raise ValueError(f'"{text}" is not a time; write 90, 1:30 or 0:01:30.5')
+    seconds = 0.0
+    for part in text.rstrip("s").split(":"):
+        seconds = 60 * seconds + float(part)
+    return seconds
+
+
+def ratio(text: str) -> str:
+    """`16:11` or `24000/1001` as Fraction takes it."""
+    if not re.fullmatch(r"[1-9]\d*([:/][1-9]\d*|\.\d+)?", text):
+        raise ValueError(f'"{text}" is not a ratio; write 16:11 or 24000/1001')
+    return text.replace(":", "/")
+
+
+def within(kind: type[int] | type[float], least: float, most: float, what: str) -> Callable[[str], Any]:
+    """A reader of numbers from `least` to `most`, which are `what`."""
+
+    def number(text: str) -> int | float:
+        if not least <= (found := kind(text)) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not {what}")
+        return found
+
+    return number
+
+
+amount = within(float, 0, 100, "from 0 to 100")
+positive = within(int, 1, float("inf"), "above 0")
+seconds = within(float, 0, 999_999, "a length in seconds")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,6 @@ from .ffmpeg import options
 from .ffmpeg.command import container
 from .job.job import UpscaleJob
 from .preview.dry_run import Estimate, estimate, summary
-from .source.names import NUMBERED
 
 __all__ = ["HELP", "add_arguments", "run"]
 
@@ -73,7 +72,7 @@ def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estima
     if film.report and not args.dry_run and not film.report.absolute().parent.is_dir():
         raise CommandError(f"the folder {film.report.absolute().parent} of the report does not exist; create it first")
     if args.stills:
-        from .preview.stills import write_stills
+        from .preview.pictures import write_stills
 
         write_stills(job, args.stills)
     if args.preview:
@@ -157,7 +156,7 @@ def refuse_long_names(*paths: Path) -> None:
 def check_source(job: UpscaleJob) -> None:
     """Raises CommandError where what is to be read is no file."""
     source = Path(job.source)
-    if NUMBERED.search(source.name) and not source.exists():
+    if job.is_numbered and not source.exists():
         pass  # images; whether they are there is seen when they are opened
     elif source.is_dir():
         raise CommandError(
@@ -167,10 +166,9 @@ def check_source(job: UpscaleJob) -> None:
         raise CommandError(f"{source.name} is a URL, which is not supported; download it first")
     elif not source.is_file():
         raise CommandError(f"{source} {'is not a file' if source.exists() else 'does not exist'}")
-    is_script = source.name.lower().endswith((".vpy", ".py"))
-    if job.arg and not is_script:
+    if job.arg and not job.is_script:
         raise CommandError(f"--arg sets variables of scripts, but {source} is no script; omit it")
-    if job.tracks and source.is_file() and not is_script:
+    if job.tracks and source.is_file() and not job.is_script:
         raise CommandError(f"--tracks is for scripts and images, {source} has its own tracks; omit it")
     if job.tracks and not Path(job.tracks).is_file():
         raise CommandError(f"--tracks {job.tracks} is not a file")

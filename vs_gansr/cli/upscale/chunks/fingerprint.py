@@ -17,7 +17,6 @@ from ... import ffmpeg
 from ..job.job import UpscaleJob
 from ..script import filters
 from ..source.clip import images
-from ..source.names import numbered
 from .file import digest
 from .plan import Fingerprint, Plan
 
@@ -32,7 +31,7 @@ def of_job(job: UpscaleJob) -> Fingerprint:
     """The fingerprint of a film's options and content, whoever renders it. Reads the source whole."""
     options = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in ELSEWHERE}
     found = {option(name): show(value) for name, value in options.items()}
-    found["source content"] = source_content(job.source)
+    found["source content"] = source_content(job)
     if job.tracks:
         found["content of --tracks"] = digest(Path(job.tracks))
     return found
@@ -75,11 +74,11 @@ def kind_of_cpu(engine: Sequence[Computed]) -> str:
     return f"{platform.machine()}{sums}"
 
 
-def source_content(source: str) -> str:
+def source_content(job: UpscaleJob) -> str:
     """SHA-256 of the source's file; of numbered images' names and files; of a script alone, not of what it opens."""
-    if not numbered(source):
-        return digest(Path(source))
-    each = [f"{path.name} {digest(path)}" for path in images(source)]
+    if not job.is_numbered:
+        return digest(Path(job.source))
+    each = [f"{path.name} {digest(path)}" for path in images(job.source)]
     return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
 

@@ -11,8 +11,7 @@ from typing import Any, get_args
 from ..job.job import UpscaleJob
 from ..job.plain_data import restored, to_json
 from .file import ChunkFacts
-from .plan import Fingerprint
-from .spans import Span
+from .plan import Fingerprint, Span
 
 __all__ = [
     "RECORD", "Answer", "CheckPlan", "Command", "Complained", "Concatenate", "Done", "Encoded", "Failed", "Indexing",

@@ -1,10 +1,18 @@
-"""The plan of a film: all that is found out once, and that whoever renders or joins it reads from `plan.json`."""
+"""The plan of a film: all that is found out once, and where the film is cut into chunks.
+
+Whoever renders or joins the film reads the plan from `plan.json`. Cuts depend on the source and on the length asked for
+alone, never on the machines that work on it, so any number of workers makes the same chunks. The encoder restarts at
+every cut: a scene change, where it would start anew anyway, costs nothing.
+"""
 
 from __future__ import annotations
 
+import bisect
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 from ....common import files
@@ -13,10 +21,9 @@ from ...common import CommandError
 from ..ffmpeg.command import Film
 from ..job.job import UpscaleJob
 from ..job.plain_data import restored, to_json
-from ..source.names import has_times
-from .spans import Span
+from ..source.media import Source
 
-__all__ = ["NAME", "VERSION", "Fingerprint", "Plan", "changes", "read_json"]
+__all__ = ["Fingerprint", "NAME", "Plan", "Span", "VERSION", "changes", "pace", "read_json", "scene_changes", "spans"]
 
 NAME = "plan.json"
 VERSION = 3  # of the files in a job's folder
@@ -73,7 +80,7 @@ class Plan(Film):
 
     def of(self, job: UpscaleJob) -> Plan:
         """The plan for a job that differs only in what the fingerprint does not hold: where its files are."""
-        path = job.source if has_times(job.source) else self.source.path
+        path = job.source if job.has_times else self.source.path
         job = replace(job, frame_threads=self.job.frame_threads)
         return replace(self, job=job, source=replace(self.source, path=path))
 
@@ -102,3 +109,47 @@ def changes(before: Fingerprint, now: Fingerprint) -> str:
     """What differs between two fingerprints, in words; empty where nothing does."""
     names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     return "; ".join(f"{name} was {before.get(name, 'unset')}, is {now.get(name, 'unset')}" for name in names)
+
+
+SLACK = 0.25  # how far a cut may lie from where it was due, in chunks
+SPARE = 1.5  # a rest of up to so many chunks stays whole
+
+type Span = tuple[int, int]
+"""First frame, and the one after the last."""
+
+
+def spans(total: int, length: int, cuts: Iterable[int] = ()) -> tuple[Span, ...]:
+    """Frames 0 to `total` in chunks of about `length`, cut at the nearest of `cuts` where one is near enough.
+
+    `length` 0 means one chunk. Each chunk has at least one frame; together they have each frame once, in order.
+    """
+    if total < 1:
+        raise ValueError(f"spans: {total} frames cannot be cut")
+    places = sorted(set(cuts))
+    made, start = [], 0
+    while length and total - start > SPARE * length:
+        due = start + length
+        low, high = (bisect.bisect_left(places, due + side * SLACK * length) for side in (-1, 1))
+        end = min(places[low:high], key=lambda place: abs(place - due), default=due)
+        made.append((start, end))
+        start = end
+    return (*made, (start, total))
+
+
+def scene_changes(source: Source, timestamps: Sequence[int]) -> list[int]:
+    """Frames that the source's encoder took for the first of a scene: key frames that came before they were due.
+
+    Nothing is decoded for it. `timestamps` are those of the frames, in the source's time base.
+    """
+    place = {time: n for n, time in enumerate(timestamps)}
+    keys = [place[time] for time in source.keys if time in place]
+    due = max((b - a for a, b in pairwise(keys)), default=0)
+    return [b for a, b in pairwise(keys) if b - a < due]
+
+
+def pace(timestamps: Sequence[int], time_base: Fraction) -> Fraction:
+    """Frames per second on average, as a plain number that encoders take; 25 for a single frame."""
+    if len(timestamps) < 2:
+        return Fraction(25)
+    rate = (len(timestamps) - 1) / ((timestamps[-1] - timestamps[0]) * time_base)
+    return rate.limit_denominator(1001)

@@ -9,23 +9,20 @@ from typing import Any
 
 from ... import ffmpeg
 from ...common import CommandError
-from ..ffmpeg import chunk_options, options, trials
 from ..ffmpeg import command as ffmpeg_command
+from ..ffmpeg import options, trials
 from ..ffmpeg.command import Picture
 from ..job.job import UpscaleJob
 from ..script import filters, section
 from ..script.steps import NO_TIME, Graph, build, steady, text, timed
 from ..source import clip as clip_source
-from ..source import media, side_data
-from ..source.changes import changed
+from ..source import media, notes
 from ..source.media import Source
-from ..source.names import is_script
-from ..source.timecode import later
+from ..source.times import later
 from . import fingerprint
 from .messages import MakePlan, Noted, Placement, Stage, Tell
-from .open_film import OpenFilm, engine_of, placed
-from .plan import Plan
-from .spans import pace, scene_changes, spans
+from .plan import Plan, pace, scene_changes, spans
+from .render import OpenFilm, engine_of, placed
 
 __all__ = ["make_plan", "picture_of", "remarks"]
 
@@ -48,7 +45,7 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
     carried = ffmpeg_command.carry(job, source)
     trials.try_encoder(job, tool, order.scratch)
     trials.try_container(job, tool, source, carried, order.scratch)
-    tell(Stage(SCRIPT_STAGE if is_script(job.source) else "indexing"))
+    tell(Stage(SCRIPT_STAGE if job.is_script else "indexing"))
     graph, harm = whole(job, source, build(placed(job, placement), source))
     source, graph = cut(job, source, graph)
     with graph.clip.get_frame(0) as first:
@@ -68,7 +65,7 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
     cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
     made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
     if len(made) > 1:
-        chunk_options.refuse(job, options.divide(job).params)
+        options.refuse_in_chunks(job, options.divide(job).params)
         tell(Stage("reading the source's content"))
     plan = Plan(
         job=job,
@@ -164,7 +161,7 @@ def remarks(job: UpscaleJob, source: Source, graph: Graph, props: Any) -> list[s
         (_, first), (time, other) = source.shapes[:2]
         was, now = (f"{shape.numerator}:{shape.denominator}" for shape in (first, other))
         place = "an unknown time" if time is None else f"{float(time * source.time_base - source.origin):.2f} s"
-        said.append(changed("sample aspect ratio", was, now, place))
+        said.append(notes.changed("sample aspect ratio", was, now, place))
     if "_Alpha" in props or source.tag("alpha_mode") == "1":
         said.append("the source's alpha plane (transparency) is not carried")
     names = {*source.beside, *(name for prop, name in BESIDE.items() if prop in props)}
@@ -172,7 +169,7 @@ def remarks(job: UpscaleJob, source: Source, graph: Graph, props: Any) -> list[s
         names.discard("matroska_block_additional")
     if source.tag("stereo_mode") and ffmpeg_command.container(job.output, job.encoder) == "matroska":
         names -= {"STEREO3D", "stereo_3d"}
-    return said + side_data.notes(names)
+    return said + notes.of_side_data(names)
 
 
 def kept(props: dict[str, Any]) -> dict[str, Any]:

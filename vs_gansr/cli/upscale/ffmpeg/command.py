@@ -17,9 +17,7 @@ from ...ffmpeg import ENCODERS, Ffmpeg
 from ..job.job import UpscaleJob
 from ..job.kept_options import TAG, stored
 from ..source.media import Source, Track
-from . import chunk_options
-from .options import divide
-from .params import parsed
+from .options import codec_of, divide, file_options, parsed, picture_options
 
 __all__ = [
     "CONTAINERS", "Carried", "Film", "Picture", "carry", "chunk_command", "command", "container", "cover_file",
@@ -108,7 +106,7 @@ def container(output: str, encoder: str) -> str:
 def carry(job: UpscaleJob, source: Source) -> Carried:
     """Which tracks come along, and how. Text subtitles change their form where the container knows another."""
     form = {"matroska": "subrip", "webm": "webvtt"}.get(container(job.output, job.encoder), "mov_text")
-    given = chunk_options.codec_of(divide(job).rest, "s")
+    given = codec_of(divide(job).rest, "s")
     others = {"mov_text"} if form == "subrip" else TEXT - {form}
     attaches = container(job.output, job.encoder) == "matroska"
     tracks, notes, covers = [], [], []
@@ -170,14 +168,14 @@ def chunk_command(job: UpscaleJob, hdr: bool, picture: Picture) -> list[str]:
     words = [*OPENING, *(light_options(lit(job, picture.props)) if hdr else []), "-f", "nut", "-i", "pipe:0"]
     words += ["-map", "0:v:0", *pictured(job, picture), "-fps_mode:0", "passthrough"]
     words += ["-bsf:0", ",".join(options.bitstream_filters)] if options.bitstream_filters else []
-    return [*words, *chunk_options.picture_options(options.rest), "-f", "mp4"]
+    return [*words, *picture_options(options.rest), "-f", "mp4"]
 
 
 def join_command(film: Film, ffmpeg: Ffmpeg, delay: Fraction, path: str) -> list[str]:
     """Finished chunks, as one fragmented MP4 from stdin that starts `delay` seconds late, become `path`."""
     words = joined(film, ffmpeg, "mp4", film.picture.start - delay, path)
     words += ["-bsf:0", last_duration(film.picture), "-c:0", "copy"]
-    return [*words, *ending(film, chunk_options.file_options(divide(film.job).rest), path)]
+    return [*words, *ending(film, file_options(divide(film.job).rest), path)]
 
 
 def joined(film: Film, ffmpeg: Ffmpeg, form: str, start: Fraction, path: str) -> list[str]:

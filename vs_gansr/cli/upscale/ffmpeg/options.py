@@ -1,18 +1,100 @@
 """Read what a user adds to the encoder's command line: the encoder's parameters and ffmpeg's own options.
 
-Options that would silently replace one of ours are refused by name, filters are chained behind ours.
+What would silently replace one of our options, or contradict what gansr says of the picture, is refused by name;
+filters are chained behind ours. For a film in chunks the options are divided between chunks and the joined file.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...common import CommandError
 from ...ffmpeg import ENCODERS
 from ..job.job import UpscaleJob
-from .params import FIELDS, RATE, check_params, refuse_metadata_filter
 
-__all__ = ["ExtraOptions", "check", "divide"]
+__all__ = [
+    "FIELDS", "check", "codec_of", "codec_options", "divide", "file_options", "parsed", "picture_options",
+    "refuse_in_chunks",
+]  # fmt: skip
+
+RATE = "every frame keeps its own time"
+FIELDS = "frames are progressive; --field says what to make of the source's"
+SOURCE = "it is the source's"
+SIZE = "use --width and --height"
+# Parameters of x265, x264 and SVT-AV1 that would contradict the file, by what to use instead.
+REFUSED = {
+    name: reason
+    for reason, names in {
+        "use --primaries": "colorprim color-primaries",
+        "use --transfer": "transfer transfer-characteristics",
+        "use --matrix": "colormatrix matrix-coefficients",
+        "use --range": "range fullrange color-range",
+        "use --sar": "sar",
+        "use --depth": "output-depth input-depth encoder-bit-depth",
+        "use --chroma": "input-csp output-csp encoder-color-format colorspace",
+        SIZE: "input-res width height conformance-window-offsets crop-rect display-window",
+        "use --crf": "crf",
+        "use --preset": "preset",
+        SOURCE: "chromaloc chroma-sample-position",
+        FIELDS: "interlace interlaced tff bff field fake-interlaced nointerlaced",
+        RATE: "fps fps-num fps-denom timebase force-cfr pulldown",
+    }.items()
+    for name in names.split()
+}
+# The same, by the names that FFmpeg's filters of bitstream metadata (h264_metadata and the like) have.
+IN_METADATA = {
+    name: reason
+    for reason, names in {
+        "use --primaries": "colour_primaries color_primaries",
+        "use --transfer": "transfer_characteristics",
+        "use --matrix": "matrix_coefficients",
+        "use --range": "video_full_range_flag color_range",
+        "use --sar": "sample_aspect_ratio",
+        SOURCE: "chroma_sample_loc_type chroma_sample_position",
+        RATE: "tick_rate num_ticks_poc_diff_one fixed_frame_rate_flag",
+        SIZE: "crop_left crop_right crop_top crop_bottom",
+        "turn the source upright first": "display_orientation rotate",
+    }.items()
+    for name in names.split()
+}
+
+
+def parsed(text: str) -> list[tuple[str, str | None]]:
+    """Names and values of `a=b:c=d`; None for a name without a value. A colon behind a backslash parts nothing."""
+    found = []
+    for word in re.split(r"(?<!\\):", text):
+        name, sign, value = word.partition("=")
+        if name.strip():
+            found.append((name.strip(), value if sign else None))
+    return found
+
+
+def check_params(option: str, text: str) -> None:
+    """Raises CommandError for parameters without a value and for those that contradict gansr; `option` gave them."""
+    pairs = parsed(text)
+    for (before, value), (name, given) in zip([("", None), *pairs], pairs, strict=False):
+        if given is None and value is not None and re.fullmatch(r"[-+.\d]+", name):
+            raise CommandError(
+                f'{option}: a colon begins another parameter, and "{name}" has no value; write {before}={value},{name}'
+            )
+        if given is None and "'" not in text:  # else a colon may be part of a value
+            raise CommandError(f'{option}: "{name}" has no value; write {name}=1, or what its value is')
+        known = name.lower().replace("_", "-")
+        reason = REFUSED.get(known) or REFUSED.get(known.removeprefix("no-"))
+        if reason:
+            raise CommandError(f"{option}: {name} would make the stream contradict the file: {reason}")
+
+
+def refuse_metadata_filter(option: str, text: str) -> None:
+    """Raises CommandError where filters of bitstream metadata contradict gansr."""
+    for chain in text.split(","):
+        kind, _, arguments = chain.partition("=")
+        for name, _ in parsed(arguments) if kind.strip().endswith("_metadata") else ():
+            if name in IN_METADATA:
+                raise CommandError(f"{option}: {name} would make the stream contradict the file: {IN_METADATA[name]}")
+
 
 # Options of ffmpeg's that replace what must hold, by what to use instead.
 INSTEAD = {
@@ -93,3 +175,73 @@ def check(job: UpscaleJob) -> None:
     known = ENCODERS[job.encoder].presets
     if job.preset is not None and job.preset not in known:
         raise CommandError(f'{job.encoder} has no preset "{job.preset}"; it has: {", ".join(known)}')
+
+
+# Options of ffmpeg's that concern the file or other tracks than the picture, by their names without specifier.
+FILE = {
+    "-metadata", "-map", "-map_metadata", "-map_chapters", "-disposition", "-movflags", "-brand", "-attach", "-tag",
+    "-program", "-timecode", "-write_tmcd", "-default_mode", "-cues_to_front", "-reserve_index_space", "-live",
+    "-cluster_size_limit", "-cluster_time_limit", "-shortest", "-max_interleave_delta", "-muxdelay", "-muxpreload",
+    "-acodec", "-scodec", "-ar", "-ac", "-af", "-aq", "-ab", "-an", "-sn", "-dn", "-bitexact", "-fflags",
+    "-video_track_timescale", "-write_crc32", "-flipped_raw_rgb", "-strict",
+}  # fmt: skip
+# What counts frames or bits over the whole film, and means something else in a chunk.
+WHOLE = {"-pass", "-passlogfile", "-b", "-vb", "-b:v", "-maxrate", "-bufsize", "-ss", "-t", "-to", "-frames",
+         "-vframes", "-fs", "-force_key_frames", "-r", "-qp_file"}  # fmt: skip
+WHOLE_PARAMS = {"pass", "bitrate", "stats", "multi-pass-opt-analysis", "multi-pass-opt-distortion", "slow-firstpass",
+                "zones", "zonefile", "qpfile", "analysis-save", "analysis-load", "analysis-reuse-file", "tbr", "rc",
+                "vbv-bufsize", "vbv-maxrate", "frames", "seek", "csv", "recon"}  # fmt: skip
+OF_SOUND = {"-acodec", "-scodec", "-ar", "-ac", "-af", "-aq", "-ab", "-strict"}
+PICTURE_TRACKS = {"", "0", "v", "v:0", "V", "V:0"}
+
+
+def grouped(words: Sequence[str]) -> list[list[str]]:
+    """Each option with its values; a negative number is a value."""
+    groups: list[list[str]] = []
+    for word in words:
+        if not groups or (re.match(r"-[A-Za-z/]", word) and len(word) > 1):
+            groups.append([word])
+        else:
+            groups[-1].append(word)
+    return groups
+
+
+def of_file(group: Sequence[str]) -> bool:
+    """Whether an option concerns the file or tracks other than the picture."""
+    name, _, track = group[0].partition(":")
+    return name in FILE or track not in PICTURE_TRACKS
+
+
+def file_options(extra: Sequence[str]) -> list[str]:
+    """The options that count once, when the chunks are joined."""
+    return [word for group in grouped(extra) if of_file(group) for word in group]
+
+
+def picture_options(extra: Sequence[str]) -> list[str]:
+    """The options that count for the picture, in every chunk."""
+    return [word for group in grouped(extra) if not of_file(group) for word in group]
+
+
+def codec_options(extra: Sequence[str]) -> list[str]:
+    """The options that say how sound and subtitles are encoded, by their kind."""
+    groups = (group for group in grouped(extra) if group[0].partition(":")[2][:1] in ("a", "s") or group[0] in OF_SOUND)
+    return [word for group in groups if not group[0].startswith(("-metadata", "-disposition")) for word in group]
+
+
+def codec_of(extra: Sequence[str], kind: str) -> str:
+    """The codec that the user gives all tracks of a kind, "a" or "s"; empty where there is none."""
+    names = {f"-c:{kind}", f"-codec:{kind}", f"-{kind}codec"}
+    return next((group[1] for group in grouped(extra) if group[0] in names and len(group) > 1), "")
+
+
+def refuse_in_chunks(job: UpscaleJob, params: Sequence[str]) -> None:
+    """Raises CommandError where an option counts frames or bits over the whole film. `params` are the encoder's."""
+    found = [group[0] for group in grouped(picture_options(job.extra)) if group[0] in WHOLE]
+    found += [group[0] for group in grouped(picture_options(job.extra)) if group[0].partition(":")[0] in WHOLE]
+    for text in params:
+        found += [name for name in (pair.split("=")[0].strip() for pair in text.split(":")) if name in WHOLE_PARAMS]
+    if found:
+        raise CommandError(
+            f"{', '.join(dict.fromkeys(found))} applies to the whole film, which is encoded in chunks of "
+            f"{job.chunk:g} s; leave it out, or encode all at once with --chunk 0 (which cannot be resumed)"
+        )

@@ -15,9 +15,8 @@ from ...common import CommandError
 from ...ffmpeg import ENCODERS, Ffmpeg, cause
 from ..job.job import UpscaleJob
 from ..source.media import Source
-from . import chunk_options
 from .command import Carried, container, track_options
-from .options import divide
+from .options import codec_options, divide
 from .process import how
 
 __all__ = ["refusal", "translated", "try_container", "try_encoder", "try_size"]
@@ -152,7 +151,7 @@ def try_container(job: UpscaleJob, ffmpeg: Ffmpeg, source: Source, carried: Carr
         words = [ffmpeg.path, "-hide_banner", "-v", "error", "-nostdin", "-y", "-i", f"file:{source.path}", "-t", "0.1"]
         for place, (track, codec) in enumerate(tracks.tracks):
             words += track_options(place, 0, track, codec)
-        words += chunk_options.track_options(divide(job).rest)
+        words += codec_options(divide(job).rest)
         code, lines = run([*words, "-f", container(job.output, job.encoder), f"file:{path}"])
         return (cause(lines) or f"ffmpeg exits with {code}") if code else ""
 

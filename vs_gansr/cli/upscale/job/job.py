@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ....filter.settings import given
 
-__all__ = ["UpscaleJob"]
+__all__ = ["NUMBERED", "UpscaleJob"]
+
+NUMBERED = re.compile(r"%0?\d*d")  # the place of the number in the names of images
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,21 @@ class UpscaleJob:
     reuse: int | None = None
     clamp: int | None = None
     source_grain: float | None = None
+
+    @property
+    def is_script(self) -> bool:
+        """Whether the source is a VapourSynth script."""
+        return self.source.lower().endswith((".vpy", ".py"))
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the source is a pattern of numbered images, as in frames/%05d.png, and no file of that very name."""
+        return bool(NUMBERED.search(Path(self.source).name)) and not Path(self.source).is_file()
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the source says itself when each frame is shown."""
+        return not self.is_script and not self.is_numbered
 
     def upscale_arguments(self) -> dict[str, Any]:
         """What is passed on to core.gansr.Upscale."""

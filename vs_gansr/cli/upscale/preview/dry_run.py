@@ -15,7 +15,6 @@ from ..chunks.messages import Done, Failed, MakePlan, Placement, RenderChunk, St
 from ..chunks.plan import NAME, Plan
 from ..job.job import UpscaleJob
 from ..progress import Progress, clock
-from ..source.names import is_script
 from ..workers.pool import frame_threads
 from ..workers.process import Ended, Events, Line, LocalWorker, Signal, Told, let_leave, signals_as
 
@@ -99,7 +98,7 @@ def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
 
 def leave(worker: LocalWorker, events: Events, job: UpscaleJob, progress: Progress) -> None:
     """Lets a script's functions for its end run."""
-    for event in let_leave([worker], events) if is_script(job.source) else ():
+    for event in let_leave([worker], events) if job.is_script else ():
         if isinstance(event, Line):
             progress.printed(event.text)
 
@@ -116,7 +115,7 @@ def answer(events: Events, job: UpscaleJob, progress: Progress) -> Done:
                 raise CommandError(error)
             case Told(answer=Stage(text=text)):
                 progress.stage(f"{text} …")
-            case Line(text=text) if is_script(job.source):
+            case Line(text=text) if job.is_script:
                 progress.printed(text)
             case Told(answer=Done() as done):
                 return done

@@ -20,8 +20,7 @@ from ..job.kept_options import stored
 from ..progress import clock
 from ..script.script_text import note_log
 from ..script.steps import Graph
-from .pictures import Pixels, densest, detail_of, encoded, opened, pixels, places, rgb
-from .stills import write
+from .pictures import Pixels, densest, detail_of, encoded, opened, pixels, places, rgb, write
 
 __all__ = ["write_page"]
 

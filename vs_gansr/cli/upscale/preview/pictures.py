@@ -1,4 +1,4 @@
-"""Make pictures for a screen of the source's and the result's frames, and encode them."""
+"""Make pictures for a screen of the source's and the result's frames, and write them as PNG files (`--stills`)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,14 @@ import numpy.typing as npt
 import vapoursynth as vs
 
 from ....errors import one_line
-from ...common import CommandError
+from ...common import CommandError, say
 from ..job.job import UpscaleJob
 from ..script import steps
-from ..script.script_text import listen
+from ..script.script_text import listen, note_log
 from ..source import clip as clip_source
-from ..source.names import is_script
 from ..source.script_file import failure, raised_by_script
 
-__all__ = ["Pixels", "densest", "detail_of", "encoded", "opened", "pixels", "places", "rgb"]
+__all__ = ["Pixels", "densest", "detail_of", "encoded", "opened", "pixels", "places", "rgb", "write", "write_stills"]
 
 BRIGHT = (16, 18)  # _Transfer of HDR: PQ and HLG
 WIDE = (9, 11, 12)  # _Primaries that are wider than a screen's: BT.2020 and P3
@@ -40,14 +40,14 @@ def opened(job: UpscaleJob, log: Callable[[Any, str], None]) -> Any:
     script and its processes print goes to stderr from here on.
     """
     listen(log)
-    if is_script(job.source):
+    if job.is_script:
         sys.stdout.flush()
         sys.stdout = sys.stderr
         os.dup2(2, 1)
     try:
         yield steps.build(job, clip_source.open_media(job), whole=False)
     except (vs.Error, AttributeError, SystemExit) as error:
-        in_script = is_script(job.source) and raised_by_script(error)
+        in_script = job.is_script and raised_by_script(error)
         raise CommandError(failure(job.source, error) if in_script else one_line(error, 1000)) from error
 
 
@@ -129,3 +129,43 @@ def encoded(picture: Pixels, codec: str) -> bytes:
         encoder.options = {"qmin": "1", "qmax": "2", "b": "1G"}
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(format=form)
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+
+
+ZOOM = 3
+
+
+def write_stills(job: UpscaleJob, count: int) -> list[Path]:
+    """Writes `count` pairs of PNG files beside the output's name, from places spread over the part asked for.
+
+    Raises CommandError for what the source is refused for, or where a file cannot be written.
+    """
+    files = []
+    output = Path(job.output)
+    with opened(job, note_log) as graph:
+        plain = rgb(steps.enlarged_plainly(graph.plain, graph.clip))
+        result = rgb(graph.clip)
+        for number in places(count, graph.clip.num_frames):
+            before = pixels(plain.get_frame(number))
+            after = pixels(result.get_frame(number))
+            for percent, pair in ((100, (before, after)), (100 * ZOOM, detail(before, after))):
+                file = output.with_name(f"{output.stem}.frame{number:06}.{percent}.png")
+                write(file, encoded(np.concatenate(pair, axis=1), "png"))
+                files.append(file)
+                say(f"{file}: source (Spline36) and result")
+    return files
+
+
+def detail(before: Pixels, after: Pixels) -> tuple[Pixels, Pixels]:
+    """Both pictures' most detailed part, every pixel ZOOM times as large; as large as the pictures themselves."""
+    height, width = (side // ZOOM for side in after.shape[:2])
+    top, left = densest(detail_of(after), height, width)
+    cut = (p[top : top + height, left : left + width].repeat(ZOOM, 0).repeat(ZOOM, 1) for p in (before, after))
+    return next(cut), next(cut)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a file. Raises CommandError where the disk refuses."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from error

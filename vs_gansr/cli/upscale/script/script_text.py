@@ -12,7 +12,6 @@ from ....errors import one_line
 from ...common import CommandError, note
 from ..job.job import UpscaleJob
 from ..source import clip as clip_source
-from ..source.names import is_script
 from . import steps
 
 __all__ = ["is_noise", "listen", "note_log", "printed"]
@@ -20,7 +19,7 @@ __all__ = ["is_noise", "listen", "note_log", "printed"]
 
 def printed(job: UpscaleJob) -> str:
     """The job as a .vpy. Raises CommandError for whatever its source, plugins or arguments are refused for."""
-    if is_script(job.source):
+    if job.is_script:
         raise CommandError(f"{job.source} is a script already; put clip = core.gansr.Upscale(clip) into it")
     if job.compare:
         raise CommandError("--compare cannot be written as a script; omit --script-only")

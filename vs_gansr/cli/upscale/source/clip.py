@@ -20,17 +20,15 @@ import vapoursynth as vs
 
 from ....errors import one_line
 from ...common import CommandError
-from ..job.job import UpscaleJob
+from ..job.job import NUMBERED, UpscaleJob
 from . import media
-from .changes import sample_aspect
-from .clock import NO_TIME, settled
-from .decoded import look_at_images
-from .durations import frame_durations, frame_times
 from .index import forget, index_folder
 from .media import NO_PICTURE, Source
-from .names import NUMBERED, has_times, is_script, numbered
+from .notes import sample_aspect
 from .orientation import UPRIGHT
 from .script_file import run_script
+from .stream import look_at_images
+from .times import NO_TIME, frame_durations, frame_times, settled
 
 __all__ = [
     "NO_TIME",
@@ -68,13 +66,13 @@ def open_media(job: UpscaleJob) -> Source:
     """What the source holds besides its pictures. Raises CommandError where it cannot be read."""
     zero = Fraction(0)
     alone = Source("", NO_PICTURE, (), (0, 0), Fraction(1), zero, Fraction(1, 1000), (), 0, zero, None)
-    if numbered(job.source) and (files := images(job.source)):
+    if job.is_numbered and (files := images(job.source)):
         looks = look_at_images([str(path) for path in files])
         if len({look.orientation for look in looks}) > 1:
             raise CommandError(f"{job.source}: the images are turned in different ways; turn them all upright first")
         names = frozenset(name for look in looks for name in look.names)
         alone = replace(alone, orientation=looks[0].orientation if looks else UPRIGHT, beside=names)
-    if has_times(job.source):
+    if job.has_times:
         source = media.probe(job.source)
     elif job.tracks:
         beside = media.probe(job.tracks, picture=False)
@@ -97,11 +95,11 @@ def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> OpenedClip
 
     Raises CommandError where that gives no clip of one size and format.
     """
-    if is_script(job.source):
+    if job.is_script:
         return open_script(job, whole)
     function, arguments, opened = open_file(job, source)
     clip = of_one_format(opened["clip"], job.source)
-    if has_times(job.source):
+    if job.has_times:
         stamps = opened["timestamps"]
         times = settled(source, [stamps] if isinstance(stamps, int) else stamps)
         known = any(time != NO_TIME for time in times)
@@ -166,10 +164,10 @@ def open_file(job: UpscaleJob, source: Source) -> tuple[str, tuple[tuple[str, An
     core = vs.core.core
     if not hasattr(core, "bs"):
         raise CommandError('BestSource is not installed; run: pip install "vs-gansr[cli]"')
-    arguments: list[tuple[str, Any]] = [("source", as_argument(escaped(job.source))), ("track", source.video.index)]
+    arguments: list[tuple[str, Any]] = [("source", as_argument(escaped(job))), ("track", source.video.index)]
     if source.turned_by_file and turned_here(source):
         arguments.append(("apply_rotation", 0))
-    if numbered(job.source):
+    if job.is_numbered:
         arguments += [("start_number", first_number(job.source)), ("cachemode", 0)]
     if job.accept_damage:  # with one thread the decoder gives what comes before the damage even of a file cut short
         arguments.append(("threads", 1))
@@ -185,16 +183,16 @@ def open_file(job: UpscaleJob, source: Source) -> tuple[str, tuple[tuple[str, An
 
 def opening(job: UpscaleJob) -> dict[str, Any]:
     """What a script of script.steps needs to open the source again: its clip, or its path and its index's folder."""
-    if is_script(job.source):
+    if job.is_script:
         return {"clip": run_script(job.source, job.arg).clip}
-    index = {} if numbered(job.source) else {"index": as_argument(str(index_folder(job.source)))}
-    return {"source": as_argument(escaped(job.source)), **index}
+    index = {} if job.is_numbered else {"index": as_argument(str(index_folder(job.source)))}
+    return {"source": as_argument(escaped(job)), **index}
 
 
 def opened_by_bestsource(job: UpscaleJob, arguments: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """What bs.VideoSource gives; with an index made anew where the one that is there is not of this file."""
     call = vs.core.core.bs.VideoSource
-    if numbered(job.source):
+    if job.is_numbered:
         return dict(call(**dict(arguments), exporttimestamps=1))
     # By itself BestSource keeps its index of a long film in a folder in the middle of the user's home.
     folder = index_folder(job.source)
@@ -211,11 +209,10 @@ def opened_by_bestsource(job: UpscaleJob, arguments: Sequence[tuple[str, Any]]) 
     return opened
 
 
-def escaped(path: str) -> str:
-    """The path of a file or of numbered images as FFmpeg takes it, to which each % in a pattern means something."""
-    if not numbered(path):
-        return path
-    return str(Path(str(Path(path).parent).replace("%", "%%")) / Path(path).name)
+def escaped(job: UpscaleJob) -> str:
+    """The source's path as FFmpeg takes it, to which each % in a pattern of numbered images means something."""
+    path = Path(job.source)
+    return str(Path(str(path.parent).replace("%", "%%")) / path.name) if job.is_numbered else job.source
 
 
 def as_argument(path: str) -> str | bytes:
@@ -267,7 +264,7 @@ def filled(name: str, number: int) -> str:
 def shaped(job: UpscaleJob, source: Source, props: Mapping[str, Any]) -> Source:
     """The source with its pixels' shape: as the user says, else as the file says, or as the first frame of a script or
     image says in its properties `props`."""
-    if job.sar or has_times(job.source):
+    if job.sar or job.has_times:
         return source
     return replace(source, sar=sample_aspect(props) or source.sar)
 

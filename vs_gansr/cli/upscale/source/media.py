@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ...common import CommandError
-from .decoded import look_at
 from .orientation import UPRIGHT, Orientation, of_matrix
-from .packets import Packets
+from .stream import Packets, look_at
 
 __all__ = ["Source", "Track", "NO_PICTURE", "cover_pictures", "damage", "probe"]
 
@@ -73,7 +72,7 @@ class Source:
     `ahead` seconds by which the file's clock is ahead of the picture's, where that is not its own ·
     `metadata` the names of the file's own tags, in small letters · `inferred` the container does not say when pictures
     are shown: `packets` follow from when they are decoded · `cut_short` the file ends within something · `hollow` times
-    of packets that repeat the picture before · `beside` names of side_data.py that the picture carries · `orientation`
+    of packets that repeat the picture before · `beside` names of notes.py that the picture carries · `orientation`
     how it is turned upright, which BestSource does where the file says it (`turned_by_file`) · `crop` rows and columns
     that the container leaves out: top, bottom, left, right · `timecode` of the first frame, or empty ·
     `shapes` of pixels, with their times, that headers within the stream say, each other than the one before ·

@@ -21,7 +21,6 @@ from ..chunks.plan import NAME, Fingerprint, Plan, changes
 from ..job.job import UpscaleJob
 from ..output_file import commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
-from ..source.names import is_script
 from .pool import WorkerPool, WorkerState, frame_threads
 from .process import Ended, Event, Events, Line, Signal, Told, let_leave, pause, signals_as
 from .watchdog import Watchdog
@@ -143,7 +142,7 @@ class UpscaleRun:
 
     def _let_leave(self, shown: bool = True) -> None:
         """Lets a script's functions for its end run in workers that render nothing; what they print is `shown` once."""
-        if is_script(self.job.source):
+        if self.job.is_script:
             idle = [state for state in self.pool.workers if state.chunk is None and not state.worker.elsewhere]
             teller = self.speaker if self.speaker in idle else next(iter(idle), None)
             for event in let_leave([state.worker for state in idle], self.events):
@@ -292,7 +291,7 @@ class UpscaleRun:
                 self._hear(state, event.answer)
             elif isinstance(event, Ended):
                 self._replace(state, f"the renderer ended early ({event.how})")
-            elif isinstance(event, Line) and is_script(self.job.source):
+            elif isinstance(event, Line) and self.job.is_script:
                 self._print(state, event.text)
             elif isinstance(event, Line):
                 self._say(state, event.text)

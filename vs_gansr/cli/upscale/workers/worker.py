@@ -31,10 +31,9 @@ from ..chunks.plan import NAME, Plan
 from ..ffmpeg.process import TryAgain
 from ..job.job import UpscaleJob
 from ..job.plain_data import restored
-from ..source.names import is_script
 
 if TYPE_CHECKING:
-    from ..chunks.open_film import OpenFilm
+    from ..chunks.render import OpenFilm
 
 __all__ = ["Renderer", "main"]
 
@@ -161,7 +160,7 @@ class Renderer:
 
     def _open(self, path: str) -> OpenFilm:
         """The film of the plan at `path`; if that is the plan of the film that is open, then that film."""
-        from ..chunks.open_film import open_film
+        from ..chunks.render import open_film
 
         if self._film is None or path != self._path:
             plan = Plan.load(Path(path))
@@ -173,13 +172,13 @@ class Renderer:
 
     def _prepare(self, job: UpscaleJob) -> None:
         """Tells what VapourSynth logs and what a script prints, from now on."""
-        from ..chunks.open_film import relay
+        from ..chunks.render import relay
         from ..script.script_text import listen as listen_to_log
 
         if not self._prepared:
             self._prepared = True
             listen_to_log(relay(self.tell))
-            if is_script(job.source):
+            if job.is_script:
                 self._script = job.source
                 sys.stdout = sys.stderr = self._output()
 

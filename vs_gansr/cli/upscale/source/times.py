@@ -1,16 +1,57 @@
-"""Find when the frames of a script are shown, from the durations that its frames carry and the rate of its clip."""
+"""Find when pictures are shown where the container does not say so itself, and count SMPTE time codes on.
+
+AVI says at which tick of the clock each packet is decoded, and nothing else. Decoders and demuxers then invent times of
+presentation, each by its own rules, so that two libraries agree on the pictures but not on their times. Here the times
+follow from the packets alone: pictures come out of a decoder in the order of display, each when a packet goes in. The
+frames of a script say how long they are shown.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import vapoursynth as vs
 
-__all__ = ["FrameTimes", "duration_of", "frame_durations", "frame_times"]
+from .media import Source
+from .stream import decoding_times
+
+__all__ = ["NO_TIME", "frame_durations", "frame_times", "later", "settled"]
+
+NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
+
+
+def settled(source: Source, timestamps: Sequence[int]) -> tuple[int, ...]:
+    """The times of the decoded frames, by the same clock as those of the packets.
+
+    `timestamps` are BestSource's, NO_TIME where it knows none. They stay as they are where the container says itself
+    when its pictures are shown and each frame has a time. Else the packets say it: each has a frame where there are as
+    many of both; where there are fewer frames the file is decoded once to see which packets give one.
+    """
+    stamps = tuple(timestamps)
+    if not source.packets or (NO_TIME not in stamps and not source.inferred):
+        return stamps
+    if len(stamps) == len(source.packets):
+        return source.packets
+    times = decoded_times(source) if source.inferred else ()
+    return times if len(times) == len(stamps) else stamps
+
+
+def decoded_times(source: Source) -> tuple[int, ...]:
+    """When the pictures that can be decoded are shown, by the packets with which the decoder gives them."""
+    following = dict(pairwise(source.packets))
+    times: list[int] = []
+    for time in decoding_times(source.path, source.video.index):
+        if time is None:  # still in the decoder at the end
+            time = following.get(times[-1], times[-1] + 1) if times else source.packets[0]
+        times.append(time)
+    return tuple(times)
+
 
 ROUNDING = Fraction(2, 1000)  # seconds; containers that round to milliseconds move a frame by less
 FINEST = 1_000_000_000  # parts of a second that a time base may have
@@ -82,3 +123,31 @@ def frame_times(durations: Sequence[Fraction | None], rate: Fraction) -> FrameTi
     note = f"frames last from {min(lengths)} to {max(lengths)} s, and each keeps its own time"
     stamps = tuple(round(time * parts) for time in shown[:-1])
     return FrameTimes(stamps, Fraction(1, parts), shown[-1], constant=False, note=note)
+
+
+DAY = 24 * 60
+
+
+def later(code: str, frames: int, rate: Fraction, ratio: Fraction = Fraction(1)) -> str:
+    """The time code `frames` frames after `code` (`HH:MM:SS:FF`, with `;` before FF where frame numbers are dropped).
+
+    `rate` frames per second that `code` counts · `ratio` frames of the result for one of the source: at another rate
+    the number of the frame within its second is scaled. A code of another form is returned as it is.
+    """
+    match = re.fullmatch(r"(\d\d):(\d\d):(\d\d)([:;.])(\d\d+)", code)
+    if not match:
+        return code
+    hours, minutes, seconds, frame = (int(match[n]) for n in (1, 2, 3, 5))
+    nominal = max(1, round(rate))
+    dropped = round(nominal / 15) if match[4] != ":" else 0  # numbers left out at each minute but every tenth
+    minutes += 60 * hours
+    number = (60 * minutes + seconds) * nominal + frame - dropped * (minutes - minutes // 10) + frames
+    minute, tens = 60 * nominal - dropped, 600 * nominal - 9 * dropped
+    number %= DAY // 10 * tens
+    whole, rest = divmod(number, tens)
+    if dropped and rest >= 60 * nominal:  # the first of ten minutes has all its numbers
+        number += dropped * (1 + (rest - 60 * nominal) // minute)
+    number += 9 * dropped * whole
+    seconds, frame = divmod(number, nominal)
+    sign = match[4] if ratio == 1 else ":"
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{sign}{int(frame * ratio):02}"
