@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -21,8 +20,8 @@ from pathlib import Path
 from ....common import files
 from ...common import CommandError
 from ..job.plain_data import simple
-from .file import ChunkFacts, digest, keep
-from .plan import NAME, VERSION, Fingerprint, read_json
+from .file import ChunkFacts, digest
+from .plan import NAME, VERSION, Fingerprint, read_json, write_json
 
 __all__ = [
     "LONGEST_NAME", "MANY_DAYS", "Ledger", "busy", "clear_finished", "clear_old", "folder_of", "locked", "old_folders",
@@ -71,12 +70,7 @@ class Ledger:
 
     def save(self) -> None:
         """Writes it down for good. Raises CommandError where the disk does not take it."""
-        temporary = self.folder / f"{LEDGER}.part"
-        try:
-            temporary.write_text(json.dumps({**simple(self), "folder": ""}, default=simple, indent=1), "utf-8")
-            keep(temporary, self.folder / LEDGER)
-        except OSError as error:
-            raise CommandError(f"{self.folder / LEDGER} cannot be written: {error.strerror}") from error
+        write_json(self.folder / LEDGER, {**simple(self), "folder": ""})
 
     def path(self, number: int) -> Path:
         """The file of chunk `number`, all of it or none."""

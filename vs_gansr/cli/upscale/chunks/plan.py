@@ -23,7 +23,10 @@ from ..job.job import UpscaleJob
 from ..job.plain_data import restored, to_json
 from ..source.media import Source
 
-__all__ = ["Fingerprint", "NAME", "Plan", "Span", "VERSION", "changes", "pace", "read_json", "scene_changes", "spans"]
+__all__ = [
+    "NAME", "VERSION", "Fingerprint", "Plan", "Span", "changes", "pace", "read_json", "scene_changes", "spans",
+    "write_json",
+]  # fmt: skip
 
 NAME = "plan.json"
 VERSION = 3  # of the files in a job's folder
@@ -65,10 +68,7 @@ class Plan(Film):
 
     def save(self, path: Path) -> None:
         """Raises CommandError where the disk does not take it."""
-        try:
-            files.write(path, to_json(self))
-        except OSError as error:
-            raise CommandError(f"{path} cannot be written: {error.strerror}") from error
+        write_json(path, self)
 
     @classmethod
     def load(cls, path: Path) -> Plan:
@@ -103,6 +103,14 @@ def read_json[T](kind: type[T], path: Path, **more: object) -> T | None:
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(f"{path} is damaged ({error!r}); begin anew with --restart") from error
     return result
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes a file in a job's folder, whole or not at all. Raises CommandError where the disk does not take it."""
+    try:
+        files.write(path, to_json(value))
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def changes(before: Fingerprint, now: Fingerprint) -> str:

@@ -15,50 +15,66 @@ from ...ffmpeg import ENCODERS
 from ..job.job import UpscaleJob
 
 __all__ = [
-    "FIELDS", "check", "codec_of", "codec_options", "divide", "file_options", "parsed", "picture_options",
+    "check", "codec_of", "codec_options", "divide", "file_options", "parsed", "picture_options",
     "refuse_in_chunks",
 ]  # fmt: skip
 
-RATE = "every frame keeps its own time"
-FIELDS = "frames are progressive; --field says what to make of the source's"
-SOURCE = "it is the source's"
-SIZE = "use --width and --height"
-# Parameters of x265, x264 and SVT-AV1 that would contradict the file, by what to use instead.
-REFUSED = {
+# What must not be replaced or contradicted, by what to use instead: options of ffmpeg's (with a dash), parameters of
+# x265, x264 and SVT-AV1, and names that FFmpeg's filters of bitstream metadata (h264_metadata and the like) have.
+INSTEAD = {
     name: reason
     for reason, names in {
-        "use --primaries": "colorprim color-primaries",
-        "use --transfer": "transfer transfer-characteristics",
-        "use --matrix": "colormatrix matrix-coefficients",
-        "use --range": "range fullrange color-range",
-        "use --sar": "sar",
+        "use --encoder": "-c -codec -vcodec",
+        "use --crf": "-crf crf",
+        "use --preset": "-preset preset",
+        "use --depth and --chroma": "-pix_fmt",
         "use --depth": "output-depth input-depth encoder-bit-depth",
         "use --chroma": "input-csp output-csp encoder-color-format colorspace",
-        SIZE: "input-res width height conformance-window-offsets crop-rect display-window",
-        "use --crf": "crf",
-        "use --preset": "preset",
-        SOURCE: "chromaloc chroma-sample-position",
-        FIELDS: "interlace interlaced tff bff field fake-interlaced nointerlaced",
-        RATE: "fps fps-num fps-denom timebase force-cfr pulldown",
-    }.items()
-    for name in names.split()
-}
-# The same, by the names that FFmpeg's filters of bitstream metadata (h264_metadata and the like) have.
-IN_METADATA = {
-    name: reason
-    for reason, names in {
-        "use --primaries": "colour_primaries color_primaries",
-        "use --transfer": "transfer_characteristics",
-        "use --matrix": "matrix_coefficients",
-        "use --range": "video_full_range_flag color_range",
-        "use --sar": "sample_aspect_ratio",
-        SOURCE: "chroma_sample_loc_type chroma_sample_position",
-        RATE: "tick_rate num_ticks_poc_diff_one fixed_frame_rate_flag",
-        SIZE: "crop_left crop_right crop_top crop_bottom",
+        "use --width and --height": "-s input-res width height conformance-window-offsets crop-rect display-window "
+        "crop_left crop_right crop_top crop_bottom",
+        "use --sar": "-aspect sar sample_aspect_ratio",
+        "use --matrix": "-colorspace colormatrix matrix-coefficients matrix_coefficients",
+        "use --primaries": "-color_primaries colorprim color-primaries colour_primaries color_primaries",
+        "use --transfer": "-color_trc transfer transfer-characteristics transfer_characteristics",
+        "use --range": "-color_range range fullrange color-range video_full_range_flag color_range",
+        "it is the source's": "-chroma_sample_location chromaloc chroma-sample-position chroma_sample_loc_type "
+        "chroma_sample_position",
+        "every frame keeps its own time": "-r -vsync -fps_mode -enc_time_base fps fps-num fps-denom timebase force-cfr "
+        "pulldown tick_rate num_ticks_poc_diff_one fixed_frame_rate_flag",
+        "frames are progressive; --field says what to make of the source's": "-field_order -top interlace interlaced "
+        "tff bff field fake-interlaced nointerlaced",
         "turn the source upright first": "display_orientation rotate",
+        "use --start": "-ss",
+        "use --end or --frames": "-t -to",
+        "use --frames": "-frames -vframes",
+        "use --drop": "-map",
+        "there would be no picture": "-vn",
+        "use --drop sound": "-an",
+        "use --drop subtitles": "-sn",
+        "the output's ending says it": "-f",
+        "no other input can be added": "-i",
+        "put it into a script and give the .vpy as source": "-filter_complex -lavfi",
     }.items()
     for name in names.split()
 }
+FILTERS = ("-vf", "-filter")
+BITSTREAM_FILTERS = ("-bsf", "-vbsf")
+# Options of ffmpeg's that concern the file or other tracks than the picture, by their names without specifier.
+FILE = {
+    "-metadata", "-map", "-map_metadata", "-map_chapters", "-disposition", "-movflags", "-brand", "-attach", "-tag",
+    "-program", "-timecode", "-write_tmcd", "-default_mode", "-cues_to_front", "-reserve_index_space", "-live",
+    "-cluster_size_limit", "-cluster_time_limit", "-shortest", "-max_interleave_delta", "-muxdelay", "-muxpreload",
+    "-acodec", "-scodec", "-ar", "-ac", "-af", "-aq", "-ab", "-an", "-sn", "-dn", "-bitexact", "-fflags",
+    "-video_track_timescale", "-write_crc32", "-flipped_raw_rgb", "-strict",
+}  # fmt: skip
+# What counts frames or bits over the whole film, and means something else in a chunk.
+WHOLE = {"-pass", "-passlogfile", "-b", "-vb", "-b:v", "-maxrate", "-bufsize", "-ss", "-t", "-to", "-frames",
+         "-vframes", "-fs", "-force_key_frames", "-r", "-qp_file"}  # fmt: skip
+WHOLE_PARAMS = {"pass", "bitrate", "stats", "multi-pass-opt-analysis", "multi-pass-opt-distortion", "slow-firstpass",
+                "zones", "zonefile", "qpfile", "analysis-save", "analysis-load", "analysis-reuse-file", "tbr", "rc",
+                "vbv-bufsize", "vbv-maxrate", "frames", "seek", "csv", "recon"}  # fmt: skip
+OF_SOUND = {"-acodec", "-scodec", "-ar", "-ac", "-af", "-aq", "-ab", "-strict"}
+PICTURE_TRACKS = {"", "0", "v", "v:0", "V", "V:0"}
 
 
 def parsed(text: str) -> list[tuple[str, str | None]]:
@@ -82,7 +98,7 @@ def check_params(option: str, text: str) -> None:
         if given is None and "'" not in text:  # else a colon may be part of a value
             raise CommandError(f'{option}: "{name}" has no value; write {name}=1, or what its value is')
         known = name.lower().replace("_", "-")
-        reason = REFUSED.get(known) or REFUSED.get(known.removeprefix("no-"))
+        reason = INSTEAD.get(known) or INSTEAD.get(known.removeprefix("no-"))
         if reason:
             raise CommandError(f"{option}: {name} would make the stream contradict the file: {reason}")
 
@@ -92,42 +108,8 @@ def refuse_metadata_filter(option: str, text: str) -> None:
     for chain in text.split(","):
         kind, _, arguments = chain.partition("=")
         for name, _ in parsed(arguments) if kind.strip().endswith("_metadata") else ():
-            if name in IN_METADATA:
-                raise CommandError(f"{option}: {name} would make the stream contradict the file: {IN_METADATA[name]}")
-
-
-# Options of ffmpeg's that replace what must hold, by what to use instead.
-INSTEAD = {
-    name: reason
-    for reason, names in {
-        "use --encoder": "-c -codec -vcodec",
-        "use --crf": "-crf",
-        "use --preset": "-preset",
-        "use --depth and --chroma": "-pix_fmt",
-        "use --width and --height": "-s",
-        "use --sar": "-aspect",
-        "use --matrix": "-colorspace",
-        "use --primaries": "-color_primaries",
-        "use --transfer": "-color_trc",
-        "use --range": "-color_range",
-        "it is the source's": "-chroma_sample_location",
-        RATE: "-r -vsync -fps_mode -enc_time_base",
-        FIELDS: "-field_order -top",
-        "use --start": "-ss",
-        "use --end or --frames": "-t -to",
-        "use --frames": "-frames -vframes",
-        "use --drop": "-map",
-        "there would be no picture": "-vn",
-        "use --drop sound": "-an",
-        "use --drop subtitles": "-sn",
-        "the output's ending says it": "-f",
-        "no other input can be added": "-i",
-        "put it into a script and give the .vpy as source": "-filter_complex -lavfi",
-    }.items()
-    for name in names.split()
-}
-FILTERS = ("-vf", "-filter")
-BITSTREAM_FILTERS = ("-bsf", "-vbsf")
+            if name in INSTEAD:
+                raise CommandError(f"{option}: {name} would make the stream contradict the file: {INSTEAD[name]}")
 
 
 @dataclass(frozen=True)
@@ -175,24 +157,6 @@ def check(job: UpscaleJob) -> None:
     known = ENCODERS[job.encoder].presets
     if job.preset is not None and job.preset not in known:
         raise CommandError(f'{job.encoder} has no preset "{job.preset}"; it has: {", ".join(known)}')
-
-
-# Options of ffmpeg's that concern the file or other tracks than the picture, by their names without specifier.
-FILE = {
-    "-metadata", "-map", "-map_metadata", "-map_chapters", "-disposition", "-movflags", "-brand", "-attach", "-tag",
-    "-program", "-timecode", "-write_tmcd", "-default_mode", "-cues_to_front", "-reserve_index_space", "-live",
-    "-cluster_size_limit", "-cluster_time_limit", "-shortest", "-max_interleave_delta", "-muxdelay", "-muxpreload",
-    "-acodec", "-scodec", "-ar", "-ac", "-af", "-aq", "-ab", "-an", "-sn", "-dn", "-bitexact", "-fflags",
-    "-video_track_timescale", "-write_crc32", "-flipped_raw_rgb", "-strict",
-}  # fmt: skip
-# What counts frames or bits over the whole film, and means something else in a chunk.
-WHOLE = {"-pass", "-passlogfile", "-b", "-vb", "-b:v", "-maxrate", "-bufsize", "-ss", "-t", "-to", "-frames",
-         "-vframes", "-fs", "-force_key_frames", "-r", "-qp_file"}  # fmt: skip
-WHOLE_PARAMS = {"pass", "bitrate", "stats", "multi-pass-opt-analysis", "multi-pass-opt-distortion", "slow-firstpass",
-                "zones", "zonefile", "qpfile", "analysis-save", "analysis-load", "analysis-reuse-file", "tbr", "rc",
-                "vbv-bufsize", "vbv-maxrate", "frames", "seek", "csv", "recon"}  # fmt: skip
-OF_SOUND = {"-acodec", "-scodec", "-ar", "-ac", "-af", "-aq", "-ab", "-strict"}
-PICTURE_TRACKS = {"", "0", "v", "v:0", "V", "V:0"}
 
 
 def grouped(words: Sequence[str]) -> list[list[str]]:

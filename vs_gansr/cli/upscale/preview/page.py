@@ -123,22 +123,13 @@ def liveliest(clip: vs.VideoNode, numbers: Sequence[int]) -> int:
     """The one of `numbers` after which the clip's picture changes most, early enough for a strip."""
     last: int = max(clip.num_frames - STRIP, 0)
     starts = sorted({min(number, last) for number in numbers})
-    small = clip.resize.Bilinear(
-        width=min(clip.width, 160), height=min(clip.height, 90), format=vs.RGB24, **untagged(clip)
-    )
+    small = rgb(clip, min(clip.width, 160), min(clip.height, 90))
 
     def change(number: int) -> float:
         one, other = (pixels(small.get_frame(min(n, clip.num_frames - 1))) for n in (number, number + STRIP - 1))
         return float(np.abs(one.astype(np.int16) - other).mean())
 
     return max(starts, key=change)
-
-
-def untagged(clip: vs.VideoNode) -> dict[str, int]:
-    """What zimg must be told of a clip that does not say its matrix."""
-    with clip.get_frame(0) as frame:
-        silent = clip.format.color_family == vs.YUV and int(frame.props.get("_Matrix", 2)) == 2
-    return {"matrix_in": 1} if silent else {}
 
 
 def motion(pair: Sequence[vs.VideoNode], first: int) -> str:

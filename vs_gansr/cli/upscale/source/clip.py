@@ -31,17 +31,8 @@ from .stream import look_at_images
 from .times import NO_TIME, frame_durations, frame_times, settled
 
 __all__ = [
-    "NO_TIME",
-    "OpenedClip",
-    "given_props",
-    "images",
-    "open_clip",
-    "open_media",
-    "opening",
-    "preparations",
-    "shaped",
-    "tags",
-]
+    "NO_TIME", "given_props", "images", "open_clip", "open_media", "opening", "preparations", "shaped", "tags",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...common import CommandError
 from .orientation import UPRIGHT, Orientation, of_matrix
-from .stream import Packets, look_at
+from .stream import Packets, look_at, ratio
 
 __all__ = ["Source", "Track", "NO_PICTURE", "cover_pictures", "damage", "probe"]
 
@@ -154,7 +154,7 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
         raise CommandError(f"{path} has no video track: {', '.join(map(str, tracks)) or 'it is empty'}")
     refuse_unknown(stream, path, tracks)
     refuse_dolby(stream, path)
-    bases = [_ratio(s.time_base) for s in container.streams]
+    bases = [ratio(s.time_base) for s in container.streams]
     picture = Packets(stream)
     layout = hashlib.sha256()
     reached = over = Fraction(0)
@@ -183,7 +183,7 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
         video=tracks[stream.index],
         others=tuple(track for track in tracks if track.index != stream.index),
         size=(stream.codec_context.width, stream.codec_context.height),
-        sar=_ratio(stream.sample_aspect_ratio) or Fraction(1),
+        sar=ratio(stream.sample_aspect_ratio) or Fraction(1),
         origin=origin,
         time_base=bases[stream.index],
         packets=times,
@@ -215,7 +215,7 @@ def _without_picture(container: Any, path: str, tracks: list[Track]) -> Source:
     for packet in container.demux():
         layout.update(b"%d %d %d\n" % (packet.stream_index, packet.pts or 0, packet.size))
         if packet.pts is not None and not tracks[packet.stream_index].cover:
-            reached = max(reached, (packet.pts + (packet.duration or 0)) * _ratio(packet.time_base) - begin)
+            reached = max(reached, (packet.pts + (packet.duration or 0)) * ratio(packet.time_base) - begin)
     others = tuple(track for track in tracks if track.kind != "video" or track.cover)
     source = Source(path, NO_PICTURE, others, (0, 0), Fraction(1), begin, Fraction(1, 1000), (), 0, reached, None)
     return replace(source, layout=layout.hexdigest(), metadata=tuple(name.lower() for name in container.metadata))
@@ -264,7 +264,7 @@ def promise(container: Any, stream: Any, path: str) -> Fraction | None:
     if name == "asf":
         return asf_duration(path)
     if name in UNTIMED and stream.frames:  # ticks of the picture's clock
-        return Fraction(stream.frames * _ratio(stream.time_base))
+        return Fraction(stream.frames * ratio(stream.time_base))
     return None
 
 
@@ -282,11 +282,6 @@ def cover_pictures(path: str, covers: Sequence[Track]) -> dict[int, bytes]:
                 return found
     missing = ", ".join(str(cover) for cover in covers if cover.index not in found)
     raise CommandError(f"{path}: {missing} cannot be read; leave it out with --drop cover")
-
-
-def _ratio(value: Any) -> Fraction:
-    """A Fraction of whatever type of ratio this PyAV uses; 0 for none."""
-    return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
 
 
 def refuse_unknown(stream: Any, path: str, tracks: Sequence[Track]) -> None:

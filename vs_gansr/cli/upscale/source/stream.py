@@ -12,7 +12,7 @@ from typing import Any
 
 from .orientation import UPRIGHT, Orientation, of_frame
 
-__all__ = ["CAPTIONED", "Look", "Packets", "decoding_times", "display_times", "look_at", "look_at_images"]
+__all__ = ["CAPTIONED", "Look", "Packets", "decoding_times", "display_times", "look_at", "look_at_images", "ratio"]
 
 MOST_HEADERS = 64  # of a stream, that are decoded
 PLACES = (0.0, 0.5, 0.9)  # of a file, where a frame is decoded
@@ -116,8 +116,12 @@ def shape_of(codec: str, data: bytes) -> Fraction | None:
     with contextlib.suppress(av.error.FFmpegError):
         decoder.decode(av.Packet(data))
         decoder.decode(None)
-    ratio = decoder.sample_aspect_ratio
-    return Fraction(ratio.numerator, ratio.denominator) if ratio and ratio.numerator and ratio.denominator else None
+    return ratio(decoder.sample_aspect_ratio) or None
+
+
+def ratio(value: Any) -> Fraction:
+    """A Fraction of whatever type of ratio this PyAV uses; 0 for none."""
+    return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
 
 
 def look_at_images(paths: Sequence[str]) -> list[Look]:
