@@ -1,6 +1,6 @@
 """Call other people's plugins beside the network: fields, noise, bands, grain; and find what that does to times.
 
-Each is a Step (script.py) of one well-kept plugin, off unless asked for, and named in the log.
+Each is a Step (steps.py) of one well-kept plugin, off unless asked for, and named in the log.
 """
 
 from __future__ import annotations
