@@ -405,7 +405,8 @@ class UpscaleRun:
             raise CommandError(f"{reason}{self._without_gpu('')}")
         tries, most = self.failures + 1, MOST_TRIES
         if state.chunk is None:
-            self.failures, most = tries, MOST_TRIES * self.pool.size  # a node that is lost takes several at once
+            self.failures = tries
+            most *= 1 if state.joins else self.pool.size  # a node that is lost takes several at once
         else:
             tries = self.tries[state.chunk] = self.tries.get(state.chunk, 0) + 1
             self.ledger.retries[state.chunk] = self.ledger.retries.get(state.chunk, 0) + 1
