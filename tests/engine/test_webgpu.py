@@ -230,6 +230,9 @@ def test_every_format_is_within_one_code_of_the_cpu(report: dict[str, Any]) -> N
     assert {name: off for name, off in report["differences"].items() if off > 1} == {}
     assert len(report["neighbours"]) == 2 and max(report["neighbours"].values()) <= 1
     assert report["tiles"] < 1e-4
+    refusals = [value for value in report["mixed"].values() if isinstance(value, str)]
+    assert len(refusals) == 2 and all("requires f16" in words for words in refusals), refusals
+    assert all(value <= 1 for value in report["mixed"].values() if not isinstance(value, str))
 
 
 @pytest.mark.slow

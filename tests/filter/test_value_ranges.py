@@ -71,11 +71,46 @@ def test_mixed_types_between_stored_samples(kinds: tuple[int, int], fmt: int, tm
 
 
 @pytest.mark.parametrize("kinds", MIXED, ids=lambda kinds: f"{NAMES[kinds[0]]} to {NAMES[kinds[1]]}")
-def test_mixed_types_on_a_gpu(kinds: tuple[int, int], tmp_path: Path, machine: fakegpu.StandIn) -> None:
+@pytest.mark.parametrize("tier", ["plain", "fast"])
+def test_mixed_types_on_a_gpu(
+    kinds: tuple[int, int], tier: str, tmp_path: Path, machine: fakegpu.StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CUDA's engines on a stand-in for the GPU, colours and stored luma, whole pictures and tiles."""
+    monkeypatch.setenv("GANSR_GPU", tier)
     path = repeating(tmp_path / "m.onnx", kinds)
     clip = vs.core.std.BlankClip(format=vs.RGB24, width=24, height=16, color=[200, 100, 50], length=1)
     with clip.gansr.Upscale(str(path), provider="CUDA").get_frame(0) as frame:
         assert [np.unique(plane).tolist() for plane in clips.planes(frame)] == [[200], [100], [50]]
+    luma = repeating(tmp_path / "luma.onnx", kinds, channels=1)
+    for fmt, tolerance in ((vs.GRAY8, 0), (vs.GRAYH, 1e-3)):
+        clip = clips.noise(fmt, 40, 24, 1)
+        got = clip.gansr.Upscale(str(luma), provider="CUDA", precision="fp32", tilesize=24, overlap=2)
+        assert clips.largest_difference(got, clip.resize.Point(80, 48)) <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("faithful", "shipped"),
+    list(zip([(HALF, HALF), (HALF, FLOAT), (FLOAT, DOUBLE), (FLOAT, FLOAT)], MIXED, strict=True)),
+)
+def test_mixed_types_with_texture(
+    faithful: tuple[int, int], shipped: tuple[int, int], tmp_path: Path, engine: str
+) -> None:
+    """Each network keeps its own types; both repeat pixels, so that every mixture does."""
+    path = str(repeating(tmp_path / "m.onnx", shipped, channels=1))
+    repeating(tmp_path / "m-psnr.onnx", faithful, channels=1)
+    for fmt, tolerance, more in ((vs.GRAY8, 0, {"tilesize": 24}), (vs.GRAYS, 1e-3, {"precision": "fp16"})):
+        clip = clips.noise(fmt, 40, 24, 1)
+        got = clip.gansr.Upscale(path, provider=engine, texture=0.3, **more)
+        assert clips.largest_difference(got, clip.resize.Point(80, 48)) <= tolerance
+
+
+def test_mixed_types_with_texture_on_a_gpu(tmp_path: Path, machine: fakegpu.StandIn) -> None:
+    path = str(repeating(tmp_path / "m.onnx", (FLOAT, FLOAT), channels=1))
+    repeating(tmp_path / "m-psnr.onnx", (HALF, HALF), channels=1)
+    clip = clips.noise(vs.GRAY8, 40, 24, 1)
+    for precision in ("fp32", "fp16"):
+        got = clip.gansr.Upscale(path, provider="CUDA", precision=precision, texture=0.3)
+        assert clips.largest_difference(got, clip.resize.Point(80, 48)) == 0
 
 
 @pytest.mark.parametrize("kind", ["UINT8", "BFLOAT16"])
@@ -178,6 +213,54 @@ def test_networks_of_hdr_see_all(how: str, tmp_path: Path, engine: str) -> None:
         assert [float(plane.max()) for plane in clips.planes(frame)] == [-0.5, 0.5, 12]
     with clip.gansr.Upscale(str(path), provider=engine, clamp=1).get_frame(0) as frame:
         assert [float(plane.max()) for plane in clips.planes(frame)] == [0, 0.5, 1]
+
+
+def beyond(fmt: int) -> vs.VideoNode:
+    """Noise from -0.5 to 2.5, in floats, as luma or RGB."""
+    return clips.noise(fmt, 46, 30, 1).std.Expr("x 3 * 0.5 -")
+
+
+TILES = [{}, {"tilesize": 24}, {"tilesize": 24, "overlap": 3}, {"tilesize": [20, 30], "overlap": 0}]
+
+
+@pytest.mark.parametrize(("fmt", "tiles"), [(vs.RGBS, TILES[1]), (vs.GRAYH, TILES[2]), (vs.RGBH, TILES[3])], ids=str)
+def test_everything_is_seen_in_tiles_too(fmt: int, tiles: dict, tmp_path: Path, engine: str) -> None:
+    """Values beyond black and white pass with clamp=0, whatever the tiles and the texture; with clamp=1 none does."""
+    channels = 1 if fmt in (vs.GRAYS, vs.GRAYH) else 3
+    path = str(network(tmp_path / "m.onnx", [helper.make_node("Identity", ["x"], ["z"])], channels=channels))
+    network(tmp_path / "m-psnr.onnx", [helper.make_node("Cast", ["x"], ["z"], to=FLOAT)], channels=channels)
+    clip = beyond(fmt)
+    tolerance = 1e-5 if fmt in (vs.RGBS, vs.GRAYS) else 2e-3
+    for clamp, want in ((0, clip), (1, clip.std.Expr("x 0 max 1 min"))):
+        got = clip.gansr.Upscale(path, provider=engine, clamp=clamp, texture=0.5, **tiles)
+        assert clips.largest_difference(got, want.resize.Point(92, 60)) <= tolerance
+
+
+@pytest.mark.parametrize("tier", ["plain", "fast"])
+def test_everything_is_seen_on_a_gpu(
+    tier: str, tmp_path: Path, machine: fakegpu.StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANSR_GPU", tier)
+    path = str(network(tmp_path / "m.onnx", [helper.make_node("Identity", ["x"], ["z"])]))
+    clip = beyond(vs.RGBS)
+    for clamp, want in ((0, clip), (1, clip.std.Expr("x 0 max 1 min"))):
+        for tiles in TILES[::2]:
+            got = clip.gansr.Upscale(path, provider="CUDA", precision="fp32", clamp=clamp, **tiles)
+            assert clips.largest_difference(got, want.resize.Point(92, 60)) <= 1e-5
+
+
+@pytest.mark.parametrize("clamp", [0, 1])
+def test_colours_outside_of_rgb_pass_without_a_clamp(clamp: int, tmp_path: Path, engine: str) -> None:
+    """YUV whose colours RGB from 0 to 1 cannot hold comes back unchanged only where they are not clamped."""
+    path = str(network(tmp_path / "m.onnx", [helper.make_node("Identity", ["x"], ["z"])]))
+    for fmt in (vs.YUV444P10, vs.YUV444PS):
+        unit = 1 / 1023 if fmt == vs.YUV444PS else 1
+        color = [240, 880, 160] if fmt == vs.YUV444P10 else [0.1, 0.45, -0.45]
+        clip = vs.core.std.BlankClip(format=fmt, width=46, height=30, color=color, length=1)
+        clip = clip.std.SetFrameProps(_Matrix=1, _Range=0)
+        got = clip.gansr.Upscale(path, provider=engine, clamp=clamp, tilesize=24)
+        far = clips.largest_difference(got, clip.resize.Point(92, 60))
+        assert far <= unit if clamp == 0 else far > 50 * unit
 
 
 def test_luma_keeps_what_its_codes_hold_unless_asked(tmp_path: Path, engine: str) -> None:

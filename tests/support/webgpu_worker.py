@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,32 @@ def neighbours(model: Path) -> dict[str, float]:
         found[clip.format.name] = unit * clips.largest_difference(
             upscaled(clip, model), upscaled(clip, model, "CPU"), 1
         )
+    return found
+
+
+def mixed(folder: Path) -> dict[str, Any]:
+    """By the float types of input and output, how far WebGPU is from the CPU in 255ths of white, with colours beyond
+    white; or why it refuses them."""
+    kinds = {"float16": onnx.TensorProto.FLOAT16, "float32": onnx.TensorProto.FLOAT, "float64": onnx.TensorProto.DOUBLE}
+    clip, found = clip_in(vs.RGBS).std.Expr("x 3 * 0.5 -"), {}
+    for given, made in (("float32", "float16"), ("float16", "float32"), ("float32", "float64")):
+        path = folder / f"{given} {made}.onnx"
+        casts = [("input", "wide", "float32"), ("large", "output", made)]
+        nodes = [onnx.helper.make_node("Cast", [a], [b], to=kinds[kind]) for a, b, kind in casts]
+        nodes.insert(1, onnx.helper.make_node("Concat", ["wide", "wide"], ["twice"], axis=1))
+        nodes.insert(2, onnx.helper.make_node("Concat", ["twice", "twice"], ["four"], axis=1))
+        nodes.insert(3, onnx.helper.make_node("DepthToSpace", ["four"], ["large"], blocksize=2))
+        networks.save(path, nodes, [])
+        proto = onnx.load(str(path))
+        proto.graph.input[0].type.tensor_type.elem_type = kinds[given]
+        proto.graph.output[0].type.tensor_type.elem_type = kinds[made]
+        onnx.save(proto, str(path))
+        if "float16" in path.stem:  # a GPU without half floats
+            found[path.stem] = refused(partial(upscaled, clip, path))
+            continue
+        for clamp in (0, 1):
+            pair = (upscaled(clip, path, provider, clamp=clamp) for provider in ("WebGPU", "CPU"))
+            found[f"{path.stem} clamp {clamp}"] = 255 * clips.largest_difference(*pair)
     return found
 
 
@@ -135,6 +162,7 @@ def main(folder: Path) -> None:
         "built in": registry.find("WebGPU").builtin(),
         "differences": differences({"rgb": rgb, "luma": luma}),
         "neighbours": neighbours(networks.mix_of_three(folder / "three.onnx", (0.25, 0.5, 0.25))),
+        "mixed": mixed(folder),
         "tiles": tiles(rgb),
         "lost once": failing(lambda n: "WebGPU device lost (2): gone" if n == 1 else None, rgb),
         "lost for good": failing(lambda n: "WebGPU device lost (2): gone", rgb),
