@@ -85,13 +85,13 @@ def test_migration_tables_scripts_give_the_same(tmp_path: Path) -> None:
 
 
 @needs_ort
-@pytest.mark.parametrize("file", ["fast-2x.onnx", "general-2x.int8.onnx"])
+@pytest.mark.parametrize("file", ["fast-2x.onnx", "large-2x.int8.onnx"])
 def test_shipped_networks_run_there_as_the_page_says(file: str, still: vs.VideoNode) -> None:
     page = (ROOT / "docs" / "migration.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"^```python\n(luma = .*?)^```$", page, re.MULTILINE | re.DOTALL)
     clip = still.resize.Bicubic(format=vs.YUV420P8, matrix=1)
     names = {"vs": vs, "core": vs.core, "clip": clip}
-    exec(script.replace("general-2x.onnx", str(ROOT / "models" / file)), names)
+    exec(script.replace("large-2x.onnx", str(ROOT / "models" / file)), names)
     model, precision = file.split(".")[0], "int8" if "int8" in file else "fp32"
     ours = clip.gansr.Upscale(model, provider="CPU", precision=precision)
     assert clips.largest_difference(names["clip"], ours) <= 1

@@ -99,7 +99,7 @@ def test_encoders_words_are_understood() -> None:
 @pytest.mark.parametrize(
     ("encoder", "params", "remedy"),
     [
-        ("x265", "colorprim=bt2020:sar=4", "colorprim would make the stream contradict .* use --primaries"),
+        ("x265", "colorprim=bt2020:sar=4", "remove colorprim, which the output file would contradict.*use --primaries"),
         ("x265", "aq-mode=3:sar=4", "use --sar"),
         ("x265", "interlace=tff", "--field"),
         ("x265", "field=1", "--field"),
@@ -113,8 +113,8 @@ def test_encoders_words_are_understood() -> None:
         ("x264", "force_cfr=1", "keeps its own time"),
         ("svt-av1", "color-primaries=9", "use --primaries"),
         ("svt-av1", "matrix-coefficients=9:lp=1", "use --matrix"),
-        ("x265", "deblock=-1:-1", "write deblock=-1,-1"),
-        ("x264", "psy-rd=1.0:0.15", "write psy-rd=1.0,0.15"),
+        ("x265", "deblock=-1:-1", "use a comma: deblock=-1,-1"),
+        ("x264", "psy-rd=1.0:0.15", "use a comma: psy-rd=1.0,0.15"),
         ("x265", "no-sao", "write no-sao=1"),
     ],
 )

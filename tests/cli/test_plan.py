@@ -139,7 +139,7 @@ def test_the_ledger_comes_back_as_it_was_and_counts_what_is_there(tmp_path: Path
     ledger.record(0, known, 1.5)
     again = Ledger.load(tmp_path)
     assert again == ledger and again.missing(2) == [1] and again.sweep() == [] and again.sound(0)
-    with pytest.raises(CommandError, match="another header for chunk 1 than for chunk 0"):
+    with pytest.raises(CommandError, match="chunks 0 and 1 have different encoder headers"):
         again.record(1, chunk_file.ChunkFacts(5, 1, "", "other", 0), 1)
     (tmp_path / "chunk-00001.mp4").write_text("nobody's")
     ledger.path(0).write_bytes(b"short")

@@ -52,7 +52,7 @@ def test_a_script_is_a_source(gansr: Gansr, tmp_path: Path, point_model: Path) -
     assert beside.picture["size"] == (64, 48) and beside.picture["format"] == "yuv420p10le"
     assert beside.kinds == facts(sound).kinds and beside.metadata["title"] == "A film"
     refused = gansr("upscale", script, tmp_path / "no.mkv", "--script-only")
-    assert refused.returncode == 1 and "is a script already" in one_line(refused.stderr)
+    assert refused.returncode == 1 and "is already a script" in one_line(refused.stderr)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import onnxruntime as ort
 import pytest
 import vapoursynth as vs
 from graphs import Graph
-from shipped import SHIPPED
 
 from vs_gansr.engine import probe
 from vs_gansr.engine.tiled import tiles
@@ -110,7 +109,8 @@ def five_tiles(radius: int, step: int = 0) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == "fast-2x" else pytest.param(name, marks=pytest.mark.slow) for name in SHIPPED]
+    "name",
+    [name if name == "fast-2x" else pytest.param(name, marks=pytest.mark.slow) for name in library.shipped()],
 )
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize(

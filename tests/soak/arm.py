@@ -60,7 +60,17 @@ def main() -> bool:
     if not (SYSTEM / "usr" / "bin" / PYTHON).is_file():
         make_system()
     install()
-    tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", ROOT / "pyproject.toml", "-o", f"timeout={SECONDS}"]
+    tests: list[str | Path] = [
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        ROOT / "pyproject.toml",
+        "-o",
+        f"timeout={SECONDS}",
+    ]
     well = run(*tests, ROOT / "tests" / "native")
     frames = {"here": HOME / "here.npz", "arm": HOME / "arm.npz"}
     subprocess.run([sys.executable, "-m", "soak.arm_frames", frames["here"]], check=True)

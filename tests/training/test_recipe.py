@@ -33,7 +33,7 @@ def test_the_reference_is_generated_anew(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_stored_recipes_may_hold_removed_settings_that_did_nothing() -> None:
-    read = recipe.load(recipe.find("film-2x"))
+    read = recipe.load(recipe.find("general-2x"))
     stored = read.builtins()
     stored["generator"] |= {"frames": 1, "grain": False}
     stored["bands"] |= {"low_sigma": 0.0, "low_where": "everywhere"}

@@ -99,7 +99,9 @@ def examine(path: Path, frames: int) -> ChunkFacts:
     except (av.error.FFmpegError, OSError, IndexError) as error:
         raise CommandError(f"{path} was written but cannot be read back ({error}); check the disk") from error
     if len(times) != frames or len(set(times)) != frames:
-        raise CommandError(f"{path} holds {len(times)} of {frames} frames although its encoder reported no error")
+        raise CommandError(
+            f"{path} holds {len(times)} of {frames} frames, but its encoder reported no error; run the command again"
+        )
     if not keys[0] or decoded < 1:
         raise CommandError(f"{path} does not start with a key frame that can be decoded")
     delay = max(n - shown for n, shown in enumerate(display_order(times)))

@@ -81,8 +81,8 @@ class Ledger:
         other = next((n for n, known in self.chunks.items() if known.header != facts.header), None)
         if other is not None:
             raise CommandError(
-                f"the encoder wrote another header for chunk {number} than for chunk {other}, so they cannot be one "
-                "stream; are the encoder's versions equal everywhere?"
+                f"chunks {other} and {number} have different encoder headers and cannot be joined; install the same "
+                "ffmpeg on every machine, then start again with --restart"
             )
         self.chunks[number] = facts
         self.seconds[number] = seconds

@@ -75,7 +75,7 @@ class Plan(Film):
         """Raises CommandError where there is none, or one that is not understood."""
         plan = read_json(cls, path)
         if plan is None:
-            raise CommandError(f"{path} is not there; begin anew with --restart")
+            raise CommandError(f"{path} is not there; start again with --restart")
         return plan
 
     def of(self, job: UpscaleJob) -> Plan:
@@ -95,13 +95,13 @@ def read_json[T](kind: type[T], path: Path, **more: object) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise CommandError(f"{path} cannot be read ({error}); begin anew with --restart") from error
+        raise CommandError(f"{path} cannot be read ({error}); start again with --restart") from error
     if not isinstance(found, dict) or found.get("version") != VERSION:
-        raise CommandError(f"{path} is of another version of gansr; begin anew with --restart")
+        raise CommandError(f"{path} is of another version of gansr; start again with --restart")
     try:
         result: T = restored(kind, {**found, **more})
     except (KeyError, TypeError, ValueError) as error:
-        raise CommandError(f"{path} is damaged ({error!r}); begin anew with --restart") from error
+        raise CommandError(f"{path} is damaged ({error!r}); start again with --restart") from error
     return result
 
 

@@ -69,7 +69,7 @@ def open_film(plan: Plan, placement: Placement) -> OpenFilm:
     if now != planned:
         before, after = ("{} frames of {}x{}".format(*facts) for facts in (planned, now))
         raise CommandError(
-            f"{job.source} gives {after}, but gave {before} when the film was begun; begin anew with --restart"
+            f"{job.source} gives {after}, but gave {before} when the film was begun; start again with --restart"
         )
     return OpenFilm(plan, clip, engine, choose(job.encoder, job.ffmpeg))
 

@@ -93,14 +93,15 @@ def check_params(option: str, text: str) -> None:
     for (before, value), (name, given) in zip([("", None), *pairs], pairs, strict=False):
         if given is None and value is not None and re.fullmatch(r"[-+.\d]+", name):
             raise CommandError(
-                f'{option}: a colon begins another parameter, and "{name}" has no value; write {before}={value},{name}'
+                f'{option}: "{name}" after the colon has no value; if it belongs to {before}, use a comma: '
+                f"{before}={value},{name}"
             )
         if given is None and "'" not in text:  # else a colon may be part of a value
             raise CommandError(f'{option}: "{name}" has no value; write {name}=1, or what its value is')
         known = name.lower().replace("_", "-")
         reason = INSTEAD.get(known) or INSTEAD.get(known.removeprefix("no-"))
         if reason:
-            raise CommandError(f"{option}: {name} would make the stream contradict the file: {reason}")
+            raise CommandError(f"{option}: remove {name}, which the output file would contradict: {reason}")
 
 
 def refuse_metadata_filter(option: str, text: str) -> None:
@@ -109,7 +110,7 @@ def refuse_metadata_filter(option: str, text: str) -> None:
         kind, _, arguments = chain.partition("=")
         for name, _ in parsed(arguments) if kind.strip().endswith("_metadata") else ():
             if name in INSTEAD:
-                raise CommandError(f"{option}: {name} would make the stream contradict the file: {INSTEAD[name]}")
+                raise CommandError(f"{option}: remove {name}, which the output file would contradict: {INSTEAD[name]}")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,10 @@ __all__ = ["is_noise", "listen", "note_log", "printed"]
 def printed(job: UpscaleJob) -> str:
     """The job as a .vpy. Raises CommandError for whatever its source, plugins or arguments are refused for."""
     if job.is_script:
-        raise CommandError(f"{job.source} is a script already; put clip = core.gansr.Upscale(clip) into it")
+        raise CommandError(
+            f"--script-only needs a video file or images; {job.source} is already a script: add "
+            "clip = core.gansr.Upscale(clip) to it"
+        )
     if job.compare:
         raise CommandError("--compare cannot be written as a script; omit --script-only")
     listen(note_log)
