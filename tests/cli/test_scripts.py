@@ -249,6 +249,10 @@ def test_tracks_from_a_file_without_a_picture(gansr: Gansr, tmp_path: Path, file
     assert after.times[0][0] == 0 and abs(after.times[1][0] - (Fraction(1, 10) if file.endswith(".srt") else 0)) < 0.05
     alone = gansr("upscale", beside, tmp_path / "no.mkv", "-q", *AS_IS)
     assert "has no video track" in one_line(alone.stderr)
+    picture = tmp_path / "in.jxl"  # PyAV knows its container, and no decoder
+    picture.write_bytes(b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl ")
+    empty = gansr("upscale", tmp_path / "in.vpy", tmp_path / "no.mkv", "-q", "--tracks", picture, *AS_IS)
+    assert empty.returncode == 1 and "holds nothing to carry" in one_line(empty.stderr)
 
 
 @WITH_SVT_AV1

@@ -24,15 +24,11 @@ def make(model: Model, key: EngineKey) -> Engine:
     except GansrError:
         raise
     except MemoryError as error:
-        raise ShortageError(
-            f"not enough main memory for tiles of {key.width}x{key.height}; set a smaller tilesize or num_streams=1"
-        ) from error
+        raise ShortageError(f"no memory for {key.width}x{key.height}; set tilesize or num_streams=1") from error
     except Exception as error:  # ONNX Runtime's binding raises types of its own
         if memory.is_shortage(error):
             raise ShortageError(f"no memory for an engine: {one_line(error)}") from error
-        raise ModelError(
-            f'model "{model.spec.name}" cannot be loaded on {key.provider.name}: {one_line(error)}'
-        ) from error
+        raise ModelError(f'"{model.spec.name}" cannot be loaded on {key.provider.name}: {one_line(error)}') from error
 
 
 def acquire(model: Model, key: EngineKey) -> Lease[Engine]:

@@ -90,9 +90,7 @@ class TilePlanner:
             except ShortageError:
                 self._pixels = before
                 self._layouts.clear()
-                raise ShortageError(
-                    f"{words}, and smaller tiles are not possible; free some memory or set num_streams=1"
-                ) from error
+                raise ShortageError(f"{words}, smaller tiles fail too; free memory or set num_streams=1") from error
             return f"{words}; going on with smaller ones"
 
     def _lay_out(self, width: int, height: int) -> Layout:

@@ -47,10 +47,7 @@ def spans(length: int, size: int, overlap: int, multiple: int = 1) -> list[Span]
     """
     step = (size - 2 * overlap) // multiple * multiple
     if size > length or length % multiple or size % multiple or (size < length and step <= 0):
-        raise ValueError(
-            f"spans of {size} pixels with an overlap of {overlap} on each side, in multiples of {multiple}, cannot "
-            f"cover {length} pixels"
-        )
+        raise ValueError(f"spans of {size} with overlap {overlap} in steps of {multiple} cannot cover {length} pixels")
     starts = [0]
     while starts[-1] + size < length:
         starts.append(min(starts[-1] + step, length - size))

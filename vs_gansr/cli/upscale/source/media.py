@@ -209,7 +209,7 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
 
 def _without_picture(container: Any, path: str, tracks: list[Track]) -> Source:
     """A file of sound, subtitles or covers alone. Where its clock begins anywhere, as in broadcasts, it begins with the
-    file's first moment, else at 0."""
+    file's first moment, else at 0. Raises CommandError for a file without any of these."""
     layout, reached = hashlib.sha256(), Fraction(0)
     begin = Fraction(container.start_time or 0, MICRO) if container.format.name in ("mpegts", "mpeg") else Fraction(0)
     for packet in container.demux():
@@ -217,6 +217,8 @@ def _without_picture(container: Any, path: str, tracks: list[Track]) -> Source:
         if packet.pts is not None and not tracks[packet.stream_index].cover:
             reached = max(reached, (packet.pts + (packet.duration or 0)) * ratio(packet.time_base) - begin)
     others = tuple(track for track in tracks if track.kind != "video" or track.cover)
+    if not others:
+        raise CommandError(f"{path} holds nothing to carry: {', '.join(map(str, tracks))}; omit --tracks")
     source = Source(path, NO_PICTURE, others, (0, 0), Fraction(1), begin, Fraction(1, 1000), (), 0, reached, None)
     return replace(source, layout=layout.hexdigest(), metadata=tuple(name.lower() for name in container.metadata))
 
