@@ -122,7 +122,7 @@ def multiply_adds(model: Path) -> int | None:
             total += math.prod(made) * math.prod(weights[1:])
         else:
             total += math.prod(made) * given[-1]
-    return round(total / SIDE**2)
+    return round(total / (spec.grid * SIDE) ** 2)
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[int]:

@@ -48,7 +48,7 @@ def test_spans_cover_with_their_overlap(multiple: int) -> None:
     ("length", "size", "overlap", "multiple"), [(10, 12, 0, 1), (20, 8, 4, 1), (20, 10, 4, 4), (21, 10, 1, 2)]
 )
 def test_spans_that_cannot_cover(length: int, size: int, overlap: int, multiple: int) -> None:
-    with pytest.raises(ValueError, match=f"span of {size} with overlap {overlap}"):
+    with pytest.raises(ValueError, match=f"spans of {size} with overlap {overlap}"):
         tiles.spans(length, size, overlap, multiple)
 
 

@@ -45,7 +45,7 @@ def clip() -> vs.VideoNode:
         ({"strength": 1.5}, r"strength 1.5 must be from 0 \(plain resize\) to 1 \(the network\)"),
         ({"strength": -0.1}, r"strength -0.1 must be from 0"),
         ({"strength": float("nan")}, r"strength nan must be from 0"),
-        ({"texture": 1.5}, r"texture 1.5 must be from 0 \(the faithful model\) to 1"),
+        ({"texture": 1.5}, r"texture 1.5 must be from 0 \(the softer model NAME-psnr\) to 1"),
         ({"texture": float("nan")}, r"texture nan must be from 0"),
         ({"reuse": 2}, r"reuse 2 must be 0 or 1"),
         ({"format": 12345}, r"format 12345 is no video format"),

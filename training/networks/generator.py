@@ -55,7 +55,11 @@ class FoldedGenerator:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds per input pixel."""
-        return self.resize.size + sum(weight.size for weight, _ in self.convolutions) // self.phases**2
+        resize = self.resize.size
+        if self.colour:  # 5x5 from each of the block's planes to each of its pixels
+            planes, pixels = self.phases**2 + 2, (self.scale * self.phases) ** 2 + 2 * self.scale**2
+            resize = 25 * planes * pixels // self.phases**2
+        return resize + sum(weight.size for weight, _ in self.convolutions) // self.phases**2
 
 
 def left_sited(scale: int) -> Tensor:
