@@ -81,13 +81,18 @@ def test_exported_file_describes_itself(trainer: Callable[..., Trainer], small_r
     assert "drawn-2.png" not in text, "a held-out picture is listed as training material"
 
 
-def test_rounded_weights_are_those_of_the_int8_variant(
-    trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
-) -> None:
+def exportable(trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path) -> tuple[Trainer, Path]:
+    """A run that has not begun, its activation at its end value, and its checkpoint."""
     run = trainer(small_recipe)
     run.generator.slope = 0.0
     run.save()
-    checkpoint_file = tmp_path / "run" / CHECKPOINT
+    return run, tmp_path / "run" / CHECKPOINT
+
+
+def test_rounded_weights_are_those_of_the_int8_variant(
+    trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
+) -> None:
+    _, checkpoint_file = exportable(trainer, small_recipe, tmp_path)
     state = torch.load(checkpoint_file, weights_only=False)
     plain = export.export(checkpoint_file, tmp_path / "plain.onnx", "a test").plain
     state["recipe"]["ship"] = {"rounded": True, "keep": ["conv0"]}
@@ -109,10 +114,7 @@ def test_rounded_weights_are_those_of_the_int8_variant(
 def test_weights_between_a_twin_and_the_run_ship(
     trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
 ) -> None:
-    run = trainer(small_recipe)
-    run.generator.slope = 0.0
-    run.save()
-    checkpoint_file = tmp_path / "run" / CHECKPOINT
+    run, checkpoint_file = exportable(trainer, small_recipe, tmp_path)
     whole = onnx.load(str(export.export(checkpoint_file, tmp_path / "whole.onnx", "a test").path))
     twin = tmp_path / "twin.onnx"
     other = export.to_onnx(trained(run.generator.config).plain(), Metadata())

@@ -142,7 +142,8 @@ class Trainer:
         rate, adversary_rate = self.schedule.rates(progress, self.step, playing)
         self.generator.slope = self.mean.slope = self.schedule.slope(progress)
         small = self._tensor(low)
-        real = crisp(luma(self._tensor(high)), luma(small), self.recipe.aim.crisp)
+        small_luma = luma(small)
+        real = crisp(luma(self._tensor(high)), small_luma, self.recipe.aim.crisp)
         colours = [self._chroma(planes) for planes in chroma]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
             made, hidden, added = self.generator.parts(small, *colours[:1])
@@ -153,7 +154,7 @@ class Trainer:
             if self.recipe.adversarial.adversarial or self.recipe.adversarial.feature:
                 numbers |= self.adversary.learn(real, made, self.step, adversary_rate, run.seed)
         shares = balance.shares(self.recipe.adversarial if playing else self.recipe.pixel, ramp)
-        table = objective.terms(shares, luma(small), made, real, self.recipe, self.step)
+        table = objective.terms(shares, small_luma, made, real, self.recipe, self.step)
         if "chroma" in shares:
             table["chroma"] = formulas.charbonnier(self.generator.chroma(colours[0], added), colours[1])
         if "artifact" in shares:
@@ -161,7 +162,7 @@ class Trainer:
                 steady = self.mean.parts(small, *colours[:1])[0]
             table["artifact"] = formulas.artifact(made, real, steady)
         if self.projected is not None and LOOKS & set(shares):
-            numbers |= self._look(table, shares, luma(small), made, real, playing)
+            numbers |= self._look(table, shares, small_luma, made, real, playing)
         if "adversarial" in shares or "feature" in shares:
             judged = self.adversary.judge(objective.heard(made, real, self.recipe.adversary), real)
             table |= {name: loss for name, loss in judged.items() if name in shares}

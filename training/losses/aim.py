@@ -16,9 +16,7 @@ def sharpened_resize(small: Tensor, scale: int, amount: float) -> Tensor:
     S * w), not clamped."""
     kernel = catmull_rom(scale).to(small)
     large = F.pixel_shuffle(F.conv2d(F.pad(small, (2,) * 4, mode="replicate"), kernel), scale)
-    taps = large.new_tensor([1, 2, 1]) / 4
-    mean = F.conv2d(F.pad(large, (1,) * 4, mode="replicate"), (taps[:, None] * taps)[None, None])
-    return large + amount * (large - mean)
+    return large + amount * fine(large, 1, 2, 1)
 
 
 def crisp(real: Tensor, small: Tensor, amount: float) -> Tensor:
@@ -31,17 +29,19 @@ def crisp(real: Tensor, small: Tensor, amount: float) -> Tensor:
     """
     if not amount:
         return real
-    here, there = fine(small), fine(F.avg_pool2d(real, real.shape[-1] // small.shape[-1]))
+    taps = (1, 4, 6, 4, 1)
+    here, there = fine(small, *taps), fine(F.avg_pool2d(real, real.shape[-1] // small.shape[-1]), *taps)
     found = (here * there).mean((1, 2, 3), keepdim=True) / there.square().mean((1, 2, 3), keepdim=True).clamp_min(1e-6)
     around = F.pad(real, (1,) * 4, mode="replicate")
     least, most = -F.max_pool2d(-around, 3, 1), F.max_pool2d(around, 3, 1)
-    return (real + amount * (1 - found).clamp(0, 1) * fine(real)).maximum(least).minimum(most)
+    return (real + amount * (1 - found).clamp(0, 1) * fine(real, *taps)).maximum(least).minimum(most)
 
 
-def fine(luma: Tensor) -> Tensor:
-    """Luma (N, 1, H, W) without its 5x5 binomial mean."""
-    taps = luma.new_tensor([1, 4, 6, 4, 1]) / 16
-    return luma - F.conv2d(F.pad(luma, (2,) * 4, mode="replicate"), (taps[:, None] * taps)[None, None])
+def fine(luma: Tensor, *taps: int) -> Tensor:
+    """Luma (N, 1, H, W) without its mean weighted by `taps`, an odd number of them, along both axes."""
+    weights = luma.new_tensor(taps) / sum(taps)
+    padded = F.pad(luma, (len(taps) // 2,) * 4, mode="replicate")
+    return luma - F.conv2d(padded, (weights[:, None] * weights)[None, None])
 
 
 def aimed(small: Tensor, real: Tensor, config: AimConfig) -> Tensor:

@@ -30,9 +30,14 @@ __all__ = [
 
 NAME = "plan.json"
 VERSION = 3  # of the files in a job's folder
+SLACK = 0.25  # how far a cut may lie from where it was due, in chunks
+SPARE = 1.5  # a rest of up to so many chunks stays whole
 
 type Fingerprint = dict[str, str]
 """What must not change between two runs: names that a user knows, and values or digests."""
+
+type Span = tuple[int, int]
+"""First frame, and the one after the last."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +122,6 @@ def changes(before: Fingerprint, now: Fingerprint) -> str:
     """What differs between two fingerprints, in words; empty where nothing does."""
     names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     return "; ".join(f"{name} was {before.get(name, 'unset')}, is {now.get(name, 'unset')}" for name in names)
-
-
-SLACK = 0.25  # how far a cut may lie from where it was due, in chunks
-SPARE = 1.5  # a rest of up to so many chunks stays whole
-
-type Span = tuple[int, int]
-"""First frame, and the one after the last."""
 
 
 def spans(total: int, length: int, cuts: Iterable[int] = ()) -> tuple[Span, ...]:
