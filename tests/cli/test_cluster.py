@@ -32,7 +32,7 @@ from vs_gansr.cli.upscale.chunks.messages import (
 )
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 from vs_gansr.cli.upscale.progress import Progress
-from vs_gansr.cli.upscale.workers.pool import WorkerState
+from vs_gansr.cli.upscale.workers.pool import Watchdog, WorkerState
 from vs_gansr.cli.upscale.workers.process import Ended, Events, LocalWorker, Told
 from vs_gansr.cli.upscale.workers.scheduler import RunOptions, UpscaleRun
 
@@ -144,7 +144,7 @@ def test_a_chunk_that_arrives_changed_is_no_chunk(tmp_path: Path) -> None:
 def test_a_worker_that_would_make_another_picture_is_refused_by_name(tmp_path: Path) -> None:
     scheduler = UpscaleRun(UpscaleJob("in.mkv", "out.mkv"), Progress(quiet=True), RunOptions(workers=2))
     scheduler.plan, scheduler.ledger = plans.plan(), Ledger(tmp_path)
-    first, second = WorkerState(Named("worker 1")), WorkerState(Named("worker 2"))
+    first, second = (WorkerState(Named(f"worker {n}"), Watchdog(60)) for n in (1, 2))
     scheduler._hear(first, Opened({"engine": "net in int8 on CPU"}, "a"))
     with pytest.raises(CommandError, match=r"worker 2 on b .* engine was net in int8 on CPU, is net in fp32 on CPU"):
         scheduler._hear(second, Opened({"engine": "net in fp32 on CPU"}, "b"))

@@ -44,10 +44,9 @@ from vs_gansr.cli.upscale.chunks.plan import Plan, changes
 from vs_gansr.cli.upscale.ffmpeg.process import TryAgain
 from vs_gansr.cli.upscale.job.job import UpscaleJob
 from vs_gansr.cli.upscale.progress import Progress, State
-from vs_gansr.cli.upscale.workers.pool import WorkerState
+from vs_gansr.cli.upscale.workers.pool import Watchdog, WorkerState
 from vs_gansr.cli.upscale.workers.process import Ended
 from vs_gansr.cli.upscale.workers.scheduler import RunOptions, UpscaleRun
-from vs_gansr.cli.upscale.workers.watchdog import Watchdog
 from vs_gansr.filter.computed import Computed
 
 FAST = ["--chunk", "0.6", "--preset", "ultrafast"]
@@ -260,7 +259,7 @@ def scheduler_of(workers: int, folder: Path | None = None, cluster: str | None =
 def test_a_node_that_is_lost_takes_several_workers_at_once(tmp_path: Path) -> None:
     scheduler = scheduler_of(4, tmp_path)
     workers = scheduler.pool.workers
-    workers += [WorkerState(Named(f"worker {n}")) for n in range(13)]
+    workers += [WorkerState(Named(f"worker {n}"), Watchdog(60)) for n in range(13)]
 
     def lose(states: list[WorkerState]) -> None:
         for state in states:
@@ -271,14 +270,14 @@ def test_a_node_that_is_lost_takes_several_workers_at_once(tmp_path: Path) -> No
     workers[0].chunk = 0
     scheduler._hear(workers[0], Done(chunk_file.ChunkFacts(5, 1, "", "", 0), 1.0))
     lose(workers[1:])
-    workers += [WorkerState(Named("worker x")) for _ in range(8)]
+    workers += [WorkerState(Named("worker x"), Watchdog(60)) for _ in range(8)]
     with pytest.raises(CommandError, match=r"its node is gone.*, 12 times in a row"):
         lose(list(workers))
 
 
 def test_whoever_cannot_open_the_film_is_named(tmp_path: Path) -> None:
     scheduler = scheduler_of(2, tmp_path, "auto")
-    there = WorkerState(Named("worker 3", elsewhere=True))
+    there = WorkerState(Named("worker 3", elsewhere=True), Watchdog(60))
     with pytest.raises(CommandError, match=r"worker 3 on rack7: /films/in.mkv does not exist"):
         scheduler._hear(there, Failed("/films/in.mkv does not exist", False, "rack7"))
 
@@ -370,8 +369,7 @@ def test_joining_is_shown_as_it_goes() -> None:
     said: list[str] = []
     scheduler.progress.stage = said.append  # type: ignore[method-assign]
     scheduler.progress.total = 200
-    scheduler.watchdog.begin_joining("worker 1", 0)
-    scheduler._hear(WorkerState(Named("worker 1")), Joined(50))
+    scheduler._hear(WorkerState(Named("worker 1"), Watchdog(60)), Joined(50))
     assert said == ["joining, 25 %"]
 
 
@@ -380,11 +378,10 @@ def test_a_worker_that_has_stopped_is_replaced_and_named_once(
 ) -> None:
     scheduler = scheduler_of(1, tmp_path)
     scheduler.progress.quiet = False
-    scheduler.watchdog = Watchdog(patience=0.2)
-    state = WorkerState(Named("worker 1"), chunk=0)
+    state = WorkerState(Named("worker 1"), Watchdog(patience=0.2))
     scheduler.pool.workers.append(state)
     monkeypatch.setattr("vs_gansr.cli.upscale.workers.scheduler.LOOK", 0.05)
-    scheduler.watchdog.begin("worker 1", time.monotonic())
+    state.begin(0)
     for frames in range(1, 4):
         time.sleep(0.001)
         scheduler._hear(state, Rendered(frames))
@@ -435,6 +432,19 @@ def test_a_network_that_hangs_is_noticed_though_ffmpeg_goes_on_reporting(tmp_pat
 
 
 @pytest.mark.skipif(os.name == "nt", reason="ffmpeg is a shell script here")
+def test_an_encoder_that_hangs_after_the_last_frame_is_noticed(tmp_path: Path, home: Path, point_model: Path) -> None:
+    source = footage.plain(tmp_path / "in.mp4", frames=40)
+    hangs = tmp_path / "ffmpeg"
+    hangs.write_text(f'#!/bin/sh\n"{footage.FFMPEG}" "$@"\ncase "$*" in *pipe:0*) exec sleep 1000;; esac\n')
+    hangs.chmod(0o755)
+    words = {"preset": "ultrafast", "chunk": 0, "model": str(point_model)}
+    job = UpscaleJob(str(source), str(tmp_path / "out.mkv"), ffmpeg=str(hangs), **words)
+    with pytest.raises(CommandError, match=r"it made no frame for \d+ s, usually one takes"):
+        UpscaleRun(job, Progress(quiet=True), RunOptions(patience=1)).run()
+    assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ffmpeg is a shell script here")
 def test_joining_that_hangs_is_tried_again_and_then_given_up(tmp_path: Path, home: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=40)
     hangs = tmp_path / "ffmpeg"
@@ -456,17 +466,17 @@ def test_joining_that_hangs_is_tried_again_and_then_given_up(tmp_path: Path, hom
 
 def test_the_watchdog_knows_patience_sleep_and_first_frames() -> None:
     watchdog = Watchdog(patience=60)
-    watchdog.begin("a", 0)
-    assert not watchdog.stuck("a", 5000), "it may still be preparing the network"
-    watchdog.frame("a", 1, 5000)
-    watchdog.frame("a", 11, 5010)
+    watchdog.begin(0)
+    assert not watchdog.stuck(5000), "it may still be preparing the network"
+    watchdog.frame(1, 5000)
+    watchdog.frame(11, 5010)
     for now in range(5010, 5110, 5):
-        assert not watchdog.stuck("a", now), "a frame takes a second, and may take a hundred"
-    assert "usually one takes 1 s" in watchdog.stuck("a", 5111)
-    assert not watchdog.stuck("a", 9000), "nobody looked for an hour: the machine was asleep"
-    watchdog.begin("a", 9000)
+        assert not watchdog.stuck(now), "a frame takes a second, and may take a hundred"
+    assert "usually one takes 1 s" in watchdog.stuck(5111)
+    assert not watchdog.stuck(9000), "nobody looked for an hour: the machine was asleep"
+    watchdog.begin(9000)
     for now in range(9000, 9900, 5):
-        assert not watchdog.stuck("a", now), "a chunk's first frame may take ten times as long"
+        assert not watchdog.stuck(now), "a chunk's first frame may take ten times as long"
     for now in range(9900, 10006, 5):
-        last = watchdog.stuck("a", now)
+        last = watchdog.stuck(now)
     assert last

@@ -88,12 +88,11 @@ def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estima
         estimates.append(estimate(job, progress))
         print(estimates[-1].describe(film.source, film.output), flush=True)
         return
-    from .workers.scheduler import RunOptions
-    from .workers.scheduler import run as run_job
+    from .workers.scheduler import RunOptions, UpscaleRun
 
     begun = time.monotonic()
     options = RunOptions(args.workers, args.cluster, args.overwrite, args.resume, args.restart, args.verbose)
-    outcome = run_job(job, progress, options)
+    outcome = UpscaleRun(job, progress, options).run()
     spent = time.monotonic() - begun
     chunk_seconds = list(outcome.ledger.seconds.values()) if outcome.ledger else []
     frames, width, height = outcome.plan.frames, outcome.plan.picture.width, outcome.plan.picture.height

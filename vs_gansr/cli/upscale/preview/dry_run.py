@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import queue
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from ...common import CommandError, Interrupted
+from ...common import CommandError
 from ..chunks.ledger import Ledger, folder_of
-from ..chunks.messages import Done, Failed, MakePlan, Placement, RenderChunk, Stage
-from ..chunks.plan import NAME, Plan
+from ..chunks.messages import RenderChunk
+from ..chunks.plan import NAME
 from ..job.job import UpscaleJob
 from ..progress import Progress, clock
-from ..workers.pool import frame_threads
-from ..workers.process import Ended, Events, Line, LocalWorker, Signal, Told, let_leave, signals_as
+from ..workers.process import signals_as
+from ..workers.scheduler import RunOptions, UpscaleRun
 
 __all__ = ["Estimate", "estimate", "summary"]
 
@@ -64,28 +63,27 @@ def summary(estimates: Sequence[Estimate], folder: Path) -> str:
 
 
 def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
-    """Renders a sample from the middle of the film; writes nothing but into a temporary folder."""
-    events: Events = queue.SimpleQueue()
-    with signals_as(events), tempfile.TemporaryDirectory(prefix="gansr-") as folder:
-        job = replace(job, frame_threads=frame_threads(job.encoder))
+    """Renders a sample from the middle of the film; writes nothing but into a temporary folder.
+
+    Raises CommandError where the film cannot be planned or rendered, Interrupted on a signal.
+    """
+    run = UpscaleRun(job, progress, RunOptions())
+    run.pool.connect(job)
+    with signals_as(run.events), tempfile.TemporaryDirectory(prefix="gansr-") as folder:
         path = Path(folder) / NAME
-        worker = LocalWorker("worker 1", events, Placement())
         try:
-            worker.order(MakePlan(job, str(path), str(Path(folder) / f"trial{Path(job.output).suffix}")))
-            answer(events, job, progress)
-            plan = Plan.load(path)
+            plan = run.planned(path, Path(folder) / f"trial{Path(job.output).suffix}")
             frames, picture = plan.frames, plan.picture
             length = min(frames, max(1, round(SAMPLE * frames / max(plan.seconds, 1e-3))))
             start = (frames - length) // 2
-            worker.order(RenderChunk(str(path), (start, start + length), str(Path(folder) / "sample.mp4")))
-            done = answer(events, job, progress)
-            leave(worker, events, job, progress)
+            sample = RenderChunk(str(path), (start, start + length), str(Path(folder) / "sample.mp4"))
+            done = run.do(run.pool.workers[0], sample)
+            run.let_leave()
         except CommandError:
-            leave(worker, events, job, progress)
+            run.let_leave()
             raise
         finally:
-            progress.clear()
-            worker.end()
+            run.end()
     ledger = Ledger.load(folder_of(Path(job.output)))
     finished = ledger.done()[0] if ledger else 0
     fps = length / done.seconds
@@ -94,28 +92,3 @@ def estimate(job: UpscaleJob, progress: Progress) -> Estimate:
         frames, (picture.width, picture.height), len(plan.spans), len(ledger.chunks) if ledger else 0,
         fps, (frames - finished) / fps, round(size / length * frames),
     )  # fmt: skip
-
-
-def leave(worker: LocalWorker, events: Events, job: UpscaleJob, progress: Progress) -> None:
-    """Lets a script's functions for its end run."""
-    for event in let_leave([worker], events) if job.is_script else ():
-        if isinstance(event, Line):
-            progress.printed(event.text)
-
-
-def answer(events: Events, job: UpscaleJob, progress: Progress) -> Done:
-    """Waits until a command is done. Raises CommandError where the worker cannot give it, Interrupted on a signal."""
-    while True:
-        match events.get():
-            case Signal(number=number):
-                raise Interrupted(number)
-            case Ended(how=how):
-                raise CommandError(f"the renderer ended early ({how})")
-            case Told(answer=Failed(error=error)):
-                raise CommandError(error)
-            case Told(answer=Stage(text=text)):
-                progress.stage(f"{text} …")
-            case Line(text=text) if job.is_script:
-                progress.printed(text)
-            case Told(answer=Done() as done):
-                return done

@@ -1,16 +1,62 @@
-"""The workers of a film: start them here or on a cluster, place each on its cores and GPU, end them all."""
+"""The workers of a film: start them here or on a cluster, place and watch each of them, end them all."""
 
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..chunks.ledger import stamp_of
 from ..chunks.messages import Placement
 from ..job.job import UpscaleJob
 from .process import Event, Events, LocalWorker, Signal, Worker
 
-__all__ = ["WorkerPool", "WorkerState", "frame_threads"]
+__all__ = ["Watchdog", "WorkerPool", "WorkerState", "frame_threads"]
+
+TIMES = 100  # usual times of a frame that a frame may take
+FIRST = 10  # times that for the first frame of a chunk, which the source may have to be read for
+JOINED = 0.001  # seconds that joining a frame usually takes, at most
+ASLEEP = 10.0  # seconds between two looks after which this machine, or this process, was asleep
+
+
+class Watchdog:
+    """Compares the time since a worker's last sign of life with the time that its frames usually take.
+
+    A worker is stuck after `TIMES` usual frames, `patience` seconds at least. One that has not made a frame in this run
+    has no usual time, and is never stuck: a network may take minutes to prepare.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._usual = self._last = self._looked = 0.0
+        self._first: tuple[float, int] | None = None  # when frames were first made of the chunk, and how many
+
+    def begin(self, now: float, joins: bool = False) -> None:
+        """The worker begins a chunk; or it `joins` chunks, which needs no network."""
+        self._first, self._last = None, now
+        self._usual = JOINED if joins else self._usual
+
+    def frame(self, frames: int, now: float) -> None:
+        """The worker has made so many frames of its chunk."""
+        self._first = self._first or (now, frames)
+        if frames > self._first[1]:
+            self._usual = max(self._usual, (now - self._first[0]) / (frames - self._first[1]))
+        self._last = now
+
+    def alive(self, now: float) -> None:
+        """The worker, or its encoder, has written something."""
+        self._last = now
+
+    def stuck(self, now: float) -> str:
+        """How long the worker has made no frame, in words, if that is too long; else empty."""
+        if self._looked and now - self._looked > ASLEEP:
+            self._last = now
+        self._looked = now
+        waited, limit = now - self._last, max(self._patience, TIMES * self._usual)
+        if not self._usual or waited <= (limit if self._first else FIRST * limit):
+            return ""
+        return f"no frame for {waited:.0f} s, usually one takes {self._usual:.2g} s"
 
 
 @dataclass
@@ -18,28 +64,53 @@ class WorkerState:
     """A worker as the scheduler sees it.
 
     `opening` it is to open the film, `opened` it has · `chunk` what it renders, of which it has sent `frames`, `bytes`
-    encoded · `error` its last words · `joins` the file that it joins chunks into, and `written` that file's stamp when
-    it was last looked at
+    encoded · `error` its last words · `film` the file that it renders, or joins chunks, into, and `written` that file's
+    stamp when it was last looked at
     """
 
     worker: Worker
+    watchdog: Watchdog
     opening: bool = False
     opened: bool = False
     chunk: int | None = None
     frames: int = 0
     bytes: int = 0
     error: str = ""
-    joins: Path | None = None
+    film: Path | None = None
     written: tuple[int, int] | None = None
+
+    def begin(self, chunk: int | None, film: Path | None = None) -> None:
+        """It begins `chunk`, into `film` if that is all of it, or joins all chunks into `film`."""
+        self.chunk, self.film, self.frames, self.bytes = chunk, film, 0, 0
+        self.watchdog.begin(time.monotonic(), joins=self.joins)
+
+    @property
+    def joins(self) -> bool:
+        """Whether it joins chunks."""
+        return self.film is not None and self.chunk is None
+
+    def stuck(self, now: float) -> str:
+        """What it has not done for too long, in words; empty where it goes on, or nobody can say."""
+        if self.film:
+            written = stamp_of(self.film) if self.film.exists() else None
+            if written != self.written:  # ffmpeg may move a large file's index at its end, and say nothing meanwhile
+                self.written = written
+                self.watchdog.alive(now)
+        elif self.chunk is None:
+            return ""
+        stuck = self.watchdog.stuck(now)
+        return stuck and f"it {'joined' if self.joins else 'made'} {stuck}"
 
 
 class WorkerPool:
-    """The workers of one job: `size` of them render, on this machine or, with a `cluster` address, on Ray's."""
+    """The workers of one job: `size` of them render, on this machine or, with a `cluster` address, on Ray's. Each may
+    go `patience` seconds without a frame, at least."""
 
-    def __init__(self, events: Events, size: int, cluster: str | None) -> None:
+    def __init__(self, events: Events, size: int, cluster: str | None, patience: float) -> None:
         self.events = events
         self.size = size
         self.cluster = cluster
+        self.patience = patience
         self.workers: list[WorkerState] = []
         self._share: dict[str, float] = {}
         self._started = 0
@@ -78,7 +149,7 @@ class WorkerPool:
         return f"worker {self._started}"
 
     def _add(self, worker: Worker) -> WorkerState:
-        self.workers.append(WorkerState(worker))
+        self.workers.append(WorkerState(worker, Watchdog(self.patience)))
         return self.workers[-1]
 
     def of(self, event: Event) -> WorkerState | None:

@@ -23,9 +23,8 @@ from ..output_file import commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
 from .pool import WorkerPool, WorkerState, frame_threads
 from .process import Ended, Event, Events, Line, Signal, Told, let_leave, pause, signals_as
-from .watchdog import Watchdog
 
-__all__ = ["Outcome", "RunOptions", "UpscaleRun", "run"]
+__all__ = ["Outcome", "RunOptions", "UpscaleRun"]
 
 MOST_TRIES = 3
 LOOK = 1.0  # seconds between looks at workers that may have stopped
@@ -59,14 +58,6 @@ class Outcome:
     ledger: Ledger | None = None
 
 
-def run(job: UpscaleJob, progress: Progress, options: RunOptions) -> Outcome:
-    """Does the job. Nothing is left under its output's name unless it succeeds, and no process.
-
-    Raises CommandError with the cause, or Interrupted where a signal ended it; both say what is kept.
-    """
-    return UpscaleRun(job, progress, options).run()
-
-
 class UpscaleRun:
     """One job under way."""
 
@@ -77,8 +68,7 @@ class UpscaleRun:
         self.output = Path(job.output)
         self.folder = folder_of(self.output)
         self.events: Events = queue.SimpleQueue()
-        self.pool = WorkerPool(self.events, options.workers, options.cluster)
-        self.watchdog = Watchdog(options.patience)
+        self.pool = WorkerPool(self.events, options.workers, options.cluster, options.patience)
         self.plan: Plan | None = None
         self.ledger: Ledger | None = None
         self.found = 0  # chunks that were finished before this run
@@ -89,19 +79,23 @@ class UpscaleRun:
         self.tries: dict[int, int] = {}  # that failed in this run, by chunk
 
     def run(self) -> Outcome:
-        """See the function `run`."""
+        """Does the job. Nothing is left under its output's name unless it succeeds, and no process.
+
+        Raises CommandError with the cause, or Interrupted where a signal ended it; both say what is kept.
+        """
         self.pool.connect(self.job)  # before the signals are ours: Ray takes some
         with signals_as(self.events):
             try:
                 return self._whole_or_chunks()
             except (CommandError, Interrupted) as error:
-                self._end()
+                self.end()
                 self._say_what_is_kept(error)
                 raise
             finally:
-                self._end()
+                self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Ends all workers."""
         self.progress.clear()
         self.pool.end()
 
@@ -120,7 +114,7 @@ class UpscaleRun:
         temporary = reserve(self.output)
         draft = temporary.with_name(f"{temporary.name}.plan")
         try:
-            plan = Plan.load(self.folder / NAME) if begun else self._planned(draft, temporary)
+            plan = Plan.load(self.folder / NAME) if begun else self.planned(draft, temporary)
             if len(plan.spans) == 1 and not begun:
                 self.plan = plan
                 if self.options.restart:
@@ -131,16 +125,16 @@ class UpscaleRun:
                 temporary.unlink()
                 with locked(self.folder):
                     outcome = self._in_chunks(plan, begun)
-            self._let_leave()
+            self.let_leave()
             return outcome
         except CommandError:
-            self._let_leave()
+            self.let_leave()
             raise
         finally:
-            self._end()  # a worker might write again what is deleted here
+            self.end()  # a worker might write again what is deleted here
             discard(temporary)
 
-    def _let_leave(self, shown: bool = True) -> None:
+    def let_leave(self, shown: bool = True) -> None:
         """Lets a script's functions for its end run in workers that render nothing; what they print is `shown` once."""
         if self.job.is_script:
             idle = [state for state in self.pool.workers if state.chunk is None and not state.worker.elsewhere]
@@ -149,11 +143,11 @@ class UpscaleRun:
                 if shown and isinstance(event, Line) and teller and event.worker is teller.worker:
                     self.progress.printed(event.text)
 
-    def _planned(self, draft: Path, scratch: Path) -> Plan:
+    def planned(self, draft: Path, scratch: Path) -> Plan:
         """Has a worker write the plan to `draft`."""
         job = replace(self.job, frame_threads=frame_threads(self.job.encoder))
         planner = self.pool.start_here(job)
-        self._do(planner, MakePlan(job, str(draft), str(scratch)))
+        self.do(planner, MakePlan(job, str(draft), str(scratch)))
         self.speaker = planner
         plan = Plan.load(draft)
         self.progress.total = plan.frames
@@ -162,13 +156,13 @@ class UpscaleRun:
     def _whole(self, plan: Plan, draft: Path, temporary: Path) -> Outcome:
         """Has the film rendered in one piece, by one worker with all cores."""
         if self.pool.size > 1 and not self.pool.cluster:  # the worker sits on a part of the cores
-            self._let_leave(shown=False)
+            self.let_leave(shown=False)
             self.pool.end()
             self.pool.size = 1
-            plan = self._planned(draft, temporary)
+            plan = self.planned(draft, temporary)
         state = self.pool.workers[0]
-        self._begin(state, 0)
-        self._do(state, RenderWhole(str(temporary)))
+        state.begin(0, temporary)
+        self.do(state, RenderWhole(str(temporary)))
         self._check_signals()
         commit(temporary, self.output, self.options.overwrite)
         return Outcome(plan, "; ".join(map(str, plan.engine)))
@@ -178,7 +172,10 @@ class UpscaleRun:
         while True:
             self._render_missing(plan, ledger)
             self.progress.stage("reading the chunks back …")
-            damaged = [n for n in sorted(ledger.chunks) if not self._is_sound(ledger, n)]
+            damaged = []
+            for number in sorted(ledger.chunks):
+                self._check_signals()
+                damaged += [] if ledger.sound(number) else [number]
             if not damaged:
                 break
             self.progress.note(f"chunks {damaged} are no longer what was written, and are rendered again")
@@ -200,7 +197,7 @@ class UpscaleRun:
         """Plan and ledger of what was `begun`, if it is the same film made the same way, or new ones."""
         if begun:
             ledger = Ledger.load(self.folder) or begun
-            now = self._do(self.pool.start_here(self.job), CheckPlan(plan.of(self.job).job)).fingerprint
+            now = self.do(self.pool.start_here(self.job), CheckPlan(plan.of(self.job).job)).fingerprint
             refuse(plan, ledger, changes(plan.fingerprint, now or {}))
             self.plan, self.ledger = plan, ledger
             if plan.of(self.job) != plan:
@@ -224,10 +221,6 @@ class UpscaleRun:
         self.progress.total = plan.frames
         return plan, self.ledger
 
-    def _is_sound(self, ledger: Ledger, number: int) -> bool:
-        self._check_signals()
-        return ledger.sound(number)
-
     def _render_missing(self, plan: Plan, ledger: Ledger) -> None:
         """Has every missing chunk rendered, by as many workers as are wished and useful."""
         path = self.folder / NAME
@@ -237,7 +230,9 @@ class UpscaleRun:
             waiting = [n for n in missing if n not in dealt]
             for state in renderers:
                 if waiting and state.opened and state.chunk is None:
-                    self._deal(state, waiting.pop(0), plan, ledger)
+                    number = waiting.pop(0)
+                    state.begin(number)
+                    state.worker.order(RenderChunk(str(path), plan.spans[number], str(ledger.path(number))))
             opening = sum(not state.opened for state in renderers)
             for _ in range(min(self.pool.size - len(renderers), len(waiting) - opening)):
                 self.pool.start_renderer(self.job, path)
@@ -250,26 +245,17 @@ class UpscaleRun:
                 self._show(plan, ledger)
         self._show(plan, ledger)
 
-    def _deal(self, state: WorkerState, number: int, plan: Plan, ledger: Ledger) -> None:
-        self._begin(state, number)
-        state.worker.order(RenderChunk(str(self.folder / NAME), plan.spans[number], str(ledger.path(number))))
-
-    def _begin(self, state: WorkerState, number: int) -> None:
-        state.chunk, state.frames, state.bytes = number, 0, 0
-        self.watchdog.begin(state.worker.name, time.monotonic())
-
     def _join(self, plan: Plan, path: Path) -> None:
         """Has a worker on this machine join all chunks into `path`."""
         while True:
             self.progress.stage("joining")
             worker = self.pool.workers[0] if self.pool.workers else self.pool.start_here(self.job)
-            worker.joins = path
-            self.watchdog.begin_joining(worker.worker.name, time.monotonic())
+            worker.begin(None, path)
             with contextlib.suppress(WorkerLost):
-                self._do(worker, Concatenate(str(self.folder), str(path)))
+                self.do(worker, Concatenate(str(self.folder), str(path)))
                 return
 
-    def _do(self, state: WorkerState, command: Command) -> messages.Done:
+    def do(self, state: WorkerState, command: Command) -> messages.Done:
         """Gives a command that is no chunk, and waits until it is done. Raises WorkerLost if the worker ends before."""
         self.done = None
         state.worker.order(command)
@@ -314,30 +300,17 @@ class UpscaleRun:
             if (now := time.monotonic()) >= self.look_at:  # by the clock: a stuck worker's ffmpeg goes on reporting
                 self.look_at = now + LOOK
                 for state in self.pool.workers:
-                    if stuck := self._stuck(state, now):
+                    if stuck := state.stuck(now):
                         self._replace(state, stuck)
                         return None
             with contextlib.suppress(queue.Empty):
                 return self.events.get(timeout=LOOK)
 
-    def _stuck(self, state: WorkerState, now: float) -> str:
-        """What a worker has not done for too long, in words; empty where it goes on, or nobody can say."""
-        name = state.worker.name
-        if state.joins:
-            written = stamp_of(state.joins) if state.joins.exists() else None
-            if written != state.written:  # ffmpeg may move a large file's index at its end, and say nothing meanwhile
-                state.written = written
-                self.watchdog.alive(name, now)
-        elif state.chunk is None:
-            return ""
-        stuck = self.watchdog.stuck(name, now)
-        return stuck and f"it {'joined' if state.joins else 'made'} {stuck}"
-
     def _hear(self, state: WorkerState, answer: messages.Answer) -> None:
         """Acts on what a worker answers."""
         name, now = state.worker.name, time.monotonic()
         if state.joins:
-            self.watchdog.alive(name, now)
+            state.watchdog.alive(now)
         match answer:
             case messages.Failed(error=error, retry=retry, host=host):
                 state.error = error
@@ -357,19 +330,17 @@ class UpscaleRun:
                 self.progress.note(text, about or None)
             case messages.Opened(fingerprint=fingerprint, host=host):
                 self._welcome(state, fingerprint, host)
-            case messages.Rendered(frames=frames):
+            case messages.Rendered(frames=frames) if state.chunk is not None:  # else it is a dry run's
                 state.frames = frames
-                self.watchdog.frame(name, frames, now)
-                if self.ledger is None:
+                state.watchdog.frame(frames, now)
+                if state.film:
                     self.progress.show(State(frames, bytes=state.bytes))
-                    if frames == self.progress.total:
-                        state.chunk = None  # ffmpeg may now move a large file's index, and says nothing meanwhile
             case messages.Encoded(bytes=size):
                 if size > state.bytes:  # ffmpeg says it twice a second, even if it gets no frame
-                    self.watchdog.alive(name, now)
+                    state.watchdog.alive(now)
                 state.bytes = size
             case messages.Joined(frames=frames):
-                self.watchdog.frame(name, frames, now)
+                state.watchdog.frame(frames, now)
                 self.progress.stage(f"joining, {100 * frames // max(self.progress.total, 1)} %")
             case messages.Done():
                 self._finish(state, answer)
@@ -389,13 +360,12 @@ class UpscaleRun:
 
     def _finish(self, state: WorkerState, done: messages.Done) -> None:
         """Notes what a worker has finished."""
-        if state.chunk is None or self.ledger is None:
+        if self.ledger and done.facts and state.chunk is not None:
+            self.ledger.record(state.chunk, done.facts, done.seconds)
+            self.failures = 0
+        else:
             self.done = done
-            return
-        assert done.facts
-        self.ledger.record(state.chunk, done.facts, done.seconds)
-        state.chunk, state.frames, state.bytes = None, 0, 0
-        self.failures = 0
+        state.chunk, state.film, state.frames, state.bytes = None, None, 0, 0
 
     def _replace(self, state: WorkerState, how: str) -> None:
         """A worker is gone or to be ended. Its chunk is dealt out again, unless that was tried often enough."""
