@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,8 +17,7 @@ from gansr_process import Gansr, one_line
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.arguments import moment
 from vs_gansr.cli.upscale.job.job import UpscaleJob
-from vs_gansr.cli.upscale.script.section import chosen
-from vs_gansr.cli.upscale.script.steps import enlarged_plainly
+from vs_gansr.cli.upscale.script.steps import chosen, enlarged_plainly
 
 FAST = ["--preset", "ultrafast", "--encoder", "x264"]
 MS = Fraction(1, 1000)
@@ -52,7 +52,7 @@ def test_a_part_without_frames_is_refused() -> None:
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1:30.5", 90.5), ("10s", 10), ("0:01:00", 60)])
 def test_times_as_people_write_them(text: str, seconds: float) -> None:
     assert moment(text) == seconds
-    with pytest.raises(ValueError, match="is not a time"):
+    with pytest.raises(ArgumentTypeError, match="is not a time"):
         moment("ten")
 
 

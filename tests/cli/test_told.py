@@ -15,7 +15,7 @@ from footage import H264, facts, ffmpeg
 from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.upscale.source.media import probe
-from vs_gansr.cli.upscale.source.orientation import UPRIGHT, Orientation, of_matrix
+from vs_gansr.cli.upscale.source.stream import UPRIGHT, Orientation, of_matrix
 from vs_gansr.cli.upscale.source.times import later
 
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264", "--crf", "8"]

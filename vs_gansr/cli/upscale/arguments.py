@@ -12,11 +12,9 @@ from ..ffmpeg import ENCODERS
 from .ffmpeg.command import CONTAINERS
 from .script.filters import FIELDS
 
-__all__ = ["add_arguments", "grammar", "moment", "positive", "ratio", "reads", "seconds"]
+__all__ = ["add_arguments", "grammar", "moment"]
 
 DROPPABLE = ("sound", "subtitles", "attachments", "cover")
-
-
 MATRICES = {"rgb": 0, "709": 1, "fcc": 4, "470bg": 5, "170m": 6, "601": 6, "240m": 7, "ycgco": 8, "2020ncl": 9,
             "2020nc": 9, "2020cl": 10, "ictcp": 14}  # fmt: skip
 PRIMARIES = {"709": 1, "470m": 4, "470bg": 5, "170m": 6, "240m": 7, "film": 8, "2020": 9, "st428": 10, "st431-2": 11,
@@ -35,28 +33,16 @@ def named(numbers: dict[str, int]) -> Callable[[str], int]:
             return int(text)
         name = re.sub(r"^(bt|smpte)", "", text.lower())
         if name not in numbers:
-            raise ValueError(f'"{text}" is unknown; use one of: {", ".join(numbers)}')
+            raise argparse.ArgumentTypeError(f'"{text}" is unknown; use one of: {", ".join(numbers)}')
         return numbers[name]
 
     return number
 
 
-def reads(function: Callable[[str], Any]) -> Callable[[str], Any]:
-    """`function` for argparse, which shows the reason of a ValueError only in this form."""
-
-    def read(text: str) -> Any:
-        try:
-            return function(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return read
-
-
 def moment(text: str) -> float:
     """Seconds, from `90`, `90.5`, `90s`, `1:30` or `0:01:30.5`."""
     if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?s?", text):
-        raise ValueError(f'"{text}" is not a time; write 90, 1:30 or 0:01:30.5')
+        raise argparse.ArgumentTypeError(f'"{text}" is not a time; write 90, 1:30 or 0:01:30.5')
     seconds = 0.0
     for part in text.rstrip("s").split(":"):
         seconds = 60 * seconds + float(part)
@@ -66,7 +52,7 @@ def moment(text: str) -> float:
 def ratio(text: str) -> str:
     """`16:11` or `24000/1001` as Fraction takes it."""
     if not re.fullmatch(r"[1-9]\d*([:/][1-9]\d*|\.\d+)?", text):
-        raise ValueError(f'"{text}" is not a ratio; write 16:11 or 24000/1001')
+        raise argparse.ArgumentTypeError(f'"{text}" is not a ratio; write 16:11 or 24000/1001')
     return text.replace(":", "/")
 
 
@@ -131,10 +117,10 @@ def picture_arguments(group: argparse._ArgumentGroup) -> None:
 
 def part_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--start", type=reads(moment), default=0.0, metavar="TIME", help="start of the part: 90, 1:30 or 0:01:30.5")
-    add("--end", type=reads(moment), metavar="TIME", help="end of the part")
+    add("--start", type=moment, default=0.0, metavar="TIME", help="start of the part: 90, 1:30 or 0:01:30.5")
+    add("--end", type=moment, metavar="TIME", help="end of the part")
     add("--frames", type=positive, default=0, metavar="N", help="number of source frames to render")
-    add("--test", type=reads(moment), default=0.0, metavar="TIME", help="render a part from the middle, such as 10s")
+    add("--test", type=moment, default=0.0, metavar="TIME", help="render a part from the middle, such as 10s")
     add("--compare", action="store_true", help="render a wipe between source and result (10 s by default)")
     add("--stills", type=positive, default=0, metavar="N",
         help="write PNG images beside OUTPUT instead of a video: N frames, source left and result right, each at 100 "
@@ -185,13 +171,13 @@ def long_films_arguments(group: argparse._ArgumentGroup) -> None:
 def source_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     for name, numbers in (("matrix", MATRICES), ("primaries", PRIMARIES), ("transfer", TRANSFERS), ("range", RANGES)):
-        add(f"--{name}", type=reads(named(numbers)), metavar="NAME",
+        add(f"--{name}", type=named(numbers), metavar="NAME",
             help=f"override a missing or wrong source tag: {synonyms(numbers)}")  # fmt: skip
-    add("--sar", type=reads(ratio), metavar="W:H", help="override the source's sample aspect ratio, such as 16:11")
+    add("--sar", type=ratio, metavar="W:H", help="override the source's sample aspect ratio, such as 16:11")
     add("--field", choices=FIELDS, default="", help="how to make interlaced sources progressive: ivtc: telecined film; "
         "deinterlace: one frame for each frame; bob: one frame for each field; progressive: the frames are wrongly "
         "flagged as interlaced (default: refuse interlaced sources)")  # fmt: skip
-    add("--fps", type=reads(ratio), help="frame rate of images, raw streams and scripts, such as 24000/1001; "
+    add("--fps", type=ratio, help="frame rate of images, raw streams and scripts, such as 24000/1001; "
         "required where the source states none, refused for files with timestamps")  # fmt: skip
     add("--tracks", metavar="FILE", help="file with sound, subtitles, chapters and tags for a script or images")
     add("--arg", action="append", default=[], metavar="NAME=VALUE",

@@ -38,11 +38,7 @@ def run(args: argparse.Namespace) -> int:
             raise CommandError(f"{given} given; name a source and an output, or give --output-dir")
         film = batch.QueuedFilm(Path(args.paths[0]), Path(args.paths[1]), Path(args.report) if args.report else None)
         if args.script_only:
-            from .script.script_text import printed
-
-            job = job_of(args, film)
-            check_source(job)
-            print(printed(job), end="")
+            print(script_of(job_of(args, film)), end="")
             return 0
         one(args, film, [])
         return 0
@@ -111,16 +107,31 @@ def job_of(args: argparse.Namespace, film: batch.QueuedFilm) -> UpscaleJob:
     named = {field.name: getattr(args, field.name) for field in fields(UpscaleJob) if hasattr(args, field.name)}
     given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in named.items()}
     given |= {"source": str(film.source.absolute()), "output": str(film.output.absolute())}
-    given |= {"extra": tuple(args.rest), "model": model_argument(args.model)}
+    given |= {"extra": tuple(args.rest)}
+    if args.model and args.model.lower().endswith(".onnx"):
+        given["model"] = str(Path(args.model).absolute())  # the printed script may be run from anywhere
     given["tracks"] = str(Path(args.tracks).absolute()) if args.tracks else None
     if args.compare and not (args.start or args.end or args.frames or args.test):
         given["test"] = COMPARED
     return UpscaleJob(**given)
 
 
-def model_argument(name: str | None) -> str | None:
-    """A path becomes absolute, because the printed script may be run from anywhere; a name stays."""
-    return str(Path(name).absolute()) if name and name.lower().endswith(".onnx") else name
+def script_of(job: UpscaleJob) -> str:
+    """The job as a .vpy. Raises CommandError for whatever its source, plugins or arguments are refused for."""
+    check_source(job)
+    if job.is_script:
+        raise CommandError(
+            f"--script-only needs a video file or images; {job.source} is already a script: add "
+            "clip = core.gansr.Upscale(clip) to it"
+        )
+    if job.compare:
+        raise CommandError("--compare cannot be written as a script; omit --script-only")
+    from .preview.pictures import opened
+    from .script.steps import text
+    from .source.script_file import note_log
+
+    with opened(job, note_log) as graph:
+        return text(graph.steps)
 
 
 def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> None:

@@ -13,8 +13,8 @@ from ..ffmpeg import command as ffmpeg_command
 from ..ffmpeg import options, trials
 from ..ffmpeg.command import Picture
 from ..job.job import UpscaleJob
-from ..script import filters, section
-from ..script.steps import NO_TIME, Graph, build, steady, text, timed
+from ..script import filters
+from ..script.steps import NO_TIME, Graph, build, partial, steady, text, timed
 from ..source import clip as clip_source
 from ..source import media, notes
 from ..source.media import Source
@@ -114,7 +114,7 @@ def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
     if source.timecode and source.packets:
         ratio = {"bob": Fraction(2), "ivtc": Fraction(4, 5)}.get(job.field, Fraction(1))
         source = replace(source, timecode=later(source.timecode, first, pace(stamps, base), ratio))
-    if section.partial(job):
+    if partial(job):
         begin = stamps[first] * base if first else source.origin
         over = max(source.origin + source.reached, (stamps[-1] + 1) * base)
         after = stamps[last] * base if last < len(stamps) else over

@@ -21,11 +21,10 @@ from ...ffmpeg import Ffmpeg, choose
 from ..ffmpeg import command as ffmpeg_command
 from ..ffmpeg.process import FfmpegProcess, TryAgain
 from ..job.job import UpscaleJob
-from ..script import section
-from ..script.script_text import is_noise
-from ..script.steps import enlarged_plainly, evaluate
+from ..script.steps import enlarged_plainly, evaluate, wipe
 from ..source import clip as clip_source
 from ..source.notes import Watch
+from ..source.script_file import is_noise
 from .concat import write_covers
 from .file import ChunkFacts, examine, keep
 from .messages import Complained, Encoded, Indexing, Noted, Placement, Rendered, Tell, now_and_then
@@ -63,7 +62,7 @@ def open_film(plan: Plan, placement: Placement) -> OpenFilm:
     names: dict[str, Any] = {"placement": {name: value for name, value in given.items() if value is not None}}
     clip, plain = evaluate(plan.script, **names, **clip_source.opening(job))
     if job.compare:
-        clip = section.wipe(enlarged_plainly(plain, clip), clip)
+        clip = wipe(enlarged_plainly(plain, clip), clip)
     now = (clip.num_frames, clip.width, clip.height)
     planned = (plan.frames, plan.picture.width, plan.picture.height)
     if now != planned:

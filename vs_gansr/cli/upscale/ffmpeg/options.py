@@ -68,7 +68,7 @@ FILE = {
     "-video_track_timescale", "-write_crc32", "-flipped_raw_rgb", "-strict",
 }  # fmt: skip
 # What counts frames or bits over the whole film, and means something else in a chunk.
-WHOLE = {"-pass", "-passlogfile", "-b", "-vb", "-b:v", "-maxrate", "-bufsize", "-ss", "-t", "-to", "-frames",
+WHOLE = {"-pass", "-passlogfile", "-b", "-vb", "-maxrate", "-bufsize", "-ss", "-t", "-to", "-frames",
          "-vframes", "-fs", "-force_key_frames", "-r", "-qp_file"}  # fmt: skip
 WHOLE_PARAMS = {"pass", "bitrate", "stats", "multi-pass-opt-analysis", "multi-pass-opt-distortion", "slow-firstpass",
                 "zones", "zonefile", "qpfile", "analysis-save", "analysis-load", "analysis-reuse-file", "tbr", "rc",
@@ -98,19 +98,15 @@ def check_params(option: str, text: str) -> None:
             )
         if given is None and "'" not in text:  # else a colon may be part of a value
             raise CommandError(f'{option}: "{name}" has no value; write {name}=1, or what its value is')
-        known = name.lower().replace("_", "-")
-        reason = INSTEAD.get(known) or INSTEAD.get(known.removeprefix("no-"))
-        if reason:
-            raise CommandError(f"{option}: remove {name}, which the output file would contradict: {reason}")
+        refuse_contradiction(option, name)
 
 
-def refuse_metadata_filter(option: str, text: str) -> None:
-    """Raises CommandError where filters of bitstream metadata contradict gansr."""
-    for chain in text.split(","):
-        kind, _, arguments = chain.partition("=")
-        for name, _ in parsed(arguments) if kind.strip().endswith("_metadata") else ():
-            if name in INSTEAD:
-                raise CommandError(f"{option}: remove {name}, which the output file would contradict: {INSTEAD[name]}")
+def refuse_contradiction(option: str, name: str) -> None:
+    """Raises CommandError where a parameter, or an argument of a filter of bitstream metadata, contradicts gansr."""
+    known = name.lower().replace("_", "-")
+    for word in (name, known, known.removeprefix("no-")):
+        if word in INSTEAD:
+            raise CommandError(f"{option}: remove {name}, which the output file would contradict: {INSTEAD[word]}")
 
 
 @dataclass(frozen=True)
@@ -143,7 +139,9 @@ def divide(job: UpscaleJob) -> ExtraOptions:
             filters.append(next(words, ""))
         elif name in BITSTREAM_FILTERS and picture:
             bitstream.append(next(words, ""))
-            refuse_metadata_filter(word, bitstream[-1])
+            for kind, _, given in (chain.partition("=") for chain in bitstream[-1].split(",")):
+                for option, _ in parsed(given) if kind.strip().endswith("_metadata") else ():
+                    refuse_contradiction(word, option)
         elif name in INSTEAD and picture:
             raise CommandError(f"{word} would replace an option that gansr sets: {INSTEAD[name]}")
         else:
@@ -201,10 +199,8 @@ def codec_of(extra: Sequence[str], kind: str) -> str:
 
 def refuse_in_chunks(job: UpscaleJob, params: Sequence[str]) -> None:
     """Raises CommandError where an option counts frames or bits over the whole film. `params` are the encoder's."""
-    found = [group[0] for group in grouped(picture_options(job.extra)) if group[0] in WHOLE]
-    found += [group[0] for group in grouped(picture_options(job.extra)) if group[0].partition(":")[0] in WHOLE]
-    for text in params:
-        found += [name for name in (pair.split("=")[0].strip() for pair in text.split(":")) if name in WHOLE_PARAMS]
+    found = [group[0] for group in grouped(picture_options(job.extra)) if group[0].partition(":")[0] in WHOLE]
+    found += [name for text in params for name, _ in parsed(text) if name in WHOLE_PARAMS]
     if found:
         raise CommandError(
             f"{', '.join(dict.fromkeys(found))} applies to the whole film, which is encoded in chunks of "

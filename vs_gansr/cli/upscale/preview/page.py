@@ -18,8 +18,8 @@ from ...common import say
 from ..job.job import UpscaleJob
 from ..job.kept_options import stored
 from ..progress import clock
-from ..script.script_text import note_log
 from ..script.steps import Graph
+from ..source.script_file import note_log
 from .pictures import Pixels, densest, detail_of, encoded, opened, pixels, places, rgb, write
 
 __all__ = ["write_page"]

@@ -17,9 +17,8 @@ from ....errors import one_line
 from ...common import CommandError, say
 from ..job.job import UpscaleJob
 from ..script import steps
-from ..script.script_text import listen, note_log
 from ..source import clip as clip_source
-from ..source.script_file import failure, raised_by_script
+from ..source.script_file import failure, listen, note_log, raised_by_script
 
 __all__ = ["Pixels", "densest", "detail_of", "encoded", "opened", "pixels", "places", "rgb", "write", "write_stills"]
 

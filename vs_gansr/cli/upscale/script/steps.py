@@ -1,4 +1,4 @@
-"""Find the VapourSynth calls that make the result's clip, and write them as a script.
+"""Find the VapourSynth calls that make the result's clip, or the part of it that is asked for, and write them down.
 
 Source, network (as often as the target needs), zimg down to the target, each a Step. `build` applies the steps
 while it finds them, `text` writes the same steps down, so the printed script is what workers run.
@@ -23,11 +23,16 @@ from ..job.job import UpscaleJob
 from ..source import clip as clip_source
 from ..source.clip import NO_TIME
 from ..source.media import Source
-from . import filters, section
+from . import filters
 
-__all__ = ["NO_TIME", "Graph", "Literal", "Step", "build", "evaluate", "steady", "text", "timed"]
+__all__ = [
+    "NO_TIME", "Graph", "Literal", "Step", "build", "chosen", "enlarged_plainly", "evaluate", "partial", "steady",
+    "text", "timed", "wipe",
+]  # fmt: skip
 
 MOST_PASSES = 3
+SWEEP = 4.0  # seconds that the wipe of --compare takes to the right and back
+LINE = 2  # pixels of it
 PLACED = ("device_id", "num_streams")  # arguments of Upscale that change no picture
 
 
@@ -107,7 +112,7 @@ def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
     core = vs.core.core
     if not hasattr(core, "gansr"):
         raise CommandError("VapourSynth did not load core.gansr; `gansr doctor` says why")
-    opened = clip_source.open_clip(job, source, whole and not section.partial(job))
+    opened = clip_source.open_clip(job, source, whole and not partial(job))
     decoded = (opened.clip.width, opened.clip.height)
     made = Assembly(core, opened.clip, [Step(opened.function, opened.arguments)])
     for function, arguments in clip_source.preparations(source, opened.clip):
@@ -119,16 +124,16 @@ def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
     if tags := clip_source.tags(job):
         made.add("std.SetFrameProps", **tags)
     span = (0, len(opened.timestamps))
-    if section.partial(job):
+    if partial(job):
         stamps = steady(opened.timestamps, job.source)
-        span = section.chosen(job, stamps, opened.time_base, source.origin)
+        span = chosen(job, stamps, opened.time_base, source.origin)
         made.add("std.Trim", first=span[0], last=span[1] - 1)
     prepare(job, made)
     target = output_format(job, made.clip)
     plain, prepared = made.clip, len(made.steps)
     enlarge(job, made, target)
     if job.compare:
-        made.clip = section.wipe(enlarged_plainly(plain, made.clip), made.clip)
+        made.clip = wipe(enlarged_plainly(plain, made.clip), made.clip)
     times = (opened.timestamps, opened.time_base, span, opened.end, opened.notes)
     return Graph(made.clip, plain, tuple(made.steps), decoded, size, *times, prepared=prepared)
 
@@ -245,6 +250,58 @@ def target_size(job: UpscaleJob, clip: vs.VideoNode, target: Target) -> tuple[in
     width = job.width or max(1, round(job.height * clip.width / clip.height / mod_w)) * mod_w
     height = job.height or max(1, round(job.width * clip.height / clip.width / mod_h)) * mod_h
     return width, height
+
+
+def partial(job: UpscaleJob) -> bool:
+    """Whether only a part is asked for."""
+    return job.start > 0 or job.end is not None or job.frames > 0 or job.test > 0
+
+
+def chosen(job: UpscaleJob, stamps: Sequence[int], base: Fraction, origin: Fraction) -> tuple[int, int]:
+    """First frame, and the one after the last, of the part asked for.
+
+    `stamps` when each frame is shown, in units of `base` seconds; times asked for count from `origin` seconds.
+    Raises CommandError where no frame is in it.
+    """
+    times = [time * base - origin for time in stamps]
+    total = len(times)
+    if job.test:
+        pace = (times[-1] - times[0]) / (total - 1) if total > 1 else Fraction(1, 25)
+        count = min(total, max(1, round(job.test / pace)))
+        first = (total - count) // 2
+        return first, first + count
+    first = next((n for n, time in enumerate(times) if time >= job.start - 1e-4), total)
+    last = total
+    if job.end is not None:
+        last = next((n for n, time in enumerate(times) if time >= job.end - 1e-4), total)
+    if job.frames:
+        last = min(last, first + job.frames)
+    if first >= last:
+        length = float(times[-1])
+        raise CommandError(f"no frame lies in the part asked for; the source's last one is shown at {length:.2f} s")
+    return first, last
+
+
+def wipe(plain: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:
+    """`plain` left and `result` right of a line that goes from one side to the other and back, without end."""
+    width = result.width
+    fps = float(result.fps or 25)
+    step = 1 << result.format.subsampling_w
+    white = [1 << result.format.bits_per_sample - 1] * 3
+    white[0] = 235 << result.format.bits_per_sample - 8
+    bar = result.std.BlankClip(width=LINE, length=1, color=white, keep=True)
+
+    def frame(n: int) -> vs.VideoNode:
+        share = (n / fps / SWEEP) % 1.0
+        place = round((width - LINE) * (1 - abs(2 * share - 1)) / step) * step
+        parts = [plain.std.Crop(right=width - place)] if place else []
+        parts.append(bar.std.Loop(result.num_frames))
+        if place + LINE < width:
+            parts.append(result.std.Crop(left=place + LINE))
+        return vs.core.std.StackHorizontal(parts)
+
+    wiped: vs.VideoNode = vs.core.std.FrameEval(result, frame, clip_src=[plain, result]).std.CopyFrameProps(result)
+    return wiped
 
 
 def steady(stamps: Sequence[int], name: str) -> tuple[int, ...]:

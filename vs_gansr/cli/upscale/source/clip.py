@@ -23,11 +23,10 @@ from ...common import CommandError
 from ..job.job import NUMBERED, UpscaleJob
 from . import media
 from .index import forget, index_folder
-from .media import NO_PICTURE, Source
+from .media import Source
 from .notes import sample_aspect
-from .orientation import UPRIGHT
 from .script_file import run_script
-from .stream import look_at_images
+from .stream import UPRIGHT, look_at_images
 from .times import NO_TIME, frame_durations, frame_times, settled
 
 __all__ = [
@@ -55,8 +54,7 @@ class OpenedClip:
 
 def open_media(job: UpscaleJob) -> Source:
     """What the source holds besides its pictures. Raises CommandError where it cannot be read."""
-    zero = Fraction(0)
-    alone = Source("", NO_PICTURE, (), (0, 0), Fraction(1), zero, Fraction(1, 1000), (), 0, zero, None)
+    alone = Source()
     if job.is_numbered and (files := images(job.source)):
         looks = look_at_images([str(path) for path in files])
         if len({look.orientation for look in looks}) > 1:

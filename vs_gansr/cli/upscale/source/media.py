@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ...common import CommandError
-from .orientation import UPRIGHT, Orientation, of_matrix
-from .stream import Packets, look_at, ratio
+from .stream import UPRIGHT, Orientation, Packets, look_at, of_matrix, ratio
 
-__all__ = ["Source", "Track", "NO_PICTURE", "cover_pictures", "damage", "probe"]
+__all__ = ["Source", "Track", "cover_pictures", "damage", "probe"]
 
 MICRO = 1_000_000  # FFmpeg's unit for whole files
 UNTIMED = {"avi"}  # containers that number packets as they are decoded, and say no time of presentation
@@ -61,7 +60,7 @@ NO_PICTURE = Track(-1, "video", "", "", False, (), ())
 
 @dataclass(frozen=True)
 class Source:
-    """A file with one picture track, `video`, and the `others`.
+    """A file with one picture track, `video`, and the `others`; without `path` there is none.
 
     `size` of the coded picture · `sar` sample aspect ratio, 1 where unknown · `origin` the file's first moment in
     seconds · `packets` sorted times of the picture's packets and `last` the duration of the last one, both in
@@ -80,17 +79,17 @@ class Source:
     rate is FFmpeg's own guess.
     """
 
-    path: str
-    video: Track
-    others: tuple[Track, ...]
-    size: tuple[int, int]
-    sar: Fraction
-    origin: Fraction
-    time_base: Fraction
-    packets: tuple[int, ...]
-    last: int
-    reached: Fraction
-    promised: Fraction | None
+    path: str = ""
+    video: Track = NO_PICTURE
+    others: tuple[Track, ...] = ()
+    size: tuple[int, int] = (0, 0)
+    sar: Fraction = Fraction(1)
+    origin: Fraction = Fraction(0)
+    time_base: Fraction = Fraction(1, 1000)
+    packets: tuple[int, ...] = ()
+    last: int = 0
+    reached: Fraction = Fraction(0)
+    promised: Fraction | None = None
     over: Fraction = Fraction(0)
     cut_short: bool = False
     keys: tuple[int, ...] = ()
@@ -146,14 +145,21 @@ def complaints() -> Iterator[Callable[[], list[str]]]:
 
 
 def _read(container: Any, path: str, picture_needed: bool) -> Source:
+    from av.format import Flags
+
     tracks = [_track(stream) for stream in container.streams]
     stream = container.streams.best("video")
     if tracks and not picture_needed and (stream is None or tracks[stream.index].cover or not stream.codec_context):
         return _without_picture(container, path, tracks)
     if stream is None or tracks[stream.index].cover:
         raise CommandError(f"{path} has no video track: {', '.join(map(str, tracks)) or 'it is empty'}")
-    refuse_unknown(stream, path, tracks)
-    refuse_dolby(stream, path)
+    if stream.codec_context is None:
+        raise CommandError(
+            f"{path}: no decoder is installed for {tracks[stream.index]}; if the file is encrypted (DRM) take "
+            "one that is not, else convert it by a program that reads it, to FFV1 in .mkv for example"
+        )
+    stored = {name: bytes(data) for name, data in stream.codec_context.coded_side_data.items()}
+    refuse_dolby(stored.get("dovi_conf", b""), path)
     bases = [ratio(s.time_base) for s in container.streams]
     picture = Packets(stream)
     layout = hashlib.sha256()
@@ -175,9 +181,9 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
     inferred = container.format.name in UNTIMED or picture.has_untimed()
     seen = look_at(path, stream.index, float(reached))
     times = picture.shown_as_decoded(seen.first) if inferred else tuple(sorted(picture.shown))
-    stored = {name: bytes(data) for name, data in stream.codec_context.coded_side_data.items()}
     by_file = of_matrix(stored["display_matrix"]) if "display_matrix" in stored else None
-    bare = is_bare(container.format)
+    form = container.format  # of a stream without a container: it has no times, or is a pipe of images
+    bare = bool(form.flags & Flags.no_timestamps.value) or form.name.endswith("_pipe")
     return Source(
         path=path,
         video=tracks[stream.index],
@@ -200,7 +206,7 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
         shapes=tuple(picture.headers.shapes),
         orientation=seen.orientation if by_file is None else by_file,
         turned_by_file=by_file is not None,
-        crop=cropping(stored.get("frame_cropping", b"")),
+        crop=struct.unpack_from("<4I", stored.get("frame_cropping", bytes(16))),
         timecode=first_timecode(stream.metadata, container.metadata),
         bare=bare,
         rate_unknown=bare and not stream.codec_context.framerate,
@@ -219,29 +225,14 @@ def _without_picture(container: Any, path: str, tracks: list[Track]) -> Source:
     others = tuple(track for track in tracks if track.kind != "video" or track.cover)
     if not others:
         raise CommandError(f"{path} holds nothing to carry: {', '.join(map(str, tracks))}; omit --tracks")
-    source = Source(path, NO_PICTURE, others, (0, 0), Fraction(1), begin, Fraction(1, 1000), (), 0, reached, None)
-    return replace(source, layout=layout.hexdigest(), metadata=tuple(name.lower() for name in container.metadata))
+    metadata = tuple(name.lower() for name in container.metadata)
+    return Source(path, others=others, origin=begin, reached=reached, layout=layout.hexdigest(), metadata=metadata)
 
 
 def first_timecode(*tags: Mapping[str, str]) -> str:
     """The time code of the first frame as tags say it, `HH:MM:SS:FF`; empty where none does."""
     found = (value for metadata in tags for name, value in metadata.items() if name.lower() == "timecode")
     return next(found, "")
-
-
-def cropping(data: bytes) -> tuple[int, int, int, int]:
-    """How many rows and columns of the coded picture a container leaves out: top, bottom, left, right."""
-    if len(data) < 16:
-        return 0, 0, 0, 0
-    top, bottom, left, right = struct.unpack("<4I", data[:16])
-    return top, bottom, left, right
-
-
-def is_bare(form: Any) -> bool:
-    """Whether FFmpeg's `form` is that of a stream without a container: it has no times, or is a pipe of images."""
-    from av.format import Flags
-
-    return bool(form.flags & Flags.no_timestamps.value) or form.name.endswith("_pipe")
 
 
 def asf_duration(path: str) -> Fraction | None:
@@ -286,21 +277,11 @@ def cover_pictures(path: str, covers: Sequence[Track]) -> dict[int, bytes]:
     raise CommandError(f"{path}: {missing} cannot be read; leave it out with --drop cover")
 
 
-def refuse_unknown(stream: Any, path: str, tracks: Sequence[Track]) -> None:
-    """Raises CommandError for a picture that no decoder knows."""
-    if stream.codec_context is None:
-        raise CommandError(
-            f"{path}: no decoder is installed for {tracks[stream.index]}; if the file is encrypted (DRM) take "
-            "one that is not, else convert it by a program that reads it, to FFV1 in .mkv for example"
-        )
-
-
-def refuse_dolby(stream: Any, path: str) -> None:
+def refuse_dolby(record: bytes, path: str) -> None:
     """Raises CommandError for Dolby Vision without a base layer that others understand (compatibility id 0).
 
-    The bytes are FFmpeg's AVDOVIDecoderConfigurationRecord.
+    `record` is FFmpeg's AVDOVIDecoderConfigurationRecord, empty for other files.
     """
-    record = getattr(stream.codec_context, "coded_side_data", {}).get("dovi_conf", b"")
     if len(record) > 7 and record[7] == 0:
         raise CommandError(
             f"{path} is Dolby Vision of profile {record[2]}, whose colours mean nothing without Dolby's own "

@@ -1,9 +1,10 @@
-"""Run a VapourSynth script in its own folder, as vspipe does, and take the video of its output 0."""
+"""Run a VapourSynth script in its own folder, as vspipe does; hear what VapourSynth logs and what scripts print."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import re
 import runpy
@@ -16,11 +17,30 @@ from typing import Any, TextIO
 import vapoursynth as vs
 
 from ....errors import one_line
-from ...common import CommandError
+from ...common import CommandError, note
 
-__all__ = ["failure", "printer", "raised_by_script", "run_script", "variables"]
+__all__ = ["failure", "is_noise", "listen", "note_log", "printer", "raised_by_script", "run_script", "variables"]
 
 PLACE = re.compile(r'File "(.+?)", line (\d+)')  # in a traceback that VapourSynth hands on as text
+
+
+def listen(handler: Callable[[Any, str], None]) -> None:
+    """Has `handler` told of VapourSynth's log, which otherwise goes to stderr by Python's logging."""
+    logger = logging.getLogger("vapoursynth")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    vs.core.core.add_log_handler(handler)
+
+
+def is_noise(message: str) -> bool:
+    """The core's remark on BestSource returning timestamps that its signature does not declare."""
+    return "no return value" in message
+
+
+def note_log(kind: Any, message: str) -> None:
+    """Shows VapourSynth's warnings as notes."""
+    if kind >= vs.MESSAGE_TYPE_WARNING and not is_noise(message):
+        note(message)
 
 
 class Lines(io.RawIOBase):

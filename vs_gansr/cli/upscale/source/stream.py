@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,15 +11,68 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from .orientation import UPRIGHT, Orientation, of_frame
-
-__all__ = ["CAPTIONED", "Look", "Packets", "decoding_times", "display_times", "look_at", "look_at_images", "ratio"]
+__all__ = [
+    "CAPTIONED", "UPRIGHT", "Look", "Orientation", "Packets", "decoded", "display_times", "look_at", "look_at_images",
+    "of_matrix", "ratio",
+]  # fmt: skip
 
 MOST_HEADERS = 64  # of a stream, that are decoded
 PLACES = (0.0, 0.5, 0.9)  # of a file, where a frame is decoded
 # How ATSC A/53 and DVDs begin captions inside a picture's packets.
 CAPTIONED = ("h264", "hevc", "av1", "mpeg1video", "mpeg2video")
 CAPTIONS = (b"\xb5\x00\x31GA94\x03", b"\x00\x00\x01\xb2GA94\x03", b"\x00\x00\x01\xb2CC\x01\xf8")
+
+CALLS: dict[tuple[bool, int], tuple[str, ...]] = {
+    (False, 0): (),
+    (False, 90): ("Turn90",),
+    (False, 180): ("Turn180",),
+    (False, 270): ("Turn270",),
+    (True, 0): ("FlipVertical",),
+    (True, 90): ("Transpose",),
+    (True, 180): ("FlipHorizontal",),
+    (True, 270): ("FlipVertical", "Turn270"),
+}
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """What makes a picture upright: `flipped` upside down first, then turned clockwise by `degrees`, 0 to 359."""
+
+    flipped: bool = False
+    degrees: int = 0
+
+    @property
+    def is_square(self) -> bool:
+        """Whether the turn is by quarters, so that pixels stay pixels."""
+        return self.degrees % 90 == 0
+
+    @property
+    def is_sideways(self) -> bool:
+        """Whether width and height change places."""
+        return self.degrees in (90, 270)
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The functions of core.std that do it, one after the other; none for a turn that is not by quarters."""
+        return CALLS.get((self.flipped, self.degrees), ())
+
+
+UPRIGHT = Orientation()
+
+
+def of_matrix(data: bytes) -> Orientation:
+    """The orientation that FFmpeg's display matrix asks for: 9 integers of 32 bits in the machine's byte order;
+    UPRIGHT where there is none."""
+    if len(data) < 36:
+        return UPRIGHT
+    a, b, _, c, d = memoryview(data).cast("i")[:5]
+    flipped = a * d - b * c < 0
+    if flipped:
+        b, d = -b, -d
+    if not (a or c) or not (b or d):
+        return UPRIGHT  # a matrix that flattens the picture
+    turned = math.degrees(math.atan2(b / math.hypot(b, d), a / math.hypot(a, c)))  # counterclockwise is negative
+    return Orientation(flipped, round(-turned if flipped else turned) % 360)
 
 
 @dataclass(frozen=True)
@@ -32,7 +86,8 @@ class Look:
 
 
 def decoded(path: str, track: int, start: float = 0.0) -> Iterator[Any]:
-    """The track's frames that can be decoded, from the key frame at or before `start` seconds."""
+    """The track's frames that can be decoded, from the key frame at or before `start` seconds; the `dts` of each is the
+    time of the packet with which it comes out, None at the file's end."""
     import av
 
     with av.open(path) as container:
@@ -43,11 +98,6 @@ def decoded(path: str, track: int, start: float = 0.0) -> Iterator[Any]:
         for packet in container.demux(stream):
             with contextlib.suppress(av.error.FFmpegError):  # damage, which is counted
                 yield from packet.decode()
-
-
-def decoding_times(path: str, track: int) -> Iterator[int | None]:
-    """For each picture that can be decoded the time of the packet with which it comes out; None at the file's end."""
-    return (frame.dts for frame in decoded(path, track))
 
 
 def beside(frame: Any) -> dict[str, bytes]:
@@ -67,7 +117,7 @@ def look_at(path: str, track: int, length: float) -> Look:
         with contextlib.suppress(av.error.FFmpegError, OSError):  # a file that cannot be sought in
             later = next(decoded(path, track, place * length), None)
             names |= set(beside(later)) if later is not None else set()
-    return Look(frozenset(names), of_frame(beside(first)), first.dts)
+    return Look(frozenset(names), of_matrix(beside(first).get("DISPLAYMATRIX", b"")), first.dts)
 
 
 class Headers:

@@ -19,7 +19,7 @@ from typing import Any
 import vapoursynth as vs
 
 from .media import Source
-from .stream import decoding_times
+from .stream import decoded
 
 __all__ = ["NO_TIME", "frame_durations", "frame_times", "later", "settled"]
 
@@ -46,7 +46,8 @@ def decoded_times(source: Source) -> tuple[int, ...]:
     """When the pictures that can be decoded are shown, by the packets with which the decoder gives them."""
     following = dict(pairwise(source.packets))
     times: list[int] = []
-    for time in decoding_times(source.path, source.video.index):
+    for frame in decoded(source.path, source.video.index):
+        time = frame.dts
         if time is None:  # still in the decoder at the end
             time = following.get(times[-1], times[-1] + 1) if times else source.packets[0]
         times.append(time)

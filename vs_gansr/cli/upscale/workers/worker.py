@@ -173,7 +173,7 @@ class Renderer:
     def _prepare(self, job: UpscaleJob) -> None:
         """Tells what VapourSynth logs and what a script prints, from now on."""
         from ..chunks.render import relay
-        from ..script.script_text import listen as listen_to_log
+        from ..source.script_file import listen as listen_to_log
 
         if not self._prepared:
             self._prepared = True
