@@ -21,7 +21,7 @@ from paths import NATIVE, ROOT
 
 import vs_gansr
 from vs_gansr.cli.upscale.arguments import grammar
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.filter.settings import ARGUMENTS
 from vs_gansr.model import library
 

@@ -21,7 +21,7 @@ from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks.messages import Answer, MakePlan, Noted, Placement
 from vs_gansr.cli.upscale.chunks.planner import make_plan
 from vs_gansr.cli.upscale.chunks.render import render_whole
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 
 TESTS = Path(__file__).parents[1]
 TABLE = Path(__file__).with_name("CASES.md")

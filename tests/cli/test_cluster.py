@@ -30,7 +30,7 @@ from vs_gansr.cli.upscale.chunks.messages import (
     Placement,
     RenderChunk,
 )
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.progress import Progress
 from vs_gansr.cli.upscale.workers.pool import Watchdog, WorkerState
 from vs_gansr.cli.upscale.workers.process import Ended, Events, LocalWorker, Told

@@ -15,7 +15,7 @@ from gansr_process import Gansr, one_line
 from vs_gansr.cli import ffmpeg as ffmpegs
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.ffmpeg import trials
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 
 AS_IS = ["--as-is", "--preset", "ultrafast", "--encoder", "x264"]
 

@@ -14,7 +14,7 @@ from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.ffmpeg.command import lit
 from vs_gansr.cli.upscale.ffmpeg.options import check, divide
 from vs_gansr.cli.upscale.ffmpeg.trials import refusal, translated
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 
 
 def test_a_filter_of_the_user_s_keeps_shape_and_colours(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:

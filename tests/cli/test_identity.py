@@ -27,7 +27,7 @@ from workers import Named
 from vs_gansr.cli import ffmpeg
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks import file as chunk_file
-from vs_gansr.cli.upscale.chunks import fingerprint, ledger, render
+from vs_gansr.cli.upscale.chunks import ledger, planner, render
 from vs_gansr.cli.upscale.chunks.ledger import Ledger
 from vs_gansr.cli.upscale.chunks.messages import (
     Done,
@@ -42,7 +42,7 @@ from vs_gansr.cli.upscale.chunks.messages import (
 )
 from vs_gansr.cli.upscale.chunks.plan import Plan, changes
 from vs_gansr.cli.upscale.ffmpeg.process import TryAgain
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.progress import Progress, State
 from vs_gansr.cli.upscale.workers.pool import Watchdog, WorkerState
 from vs_gansr.cli.upscale.workers.process import Ended
@@ -168,10 +168,10 @@ def test_without_a_network_there_is_no_engine_to_compare(gansr: Gansr, tmp_path:
     source = footage.plain(tmp_path / "in.mp4", frames=40)
     job = UpscaleJob(str(source), "out.mkv", encoder="x264", as_is=True)
     plan = replace(plans.plan(job=job), script="clip = core.vszip.Deband(clip)")
-    known = fingerprint.of_machine(plan, [], ffmpeg.choose("x264"))
+    known = planner.of_machine(plan, [], ffmpeg.choose("x264"))
     assert known["engine"] == "none" and known["model content"] == "unset"
     assert known["version of vapoursynth-vszip"] and "version of vapoursynth-bwdif" not in known
-    assert len(fingerprint.of_job(job)["source content"]) == 64
+    assert len(planner.of_job(job)["source content"]) == 64
     words = ["--as-is", "--grain", "1", "--params", "lossless=1", "--preset", "ultrafast"]
     for name, chunk_length in (("out", "0.6"), ("whole", "0")):
         done = gansr("upscale", source, tmp_path / f"{name}.mkv", *words, "--chunk", chunk_length)
@@ -237,13 +237,13 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 
 def test_int8_says_how_products_are_summed(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, int8 = ([Computed("net", precision, "OpenVINO", 0, "plain", True)] for precision in ("fp32", "int8"))
-    assert fingerprint.kind_of_cpu(plain) == platform.machine()
+    assert planner.kind_of_cpu(plain) == platform.machine()
     on_gpu = Computed("net", "int8", "OpenVINO", 1, "plain", False)
-    assert fingerprint.kind_of_cpu([on_gpu]) == platform.machine()
+    assert planner.kind_of_cpu([on_gpu]) == platform.machine()
     said = set()
     for fast in (True, False):
-        monkeypatch.setattr(fingerprint, "fast_int8", lambda fast=fast: fast)
-        said.add(fingerprint.kind_of_cpu(int8))
+        monkeypatch.setattr(planner, "fast_int8", lambda fast=fast: fast)
+        said.add(planner.kind_of_cpu(int8))
     assert len(said) == 2 and all(text.startswith(platform.machine()) for text in said)
 
 

@@ -11,7 +11,7 @@ import pytest
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks.planner import remarks
 from vs_gansr.cli.upscale.ffmpeg.command import colours, light_params
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.script.steps import NO_TIME, Graph, Literal, Step, steady, text
 from vs_gansr.cli.upscale.source.media import Source, Track, damage
 

@@ -16,7 +16,7 @@ from vs_gansr.cli import main
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks.ledger import folder_of
 from vs_gansr.cli.upscale.ffmpeg.trials import try_size
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.source.clip import escaped, images
 from vs_gansr.cli.upscale.source.index import index_folder
 

@@ -22,7 +22,7 @@ from vs_gansr.cli.upscale.chunks import file as chunk_file
 from vs_gansr.cli.upscale.chunks.ledger import Ledger, busy, locked
 from vs_gansr.cli.upscale.chunks.plan import pace, scene_changes, spans
 from vs_gansr.cli.upscale.ffmpeg import options
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.source.media import probe
 from vs_gansr.cli.upscale.workers.pool import cores_of
 

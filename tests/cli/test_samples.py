@@ -16,7 +16,7 @@ from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.arguments import moment
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.script.steps import chosen, enlarged_plainly
 
 FAST = ["--preset", "ultrafast", "--encoder", "x264"]

@@ -18,9 +18,10 @@ from footage import facts
 from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
-from vs_gansr.cli.upscale import batch, report
+from vs_gansr.cli.upscale import command
 from vs_gansr.cli.upscale.chunks.ledger import Ledger, folder_of, stamp_of
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
+from vs_gansr.cli.upscale.preview import report
 from vs_gansr.cli.upscale.workers.scheduler import Outcome
 
 FAST = ["--preset", "ultrafast"]
@@ -40,44 +41,44 @@ def films(tmp_path: Path) -> Path:
 
 
 def test_what_files_folders_and_globs_mean(films: Path, tmp_path: Path) -> None:
-    made = batch.films([str(films)], tmp_path / "out", "{folder}/{stem}.mkv")
+    made = command.films([str(films)], tmp_path / "out", "{folder}/{stem}.mkv")
     assert [film.source for film in made] == [films / "a.mp4", films / "b.mkv", films / "more" / "c.mkv"]
     assert [film.output for film in made] == [tmp_path / "out" / name for name in ("a.mkv", "b.mkv", "more/c.mkv")]
-    again = batch.films([str(films / "*.mp4"), str(films / "a.mp4")], films, "{n}-{stem}-{ext}.mp4")
+    again = command.films([str(films / "*.mp4"), str(films / "a.mp4")], films, "{n}-{stem}-{ext}.mp4")
     assert [film.output.name for film in again] == ["1-a-mp4.mp4"]
     (films / "done").mkdir()
     (films / "done" / "a.mkv").touch()
-    assert len(batch.films([str(films)], films / "done", "{stem}.mkv")) == 3, "its own outputs are no sources"
+    assert len(command.films([str(films)], films / "done", "{stem}.mkv")) == 3, "its own outputs are no sources"
     for words, pattern, said in (
         ([str(films)], "one.mkv", "would both be written"),
         ([str(films)], "{title}.mkv", "is not understood"),
         ([str(films / "*.avi")], "{stem}.mkv", "matches no video file"),
     ):
         with pytest.raises(CommandError, match=said):
-            batch.films(words, tmp_path, pattern)
-    pages = [film.report for film in batch.films([str(films)], films / "done", "{stem}.mkv", "{n}.html")]
+            command.films(words, tmp_path, pattern)
+    pages = [film.report for film in command.films([str(films)], films / "done", "{stem}.mkv", "{n}.html")]
     assert pages == [Path(f"{n}.html") for n in (1, 2, 3)]
     with pytest.raises(CommandError, match=r"would both be written to report\.html; change --report"):
-        batch.films([str(films)], films / "done", "{stem}.mkv", "report.html")
+        command.films([str(films)], films / "done", "{stem}.mkv", "report.html")
 
 
 def test_a_folder_below_a_hidden_one_has_films(films: Path, tmp_path: Path) -> None:
     (tmp_path / ".hidden").mkdir()
     moved = films.rename(tmp_path / ".hidden" / "films")
-    assert len(batch.films([str(moved)], tmp_path / "out", "{stem}.mkv")) == 3
+    assert len(command.films([str(moved)], tmp_path / "out", "{stem}.mkv")) == 3
 
 
 def test_a_damaged_ledger_of_a_finished_film_stops_nothing_and_a_dry_run_deletes_nothing(tmp_path: Path) -> None:
-    queue = [batch.QueuedFilm(tmp_path / f"{name}.mp4", tmp_path / f"{name}.mkv") for name in "abc"]
+    queue = [command.QueuedFilm(tmp_path / f"{name}.mp4", tmp_path / f"{name}.mkv") for name in "abc"]
     for film in queue[:2]:
         film.output.touch()
         folder_of(film.output).mkdir()
     (folder_of(queue[0].output) / "ledger.json").write_text("{")
     Ledger(folder_of(queue[1].output), joined=stamp_of(queue[1].output)).save()
-    begun: list[batch.QueuedFilm] = []
-    assert batch.run_all(queue, False, True, begun.append, write=False) == 0
+    begun: list[command.QueuedFilm] = []
+    assert command.run_all(queue, False, True, begun.append, write=False) == 0
     assert folder_of(queue[1].output).exists()
-    assert batch.run_all(queue, False, True, begun.append) == 0
+    assert command.run_all(queue, False, True, begun.append) == 0
     assert begun == queue[2:] * 2 and not folder_of(queue[1].output).exists()
 
 
@@ -150,7 +151,7 @@ def test_a_report_shows_the_same_moment_of_source_and_result(tmp_path: Path) -> 
     (tmp_path / "in.vpy").write_text("clip.set_output()")
     pages = list(report.stills(replace(job, source=str(tmp_path / "in.vpy")), plan))
     assert [page.count("<img") for page in pages] == [1, 1, 1]
-    report.write(tmp_path / "page.html", job, Outcome(plan, ""), 1.0)
+    report.write_report(tmp_path / "page.html", job, Outcome(plan, ""), 1.0)
     assert (tmp_path / "page.html").read_text().count("<img") == 6
 
 

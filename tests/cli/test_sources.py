@@ -12,7 +12,7 @@ from gansr_process import Gansr, one_line
 
 from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.arguments import MATRICES, named
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.job.kept_options import stored
 from vs_gansr.cli.upscale.script import filters
 from vs_gansr.cli.upscale.source.clip import first_number

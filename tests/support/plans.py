@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from vs_gansr.cli.upscale.chunks.plan import Plan, Span
 from vs_gansr.cli.upscale.ffmpeg.command import Carried, Picture
-from vs_gansr.cli.upscale.job.job import UpscaleJob
+from vs_gansr.cli.upscale.job import UpscaleJob
 from vs_gansr.cli.upscale.source.media import Source, Track
 from vs_gansr.filter.computed import Computed
 

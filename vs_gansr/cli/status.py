@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .common import CommandError
-from .upscale.chunks.ledger import MANY_DAYS, Ledger, busy, clear_old, folder_of
+from .upscale.chunks.ledger import MANY_DAYS, Ledger, busy, folder_of, old_folders
 from .upscale.chunks.plan import NAME, Plan
 from .upscale.progress import clock
 from .upscale.source import index
@@ -52,7 +52,8 @@ def clear(args: argparse.Namespace) -> int:
         for place in args.place:
             if not Path(place).is_dir():
                 raise CommandError(f"{place} is not a folder; name the folder that the outputs are in")
-            for folder, size in clear_old(Path(place), args.clear_chunks).items():
+            for folder, size in old_folders(Path(place), args.clear_chunks).items():
+                Ledger(folder).remove()
                 print(f"{folder}: {size / 1e6:.1f} MB deleted")
     if args.clear_index:
         print(f"indexes: {index.clear() / 1e6:.1f} MB deleted")

@@ -3,27 +3,44 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import re
 import time
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ...errors import one_line
 from ..common import CommandError, say
-from . import batch
 from .arguments import add_arguments, grammar
 from .chunks.ledger import LONGEST_NAME, clear_finished
 from .ffmpeg import options
 from .ffmpeg.command import container
-from .job.job import UpscaleJob
+from .job import UpscaleJob
 from .preview.dry_run import Estimate, estimate, summary
 
-__all__ = ["HELP", "add_arguments", "run"]
+__all__ = ["HELP", "QueuedFilm", "add_arguments", "films", "run", "run_all"]
 
 HELP = "upscale and clean a video; sound, subtitles, chapters and tags are kept"
 ADDRESS = re.compile(r"(^|/)(https?|ftps?|rtmps?|rtsp|srt|udp):/", re.IGNORECASE)
 COMPARED = 10.0  # seconds of a wipe, unless told otherwise
+
+# Endings that a folder is searched for; a file that is named is taken as it is.
+ENDINGS = {
+    ".3gp", ".avi", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm",
+    ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class QueuedFilm:
+    """A source, its output, and the page that reports on it, if there is to be one."""
+
+    source: Path
+    output: Path
+    report: Path | None = None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -36,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         if len(args.paths) != 2:
             given = "one path is" if len(args.paths) == 1 else f"{len(args.paths)} paths are"
             raise CommandError(f"{given} given; name a source and an output, or give --output-dir")
-        film = batch.QueuedFilm(Path(args.paths[0]), Path(args.paths[1]), Path(args.report) if args.report else None)
+        film = QueuedFilm(Path(args.paths[0]), Path(args.paths[1]), Path(args.report) if args.report else None)
         if args.script_only:
             print(script_of(job_of(args, film)), end="")
             return 0
@@ -45,15 +62,15 @@ def run(args: argparse.Namespace) -> int:
     if args.script_only:
         raise CommandError("--script-only prints one script; leave --output-dir out")
     folder = Path(args.output_dir)
-    queue = batch.films(args.paths, folder, args.name, args.report)
+    queue = films(args.paths, folder, args.name, args.report)
     estimates: list[Estimate] = []
-    code = batch.run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film, estimates), not args.dry_run)
+    code = run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film, estimates), not args.dry_run)
     if estimates:
         print(summary(estimates, folder.absolute()), flush=True)
     return code
 
 
-def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estimate]) -> None:
+def one(args: argparse.Namespace, film: QueuedFilm, estimates: list[Estimate]) -> None:
     """One film; what a dry run finds goes to `estimates`. Raises CommandError where it fails."""
     job = job_of(args, film)
     looks = bool(args.stills or args.preview)
@@ -77,9 +94,9 @@ def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estima
         write_page(job)
     if looks:
         return
-    from .progress import clock, progress_of
+    from .progress import JsonProgress, Progress, clock
 
-    progress = progress_of(args.progress, args.quiet)
+    progress = JsonProgress() if args.progress == "json" else Progress(args.quiet)
     if args.dry_run:
         estimates.append(estimate(job, progress))
         print(estimates[-1].describe(film.source, film.output), flush=True)
@@ -94,14 +111,14 @@ def one(args: argparse.Namespace, film: batch.QueuedFilm, estimates: list[Estima
     frames, width, height = outcome.plan.frames, outcome.plan.picture.width, outcome.plan.picture.height
     progress.done(output=job.output, frames=frames, size=(width, height), seconds=spent, chunk_seconds=chunk_seconds)
     if film.report:
-        from . import report
+        from .preview.report import write_report
 
-        report.write(film.report, job, outcome, spent)
+        write_report(film.report, job, outcome, spent)
     if not args.quiet:
         say(f"{film.output}: {frames} frames of {width}x{height} in {clock(spent)} with {job.encoder}")
 
 
-def job_of(args: argparse.Namespace, film: batch.QueuedFilm) -> UpscaleJob:
+def job_of(args: argparse.Namespace, film: QueuedFilm) -> UpscaleJob:
     """The command line as a UpscaleJob: options by their names, paths made absolute."""
     refuse_long_names(film.source, film.output, *([Path(args.tracks)] if args.tracks else []))
     named = {field.name: getattr(args, field.name) for field in fields(UpscaleJob) if hasattr(args, field.name)}
@@ -182,3 +199,89 @@ def check_source(job: UpscaleJob) -> None:
         raise CommandError(f"--tracks is for scripts and images, {source} has its own tracks; omit it")
     if job.tracks and not Path(job.tracks).is_file():
         raise CommandError(f"--tracks {job.tracks} is not a file")
+
+
+def films(words: Sequence[str], folder: Path, pattern: str, report: str | None = None) -> list[QueuedFilm]:
+    """What is to be done for the files, folders and globs `words`, each film once, in order.
+
+    `pattern` is the output's name below `folder`: {stem} and {ext} of the source, {folder} its place below the folder
+    that was named, {n} its number from 1; `report` likewise, but where it says. Raises CommandError where nothing is
+    found or two outputs, or reports, are one.
+    """
+    found: dict[Path, str] = {}
+    for word in words:
+        here = sources(word, folder.resolve())
+        if not here:
+            raise CommandError(f"{word} matches no video file; folders are searched for {', '.join(sorted(ENDINGS))}")
+        for path in here:
+            base = Path(word)
+            found.setdefault(path, str(path.parent.relative_to(base)) if base.is_dir() else "")
+    made = []
+    for n, (path, place) in enumerate(found.items(), 1):
+        facts = {"stem": path.stem, "ext": path.suffix[1:], "folder": place, "n": n}
+        page = Path(filled("--report", report, facts)) if report else None
+        made.append(QueuedFilm(path, folder / filled("--name", pattern, facts), page))
+    owner: dict[Path, Path] = {}
+    for film in made:
+        for option, name in (("--name", film.output), ("--report", film.report)):
+            other = owner.setdefault(name, film.source) if name else film.source
+            if other != film.source:
+                raise CommandError(f"{other} and {film.source} would both be written to {name}; change {option}")
+    return made
+
+
+def filled(option: str, pattern: str, facts: dict[str, Any]) -> str:
+    """A name from its pattern. Raises CommandError for a field that there is not."""
+    try:
+        return pattern.format(**facts)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        fields = " ".join(f"{{{name}}}" for name in facts)
+        raise CommandError(f"{option} {pattern} is not understood ({error}); it takes {fields}") from error
+
+
+def sources(word: str, outputs: Path) -> list[Path]:
+    """The files that one word means; of a folder all videos below it, but for those in the folder of outputs."""
+    path = Path(word)
+    if path.is_dir():
+        below = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
+        within = {p: p.relative_to(path).parts for p in below}
+        hidden = [p for p in below if any(part.startswith(".") or part.endswith(".gansr") for part in within[p])]
+        inside = [p for p in below if outputs in p.resolve().parents and path.resolve() in outputs.parents]
+        return [p for p in below if p not in hidden and p not in inside]
+    if path.exists() or not glob.has_magic(word):
+        return [path]
+    return [p for name in sorted(glob.glob(word, recursive=True)) if (p := Path(name)).is_file()]  # noqa: PTH207
+
+
+def run_all(
+    queue: Sequence[QueuedFilm], overwrite: bool, quiet: bool, one: Callable[[QueuedFilm], None], write: bool = True
+) -> int:
+    """Runs `one` for every film that has no output yet; one that fails stops no other. Returns the exit code.
+
+    Without `write` no folder is made and nothing deleted.
+    """
+    failed: list[str] = []
+    done = skipped = 0
+    for n, film in enumerate(queue, 1):
+        if film.output.exists() and not overwrite:
+            if write:
+                clear_finished(film.output)
+            skipped += 1
+            if not quiet:
+                say(f"{film.output} is there already; skipped")
+            continue
+        if not quiet:
+            say(f"{n} of {len(queue)}: {film.source}")
+        try:
+            if write:
+                film.output.parent.mkdir(parents=True, exist_ok=True)
+            one(film)
+            done += 1
+        except (CommandError, OSError) as error:
+            text = one_line(error, 1000)
+            failed.append(f"{film.source}: {text}")
+            say(f"gansr: {text}")
+    say(f"{done} {'done' if write else 'to do'}, {skipped} there already, {len(failed)} failed")
+    for text in failed:
+        say(f"failed: {text}")
+    return 1 if failed else 0

@@ -5,17 +5,18 @@ Knows no processes: the scheduler hands it a State now and then.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from ..common import say
 
-__all__ = ["JsonProgress", "Progress", "State", "WorkerProgress", "clock", "progress_of"]
+__all__ = ["JsonProgress", "Progress", "State", "WorkerProgress", "clock"]
 
 LINE_SECONDS = 30.0
 WINDOW = 30.0  # seconds that the speed is averaged over
@@ -91,9 +92,8 @@ class Progress:
 
     def stage(self, text: str) -> None:
         """What goes on before the first frame, and after the last."""
-        if self.quiet or not self.terminal:
-            return
-        self._draw([text])
+        if self.terminal and not self.quiet:
+            self._draw([text])
 
     def show(self, state: State) -> None:
         """How far the film is now."""
@@ -139,9 +139,12 @@ class Progress:
 
     def note(self, text: str, about: str | None = None) -> None:
         """One line that stays, above the bar; once, however many workers say it, or say something `about` the same."""
-        if not self.quiet and self._is_new(about or text):
-            self.clear()
-            say(f"note: {text}")
+        if (about or text) not in self._said:
+            self._said.add(about or text)
+            self._note(text)
+
+    def _note(self, text: str) -> None:
+        self.printed(f"note: {text}")
 
     def printed(self, text: str) -> None:
         """A line that the source, a script, prints."""
@@ -149,30 +152,18 @@ class Progress:
             self.clear()
             say(text)
 
-    def _is_new(self, key: str) -> bool:
-        new = key not in self._said
-        self._said.add(key)
-        return new
-
     def clear(self) -> None:
         """Takes the screen away."""
         if self._drawn:
-            self._write("\r\x1b[K" + "\x1b[1A\r\x1b[K" * (self._drawn - 1))
+            write(sys.stderr, "\r\x1b[K" + "\x1b[1A\r\x1b[K" * (self._drawn - 1))
             self._drawn = 0
 
     def _draw(self, lines: list[str]) -> None:
         width = shutil.get_terminal_size().columns
         up = f"\x1b[{self._drawn - 1}A" if self._drawn > 1 else ""
         below = "\x1b[J" if self._drawn > len(lines) else ""
-        self._write(f"{up}{below}" + "\n".join(f"\r\x1b[K{line[: width - 1]}" for line in lines))
+        write(sys.stderr, f"{up}{below}" + "\n".join(f"\r\x1b[K{line[: width - 1]}" for line in lines))
         self._drawn = len(lines)
-
-    def _write(self, text: str) -> None:
-        try:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            pass
 
 
 class JsonProgress(Progress):
@@ -184,9 +175,8 @@ class JsonProgress(Progress):
     def stage(self, text: str) -> None:
         self._tell("stage", text=text)
 
-    def note(self, text: str, about: str | None = None) -> None:
-        if self._is_new(about or text):
-            self._tell("note", text=text)
+    def _note(self, text: str) -> None:
+        self._tell("note", text=text)
 
     def printed(self, text: str) -> None:
         say(text)
@@ -201,13 +191,11 @@ class JsonProgress(Progress):
         self._tell("done", **facts)
 
     def _tell(self, event: str, **facts: Any) -> None:
-        try:
-            sys.stdout.write(json.dumps({"event": event, **facts}) + "\n")
-            sys.stdout.flush()
-        except (OSError, ValueError):
-            pass
+        write(sys.stdout, json.dumps({"event": event, **facts}) + "\n")
 
 
-def progress_of(kind: str, quiet: bool) -> Progress:
-    """The way of showing progress that `--progress` names: auto or json."""
-    return JsonProgress() if kind == "json" else Progress(quiet)
+def write(stream: TextIO, text: str) -> None:
+    """Shows `text`, unless nobody reads any more."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(text)
+        stream.flush()

@@ -88,21 +88,21 @@ def examine(path: Path, frames: int) -> ChunkFacts:
 
     try:
         with av.open(str(path)) as container:
-            header = header_of(container.streams.video[0])
-            times, keys = [], []
-            for packet in packets(container):
-                times.append(packet.pts)
-                keys.append(packet.is_keyframe)
-        with av.open(str(path)) as container:
-            container.streams.video[0].codec_context.skip_frame = "NONKEY"
-            decoded = sum(1 for _ in container.decode(video=0))
+            stream = container.streams.video[0]
+            header = header_of(stream)
+            stream.codec_context.skip_frame = "NONKEY"
+            every, decoded = [], 0
+            for packet in container.demux(stream):
+                every += [(packet.pts, packet.is_keyframe)] if packet.size else []
+                decoded += len(packet.decode())
     except (av.error.FFmpegError, OSError, IndexError) as error:
         raise CommandError(f"{path} was written but cannot be read back ({error}); check the disk") from error
+    times = [time for time, _ in every]
     if len(times) != frames or len(set(times)) != frames:
         raise CommandError(
             f"{path} holds {len(times)} of {frames} frames, but its encoder reported no error; run the command again"
         )
-    if not keys[0] or decoded < 1:
+    if not every[0][1] or decoded < 1:
         raise CommandError(f"{path} does not start with a key frame that can be decoded")
     delay = max(n - shown for n, shown in enumerate(display_order(times)))
     return ChunkFacts(frames, path.stat().st_size, digest(path), header, delay)

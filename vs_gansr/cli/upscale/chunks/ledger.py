@@ -24,8 +24,7 @@ from .file import ChunkFacts, digest
 from .plan import NAME, VERSION, Fingerprint, read_json, write_json
 
 __all__ = [
-    "LONGEST_NAME", "MANY_DAYS", "Ledger", "busy", "clear_finished", "clear_old", "folder_of", "locked", "old_folders",
-    "stamp_of",
+    "LONGEST_NAME", "MANY_DAYS", "Ledger", "busy", "clear_finished", "folder_of", "locked", "old_folders", "stamp_of",
 ]  # fmt: skip
 
 LEDGER = "ledger.json"
@@ -98,7 +97,8 @@ class Ledger:
 
     def sweep(self) -> list[int]:
         """Forgets chunks whose files are gone or of another size, deletes files that no chunk owns; the former."""
-        lost = [n for n, c in self.chunks.items() if not self._has_size(n, c)]
+        sizes = {path: path.stat().st_size for path in self.folder.glob("chunk-*.mp4")}
+        lost = [n for n, c in self.chunks.items() if sizes.get(self.path(n)) != c.size]
         with contextlib.suppress(CommandError):  # a full disk: the ledger on it still promises too much, and is checked
             self.forget(lost)
         known = {self.path(n).name for n in self.chunks}
@@ -122,10 +122,6 @@ class Ledger:
             files.delete(self.path(n))
         if numbers:
             self.save()
-
-    def _has_size(self, number: int, facts: ChunkFacts) -> bool:
-        path = self.path(number)
-        return path.is_file() and path.stat().st_size == facts.size
 
     def clear(self) -> None:
         """Deletes what an earlier run left in the folder, but not the lock."""
@@ -227,12 +223,4 @@ def old_folders(place: Path, days: float = MANY_DAYS) -> dict[Path, int]:
         files = [path for path in folder.iterdir() if path.is_file()] if (folder / LEDGER).is_file() else []
         if files and max(path.stat().st_mtime for path in files) <= since and not busy(folder):
             found[folder] = sum(path.stat().st_size for path in files)
-    return found
-
-
-def clear_old(place: Path, days: float) -> dict[Path, int]:
-    """Deletes what `old_folders` finds, and returns it."""
-    found = old_folders(place, days)
-    for folder in found:
-        Ledger(folder).remove()
     return found

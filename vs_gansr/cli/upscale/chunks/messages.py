@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..job.plain_data import restored, to_json
 from .file import ChunkFacts
 from .plan import Fingerprint, Span

@@ -19,7 +19,7 @@ from ....common import files
 from ....filter.computed import Computed
 from ...common import CommandError
 from ..ffmpeg.command import Film
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..job.plain_data import restored, to_json
 from ..source.media import Source
 

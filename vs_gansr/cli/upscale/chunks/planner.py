@@ -1,34 +1,48 @@
-"""Make the plan of a film: open its source, build the script, try encoder and container, find the chunks."""
+"""Make the plan of a film: open its source, build the script, try encoder and container, find the chunks.
+
+The fingerprint is of all that must be equal in every chunk: what the film is made of, and what it is made with."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ....engine.auto.cpu_rules import fast_int8
+from ....filter.computed import Computed
+from ....model import library
 from ... import ffmpeg
 from ...common import CommandError
 from ..ffmpeg import command as ffmpeg_command
 from ..ffmpeg import options, trials
 from ..ffmpeg.command import Picture
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..script import filters
 from ..script.steps import NO_TIME, Graph, build, partial, steady, text, timed
 from ..source import clip as clip_source
 from ..source import media, notes
 from ..source.media import Source
 from ..source.times import later
-from . import fingerprint
+from .file import digest
 from .messages import MakePlan, Noted, Placement, Stage, Tell
-from .plan import Plan, pace, scene_changes, spans
+from .plan import Fingerprint, Plan, pace, scene_changes, spans
 from .render import OpenFilm, engine_of, placed
 
-__all__ = ["make_plan", "picture_of", "remarks"]
+__all__ = ["make_plan", "of_job", "of_machine", "picture_of", "remarks"]
 
 # Properties by which BestSource and scripts hand over side data.
 BESIDE = {"DolbyVisionRPU": "DOVI_RPU_BUFFER", "HDR10Plus": "DYNAMIC_HDR_PLUS", "ICCProfile": "ICC_PROFILE"}
 SCRIPT_STAGE = "reading how long each frame of the script is shown (--fps saves that)"
+
+# Options that say where the work is done, or follow from everything else.
+ELSEWHERE = {"source", "output", "ffmpeg", "device_id", "num_streams", "frame_threads"}
+PACKAGES = ("vs-gansr", "vapoursynth", "vapoursynth-bestsource", "onnxruntime", "onnxruntime-gpu", "openvino")
 
 
 def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
@@ -80,7 +94,7 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
         encoder=tuple(ffmpeg_command.chunk_command(job, tool.hdr, picture)),
         engine=tuple(engine),
         ffmpeg=tool.version,
-        fingerprint=fingerprint.of_job(job) if len(made) > 1 else {},
+        fingerprint=of_job(job) if len(made) > 1 else {},
     )
     plan.save(Path(order.path))
     return OpenFilm(plan, graph.clip, engine, tool)
@@ -177,3 +191,67 @@ def kept(props: dict[str, Any]) -> dict[str, Any]:
     lists = {name: list(value) if isinstance(value, (list, tuple)) else [value] for name, value in props.items()}
     numbers = {name for name, values in lists.items() if all(isinstance(value, (int, float)) for value in values)}
     return {name: lists[name] if isinstance(props[name], (list, tuple)) else props[name] for name in sorted(numbers)}
+
+
+def of_job(job: UpscaleJob) -> Fingerprint:
+    """The fingerprint of a film's options and content, whoever renders it. Reads the source whole."""
+    options = {field.name: getattr(job, field.name) for field in fields(job) if field.name not in ELSEWHERE}
+    found = {option(name): show(value) for name, value in options.items()}
+    found["source content"] = source_content(job)
+    if job.tracks:
+        found["content of --tracks"] = digest(Path(job.tracks))
+    return found
+
+
+def of_machine(plan: Plan, engine: Sequence[Computed], tool: ffmpeg.Ffmpeg) -> Fingerprint:
+    """The fingerprint of what renders a film here, by `engine` and `tool`: model, provider, encoder, packages."""
+    found = {
+        "engine": "; ".join(map(str, engine)) or "none",
+        "model content": "unset" if plan.job.as_is else model_content(plan.job),
+        "ffmpeg's version": tool.version,
+        "encoder's version": ffmpeg.encoder_version(tool, plan.job.encoder),
+        "kind of CPU": kind_of_cpu(engine),
+    }
+    used = [package for space, package in filters.PACKAGES.items() if f"core.{space}." in plan.script]
+    for name in (*PACKAGES, *used):
+        try:
+            found[f"version of {name}"] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def option(name: str) -> str:
+    """A field of the job as the command line calls it."""
+    return "options after --" if name == "extra" else f"--{name.replace('_', '-')}"
+
+
+def show(value: object) -> str:
+    """A value as a message shows it, in the same letters whatever encoding the system has for names."""
+    text = " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str("" if value is None else value)
+    return os.fsencode(text).decode("utf-8", "backslashreplace") or "unset"
+
+
+def kind_of_cpu(engine: Sequence[Computed]) -> str:
+    """The CPU's architecture and, if it computes with weights of 8 bits, how it sums their products: older processors
+    round the sums."""
+    int8 = any(computed.precision == "int8" and computed.on_processors for computed in engine)
+    sums = f", sums of 8-bit products of {32 if fast_int8() else 16} bits" if int8 else ""
+    return f"{platform.machine()}{sums}"
+
+
+def source_content(job: UpscaleJob) -> str:
+    """SHA-256 of the source's file; of numbered images' names and files; of a script alone, not of what it opens."""
+    if not job.is_numbered:
+        return digest(Path(job.source))
+    each = [f"{path.name} {digest(path)}" for path in clip_source.images(job.source)]
+    return hashlib.sha256("\n".join(each).encode()).hexdigest()
+
+
+def model_content(job: UpscaleJob) -> str:
+    """SHA-256 of the model's file, of its int8 variant where there is one, and of what `texture` mixes in."""
+    used = [library.find(job.model or library.default_model())]
+    if job.texture not in (None, 1):
+        used.append(library.faithful(job.model or library.default_model()))
+    variants = [file for path in used for file in (path, *sorted(path.parent.glob(f"{path.stem}*int8*.onnx")))]
+    return " ".join(dict.fromkeys(digest(file) for file in variants))

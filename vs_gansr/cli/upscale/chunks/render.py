@@ -20,7 +20,7 @@ from ...common import CommandError
 from ...ffmpeg import Ffmpeg, choose
 from ..ffmpeg import command as ffmpeg_command
 from ..ffmpeg.process import FfmpegProcess, TryAgain
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..script.steps import enlarged_plainly, evaluate, wipe
 from ..source import clip as clip_source
 from ..source.notes import Watch

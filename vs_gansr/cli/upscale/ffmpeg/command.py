@@ -14,7 +14,7 @@ from typing import Any
 
 from ...common import CommandError
 from ...ffmpeg import ENCODERS, Ffmpeg
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..job.kept_options import TAG, stored
 from ..source.media import Source, Track
 from .options import codec_of, divide, file_options, parsed, picture_options

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ...common import CommandError
 from ...ffmpeg import ENCODERS
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 
 __all__ = [
     "check", "codec_of", "codec_options", "divide", "file_options", "parsed", "picture_options",

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...common import CommandError
 from ...ffmpeg import ENCODERS, Ffmpeg, cause
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..source.media import Source
 from .command import Carried, container, track_options
 from .options import codec_options, divide

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...common import CommandError
-from .job import UpscaleJob
+from . import UpscaleJob
 
 __all__ = ["TAG", "kept", "of_file", "of_output", "stored"]
 

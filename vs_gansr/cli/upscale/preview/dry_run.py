@@ -12,7 +12,7 @@ from ...common import CommandError
 from ..chunks.ledger import Ledger, folder_of
 from ..chunks.messages import RenderChunk
 from ..chunks.plan import NAME
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..progress import Progress, clock
 from ..workers.process import signals_as
 from ..workers.scheduler import RunOptions, UpscaleRun

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import time
 from collections.abc import Sequence
@@ -15,12 +14,12 @@ import numpy as np
 import vapoursynth as vs
 
 from ...common import say
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..job.kept_options import stored
 from ..progress import clock
 from ..script.steps import Graph
 from ..source.script_file import note_log
-from .pictures import Pixels, densest, detail_of, encoded, opened, pixels, places, rgb, write
+from .pictures import densest, detail_of, image, opened, pixels, places, rgb, write
 
 __all__ = ["write_page"]
 
@@ -144,10 +143,3 @@ def motion(pair: Sequence[vs.VideoNode], first: int) -> str:
         for name, row in zip(("source", "result"), rows, strict=True)
         for picture in row
     )
-
-
-def image(name: str, picture: Pixels) -> str:
-    """An image element with the picture in it."""
-    data = base64.b64encode(encoded(picture, "mjpeg")).decode()
-    height, width = picture.shape[:2]
-    return f'<img class="{name}" alt="{name}" width="{width}" height="{height}" src="data:image/jpeg;base64,{data}">'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import sys
 from collections.abc import Callable
@@ -15,12 +16,14 @@ import vapoursynth as vs
 
 from ....errors import one_line
 from ...common import CommandError, say
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..script import steps
 from ..source import clip as clip_source
 from ..source.script_file import failure, listen, note_log, raised_by_script
 
-__all__ = ["Pixels", "densest", "detail_of", "encoded", "opened", "pixels", "places", "rgb", "write", "write_stills"]
+__all__ = [
+    "Pixels", "densest", "detail_of", "encoded", "image", "opened", "pixels", "places", "rgb", "write", "write_stills",
+]  # fmt: skip
 
 BRIGHT = (16, 18)  # _Transfer of HDR: PQ and HLG
 WIDE = (9, 11, 12)  # _Primaries that are wider than a screen's: BT.2020 and P3
@@ -130,6 +133,13 @@ def encoded(picture: Pixels, codec: str) -> bytes:
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
 
 
+def image(name: str, picture: Pixels) -> str:
+    """An image element with the picture in it."""
+    data = base64.b64encode(encoded(picture, "mjpeg")).decode()
+    height, width = picture.shape[:2]
+    return f'<img class="{name}" alt="{name}" width="{width}" height="{height}" src="data:image/jpeg;base64,{data}">'
+
+
 ZOOM = 3
 
 
@@ -162,9 +172,9 @@ def detail(before: Pixels, after: Pixels) -> tuple[Pixels, Pixels]:
     return next(cut), next(cut)
 
 
-def write(path: Path, content: bytes) -> None:
-    """Writes a file. Raises CommandError where the disk refuses."""
+def write(path: Path, content: bytes, more: str = "") -> None:
+    """Writes a file. Raises CommandError where the disk refuses, which says `more`."""
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror}") from error
+        raise CommandError(f"{path} cannot be written: {error.strerror}{more}") from error

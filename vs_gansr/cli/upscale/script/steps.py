@@ -19,7 +19,7 @@ import vapoursynth as vs
 
 from ...common import CommandError
 from ...ffmpeg import ENCODERS
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..source import clip as clip_source
 from ..source.clip import NO_TIME
 from ..source.media import Source

@@ -20,7 +20,7 @@ import vapoursynth as vs
 
 from ....errors import one_line
 from ...common import CommandError
-from ..job.job import NUMBERED, UpscaleJob
+from ..job import NUMBERED, UpscaleJob
 from . import media
 from .index import forget, index_folder
 from .media import Source

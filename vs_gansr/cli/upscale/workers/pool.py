@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..chunks.ledger import stamp_of
 from ..chunks.messages import Placement
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from .process import Event, Events, LocalWorker, Signal, Worker
 
 __all__ = ["Watchdog", "WorkerPool", "WorkerState", "frame_threads"]

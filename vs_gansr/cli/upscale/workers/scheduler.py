@@ -18,7 +18,7 @@ from ..chunks import messages
 from ..chunks.ledger import MANY_DAYS, Ledger, busy, folder_of, locked, old_folders, stamp_of
 from ..chunks.messages import CheckPlan, Command, Concatenate, MakePlan, OpenPlan, RenderChunk, RenderWhole
 from ..chunks.plan import NAME, Fingerprint, Plan, changes
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..output_file import commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
 from .pool import WorkerPool, WorkerState, frame_threads
@@ -277,10 +277,8 @@ class UpscaleRun:
                 self._hear(state, event.answer)
             elif isinstance(event, Ended):
                 self._replace(state, f"the renderer ended early ({event.how})")
-            elif isinstance(event, Line) and self.job.is_script:
-                self._print(state, event.text)
             elif isinstance(event, Line):
-                self._say(state, event.text)
+                (self._print if self.job.is_script else self._say)(state, event.text)
 
     def _print(self, state: WorkerState, text: str) -> None:
         """Shows what a script prints; when it is opened it prints the same in each worker."""

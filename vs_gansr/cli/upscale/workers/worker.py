@@ -29,7 +29,7 @@ from ..chunks.ledger import Ledger
 from ..chunks.messages import RECORD, Answer, Command, Done, Placement, Tell, read, write
 from ..chunks.plan import NAME, Plan
 from ..ffmpeg.process import TryAgain
-from ..job.job import UpscaleJob
+from ..job import UpscaleJob
 from ..job.plain_data import restored
 
 if TYPE_CHECKING:
@@ -132,12 +132,12 @@ class Renderer:
                 self._film, self._path = make_plan(command, self.placement, self.tell), path
                 self.tell(Done())
             case messages.CheckPlan(job=job):
-                from ..chunks.fingerprint import of_job
+                from ..chunks.planner import of_job
 
                 self.tell(messages.Stage("reading the source's content"))
                 self.tell(Done(fingerprint=of_job(job)))
             case messages.OpenPlan(path=path):
-                from ..chunks.fingerprint import of_machine
+                from ..chunks.planner import of_machine
 
                 film = self._open(path)
                 self.tell(messages.Opened(of_machine(film.plan, film.engine, film.tool), platform.node()))

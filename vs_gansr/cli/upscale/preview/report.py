@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from ..common import CommandError
-from .chunks.plan import Plan
-from .job.job import UpscaleJob
-from .progress import clock
-from .workers.scheduler import Outcome
+from ..chunks.plan import Plan
+from ..job import UpscaleJob
+from ..progress import clock
+from ..workers.scheduler import Outcome
+from .pictures import image, write
 
-__all__ = ["write"]
+__all__ = ["write_report"]
 
 STILLS = 3
 MICRO = 1_000_000  # FFmpeg's unit of time
@@ -25,7 +23,7 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 body {{ font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 75em; padding: 0 1em }}
 figure {{ display: grid; grid-template-columns: 1fr 1fr; gap: .5em; margin: 1em 0 }}
-figcaption {{ grid-column: 1 / 3 }} img {{ width: 100% }} svg {{ width: 100%; max-width: 48em }}
+figcaption {{ grid-column: 1 / 3 }} img {{ width: 100%; height: auto }} svg {{ width: 100%; max-width: 48em }}
 td {{ padding-right: 1.5em }}
 </style></head><body><h1>{title}</h1>
 <table>{facts}</table>
@@ -37,7 +35,7 @@ td {{ padding-right: 1.5em }}
 """
 
 
-def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None:
+def write_report(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None:
     """Writes the page. Raises CommandError where it cannot; the film itself is finished by then."""
     plan, ledger = outcome.plan, outcome.ledger
     rows = {
@@ -59,18 +57,15 @@ def write(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) -> None
             rate.append(chunk.size * 8 / (chunk.frames / pace) / 1e6)
         again = ", ".join(f"chunk {n}, {times} times" for n, times in sorted(ledger.retries.items())) or "no chunk"
         events = f"Begun again: {again}. Finished before this run: {outcome.found} of {len(plan.spans)} chunks."
-    try:
-        page = PAGE.format(
-            title=html.escape(Path(job.output).name),
-            facts="".join(f"<tr><td>{name}<td>{html.escape(value)}</tr>" for name, value in rows.items()),
-            stills="".join(stills(job, plan)),
-            speed=curve(speed),
-            bitrate=curve(rate),
-            events=events,
-        )
-        path.write_text(page, "utf-8")
-    except OSError as error:
-        raise CommandError(f"the report {path} cannot be written: {error.strerror}; the film is finished") from error
+    page = PAGE.format(
+        title=html.escape(Path(job.output).name),
+        facts="".join(f"<tr><td>{name}<td>{html.escape(value)}</tr>" for name, value in rows.items()),
+        stills="".join(stills(job, plan)),
+        speed=curve(speed),
+        bitrate=curve(rate),
+        events=events,
+    )
+    write(path, page.encode(), "; the film is finished")
 
 
 def stills(job: UpscaleJob, plan: Plan) -> Iterator[str]:
@@ -80,8 +75,9 @@ def stills(job: UpscaleJob, plan: Plan) -> Iterator[str]:
         if after is None:
             continue
         before = still(job.source, float(plan.source.origin) + after.time) if Path(job.source).is_file() else None
-        pair = [picture_of(frame, after.width, after.height) for frame in (before, after) if frame is not None]
-        images = "".join(f'<img alt="" src="data:image/jpeg;base64,{data}">' for data in pair)
+        pair = {"source": before, "result": after}
+        size = (after.width, after.height, "rgb24")
+        images = "".join(image(name, frame.reformat(*size).to_ndarray()) for name, frame in pair.items() if frame)
         yield f"<figure>{images}<figcaption>{clock(after.time)}</figcaption></figure>"
 
 
@@ -102,19 +98,6 @@ def still(path: str, second: float) -> Any:
     except (av.error.FFmpegError, OSError):
         return None
     return last
-
-
-def picture_of(frame: Any, width: int, height: int) -> str:
-    """A frame as JPEG of that size, in base64."""
-    import av
-
-    encoder: Any = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
-    encoder.time_base = Fraction(1, 25)
-    small = frame.reformat(width, height, "yuvj420p")
-    small.pts = None
-    data = b"".join(bytes(packet) for packet in [*encoder.encode(small), *encoder.encode(None)])
-    return base64.b64encode(data).decode()
 
 
 def curve(values: Sequence[float]) -> str:
