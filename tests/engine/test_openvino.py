@@ -11,6 +11,7 @@ from pathlib import Path
 import clips
 import networks
 import numpy as np
+import onnx
 import pytest
 import vapoursynth as vs
 
@@ -20,6 +21,7 @@ from vs_gansr.engine.auto import fidelity
 from vs_gansr.engine.auto.registry import CPU, OPENVINO
 from vs_gansr.engine.base import Engine, EngineKey, Provider
 from vs_gansr.engine.cache import compiled_models
+from vs_gansr.engine.onnxruntime.sessions import Prepared
 from vs_gansr.engine.openvino import (
     engine as openvino_engine,
 )
@@ -56,16 +58,17 @@ def test_it_is_here() -> None:
 def test_planes_in_planes_out(provider: Provider, small_model: Path, tmp_path: Path) -> None:
     """Whole, in part, alone or not, one plane or three, rows apart or not: the same numbers."""
     rng = np.random.default_rng(1)
-    for path, channels in ((small_model, 3), (networks.point(tmp_path / "gray.onnx", channels=1), 1)):
-        made = engine(path, provider, streams=2, alone=2)
-        want = engine(path, CPU)
-        x = rng.random((channels, 48, 64), np.float32)
-        expected = np.empty((channels, 96, 128), np.float32)
+    gray = networks.point(tmp_path / "gray.onnx", channels=1)
+    for path, channels, width in ((small_model, 3, 64), (gray, 1, 64), (library.find("fast-2x"), 1, 61)):
+        made = engine(path, provider, width, streams=2, alone=2)
+        want = engine(path, CPU, width)
+        x = rng.random((channels, 48, width), np.float32)
+        expected = np.empty((channels, 96, 2 * width), np.float32)
         want.run(list(x), list(expected))
-        for wide in (64, 80):
-            apart = np.zeros((channels, 48, wide), np.float32)[:, :, :64]
+        for wide in (width, 80):
+            apart = np.zeros((channels, 48, wide), np.float32)[:, :, :width]
             apart[:] = x
-            got = np.empty((channels, 96, 2 * wide), np.float32)[:, :, :128]
+            got = np.empty((channels, 96, 2 * wide), np.float32)[:, :, : 2 * width]
             made.run(list(apart), list(got))
             np.testing.assert_allclose(got, expected, atol=1e-5)
             part = np.empty((channels, 20, 30), np.float32)
@@ -80,9 +83,11 @@ def test_planes_in_planes_out(provider: Provider, small_model: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("fmt", FORMATS, ids=str)
-def test_formats_within_one_code(fmt: int, small_model: Path) -> None:
+@pytest.mark.parametrize("luma", [False, True])
+def test_formats_within_one_code(fmt: int, luma: bool, small_model: Path) -> None:
     clip = clips.noise(fmt, 64, 48, length=1, props={"_Matrix": 1} if fmt not in (vs.RGB24, vs.RGB48, vs.RGBS) else {})
-    pair = [clip.gansr.Upscale(str(small_model), provider=p, precision="fp32") for p in ("OpenVINO", "CPU")]
+    model = "fast-2x" if luma else str(small_model)
+    pair = [clip.gansr.Upscale(model, provider=p, precision="fp32") for p in ("OpenVINO", "CPU")]
     assert clips.largest_difference(*pair) <= (1 if clip.format.sample_type == vs.INTEGER else 1e-4)
 
 
@@ -315,4 +320,5 @@ def test_a_model_that_is_none_of_openvinos(tmp_path: Path) -> None:
     with pytest.raises(OpenVinoError):
         openvino_provider.compile_model(b"\x08\x00no model", "CPU", {})
     with pytest.raises(ModelError, match="OpenVINO refuses the model"):
-        openvino_engine.compile_for(b"", None, EngineKey("", OPENVINO, 0, "fp32", 8, 8, 1, 1))  # type: ignore[arg-type]
+        nothing = Prepared(onnx.ModelProto(), np.dtype(np.float32), np.dtype(np.float32))
+        openvino_engine.compile_for(nothing, None, EngineKey("", OPENVINO, 0, "fp32", 8, 8, 1, 1))  # type: ignore[arg-type]

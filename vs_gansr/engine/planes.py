@@ -78,13 +78,13 @@ def store(
 ) -> None:
     """Copies the part of a result that begins at `offset`, (x, y) in input pixels, into `outputs`.
 
-    `tensor` has the shape (1, planes, scale * H, scale * W), or that before a `shuffle` by `scale`.
+    `tensor` has the shape (1, planes, scale * H, scale * W), or that before a `shuffle`.
     """
     left, top = offset
     for i, place in enumerate(outputs):
         height, width = place.shape
         if shuffle:
-            shuffle.write(tensor[0, :, top : top + height // scale, left : left + width // scale], i, place)
+            shuffle.write(tensor[0], i, place, left, top)
         else:
             part = tensor[0, i, scale * top : scale * top + height, scale * left : scale * left + width]
             # Whole numbers may have travelled as floats.

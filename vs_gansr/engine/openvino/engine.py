@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 
 from ...errors import ModelError, RenderError, ShortageError, one_line
+from ...model.rewrite import cpu_layout, depth_to_space
+from ...model.rewrite.graph_view import copied
 from ...model.rewrite.int8 import with_float_end
 from ...model.spec import Model, ModelSpec
 from .. import memory, planes
@@ -33,10 +35,10 @@ class OpenVinoStream:
     """One picture's way through a compiled network."""
 
     def __init__(self, compiled: Compiled, spec: ModelSpec, key: EngineKey, network: Prepared) -> None:
-        scale = spec.growth
         self.spec = spec  # the network's
         self.input: Tensor = np.zeros((1, spec.inputs, key.height, key.width), network.takes)  # what the network reads
-        self.output: Tensor = np.zeros((1, spec.outputs, key.height * scale, key.width * scale), network.gives)
+        self.shuffle = network.shuffle  # the depth-to-space that was taken out of its end
+        self.output: Tensor = np.zeros(compiled.output_shape(), network.gives)
         """What it writes to unless a frame's own planes are bound."""
         self._request = request = compiled.request()
         self._own = {"input": request.tensor("input", self.input), "output": request.tensor("output", self.output)}
@@ -51,7 +53,7 @@ class OpenVinoStream:
     def run(self, inputs: Sequence[Plane], outputs: Sequence[Plane], offset: tuple[int, int]) -> None:
         """As Engine.run."""
         planes.load(inputs, self.input)
-        bound = in_place(outputs, self.output) if offset == (0, 0) else None
+        bound = in_place(outputs, self.output) if offset == (0, 0) and not self.shuffle else None
         try:
             self._infer(bound)
         except OpenVinoError as error:
@@ -60,7 +62,7 @@ class OpenVinoStream:
         result = self.output if bound is None else bound
         planes.check_finite(result if self._watch is None else self._watch)
         if bound is None:
-            planes.store(self.output, outputs, offset, self.spec.growth)
+            planes.store(self.output, outputs, offset, self.spec.growth, self.shuffle)
 
     def _infer(self, result: Tensor | None) -> None:
         """Computes, into `result` in place of the output's buffer if it is given. Raises OpenVinoError."""
@@ -82,13 +84,17 @@ class OpenVinoEngine:
         self.key = key  # what it was made for
         with sessions.rewriting():
             proto = with_float_end(onnx.load_model_from_string(model.data))
-        network = sessions.prepare(proto, model.spec, key)
-        data = network.proto.SerializeToString()
-        compiled = compile_for(data, model.spec, key)
+            shuffle = None
+            if cpu_layout.BLOCKED and key.provider.processor(key.device_id):
+                proto, shuffle = for_processors(proto, model.spec, key.width)
+        network = replace(sessions.prepare(proto, model.spec, key), shuffle=shuffle)
+        if shuffle:
+            depth_to_space.channels_last(network.proto)
+        compiled = compile_for(network, model.spec, key)
         streams = [OpenVinoStream(compiled, model.spec, key, network) for _ in range(key.streams)]
         alone = None
         if key.alone:
-            single = compile_for(data, model.spec, replace(key, streams=1, threads=key.alone))
+            single = compile_for(network, model.spec, replace(key, streams=1, threads=key.alone))
             alone = OpenVinoStream(single, model.spec, key, network)
         self._pool = StreamPool(streams, alone)
 
@@ -116,17 +122,29 @@ def in_place(place: Sequence[Plane], own: Tensor) -> Tensor | None:
     return np.lib.stride_tricks.as_strided(first, own.shape, own.strides)
 
 
-def compile_for(data: bytes, spec: ModelSpec, key: EngineKey) -> Compiled:
+def for_processors(
+    proto: onnx.ModelProto, spec: ModelSpec, width: int
+) -> tuple[onnx.ModelProto, depth_to_space.Shuffle | None]:
+    """The network with a wider end, and the depth-to-space that was taken out of it; else the network and None."""
+    other = copied(proto)
+    taken = depth_to_space.take_out(other)
+    if taken and taken.block == spec.growth and (wide := depth_to_space.widen(other, taken, width)):
+        return other, wide
+    return proto, None
+
+
+def compile_for(network: Prepared, spec: ModelSpec, key: EngineKey) -> Compiled:
     """The network, compiled. Raises ModelError or ShortageError."""
     name = provider.device(key.device_id)
     try:
-        compiled = provider.compile_model(data, name, properties(name, key))
+        compiled = provider.compile_model(network.proto.SerializeToString(), name, properties(name, key))
         shape = compiled.output_shape()
     except OpenVinoError as error:
         if memory.is_shortage(error):
             raise ShortageError(f"no memory for OpenVINO's network: {one_line(error)}") from error
         raise ModelError(f"OpenVINO refuses the model: {one_line(error)}") from error
-    sessions.check_output(shape, spec, key)
+    if not network.shuffle or shape != network.shuffle.widened(key.width, key.height):
+        sessions.check_output(shape, spec, key)
     return compiled
 
 

@@ -2,20 +2,26 @@
 
 ONNX Runtime's DepthToSpace takes a tenth of the time of an int8 generator on the CPU, and its result has to be copied
 into the frame again. Copying each channel to its positions in the frame does both at once.
+
+Kernels for CPUs compute convolutions for 16 output channels at a time. The 4 channels before the depth-to-space of a
+2x network of luma take as long as 16, so `widen` lets each position compute 4 neighbours in a row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import helper
 
 from .graph_view import GraphView, attribute, forget_shapes
 
-__all__ = ["Shuffle", "take_out"]
+__all__ = ["Shuffle", "channels_last", "take_out", "widen"]
+
+LANES = 16  # output channels that a convolution computes at a time
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Shuffle:
     block: int  # pixels; width and height of the square that one position becomes
     mode: str  # ONNX's: "CRD" or "DCR"
     channels: int  # number of input channels, without padding
+    neighbours: int = 1  # how many positions of a row `widen` has joined
 
     def channel(self, plane: int, row: int, column: int) -> int:
         """Return the channel that holds pixel (row, column) of each block x block square of `plane`."""
@@ -33,12 +40,30 @@ class Shuffle:
         planes = self.channels // self.block**2
         return (row * self.block + column) * planes + plane
 
-    def write(self, cells: npt.NDArray[Any], plane: int, place: npt.NDArray[Any]) -> None:
-        """Fill `place`, shape (block * H, block * W), with one plane of `cells`, shape (channels or more, H, W)."""
+    def widened(self, width: int, height: int) -> list[int]:
+        """Return the shape of the output after `widen` and `channels_last`, for width x height positions."""
+        return [1, height, -(-width // self.neighbours), self.channels * self.neighbours]
+
+    def write(self, cells: npt.NDArray[Any], plane: int, place: npt.NDArray[Any], left: int = 0, top: int = 0) -> None:
+        """Fill `place`, a part of the result's `plane`, with what begins at (`left`, `top`) in input positions.
+
+        `cells` has the shape (channels or more, H, W), or what follows the 1 of `widened`.
+        """
+        height, width = (length // self.block for length in place.shape)
         for row in range(self.block):
+            to = place[row :: self.block]
+            if self.neighbours > 1:  # what lies side by side in the result does so in `cells`
+                size = self.neighbours * self.block * cells.itemsize
+                runs = cells[top : top + height].view(f"V{size}")[..., plane * self.block + row]
+                if runs.shape[1] * size == to.shape[1] * to.itemsize and to.dtype == cells.dtype:
+                    np.copyto(to.view(runs.dtype), runs)
+                    continue
+                line = np.ascontiguousarray(runs).view(cells.dtype)
+                np.copyto(to, line[:, left * self.block : (left + width) * self.block], casting="same_kind")
+                continue
             for column in range(self.block):
-                source = cells[self.channel(plane, row, column)]
-                np.copyto(place[row :: self.block, column :: self.block], source, casting="same_kind")
+                source = cells[self.channel(plane, row, column), top : top + height, left : left + width]
+                np.copyto(to[:, column :: self.block], source, casting="same_kind")
 
 
 def take_out(proto: onnx.ModelProto) -> Shuffle | None:
@@ -69,6 +94,83 @@ def take_out(proto: onnx.ModelProto) -> Shuffle | None:
     end.name = source
     forget_shapes(proto.graph)
     return Shuffle(block, mode, channels)
+
+
+def widen(proto: onnx.ModelProto, shuffle: Shuffle, width: int) -> Shuffle | None:
+    """Let the convolutions at the end of the graph, which `shuffle` was taken out of, compute several positions of a
+    row, `width` positions wide, as one.
+
+    Their kernels become wider, with zeros beside, and step over as many columns. Returns the shuffle for the output
+    after `channels_last`; None where that would be no quicker, the graph is unchanged then.
+    """
+    view = GraphView(proto)
+    block, count = shuffle.block, LANES // shuffle.channels
+    ends = last_convolutions(view, proto.graph.output[0].name)
+    if count < 2 or not ends:
+        return None
+    planes = shuffle.channels // block**2
+    order = [[shuffle.channel(p, row, x) for x in range(block)] for p in range(planes) for row in range(block)]
+
+    def repeated(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what belongs to the channels, once for each neighbour: neighbours inside a plane's row."""
+        each = np.repeat(values[order][:, np.newaxis], count, 1)
+        if values.ndim < 4:
+            return each.reshape(-1)
+        wide = np.zeros((*each.shape[:-1], each.shape[-1] + count - 1), values.dtype)
+        for i in range(count):
+            wide[:, i, ..., i : i + each.shape[-1]] = each[:, i]
+        return wide.reshape(-1, *wide.shape[3:])
+
+    def constant(name: str) -> str:
+        values = view.array(name)
+        assert values is not None
+        return view.constant(repeated(values), values.dtype) if values.size > 1 else name
+
+    for conv in ends:
+        scaled = []
+        for i, name in enumerate(conv.input[1:], 1):
+            maker = view.makers.get(name)
+            conv.input[i] = view.name() if maker else constant(name)
+            if maker:
+                constants = [constant(each) for each in maker.input]
+                scaled.append(helper.make_node("DequantizeLinear", constants, [conv.input[i]], axis=0))
+        top, left, bottom, right = attribute(conv, "pads", [0] * 4)
+        wide = {"pads": [top, left, bottom, right - width % -count], "strides": [1, count]}
+        kept = [a for a in conv.attribute if a.name not in ("pads", "strides", "kernel_shape")]
+        del conv.attribute[:]
+        conv.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in wide.items())])
+        view.replace(conv, *scaled, conv)
+    view.finish()
+    return replace(shuffle, neighbours=count)
+
+
+def channels_last(proto: onnx.ModelProto) -> None:
+    """Move the channels of the first output, (1, C, H, W), to the end. Runtimes whose convolutions keep them there
+    copy nothing for that."""
+    end = proto.graph.output[0]
+    name = GraphView(proto).name()
+    proto.graph.node.append(helper.make_node("Transpose", [end.name], [name], perm=[0, 2, 3, 1]))
+    end.name = name
+
+
+def last_convolutions(view: GraphView, name: str) -> list[onnx.NodeProto]:
+    """Return the convolutions whose sum, or one, is the value `name`; none if anything but constants shapes them."""
+    node = view.makers.get(name)
+    if node is None or len(view.readers.get(name, [])) > 1:
+        return []
+    if node.op_type == "Add":
+        parts = [last_convolutions(view, each) for each in node.input]
+        return [conv for part in parts for conv in part] if all(parts) else []
+    usual = {"group": 1, "auto_pad": "NOTSET", "strides": [1, 1], "dilations": [1, 1]}
+    if node.op_type != "Conv" or any(attribute(node, key, value) != value for key, value in usual.items()):
+        return []
+    for each in node.input[1:]:
+        maker = view.makers.get(each)
+        scaled = maker is not None and maker.op_type == "DequantizeLinear" and attribute(maker, "axis", 1) == 0
+        values = [view.array(name) for name in (maker.input if maker is not None and scaled else [each])]
+        if any(value is None for value in values) or (len(values) > 2 and np.any(values[2])):  # 0 must mean 0
+            return []
+    return [node]
 
 
 def channels_cut(view: GraphView, name: str) -> int | None:
