@@ -11,16 +11,19 @@ import clips
 import networks
 import pytest
 import vapoursynth as vs
+from faulty_gpu import FaultyGpu
 from graphs import Graph
 from paths import SUPPORT
 
 from vs_gansr.engine import memory, probe
-from vs_gansr.engine.base import Choice, EngineKey
+from vs_gansr.engine.base import Choice, Engine, EngineKey
 from vs_gansr.engine.engines import engines
 from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.engine.tiled.recovery import Recovery
 from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
+from vs_gansr.errors import ShortageError
 from vs_gansr.model import library
+from vs_gansr.model.spec import Model
 
 MIB = 1 << 20
 
@@ -176,8 +179,8 @@ def test_a_genuine_shortage_costs_no_frame(wide: Path) -> None:
         """,
         str(wide),
     )
-    assert said.count("Upscale: out of memory with tiles of 640x360") == 1, said
-    assert said.count("out of memory with tiles") == 1, said
+    assert said.count("Upscale: out of system memory with tiles of 640x360") == 1, said
+    assert said.count("out of system memory with tiles") == 1, said
 
 
 def test_a_shortage_while_the_session_is_made(
@@ -205,6 +208,32 @@ def test_a_shortage_while_the_session_is_made(
     assert size[0] * size[1] <= 900
 
 
+class Short(FaultyGpu):
+    """A provider without memory for any engine; its first device is the CPU."""
+
+    def processor(self, device_id: int) -> bool:
+        return device_id == 0
+
+    def make(self, model: Model, key: EngineKey) -> Engine:
+        raise RuntimeError(self.fault)
+
+
+@pytest.mark.parametrize(
+    ("device_id", "error", "kind"),
+    [
+        (0, "Failed to allocate memory", "system memory"),
+        (1, "CUDA failure 2: out of memory", "memory of Faulty device 1"),
+        (1, "std::bad_alloc", "system memory"),
+    ],
+)
+def test_a_shortage_names_the_memory(device_id: int, error: str, kind: str, small_model: Path) -> None:
+    engines.clear()
+    loaded = probe.describe(library.load(str(small_model)))
+    key = EngineKey(loaded.spec.digest, Short(error), device_id, "fp32", 0, 0, 1, 1)
+    with pytest.raises(ShortageError, match=f"^out of {kind} with tiles of .* .no {kind} for an engine: "):
+        Recovery(Choice(loaded, key), Limits(), lambda message: None).prepare(64, 48)
+
+
 def test_a_shortage_that_no_tile_cures(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engines.clear()
 
@@ -213,7 +242,7 @@ def test_a_shortage_that_no_tile_cures(small_model: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(CPU, "session", never)
     clip = clips.noise(vs.RGBS, 70, 50, length=1)
-    with pytest.raises(vs.Error, match=r"^Upscale: out of memory with tiles of 9x\d+ .*, smaller tiles fail too"):
+    with pytest.raises(vs.Error, match=r"^Upscale: out of system memory with tiles of 9x\d+ .*, smaller tiles fail"):
         clip.gansr.Upscale(str(small_model))
 
 

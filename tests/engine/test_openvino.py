@@ -213,7 +213,7 @@ def test_a_shortage_while_requests_are_made_is_one(small_model: Path, monkeypatc
         raise OpenVinoError("bad allocation")
 
     monkeypatch.setattr(openvino_library.Compiled, "request", fails)
-    with pytest.raises(ShortageError, match="no memory for an engine: bad allocation"):
+    with pytest.raises(ShortageError, match="no system memory for an engine: bad allocation"):
         engine(small_model)
 
 

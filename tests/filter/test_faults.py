@@ -125,7 +125,7 @@ def test_500_frames_through_a_failing_provider(streams: int, clip500, small_mode
     inject(faults)
     check_all(clip500, small_model, 500, num_streams=streams)
     assert all(faults.drawn.get(kind, 0) >= 1 for kind in faults.chances), faults.drawn
-    assert sum("out of memory with tiles" in line for line in said) <= 1
+    assert sum("out of system memory with tiles" in line for line in said) <= 1
     assert sum("the bus fell off" in line for line in said) == 1
 
 
@@ -144,7 +144,7 @@ def test_a_shortage_at_large_tiles_only(clip500, small_model, inject, said) -> N
     assert len(failed) <= 4 * len(set(failed)) + 4 * vs.core.num_threads  # frames that were under way already
     assert len(sizes) > 1000
     assert [line for line in said if "memory" in line] == [
-        "Upscale: out of memory with tiles of 40x24 "
+        "Upscale: out of system memory with tiles of 40x24 "
         f"(ONNX Runtime failed: {MESSAGES['memory']}); going on with smaller ones"
     ]
 

@@ -23,11 +23,9 @@ def make(model: Model, key: EngineKey) -> Engine:
         return key.provider.make(model, key)
     except GansrError:
         raise
-    except MemoryError as error:
-        raise ShortageError(f"no memory for {key.width}x{key.height}; set tilesize or num_streams=1") from error
     except Exception as error:  # ONNX Runtime's binding raises types of its own
         if memory.is_shortage(error):
-            raise ShortageError(f"no memory for an engine: {one_line(error)}") from error
+            raise ShortageError(f"no {memory.named(key, error)} for an engine: {one_line(error)}") from error
         raise ModelError(f'"{model.spec.name}" cannot be loaded on {key.provider.name}: {one_line(error)}') from error
 
 

@@ -14,7 +14,7 @@ if sys.platform == "linux":
 from ..model.spec import ModelSpec
 from .base import EngineKey
 
-__all__ = ["available", "budget", "is_loss", "is_shortage", "need"]
+__all__ = ["available", "budget", "is_loss", "is_shortage", "named", "need"]
 
 MIB = 1 << 20
 COMFORTABLE = 1536 * MIB  # with more, and so with larger tiles, a pixel costs more time, not less
@@ -42,6 +42,12 @@ LOSS = re.compile(r"(?:cuda failure|error|says) (?:214|220|700|702|709|71[04-9]|
 def is_shortage(error: BaseException) -> bool:
     """True if the error, of a provider or of Python, means that memory ran out."""
     return isinstance(error, MemoryError) or bool(SHORTAGE.search(str(error)))
+
+
+def named(key: EngineKey, error: BaseException) -> str:
+    """Which memory an error of an engine's means, in words: the system's, or that of the key's device."""
+    host = key.provider.processor(key.device_id) or isinstance(error, MemoryError) or "bad_alloc" in str(error)
+    return "system memory" if host else f"memory of {key.provider.name} device {key.device_id}"
 
 
 def is_loss(error: BaseException) -> bool:

@@ -141,7 +141,7 @@ def compile_for(network: Prepared, spec: ModelSpec, key: EngineKey) -> Compiled:
         shape = compiled.output_shape()
     except OpenVinoError as error:
         if memory.is_shortage(error):
-            raise ShortageError(f"no memory for OpenVINO's network: {one_line(error)}") from error
+            raise ShortageError(f"no {memory.named(key, error)} for a network: {one_line(error)}") from error
         raise ModelError(f"OpenVINO refuses the model: {one_line(error)}") from error
     if not network.shuffle or shape != network.shuffle.widened(key.width, key.height):
         sessions.check_output(shape, spec, key)

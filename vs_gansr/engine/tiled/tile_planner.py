@@ -83,7 +83,8 @@ class TilePlanner:
                 return ""
             before, self._pixels = self._pixels, pixels // 2
             self._layouts.clear()
-            words = f"out of memory with tiles of {layout.size[0]}x{layout.size[1]} ({one_line(error, 120)})"
+            kind = memory.named(self.key, error)
+            words = f"out of {kind} with tiles of {layout.size[0]}x{layout.size[1]} ({one_line(error, 120)})"
             try:
                 if self.layout(*picture).size == layout.size:  # a network of a fixed size
                     raise error
@@ -116,10 +117,11 @@ class TilePlanner:
         """Raises ShortageError if a network of one size does not fit the free memory."""
         device = self.device_memory()
         free = memory.available() if device is None else device
+        kind = "system memory" if device is None else f"memory of {self.key.provider.name} device {self.key.device_id}"
         if self.need(*size) > free:
             raise ShortageError(
                 f'model "{self.spec.name}" takes {size[0]}x{size[1]} pictures only, which need about '
-                f"{self.need(*size) // memory.MIB} MiB, and {free // memory.MIB} MiB are free"
+                f"{self.need(*size) // memory.MIB} MiB; {free // memory.MIB} MiB of {kind} are free"
             )
 
     def _overlap(self, fixed: Size | None = None) -> Size:
