@@ -1,6 +1,7 @@
 """Measure speed: scripts/bench and scripts/bench_cuda.
 
 bench        the command behind scripts/bench; harness, run and profile are its parts
+checkouts    two checkouts in pairs
 scale        chunks and workers of gansr upscale
 bench_cuda   the command behind scripts/bench_cuda; its parts:
 job          one measurement in its own process

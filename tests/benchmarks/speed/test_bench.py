@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import networks
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 import vapoursynth as vs
 
+from benchmarks.paths import ROOT
 from benchmarks.speed import harness
 from benchmarks.speed.bench import main
 from benchmarks.speed.run import BenchRun, moving_clip
@@ -101,3 +105,15 @@ def test_a_peer_gets_what_its_network_takes(name: str, half: bool, tmp_path: Pat
 def test_a_peer_runs_a_luma_network(tmp_path: Path) -> None:
     model = networks.point(tmp_path / "luma.onnx", channels=1, metadata={"scale": "2"})
     assert harness.measure(BenchRun("ort", str(model), 64, 48, seconds=0.1)).fps > 0
+
+
+def test_two_checkouts_in_pairs(tmp_path: Path) -> None:
+    path = networks.compact(tmp_path / "tiny.onnx", 8, 3)
+    words = [sys.executable, "-P", str(ROOT / "benchmarks" / "speed" / "checkouts.py"), str(ROOT)]
+    more = ["--model", str(path), "--size", "64", "48", "--seconds", "0.1", "--pairs", "1"]
+    done = subprocess.run([*words, str(ROOT), *more], capture_output=True, text=True, check=True)
+    pair, ratios = done.stdout.splitlines()
+    assert pair.count("fps") == 2
+    assert re.fullmatch(r"second over first: fps [\d.]+, first frame [\d.]+, processor time [\d.]+", ratios)
+    wrong = subprocess.run([*words, str(tmp_path), *more], capture_output=True, text=True, check=False)
+    assert wrong.returncode and "this process runs" in wrong.stderr.splitlines()[-1]
