@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue
 import re
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import footage
 import plans
@@ -148,6 +150,21 @@ def test_a_worker_that_would_make_another_picture_is_refused_by_name(tmp_path: P
     scheduler._hear(first, Opened({"engine": "net in int8 on CPU"}, "a"))
     with pytest.raises(CommandError, match=r"worker 2 on b .* engine was net in int8 on CPU, is net in fp32 on CPU"):
         scheduler._hear(second, Opened({"engine": "net in fp32 on CPU"}, "b"))
+
+
+def test_a_node_that_does_not_start_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late:
+        started: ClassVar[list[subprocess.Popen[bytes]]] = []
+
+        def __init__(self, **_: Any) -> None:
+            self.started.append(subprocess.Popen(["sh", "-c", "sleep 1000 & wait"]))
+            raise TimeoutError
+
+    monkeypatch.setattr("ray.cluster_utils.Cluster", Late)
+    before = set(psutil.Process().children(recursive=True))
+    with pytest.raises(TimeoutError):
+        ray_cluster.start(tries=2)
+    assert len(Late.started) == 2 and set(psutil.Process().children(recursive=True)) <= before
 
 
 def test_no_cluster_there(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:
