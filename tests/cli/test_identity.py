@@ -32,7 +32,6 @@ from vs_gansr.cli.upscale.chunks.ledger import Ledger
 from vs_gansr.cli.upscale.chunks.messages import (
     Done,
     Failed,
-    Joined,
     MakePlan,
     Opened,
     RenderChunk,
@@ -369,7 +368,9 @@ def test_joining_is_shown_as_it_goes() -> None:
     said: list[str] = []
     scheduler.progress.stage = said.append  # type: ignore[method-assign]
     scheduler.progress.total = 200
-    scheduler._hear(WorkerState(Named("worker 1"), Watchdog(60)), Joined(50))
+    state = WorkerState(Named("worker 1"), Watchdog(60))
+    state.begin(None, Path("joined.mkv"))
+    scheduler._hear(state, Rendered(50))
     assert said == ["joining, 25 %"]
 
 

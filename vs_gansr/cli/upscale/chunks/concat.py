@@ -21,7 +21,7 @@ from ..ffmpeg.command import cover_file, join_command
 from ..ffmpeg.process import FfmpegProcess
 from ..source import media
 from .file import ChunkFacts, display_order, header_of, packets
-from .messages import Complained, Joined, Stage, Tell, now_and_then
+from .messages import Complained, Rendered, Stage, Tell, now_and_then
 from .plan import Plan
 
 __all__ = ["Part", "concatenate", "packet_times", "write_covers"]
@@ -106,8 +106,8 @@ def write(pipe: Any, base: Fraction, parts: Sequence[Part], stamps: Sequence[int
                     packet.duration = times[2] * base.numerator
                     film_file.mux(packet)
                     place += 1
-                    report(Joined(place))
-    tell(Joined(place))
+                    report(Rendered(place))
+    tell(Rendered(place))
 
 
 def check(plan: Plan, path: str, tell: Tell) -> None:

@@ -14,9 +14,9 @@ from .file import ChunkFacts
 from .plan import Fingerprint, Span
 
 __all__ = [
-    "RECORD", "Answer", "CheckPlan", "Command", "Complained", "Concatenate", "Done", "Encoded", "Failed", "Indexing",
-    "Joined", "Leave", "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Printed", "RenderChunk",
-    "RenderWhole", "Rendered", "Stage", "Tell", "now_and_then", "read", "write",
+    "RECORD", "Answer", "CheckPlan", "Command", "Complained", "Concatenate", "Done", "Encoded", "Failed", "Leave",
+    "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Printed", "RenderChunk", "RenderWhole", "Rendered",
+    "Stage", "Tell", "now_and_then", "read", "write",
 ]  # fmt: skip
 
 RECORD = "\x1e"  # leads each answer on a worker's stderr (RFC 7464)
@@ -88,16 +88,9 @@ type Command = MakePlan | CheckPlan | OpenPlan | RenderWhole | RenderChunk | Con
 
 @dataclass(frozen=True)
 class Stage:
-    """What is done now, before the first frame."""
+    """What is done now, before the first frame or after the last."""
 
     text: str
-
-
-@dataclass(frozen=True)
-class Indexing:
-    """How much of the source has an index, as BestSource says it."""
-
-    share: str
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Rendered:
-    """So many frames of the chunk are sent to the encoder."""
+    """So many frames of the chunk are sent to the encoder, or so many of the film are joined."""
 
     frames: int
 
@@ -142,13 +135,6 @@ class Encoded:
     """The size of what is encoded of the chunk."""
 
     bytes: int
-
-
-@dataclass(frozen=True)
-class Joined:
-    """So many frames are joined."""
-
-    frames: int
 
 
 @dataclass(frozen=True)
@@ -169,7 +155,7 @@ class Failed:
     host: str
 
 
-type Answer = Stage | Indexing | Noted | Printed | Complained | Opened | Rendered | Encoded | Joined | Done | Failed
+type Answer = Stage | Noted | Printed | Complained | Opened | Rendered | Encoded | Done | Failed
 type Tell = Callable[[Answer], None]
 
 KINDS = {kind.__name__: kind for union in (Command, Answer) for kind in get_args(union.__value__)}

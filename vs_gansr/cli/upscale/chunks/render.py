@@ -27,7 +27,7 @@ from ..source.notes import Watch
 from ..source.script_file import is_noise
 from .concat import write_covers
 from .file import ChunkFacts, examine, keep
-from .messages import Complained, Encoded, Indexing, Noted, Placement, Rendered, Tell, now_and_then
+from .messages import Complained, Encoded, Noted, Placement, Rendered, Stage, Tell, now_and_then
 from .plan import Plan, Span
 
 __all__ = ["OpenFilm", "engine_of", "open_film", "placed", "relay", "render_chunk", "render_whole"]
@@ -96,7 +96,7 @@ def relay(tell: Tell) -> Callable[[Any, str], None]:
 
     def handle(kind: Any, message: str) -> None:
         if "index progress" in message:
-            tell(Indexing(message.rsplit(" ", 1)[1]))
+            tell(Stage(f"indexing {message.rsplit(' ', 1)[1]}"))
         elif message.startswith("Upscale:") or (kind >= vs.MESSAGE_TYPE_WARNING and not is_noise(message)):
             tell(Noted(message))
 

@@ -320,26 +320,23 @@ class UpscaleRun:
             case messages.Complained(text=text):
                 self._say(state, text)
             case messages.Stage(text=text):
-                self.progress.stage(f"{text} …")
-            case messages.Indexing(share=share):
-                if self.speaker is None:
-                    self.progress.stage(f"indexing {share}")
+                if self.speaker is None or state.joins:  # else another worker opens the film, too
+                    self.progress.stage(f"{text} …")
             case messages.Noted(text=text, about=about):
                 self.progress.note(text, about or None)
             case messages.Opened(fingerprint=fingerprint, host=host):
                 self._welcome(state, fingerprint, host)
-            case messages.Rendered(frames=frames) if state.chunk is not None:  # else it is a dry run's
+            case messages.Rendered(frames=frames):
                 state.frames = frames
                 state.watchdog.frame(frames, now)
-                if state.film:
+                if state.joins:
+                    self.progress.stage(f"joining, {100 * frames // max(self.progress.total, 1)} %")
+                elif state.film:
                     self.progress.show(State(frames, bytes=state.bytes))
             case messages.Encoded(bytes=size):
                 if size > state.bytes:  # ffmpeg says it twice a second, even if it gets no frame
                     state.watchdog.alive(now)
                 state.bytes = size
-            case messages.Joined(frames=frames):
-                state.watchdog.frame(frames, now)
-                self.progress.stage(f"joining, {100 * frames // max(self.progress.total, 1)} %")
             case messages.Done():
                 self._finish(state, answer)
 
