@@ -17,7 +17,7 @@ import psutil
 import pytest
 from gansr_process import Gansr, Running, named, nothing_left, one_line
 
-from vs_gansr.cli.upscale.ffmpeg.process import FfmpegProcess
+from vs_gansr.cli.upscale.ffmpeg.process import feed
 
 if sys.platform != "win32":
     import resource
@@ -241,8 +241,7 @@ def test_an_encoder_that_stops_in_the_middle(gansr: Gansr, tmp_path: Path, point
 def test_the_last_count_may_come_after_the_end() -> None:
     """On a busy machine the thread that reads ffmpeg's progress comes last: that is no lost frame."""
     words = ["sh", "-c", "cat >/dev/null; (sleep 0.3; echo frame=2) & exec 0<&- 2>&-; exit 0"]
-    with FfmpegProcess(words) as encoder:
-        encoder.feed(lambda pipe: pipe.write(b"picture"), 2)
+    feed(words, lambda pipe: pipe.write(b"picture"), 2)
 
 
 def test_an_encoder_that_loses_frames_without_a_word(gansr: Gansr, tmp_path: Path, point_model: Path) -> None:

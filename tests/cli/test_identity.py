@@ -214,20 +214,11 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
         render.note_engine(engine, first)
     assert engine == [first]
 
-    class Encoder:
-        def __init__(self, command: list[str], *_: object) -> None:
-            self.path = Path(command[-1].removeprefix("file:"))
+    def feed(command: list[str], *_: object) -> None:
+        Path(command[-1].removeprefix("file:")).write_bytes(b"encoded")
+        render.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", True, replaced=True))
 
-        def __enter__(self) -> Encoder:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def feed(self, write: object, frames: int) -> None:
-            self.path.write_bytes(b"encoded")
-            render.note_engine(engine, Computed("net", "fp32", "CPU", 0, "plain", True, replaced=True))
-
-    monkeypatch.setattr(render, "FfmpegProcess", Encoder)
+    monkeypatch.setattr(render, "feed", feed)
     film = render.OpenFilm(plans.plan(), None, engine, ffmpeg.choose("x265"))
     with pytest.raises(TryAgain, match="net in fp16 on CUDA did not last: then on CPU"):
         render.render_chunk(film, (0, 5), tmp_path / "chunk-00000.mp4", lambda answer: None)

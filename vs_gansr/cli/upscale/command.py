@@ -145,9 +145,8 @@ def script_of(job: UpscaleJob) -> str:
         raise CommandError("--compare cannot be written as a script; omit --script-only")
     from .preview.pictures import opened
     from .script.steps import text
-    from .source.script_file import note_log
 
-    with opened(job, note_log) as graph:
+    with opened(job) as graph:
         return text(graph.steps)
 
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ... import ffmpeg
 from ...common import CommandError
 from ..ffmpeg.command import cover_file, join_command
-from ..ffmpeg.process import FfmpegProcess
+from ..ffmpeg.process import feed
 from ..source import media
 from .file import ChunkFacts, display_order, header_of, packets
 from .messages import Complained, Rendered, Stage, Tell, now_and_then
@@ -61,8 +62,8 @@ def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> Non
     late = -packet_times(stamps, 0, 0, delay)[1] * plan.time_base
     tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
     command = join_command(plan, tool, late, path)
-    with FfmpegProcess(command, complain=lambda text: tell(Complained(text))) as process:
-        process.feed(lambda pipe: write(pipe, plan.time_base, parts, stamps, delay, tell), total)
+    packed = partial(write, base=plan.time_base, parts=parts, stamps=stamps, delay=delay, tell=tell)
+    feed(command, packed, total, complain=lambda text: tell(Complained(text)))
     check(plan, path, tell)
 
 

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ....filter.computed import Computed
 from ...common import CommandError
 from ...ffmpeg import Ffmpeg, choose
 from ..ffmpeg import command as ffmpeg_command
-from ..ffmpeg.process import FfmpegProcess, TryAgain
+from ..ffmpeg.process import TryAgain, feed
 from ..job import UpscaleJob
 from ..script.steps import enlarged_plainly, evaluate, wipe
 from ..source import clip as clip_source
@@ -114,8 +115,7 @@ def render_chunk(film: OpenFilm, span: Span, path: Path, tell: Tell) -> ChunkFac
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     frames = span[1] - span[0]
     try:
-        with encoding([film.tool.path, *plan.encoder, f"file:{part}"], tell) as encoder:
-            encoder.feed(lambda pipe: send(film, pipe, span, range(frames), 1 / plan.rate, tell), frames)
+        encode([film.tool.path, *plan.encoder, f"file:{part}"], film, span, range(frames), 1 / plan.rate, tell)
         if film.engine != engine:
             lasted, then = ("; ".join(map(str, some)) for some in (engine, film.engine[len(engine) :]))
             raise TryAgain(f"{lasted} did not last: {then}")
@@ -133,14 +133,13 @@ def render_whole(film: OpenFilm, path: str, tell: Tell) -> None:
     alone = replace(plan, job=replace(plan.job, frame_threads=0))
     command = ffmpeg_command.command(alone, film.tool, path)
     times = [time - plan.timestamps[0] for time in plan.timestamps]
-    span = (0, len(times))
-    with encoding(command, tell) as encoder:
-        encoder.feed(lambda pipe: send(film, pipe, span, times, plan.time_base, tell), len(times))
+    encode(command, film, (0, len(times)), times, plan.time_base, tell)
 
 
-def encoding(command: list[str], tell: Tell) -> FfmpegProcess:
-    """ffmpeg under way, whose size and errors are told."""
-    return FfmpegProcess(command, lambda size: tell(Encoded(size)), lambda text: tell(Complained(text)))
+def encode(command: list[str], film: OpenFilm, span: Span, times: Sequence[int], base: Fraction, tell: Tell) -> None:
+    """Runs an ffmpeg on the frames of `span`, as `send` writes them; its size and its errors are told."""
+    sent = partial(send, film, span=span, times=times, base=base, tell=tell)
+    feed(command, sent, len(times), lambda size: tell(Encoded(size)), lambda text: tell(Complained(text)))
 
 
 def send(film: OpenFilm, pipe: Any, span: Span, times: Sequence[int], base: Fraction, tell: Tell) -> None:

@@ -9,14 +9,13 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from types import TracebackType
+from subprocess import PIPE
 from typing import IO, Any
 
 from ... import ffmpeg
 from ...common import CommandError
 
-__all__ = ["FfmpegProcess", "TryAgain", "how"]
-
+__all__ = ["TryAgain", "feed", "how"]
 
 WINDOWS = os.name == "nt"
 STATUS = 1 << 31  # exit codes from here on are Windows' reasons to end a process
@@ -60,86 +59,66 @@ class Pipe(io.RawIOBase):
         super().close()
 
 
-class FfmpegProcess:
-    """ffmpeg under way; `pipe` takes what it reads from stdin.
+def feed(
+    command: list[str],
+    write: Callable[[Any], object],
+    frames: int,
+    report: Callable[[int], None] = lambda _: None,
+    complain: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Runs ffmpeg, lets `write` fill the pipe that it reads, and waits for its end.
 
-    `report` is told its size so far, in bytes, and `complain` each line of its errors. Leaving the with statement by an
-    exception ends it.
+    `report` is told its size so far, in bytes, and `complain` each line of its errors. Where `write` fails ffmpeg is
+    ended. Raises CommandError where ffmpeg fails or writes other than `frames` frames, TryAgain where it is killed.
     """
+    written = 0
+    complaints: list[str] = []
+    environment = {**os.environ, "SVT_LOG": "1"}
+    process = subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment)
+    assert process.stdin and process.stdout and process.stderr
+    pipe = Pipe(process.stdin)
 
-    def __init__(
-        self,
-        command: list[str],
-        report: Callable[[int], None] | None = None,
-        complain: Callable[[str], None] | None = None,
-    ) -> None:
-        self.frames = 0
-        self.complaints: list[str] = []
-        self._report = report
-        self._complain = complain
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "SVT_LOG": "1"},
-        )
-        assert self.process.stdin and self.process.stdout and self.process.stderr
-        self.pipe = Pipe(self.process.stdin)
-        self._threads = [
-            threading.Thread(target=read, args=(stream,), daemon=True)
-            for read, stream in ((self._follow, self.process.stdout), (self._hear, self.process.stderr))
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def __enter__(self) -> FfmpegProcess:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if kind is not None:
-            self.process.kill()
-            self.process.wait()
-        self.pipe.close()
-
-    def feed(self, write: Callable[[Any], object], frames: int) -> None:
-        """Lets `write` fill the pipe and waits for the end.
-
-        Raises CommandError where ffmpeg fails or writes other than `frames` frames, TryAgain where it is killed.
-        """
-        try:
-            write(self.pipe)
-        except Exception:
-            if not self.pipe.broken:
-                raise  # else its own end says more
-        self.pipe.close()
-        code = self.process.wait()
-        for thread in self._threads:
-            thread.join()
-        if code:
-            reason = ffmpeg.cause(self.complaints)
-            # On Windows the code of a process that is ended says nothing: whoever ends it chooses one.
-            killed = (code < 0 or WINDOWS) and not reason and code != -getattr(signal, "SIGXFSZ", 0)
-            kind = TryAgain if killed else CommandError
-            raise kind(f"ffmpeg failed: {reason or f'without a word ({how(code)})'}")
-        if self.frames != frames:
-            raise CommandError(f"ffmpeg wrote {self.frames} of {frames} frames without saying why; try --verbose")
-
-    def _follow(self, stream: IO[bytes]) -> None:
+    def follow(stream: IO[bytes]) -> None:
+        nonlocal written
         for line in stream:
             name, _, value = line.decode("utf-8", "replace").strip().partition("=")
             if name == "frame":
-                self.frames = int(value)
-            elif name == "total_size" and value.isdecimal() and self._report:
-                self._report(int(value))
+                written = int(value)
+            elif name == "total_size" and value.isdecimal():
+                report(int(value))
 
-    def _hear(self, stream: IO[bytes]) -> None:
+    def hear(stream: IO[bytes]) -> None:
         for line in stream:
-            text = line.decode("utf-8", "replace").rstrip()
-            if text:
-                self.complaints.append(text)
-                if self._complain:
-                    self._complain(text)
+            if text := line.decode("utf-8", "replace").rstrip():
+                complaints.append(text)
+                complain(text)
+
+    threads = [
+        threading.Thread(target=read, args=(stream,), daemon=True)
+        for read, stream in ((follow, process.stdout), (hear, process.stderr))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        write(pipe)
+    except BaseException as error:
+        if not pipe.broken or not isinstance(error, Exception):  # else its own end says more
+            process.kill()
+            process.wait()
+            raise
+    finally:
+        pipe.close()
+    code = process.wait()
+    for thread in threads:
+        thread.join()
+    if code:
+        reason = ffmpeg.cause(complaints)
+        # On Windows the code of a process that is ended says nothing: whoever ends it chooses one.
+        killed = (code < 0 or WINDOWS) and not reason and code != -getattr(signal, "SIGXFSZ", 0)
+        kind = TryAgain if killed else CommandError
+        raise kind(f"ffmpeg failed: {reason or f'without a word ({how(code)})'}")
+    if written != frames:
+        raise CommandError(f"ffmpeg wrote {written} of {frames} frames without saying why; try --verbose")
 
 
 def how(code: int) -> str:

@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from string import Template
-from typing import Any
 
 import numpy as np
 import vapoursynth as vs
 
 from ...common import say
+from ..chunks.render import engine_of
 from ..job import UpscaleJob
 from ..job.kept_options import stored
 from ..progress import clock
 from ..script.steps import Graph
-from ..source.script_file import note_log
 from .pictures import densest, detail_of, image, opened, pixels, places, rgb, write
 
 __all__ = ["write_page"]
@@ -26,7 +25,6 @@ __all__ = ["write_page"]
 MOMENTS = 10
 STRIP = 5  # frames that follow each other
 PART = (240, 320)  # height and width of their parts, in the result's pixels
-ENGINE = "Upscale: "  # leads the plugin's message on what computes the clip
 
 
 def write_page(job: UpscaleJob) -> Path:
@@ -35,16 +33,10 @@ def write_page(job: UpscaleJob) -> Path:
     Raises CommandError for what the source is refused for, or where the file cannot be written.
     """
     begun = time.monotonic()
-    engine: list[str] = []
-
-    def listen(kind: Any, message: str) -> None:
-        if message.startswith(ENGINE) and " on " in message:
-            engine.append(message.removeprefix(ENGINE))
-        note_log(kind, message)
-
+    engine = engine_of()
     output = Path(job.output)
     file = output.with_name(f"{output.stem}.preview.html")
-    with opened(job, listen) as graph:
+    with opened(job) as graph:
         pair = shown(job, graph)
         numbers = places(MOMENTS, graph.clip.num_frames)
         figures = [moment(pair, number, at(graph, number)) for number in numbers]
@@ -55,7 +47,7 @@ def write_page(job: UpscaleJob) -> Path:
             "Result": described(graph.clip),
             "Shown": f"{pair[1].width}x{pair[1].height} square pixels, source by bicubic{tone(graph)}",
             "Settings": stored(job),
-            "Computed by": "; ".join(dict.fromkeys(engine)) or "no network",
+            "Computed by": "; ".join(map(str, engine)) or "no network",
         }
     template = Template(Path(__file__).with_name("page.html").read_text("utf-8"))
     text = template.substitute(

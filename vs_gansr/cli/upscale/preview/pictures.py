@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import sys
-from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,13 +34,13 @@ type Pixels = npt.NDArray[np.uint8]
 
 
 @contextmanager
-def opened(job: UpscaleJob, log: Callable[[Any, str], None]) -> Any:
-    """The job's graph, from places of which frames are wanted; `log` is told VapourSynth's messages.
+def opened(job: UpscaleJob) -> Any:
+    """The job's graph, from places of which frames are wanted; VapourSynth's warnings are shown.
 
     Raises CommandError for what the source is refused for, and for what VapourSynth says within the block. What a
     script and its processes print goes to stderr from here on.
     """
-    listen(log)
+    listen(note_log)
     if job.is_script:
         sys.stdout.flush()
         sys.stdout = sys.stderr
@@ -150,7 +149,7 @@ def write_stills(job: UpscaleJob, count: int) -> list[Path]:
     """
     files = []
     output = Path(job.output)
-    with opened(job, note_log) as graph:
+    with opened(job) as graph:
         plain = rgb(steps.enlarged_plainly(graph.plain, graph.clip))
         result = rgb(graph.clip)
         for number in places(count, graph.clip.num_frames):

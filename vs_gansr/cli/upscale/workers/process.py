@@ -34,7 +34,10 @@ __all__ = [
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
 PAUSE = getattr(signal, "SIGTSTP", None)
-POSIX = os.name == "posix"
+# Popen's arguments for a process that no key in our terminal reaches.
+OWN_GROUP: dict[str, Any] = (
+    {"process_group": 0} if os.name == "posix" else {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
+)
 LEAVING = 5.0  # seconds that a worker gets to end by itself
 
 
@@ -120,7 +123,7 @@ class LocalWorker:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            **own_group(),
+            **OWN_GROUP,
         )
         if sys.platform == "win32":
             self.tree = ProcessTree(self.process.pid)
@@ -183,13 +186,6 @@ def let_leave(workers: Sequence[Worker], events: Events) -> Iterator[Event]:
         if isinstance(event, Ended):
             left.discard(id(event.worker))
         yield event
-
-
-def own_group() -> dict[str, Any]:
-    """Popen's arguments for a process that no key in our terminal reaches."""
-    if POSIX:
-        return {"process_group": 0}
-    return {"creationflags": getattr(subprocess, "CREATE_NO_WINDOW", 0)}
 
 
 def pause(workers: Sequence[Worker]) -> None:
