@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import one_line
 from ..common import CommandError, say
@@ -19,7 +19,9 @@ from .chunks.ledger import LONGEST_NAME, clear_finished
 from .ffmpeg import options
 from .ffmpeg.command import container
 from .job import UpscaleJob
-from .preview.dry_run import Estimate, estimate, summary
+
+if TYPE_CHECKING:
+    from .preview.dry_run import Estimate
 
 __all__ = ["HELP", "QueuedFilm", "add_arguments", "films", "run", "run_all"]
 
@@ -66,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
     estimates: list[Estimate] = []
     code = run_all(queue, args.overwrite, args.quiet, lambda film: one(args, film, estimates), not args.dry_run)
     if estimates:
+        from .preview.dry_run import summary
+
         print(summary(estimates, folder.absolute()), flush=True)
     return code
 
@@ -98,6 +102,8 @@ def one(args: argparse.Namespace, film: QueuedFilm, estimates: list[Estimate]) -
 
     progress = JsonProgress() if args.progress == "json" else Progress(args.quiet)
     if args.dry_run:
+        from .preview.dry_run import estimate
+
         estimates.append(estimate(job, progress))
         print(estimates[-1].describe(film.source, film.output), flush=True)
         return

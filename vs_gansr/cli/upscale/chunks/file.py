@@ -93,7 +93,8 @@ def examine(path: Path, frames: int) -> ChunkFacts:
             stream.codec_context.skip_frame = "NONKEY"
             every, decoded = [], 0
             for packet in container.demux(stream):
-                every += [(packet.pts, packet.is_keyframe)] if packet.size else []
+                if packet.size:
+                    every.append((packet.pts, packet.is_keyframe))
                 decoded += len(packet.decode())
     except (av.error.FFmpegError, OSError, IndexError) as error:
         raise CommandError(f"{path} was written but cannot be read back ({error}); check the disk") from error

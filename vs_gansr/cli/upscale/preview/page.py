@@ -57,7 +57,7 @@ def write_page(job: UpscaleJob) -> Path:
         strip=strip,
         frames=f"frames {first} to {min(first + STRIP, graph.clip.num_frames) - 1}, at {at(graph, first)}",
     )
-    write(file, text.encode())
+    write(file, text.encode("utf-8", "replace"))
     say(f"{file}: {len(figures)} moments in {clock(time.monotonic() - begun)}; open it in a browser")
     return file
 

@@ -65,7 +65,7 @@ def write_report(path: Path, job: UpscaleJob, outcome: Outcome, seconds: float) 
         bitrate=curve(rate),
         events=events,
     )
-    write(path, page.encode(), "; the film is finished")
+    write(path, page.encode("utf-8", "replace"), "; the film is finished")
 
 
 def stills(job: UpscaleJob, plan: Plan) -> Iterator[str]:

@@ -175,7 +175,8 @@ class UpscaleRun:
             damaged = []
             for number in sorted(ledger.chunks):
                 self._check_signals()
-                damaged += [] if ledger.sound(number) else [number]
+                if not ledger.sound(number):
+                    damaged.append(number)
             if not damaged:
                 break
             self.progress.note(f"chunks {damaged} are no longer what was written, and are rendered again")
@@ -278,7 +279,8 @@ class UpscaleRun:
             elif isinstance(event, Ended):
                 self._replace(state, f"the renderer ended early ({event.how})")
             elif isinstance(event, Line):
-                (self._print if self.job.is_script else self._say)(state, event.text)
+                show = self._print if self.job.is_script else self._say
+                show(state, event.text)
 
     def _print(self, state: WorkerState, text: str) -> None:
         """Shows what a script prints; when it is opened it prints the same in each worker."""
