@@ -13,11 +13,11 @@ import fakegpu
 import numpy as np
 import pytest
 from cuda_cases import HEIGHT, WIDTH, blank, check, expected, in_background, in_time, key_of, picture, recovering
+from faulty_gpu import FaultyGpu
 
 from vs_gansr.engine import engines
-from vs_gansr.engine.base import Choice, Engine
+from vs_gansr.engine.base import Choice, Engine, EngineKey
 from vs_gansr.engine.cache.session_cache import Lease
-from vs_gansr.engine.cuda.engine import CudaEngine
 from vs_gansr.engine.onnxruntime.provider import CPU
 from vs_gansr.engine.tiled import recovery
 from vs_gansr.errors import NotFiniteError, RenderError, ShortageError
@@ -112,28 +112,36 @@ def test_what_was_given_up_is_not_held_by_a_picture_that_came_late(machine: fake
     assert [engine.key.provider for engine in engines.engines.values(held=True)] == [CPU]
 
 
-def test_half_precision_that_was_given_up_is_not_held(
-    machine: fakegpu.StandIn, small: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    network = recovering(small, key_of(small, machine, "fp16"), [])
-    run = CudaEngine.run
+class Overflowing(FaultyGpu):
+    """A GPU whose half floats overflow while `overflowing`."""
 
-    def overflows(engine: CudaEngine, *arguments: Any) -> None:
-        if engine.key.precision == "fp16" and overflowing:
-            raise NotFiniteError("not finite")
-        run(engine, *arguments)
+    overflowing = True
 
-    monkeypatch.setattr(CudaEngine, "run", overflows)
+    def make(self, model: Model, key: EngineKey) -> Engine:
+        made = super().make(model, key)
+        run = made.run
+
+        def spoilt(*arguments: Any) -> None:
+            if self.overflowing and key.precision == "fp16":
+                raise NotFiniteError("not finite")
+            run(*arguments)
+
+        made.run = spoilt  # type: ignore[method-assign]
+        return made
+
+
+def test_half_precision_that_was_given_up_is_not_held(small: Model) -> None:
+    gpu = Overflowing()
+    network = recovering(small, key_of(small, gpu, "fp16", options=None), [])
 
     def held() -> list[str]:
         return sorted(engine.key.precision for engine in engines.engines.values(held=True))
 
-    overflowing = True
     network.render(0, picture(), blank())
-    overflowing = False
+    gpu.overflowing = False
     network.render(1, picture(), blank())
     assert held() == ["fp16"]  # the other may be wanted again, or yields
-    overflowing = True
+    gpu.overflowing = True
     for n in range(2, 2 + recovery.OVERFLOWS):
         network.render(n, picture(), blank())
     assert held() == ["fp32"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import clips
@@ -18,7 +19,7 @@ from paths import SUPPORT
 from vs_gansr.engine import memory, probe
 from vs_gansr.engine.base import Choice, Engine, EngineKey
 from vs_gansr.engine.engines import engines
-from vs_gansr.engine.onnxruntime.provider import CPU
+from vs_gansr.engine.onnxruntime.provider import CPU, Cpu
 from vs_gansr.engine.tiled.recovery import Recovery
 from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
 from vs_gansr.errors import ShortageError
@@ -183,26 +184,27 @@ def test_a_genuine_shortage_costs_no_frame(wide: Path) -> None:
     assert said.count("out of system memory with tiles") == 1, said
 
 
-def test_a_shortage_while_the_session_is_made(
-    core: vs.Core, small_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engines.clear()
-    create = CPU.session
+class Limited(Cpu):
+    """The CPU with memory for sessions of so many pixels."""
 
-    def limited(data: bytes, *arguments: object) -> object:
-        made = create(data, *arguments)
-        if made.get_inputs()[0].shape[2] * made.get_inputs()[0].shape[3] > 900:
-            raise RuntimeError("Failed to allocate memory for requested buffer of size 123456")
-        return made
+    def __init__(self, pixels: int) -> None:
+        super().__init__("CPUExecutionProvider")
+        self.pixels = pixels
 
-    clip = clips.noise(vs.RGBS, 64, 48, length=1)
-    want = clip.gansr.Upscale(str(small_model), overlap=5)
-    want.get_frame(0)
-    engines.clear()
-    del want
-    monkeypatch.setattr(CPU, "session", limited)
-    engines.clear()
-    tiled = Recovery(choice_for(small_model), Limits(), lambda message: None)
+    def session(self, data: bytes, settings: object, key: EngineKey, *more: object) -> object:
+        if key.width * key.height > self.pixels:
+            raise MemoryError("Failed to allocate memory for requested buffer of size 123456")
+        return super().session(data, settings, key, *more)
+
+
+def on_limited(path: Path, pixels: int) -> Recovery:
+    choice = choice_for(path)
+    limited = replace(choice, key=replace(choice.key, provider=Limited(pixels)))
+    return Recovery(limited, Limits(), lambda message: None)
+
+
+def test_a_shortage_while_the_session_is_made(small_model: Path) -> None:
+    tiled = on_limited(small_model, 900)
     tiled.prepare(64, 48)
     size = tiled.planner.layout(64, 48).size
     assert size[0] * size[1] <= 900
@@ -234,16 +236,9 @@ def test_a_shortage_names_the_memory(device_id: int, error: str, kind: str, smal
         Recovery(Choice(loaded, key), Limits(), lambda message: None).prepare(64, 48)
 
 
-def test_a_shortage_that_no_tile_cures(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engines.clear()
-
-    def never(*arguments: object) -> object:
-        raise MemoryError
-
-    monkeypatch.setattr(CPU, "session", never)
-    clip = clips.noise(vs.RGBS, 70, 50, length=1)
-    with pytest.raises(vs.Error, match=r"^Upscale: out of system memory with tiles of 9x\d+ .*, smaller tiles fail"):
-        clip.gansr.Upscale(str(small_model))
+def test_a_shortage_that_no_tile_cures(small_model: Path) -> None:
+    with pytest.raises(ShortageError, match=r"^out of system memory with tiles of 9x\d+ .*, smaller tiles fail too"):
+        on_limited(small_model, 0).prepare(70, 50)
 
 
 def test_a_network_of_a_fixed_size_that_cannot_fit(core: vs.Core, tmp_path: Path) -> None:

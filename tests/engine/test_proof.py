@@ -38,8 +38,8 @@ def plant(tmp_path: Path, providers: list[Provider], monkeypatch: pytest.MonkeyP
     """Adds the made-up GPU to the one list of providers; nothing is remembered. `verdict` takes its trial's place."""
     folders.redirect(monkeypatch, tmp_path / "cache")
     monkeypatch.delenv("GANSR_GPU", raising=False)
-    monkeypatch.setattr(log, "_said", set())
-    monkeypatch.setattr(proof, "_proven", set())
+    log._said.clear()
+    proof._proven.clear()
 
     def planted(fault: str = "", verdict: Callable[[Proof], Verdict] | None = None, **more: object) -> FaultyGpu:
         if verdict:

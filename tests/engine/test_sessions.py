@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import clips
 import networks
@@ -20,7 +22,7 @@ from vs_gansr.engine.auto import registry
 from vs_gansr.engine.base import EngineKey
 from vs_gansr.engine.engines import KEEP_BYTES, engines
 from vs_gansr.engine.onnxruntime.engine import OnnxRuntimeEngine, Stream
-from vs_gansr.engine.onnxruntime.provider import CPU, tried
+from vs_gansr.engine.onnxruntime.provider import CPU, OnnxRuntimeProvider, tried
 from vs_gansr.engine.tiled.tile_planner import Limits, TilePlanner
 from vs_gansr.errors import NotFiniteError, ProviderError
 from vs_gansr.filter import choose, log
@@ -141,17 +143,18 @@ def test_nothing_is_printed(clip: vs.VideoNode, small_model: Path) -> None:
     assert out.getvalue() == ""
 
 
-def test_a_session_that_fell_back_is_an_error(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxruntime as ort
+class FallsBack(OnnxRuntimeProvider):
+    """A provider whose sessions run on the CPU."""
 
-    class FallenBack(ort.InferenceSession):
-        def get_providers(self) -> list[str]:
-            return ["SomethingElseExecutionProvider"]
+    def session(self, *arguments: Any, **more: Any) -> Any:
+        return CPU.session(*arguments, **more)
 
-    monkeypatch.setattr(ort, "InferenceSession", FallenBack)
+
+def test_a_session_that_fell_back_is_an_error(small_model: Path) -> None:
     loaded = probe.describe(library.load(str(small_model)))
-    with pytest.raises(ProviderError, match=r'provider "CPU" fell back to SomethingElse'):
-        OnnxRuntimeEngine(loaded, key(loaded))
+    gone = replace(key(loaded), provider=FallsBack("GoneExecutionProvider"))
+    with pytest.raises(ProviderError, match=r'provider "Gone" fell back to CPU'):
+        OnnxRuntimeEngine(loaded, gone)
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32", "fp16"])

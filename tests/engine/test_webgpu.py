@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,13 @@ class StandIn(WebGpu):
 
 
 @pytest.fixture(autouse=True)
-def unclaimed(monkeypatch: pytest.MonkeyPatch) -> None:
+def unclaimed() -> Iterator[None]:
     """This process has computed on no GPU."""
-    monkeypatch.setattr(webgpu, "_claimed", {})
+    before = dict(webgpu._claimed)
+    webgpu._claimed.clear()
+    yield
+    webgpu._claimed.clear()
+    webgpu._claimed.update(before)
 
 
 def test_devices_are_told_apart_as_far_as_the_plugin_can() -> None:

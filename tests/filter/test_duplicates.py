@@ -15,6 +15,7 @@ import pytest
 import vapoursynth as vs
 
 from vs_gansr.engine.engines import engines
+from vs_gansr.filter.duplicates import Reuse
 from vs_gansr.filter.render import NetworkFilter
 
 
@@ -205,18 +206,15 @@ def test_a_neighbour_that_cannot_be_read_spoils_nothing(core: vs.Core, small_mod
     out.get_frame(3)
 
 
-def test_long_runs_hold_few_frames(computed: list[int], small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vs_gansr.filter.duplicates import Reuse
+def test_long_runs_hold_few_frames() -> None:
+    class Small(Reuse):
+        KEPT_BYTES = 0
 
-    monkeypatch.setattr(Reuse, "KEPT_BYTES", 0)
-    seen: list[Reuse] = []
-    init = Reuse.__init__
-    monkeypatch.setattr(Reuse, "__init__", lambda self, clip: (seen.append(self), init(self, clip))[1])
-    out = runs([300]).gansr.Upscale(str(small_model))
-    for n in range(300):
-        out.get_frame(n)
-    assert computed == [0]
-    assert len(seen[0]._recent) == Reuse.LEAST
+    clip = runs([300])
+    reuse = Small(clip)
+    held = [clip.get_frame(n) for n in range(300)]
+    assert {reuse.shown(n, frame) for n, frame in enumerate(held)} == {0}
+    assert len(reuse._recent) == Reuse.LEAST
 
 
 @pytest.fixture

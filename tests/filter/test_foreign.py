@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import clips
@@ -20,7 +21,7 @@ from onnx import TensorProto, helper
 from vs_gansr.engine import probe
 from vs_gansr.errors import ModelError
 from vs_gansr.model import library, user_folders
-from vs_gansr.model.spec import ModelFile, ValueRange
+from vs_gansr.model.spec import ValueRange
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 
@@ -128,13 +129,13 @@ def test_range_of_a_network_that_shows_nothing_like_its_input_is_one(tmp_path: P
     assert spec_of(networks.compact(tmp_path / "m.onnx", 8, 3)).input_range == ValueRange()
 
 
-def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_are_probed_once(tmp_path: Path) -> None:
     path = repeat(tmp_path / "m.onnx", [1, 3, "h", "w"], 3)
     first = spec_of(path)
     probe.cache.clear()  # as another process
-    monkeypatch.setattr(probe, "run", lambda *_: pytest.fail("it was run again"))
     (tmp_path / "renamed.onnx").write_bytes(path.read_bytes())
-    again = spec_of(tmp_path / "renamed.onnx")
+    damaged = replace(library.load(str(tmp_path / "renamed.onnx")), data=b"nothing that runs")
+    again = probe.describe(damaged).spec
     assert (again.scale, again.size_rule.multiple, again.input_range, again.digest) == (
         3,
         1,
@@ -143,18 +144,17 @@ def test_networks_are_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     )
 
 
-def test_a_network_that_is_being_tried_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_is_being_tried_holds_up_no_other(tmp_path: Path) -> None:
     slow, quick = (library.load(str(repeat(tmp_path / f"{n}.onnx", [1, 3, "h", "w"], n))) for n in (2, 3))
-    begun, go_on, right = threading.Event(), threading.Event(), probe.find
+    begun, go_on = threading.Event(), threading.Event()
 
-    def find(file: ModelFile) -> probe.Findings:
-        if file is slow:
-            begun.set()
-            assert go_on.wait(60)
-        return right(file)
+    def find() -> probe.Findings:
+        begun.set()
+        assert go_on.wait(60)
+        return probe.find(slow)
 
-    monkeypatch.setattr(probe, "find", find)
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(probe.cache.get, slow.spec.digest, find)
         waiting = [pool.submit(probe.describe, slow) for _ in range(2)]
         assert begun.wait(60)
         assert probe.describe(quick).spec.scale == 3

@@ -158,7 +158,7 @@ def formats() -> list[int]:
 FORMATS = formats()
 
 
-def attempt(case: Case) -> tuple[str, str]:
+def attempt(case: Case, seconds: float = SECONDS) -> tuple[str, str]:
     """Runs a case in a fork of this process: (`fine`, `refused`, or what went wrong; the words said)."""
     with tempfile.TemporaryFile() as words, tempfile.TemporaryFile() as printed:
         child = os.fork()
@@ -178,7 +178,7 @@ def attempt(case: Case) -> tuple[str, str]:
                 sys.stderr.flush()
             finally:
                 os._exit(code)
-        status = wait(child)
+        status = wait(child, seconds)
         words.seek(0)
         printed.seek(0, os.SEEK_END)
         said = words.read().decode(errors="replace").strip()
@@ -191,9 +191,9 @@ def attempt(case: Case) -> tuple[str, str]:
         return {0: "fine", 2: "refused"}.get(os.WEXITSTATUS(status), "another error"), said
 
 
-def wait(child: int) -> int | None:
-    """The child's status; None, and its end, if it takes longer than SECONDS."""
-    end = time.monotonic() + SECONDS
+def wait(child: int, seconds: float) -> int | None:
+    """The child's status; None, and its end, if it takes longer than `seconds`."""
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
