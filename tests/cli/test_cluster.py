@@ -6,6 +6,8 @@ import queue
 import re
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -72,7 +74,7 @@ def test_two_workers_on_a_cluster_make_the_same_packets(
 def test_an_actor_that_dies_is_replaced(
     start: Callable[..., Running], gansr: Gansr, cluster: str, tmp_path: Path, point_model: Path
 ) -> None:
-    source = footage.plain(tmp_path / "in.mp4", frames=200)
+    source = footage.plain(tmp_path / "in.mp4", frames=100)
     words = ["--model", str(point_model), *WORDS, "--params", "lossless=1"]
     running = start("upscale", source, tmp_path / "out.mkv", *words, "--cluster", cluster, "--workers", "1")
 
@@ -120,6 +122,29 @@ def test_a_chunk_comes_from_its_node(cluster: str, tmp_path: Path, point_model: 
     assert done.facts and (tmp_path / "chunk-00000.mp4").stat().st_size == done.facts.size
     assert facts(tmp_path / "chunk-00000.mp4").picture["frames"] == 10
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_command_that_ends_late_takes_no_answer_of_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vs_gansr.cli.upscale.workers.ray import Node
+
+    node, next_one = Node("{}"), threading.Event()
+
+    def obey(command: OpenPlan | RenderChunk) -> None:
+        if isinstance(command, OpenPlan):
+            node.renderer.tell(Opened({}, "a"))
+            next_one.wait(10)
+        else:
+            Path(command.path).write_bytes(b"chunk")
+            next_one.set()
+            time.sleep(0.3)
+            node.renderer.tell(Done())
+
+    monkeypatch.setattr(node.renderer, "obey", obey)
+    first = node.obey(OpenPlan(""))
+    assert isinstance(next(first), Opened)
+    assert list(node.obey(RenderChunk("", (0, 1), ""))) == [b"chunk", Done()]
+    assert not list(first)
+    node.close()
 
 
 def await_answer[T](events: Events, wanted: type[T]) -> T:

@@ -43,7 +43,7 @@ class Node:
         self.plan = self.own / NAME
         self.plan.write_text(plan, "utf-8")
         self.answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
-        self.renderer = Renderer(Placement(), self.answers.put, self._output)
+        self.renderer = Renderer(Placement(), lambda answer: self.answers.put(answer), self._output)
 
     def obey(self, command: Command) -> Iterator[Answer | bytes]:
         """Yields the answers to a command; before the last one of a chunk the bytes of its file."""
@@ -53,12 +53,16 @@ class Node:
         elif isinstance(command, OpenPlan):
             command = OpenPlan(str(self.plan))
 
+        # Of its own: the generator of the command before may not have ended yet.
+        answers: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self.answers = answers
+
         def work() -> None:
             self.renderer.obey(command)
-            self.answers.put(None)
+            answers.put(None)
 
         threading.Thread(target=work, daemon=True).start()
-        while (answer := self.answers.get()) is not None:
+        while (answer := answers.get()) is not None:
             if isinstance(answer, Done):
                 with chunk.open("rb") as stream:
                     while data := stream.read(PIECE):
@@ -86,7 +90,7 @@ class RayWorker:
         self.name = name
         self.events = events
         self._ended = False
-        self._part = plan.with_name(f"chunk-{secrets.token_hex(8)}.part")
+        self._folder = plan.parent
         remote = ray.remote(Node).options(**share, max_concurrency=2, max_restarts=0, max_task_retries=0)
         self.actor = remote.remote(plan.read_text("utf-8"))
         self._follower: threading.Thread | None = None
@@ -114,15 +118,16 @@ class RayWorker:
         """Turns the answers to a command into events of the scheduler's."""
         import ray
 
+        part = self._folder / f"chunk-{secrets.token_hex(8)}.part"
         try:
             for reference in self.actor.obey.options(num_returns="streaming").remote(command):
                 answer = ray.get(reference)
                 if isinstance(answer, bytes):
-                    with self._part.open("ab") as file:
+                    with part.open("ab") as file:
                         file.write(answer)
                     continue
                 if isinstance(answer, Done) and isinstance(command, RenderChunk):
-                    arrive(self._part, Path(command.path), answer)
+                    arrive(part, Path(command.path), answer)
                 self.events.put(Told(self, answer))
                 if isinstance(answer, Failed):
                     self.events.put(Ended(self, "its command failed"))
@@ -130,7 +135,7 @@ class RayWorker:
             if not self._ended:
                 self.events.put(Ended(self, one_line(error)))
         finally:
-            self._part.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
 
 def arrive(part: Path, target: Path, done: Done) -> None:
@@ -161,14 +166,6 @@ def connect(address: str) -> None:
     except Exception as error:
         failed = "Ray does not start here" if address == "local" else f"no Ray cluster answers at {address}"
         raise CommandError(f"{failed}: {one_line(error)}; see: ray status") from error
-
-
-def disconnect() -> None:
-    """Leaves the cluster: its loss, which ends a process that is connected, no longer matters."""
-    import ray
-
-    with contextlib.suppress(Exception):  # whatever state Ray is in
-        ray.shutdown()
 
 
 def resources(workers: int, provider: str | None) -> tuple[int, dict[str, float]]:
