@@ -18,6 +18,7 @@ from ..job import UpscaleJob
 from ..job.kept_options import stored
 from ..progress import clock
 from ..script.steps import Graph
+from ..source.notes import fraction_of
 from .pictures import densest, detail_of, image, opened, pixels, places, rgb, write
 
 __all__ = ["write_page"]
@@ -66,8 +67,7 @@ def shown(job: UpscaleJob, graph: Graph) -> tuple[vs.VideoNode, vs.VideoNode]:
     """Source and result in RGB, both of the result's size in square pixels."""
     width, height = graph.clip.width, graph.clip.height
     with graph.clip.get_frame(0) as frame:
-        across, down = int(frame.props.get("_SARNum", 1)), int(frame.props.get("_SARDen", 1))
-    shape = Fraction(job.sar) if job.sar else Fraction(max(across, 1), max(down, 1))
+        shape = Fraction(job.sar) if job.sar else fraction_of(frame.props, "_SAR") or 1
     if shape > 1:
         width = round(width * shape)
     else:

@@ -24,7 +24,7 @@ from ..job import NUMBERED, UpscaleJob
 from . import media
 from .index import forget, index_folder
 from .media import Source
-from .notes import sample_aspect
+from .notes import fraction_of
 from .script_file import run_script
 from .stream import UPRIGHT, look_at_images
 from .times import NO_TIME, frame_durations, frame_times, settled
@@ -255,7 +255,7 @@ def shaped(job: UpscaleJob, source: Source, props: Mapping[str, Any]) -> Source:
     image says in its properties `props`."""
     if job.sar or job.has_times:
         return source
-    return replace(source, sar=sample_aspect(props) or source.sar)
+    return replace(source, sar=fraction_of(props, "_SAR") or source.sar)
 
 
 def given_props(job: UpscaleJob) -> frozenset[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["NOTED", "Watch", "changed", "of_side_data", "sample_aspect"]
+__all__ = ["NOTED", "Watch", "changed", "fraction_of", "of_side_data"]
 
 NAMES = {
     "sample aspect ratio": ("_SARNum", "_SARDen"),
@@ -25,10 +25,11 @@ NAMES = {
 }
 
 
-def sample_aspect(props: Mapping[str, Any]) -> Fraction | None:
-    """The shape of a frame's pixels, width to height; None where its properties do not say."""
-    width, height = int(props.get("_SARNum", 0)), int(props.get("_SARDen", 0))
-    return Fraction(width, height) if width > 0 and height > 0 else None
+def fraction_of(props: Mapping[str, Any], name: str) -> Fraction | None:
+    """A frame's property in two numbers, such as "_SAR", the shape of its pixels, width to height, or "_Duration", in
+    seconds; None where it has none."""
+    over, under = int(props.get(f"{name}Num", 0)), int(props.get(f"{name}Den", 0))
+    return Fraction(over, under) if over > 0 and under > 0 else None
 
 
 class Watch:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
 
 import vapoursynth as vs
 
 from .media import Source
+from .notes import fraction_of
 from .stream import decoded
 
 __all__ = ["NO_TIME", "frame_durations", "frame_times", "later", "settled"]
@@ -71,12 +71,6 @@ class FrameTimes:
     note: str = ""
 
 
-def duration_of(props: Mapping[str, Any]) -> Fraction | None:
-    """How long the frame is shown, in seconds; None where its properties do not say."""
-    number, parts = int(props.get("_DurationNum", 0)), int(props.get("_DurationDen", 0))
-    return Fraction(number, parts) if number > 0 and parts > 0 else None
-
-
 def frame_durations(clip: vs.VideoNode, whole: bool) -> list[Fraction | None]:
     """The duration of every frame, for which each frame is computed once.
 
@@ -87,10 +81,10 @@ def frame_durations(clip: vs.VideoNode, whole: bool) -> list[Fraction | None]:
         sample = []
         for place in range(SAMPLED):
             with clip.get_frame(place * (count - 1) // (SAMPLED - 1)) as frame:
-                sample.append(duration_of(frame.props))
+                sample.append(fraction_of(frame.props, "_Duration"))
         if len({duration for duration in sample[:-1] if duration}) <= 1:  # sources do not know the last frame's
             return [sample[0]] * count
-    return [duration_of(frame.props) for frame in clip.frames(close=True)]
+    return [fraction_of(frame.props, "_Duration") for frame in clip.frames(close=True)]
 
 
 def frame_times(durations: Sequence[Fraction | None], rate: Fraction) -> FrameTimes | None:

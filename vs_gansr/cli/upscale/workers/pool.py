@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -118,10 +119,10 @@ class WorkerPool:
     def connect(self, job: UpscaleJob) -> None:
         """Joins the cluster, if there is to be one. Raises CommandError where that fails."""
         if self.cluster:
-            from . import ray
+            from .ray import connect, resources
 
-            ray.connect(self.cluster)
-            self.size, self._share = ray.resources(self.size, job.provider)
+            connect(self.cluster)
+            self.size, self._share = resources(self.size, job.provider)
         self.size = self.size or 1
 
     def start_here(self, job: UpscaleJob) -> WorkerState:
@@ -168,13 +169,15 @@ class WorkerPool:
         state.worker.end()
 
     def leave_cluster(self) -> None:
-        """Ends those that are elsewhere and leaves the cluster, if there is one: all that is to do is here."""
+        """Ends those that are elsewhere and leaves the cluster, if there is one, whose loss would end this process: all
+        that is to do is here."""
         for state in [state for state in self.workers if state.worker.elsewhere]:
             self.dismiss(state)
         if self.cluster:
-            from .ray import disconnect
+            import ray
 
-            disconnect()
+            with contextlib.suppress(Exception):  # whatever state Ray is in
+                ray.shutdown()
 
     def end(self) -> None:
         """Ends all."""
