@@ -1,6 +1,7 @@
 """Make the plan of a film: open its source, build the script, try encoder and container, find the chunks.
 
-The fingerprint is of all that must be equal in every chunk: what the film is made of, and what it is made with."""
+The fingerprint names all that must be equal in every chunk: what the film is made of, and what it is made with.
+"""
 
 from __future__ import annotations
 
