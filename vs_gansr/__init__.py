@@ -9,7 +9,7 @@ The map of the house, each room importing only those below it; docs/architecture
         settings    the arguments of Upscale               graph       joins the filters of one clip
         choose      which model, where, in what precision  network     which planes go through it
         tag         what frames say of themselves          resize      ways between colours, by zimg
-        render      frames <-> planes of an engine         temporal    which neighbours a network may see
+        render      frames <-> planes of an engine         samples     of planes: finite, equal, in cells
         duplicates  frames that repeat their neighbour     log         how the plugin speaks
     engine          planes in, planes out
         base        Engine and its key                     planes      frame planes <-> tensors

@@ -21,7 +21,7 @@ from vs_gansr.engine.auto import cpu_rules as rules
 from vs_gansr.engine.auto import fidelity
 from vs_gansr.engine.auto.registry import CPU, OPENVINO
 from vs_gansr.engine.base import Engine, EngineKey, Provider
-from vs_gansr.engine.cache import compiled_models
+from vs_gansr.engine.cache import disk
 from vs_gansr.engine.onnxruntime.sessions import Prepared
 from vs_gansr.engine.openvino import (
     engine as openvino_engine,
@@ -160,7 +160,7 @@ def test_compiled_networks_are_kept_and_damaged_ones_made_again(tmp_path: Path, 
 def test_the_folder_does_not_grow_and_need_not_be_writable(
     cache: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiled_models, "MOST", 2)
+    monkeypatch.setattr(disk, "MOST", 2)
     for width in (32, 40, 48):
         engine(small_model, width=width)
     assert len(list(cache.iterdir())) == 2

@@ -78,7 +78,7 @@ def test_a_wide_end_gives_the_same(file: str, width: int, tmp_path: Path) -> Non
     assert wide and wide.neighbours == 4
     depth_to_space.channels_last(proto)
     got = run(proto, picture)
-    assert list(got.shape) == wide.widened(width, 6) == [1, 6, 3, 16]
+    assert list(got.shape) == wide.shape(width, 6) == [1, 6, 3, 16]
     whole = np.zeros((12, 2 * width + 5), np.float32)[:, : 2 * width]
     wide.write(got[0], 0, whole)
     np.testing.assert_allclose(whole, want, atol=1e-5)

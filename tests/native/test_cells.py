@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vs_gansr.colour import pictures
-from vs_gansr.filter import cells
+from vs_gansr.filter import samples
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float16, np.float32])
@@ -17,9 +17,9 @@ def test_as_slices_do(side: int, kind: type) -> None:
         padded = (rng.random((side * height, side * width + 5)) * 200).astype(kind)
         plane = padded[:, : side * width]
         parts = np.zeros((side * side, height, width), kind)
-        cells.split(plane, parts)
+        samples.split(plane, parts)
         assert np.array_equal(parts, np.stack(pictures.cells(plane, side)))
         out = np.full_like(padded, 7)
-        cells.join(parts, out[:, : side * width])
+        samples.join(parts, out[:, : side * width])
         assert np.array_equal(out[:, : side * width], plane)
         assert (out[:, side * width :] == 7).all()

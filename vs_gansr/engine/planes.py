@@ -53,20 +53,12 @@ def put(target: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
     np.copyto(target, values, casting="same_kind")
 
 
-def reflected(start: int, end: int, length: int) -> npt.NDArray[np.intp]:
-    """The places in [0, length) that start ... end - 1 fall on, reflected at both ends as often as needed."""
-    period = max(1, 2 * (length - 1))
-    place = np.arange(start, end) % period
-    return np.minimum(place, period - place) if length > 1 else place * 0
-
-
 def padded(picture: Sequence[Plane], width: int, height: int) -> Sequence[Plane]:
     """The planes at width x height, reflected beyond the right and bottom edge; themselves where they are so large."""
     rows, columns = picture[0].shape
     if (columns, rows) == (width, height):
         return picture
-    place = np.ix_(reflected(0, height, rows), reflected(0, width, columns))
-    return [plane[place] for plane in picture]
+    return [np.pad(plane, ((0, height - rows), (0, width - columns)), "reflect") for plane in picture]
 
 
 def store(

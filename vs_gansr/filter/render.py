@@ -16,7 +16,7 @@ from ..common import process
 from ..engine.base import Stored
 from ..engine.tiled.recovery import Recovery
 from ..model.rewrite.ends import Samples
-from . import cells, samples, temporal
+from . import samples
 from .overdue import Overdue
 
 __all__ = ["Filter420", "NetworkFilter", "samples_of"]
@@ -49,7 +49,7 @@ class NetworkFilter:
         """Covers the time in which the network computes a frame."""
 
     def __call__(self, n: int, f: vs.VideoFrame | Sequence[vs.VideoFrame]) -> vs.VideoFrame:
-        seen = temporal.window([f] if isinstance(f, vs.VideoFrame) else f)
+        seen = window([f] if isinstance(f, vs.VideoFrame) else f)
         picture = seen[len(seen) // 2]
         out = self.frame_like(picture)
         seen_planes = [plane for frame in seen for plane in samples.views(frame)[: self.count]]
@@ -87,14 +87,14 @@ class Filter420(NetworkFilter):
         out = self.frame_like(f, "_ChromaLocation")
         y, u, v = samples.views(f)
         seen = np.empty((6, *u.shape), y.dtype)
-        cells.split(y, seen[:4])
+        samples.split(y, seen[:4])
         seen[4], seen[5] = u, v
         luma, *chroma = samples.views(out)
         made = np.empty((6 * self.scale**2, *u.shape), luma.dtype)
         with self.under_way():
             self.network.render(n, list(seen), list(made), self.stored(f))
         for plane, part in zip((luma, *chroma), np.split(made, [4 * self.scale**2, 5 * self.scale**2]), strict=True):
-            cells.join(part, plane)
+            samples.join(part, plane)
         return out
 
     def stored(self, frame: vs.VideoFrame) -> Stored:
@@ -111,3 +111,32 @@ def with_chroma(samples: Samples, fmt: vs.VideoFormat, full_range: bool) -> Samp
     peak, middle = float((1 << fmt.bits_per_sample) - 1), float(1 << (fmt.bits_per_sample - 1))
     span = peak if full_range else float(224 << (fmt.bits_per_sample - 8))
     return replace(samples, chroma=(span, middle - span / 2))
+
+
+def window(frames: Sequence[vs.VideoFrame]) -> list[vs.VideoFrame]:
+    """`frames`, an odd number in order of time, with those beyond a change of scene replaced.
+
+    Going outwards from the middle, the last frame of its scene is repeated: for three frames the middle one. A
+    scene changes where `_SceneChangePrev` of a frame or `_SceneChangeNext` of the one before is set, and where size
+    or format change. At the clip's ends the frames are repeated already.
+    """
+    seen = list(frames)
+    middle = len(seen) // 2
+    for i in range(middle - 1, -1, -1):
+        if divided(seen[i], seen[i + 1]):
+            seen[: i + 1] = [seen[i + 1]] * (i + 1)
+            break
+    for i in range(middle + 1, len(seen)):
+        if divided(seen[i - 1], seen[i]):
+            seen[i:] = [seen[i - 1]] * (len(seen) - i)
+            break
+    return seen
+
+
+def divided(before: vs.VideoFrame, after: vs.VideoFrame) -> bool:
+    """True if a scene ends between two frames that follow each other."""
+    if before is after:
+        return False
+    if (before.width, before.height, before.format.id) != (after.width, after.height, after.format.id):
+        return True
+    return bool(before.props.get("_SceneChangeNext") or after.props.get("_SceneChangePrev"))

@@ -1,15 +1,23 @@
-"""Look at the planes of frames, compare their samples, and make samples finite."""
+"""Look at the planes of frames, compare their samples, make samples finite, and copy between a plane and its cells.
+
+A cell is a square of side x side samples. The planes of the cells of a plane, shape (side * H, side * W), are an array
+of the shape (side * side, H, W) without gaps: one plane for each sample of a cell, row by row.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import vapoursynth as vs
 
-from ..engine.planes import HALF_MAX, Plane
+from ..engine.planes import HALF_MAX, Plane, Tensor
 
-__all__ = ["clamp_nonfinite", "equal", "finite", "views"]
+__all__ = ["clamp_nonfinite", "equal", "finite", "join", "split", "views"]
 
 HALF_EXPONENT = np.uint16(0x7C00)  # all its bits are set in what is not finite
 
@@ -43,3 +51,34 @@ def equal(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> bool:
     a, b = a.view(bits), b.view(bits)
     middle = slice(a.shape[0] // 2, a.shape[0] // 2 + 8)
     return bool(np.array_equal(a[middle], b[middle]) and np.array_equal(a, b))
+
+
+def join(cells: Tensor, plane: Plane) -> None:
+    """Fill `plane` from the planes of its cells, which have the same type."""
+    _call("gansrJoinCells", plane, cells)
+
+
+def split(plane: Plane, cells: Tensor) -> None:
+    """Fill the planes of the cells of `plane`, which have the same type."""
+    _call("gansrSplitCells", plane, cells)
+
+
+def _call(name: str, plane: Plane, cells: Tensor) -> None:
+    count, height, width = cells.shape
+    side = math.isqrt(count)
+    assert plane.shape == (side * height, side * width) and side * side == count
+    assert plane.dtype == cells.dtype and cells.flags.c_contiguous and plane.strides[1] == plane.itemsize
+    getattr(_library(), name)(
+        plane.ctypes.data, plane.strides[0], cells.ctypes.data, width, height, side, plane.itemsize
+    )
+
+
+@cache
+def _library() -> Any:
+    """The plugin's library, which this process has loaded already."""
+    library = ctypes.CDLL(vs.core.core.gansr.plugin_path)
+    for name in ("gansrJoinCells", "gansrSplitCells"):
+        function = getattr(library, name)
+        function.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p, *[ctypes.c_int] * 4]
+        function.restype = None
+    return library

@@ -2,7 +2,7 @@
  *
  * A cell is a square of side x side samples. `cells` holds one plane of width x height samples for each sample of a
  * cell, row by row of the cell and without gaps; `plane` has side * width x side * height samples of `bytes` bytes each.
- * vs_gansr.filter.cells calls the functions with ctypes.
+ * vs_gansr.filter.samples calls the functions with ctypes.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -31,7 +31,6 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cuDeviceGet": (_pointer, _number),
     "cuDeviceGetUuid": (ctypes.c_char_p, _number),
     "cuDriverGetVersion": (_pointer,),
-    "cuDeviceGetCount": (_pointer,),
     "cuDeviceGetName": (ctypes.c_char_p, _number, _number),
     "cuDevicePrimaryCtxRetain": (_pointer, _number),
     "cuCtxPushCurrent_v2": (_pointer,),

@@ -14,7 +14,6 @@ import onnx
 
 from ...errors import ModelError, RenderError, ShortageError, one_line
 from ...model.rewrite import cpu_layout, depth_to_space
-from ...model.rewrite.graph_view import copied
 from ...model.rewrite.int8 import with_float_end
 from ...model.spec import Model, ModelSpec
 from .. import memory, planes
@@ -86,7 +85,7 @@ class OpenVinoEngine:
             proto = with_float_end(onnx.load_model_from_string(model.data))
             shuffle = None
             if cpu_layout.BLOCKED and key.provider.processor(key.device_id):
-                proto, shuffle = for_processors(proto, model.spec, key.width)
+                proto, shuffle = depth_to_space.widened(proto, model.spec.growth, key.width)
         network = replace(sessions.prepare(proto, model.spec, key), shuffle=shuffle)
         if shuffle:
             depth_to_space.channels_last(network.proto)
@@ -122,17 +121,6 @@ def in_place(place: Sequence[Plane], own: Tensor) -> Tensor | None:
     return np.lib.stride_tricks.as_strided(first, own.shape, own.strides)
 
 
-def for_processors(
-    proto: onnx.ModelProto, spec: ModelSpec, width: int
-) -> tuple[onnx.ModelProto, depth_to_space.Shuffle | None]:
-    """The network with a wider end, and the depth-to-space that was taken out of it; else the network and None."""
-    other = copied(proto)
-    taken = depth_to_space.take_out(other)
-    if taken and taken.block == spec.growth and (wide := depth_to_space.widen(other, taken, width)):
-        return other, wide
-    return proto, None
-
-
 def compile_for(network: Prepared, spec: ModelSpec, key: EngineKey) -> Compiled:
     """The network, compiled. Raises ModelError or ShortageError."""
     name = provider.device(key.device_id)
@@ -143,7 +131,7 @@ def compile_for(network: Prepared, spec: ModelSpec, key: EngineKey) -> Compiled:
         if memory.is_shortage(error):
             raise ShortageError(f"no {memory.named(key, error)} for a network: {one_line(error)}") from error
         raise ModelError(f"OpenVINO refuses the model: {one_line(error)}") from error
-    if not network.shuffle or shape != network.shuffle.widened(key.width, key.height):
+    if not network.shuffle or shape != network.shuffle.shape(key.width, key.height):
         sessions.check_output(shape, spec, key)
     return compiled
 

@@ -66,20 +66,14 @@ class Recovery:
         while True:
             planner = self.planner
             try:
-                self._prepare(planner, width, height, stored)
-                return
+                layout = planner.layout(width, height)
+                try:
+                    with self._engine(planner, sized(planner.key, layout, planner.key.precision, stored)):
+                        return
+                except ShortageError as error:
+                    self.say(planner.shrink((width, height), layout, error), "out of memory")
             except GansrError as error:
                 self._next(planner, error)
-
-    def _prepare(self, planner: TilePlanner, width: int, height: int, stored: Stored) -> None:
-        """`prepare` for the current choice."""
-        while True:
-            layout = planner.layout(width, height)
-            try:
-                with self._engine(planner, sized(planner.key, layout, planner.key.precision, stored)):
-                    return
-            except ShortageError as error:
-                self.say(planner.shrink((width, height), layout, error), "out of memory")
 
     def render(self, n: int, picture: Sequence[Plane], result: Sequence[Plane], stored: Stored = PLAIN) -> None:
         """Fills `result`, frame n, from `picture`, the planes of all frames seen.

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from .graph_view import GraphView, attribute, forget_shapes
+from .graph_view import GraphView, attribute, copied, forget_shapes
 
-__all__ = ["Shuffle", "channels_last", "take_out", "widen"]
+__all__ = ["Shuffle", "channels_last", "take_out", "widen", "widened"]
 
 LANES = 16  # output channels that a convolution computes at a time
 
@@ -40,14 +40,14 @@ class Shuffle:
         planes = self.channels // self.block**2
         return (row * self.block + column) * planes + plane
 
-    def widened(self, width: int, height: int) -> list[int]:
+    def shape(self, width: int, height: int) -> list[int]:
         """Return the shape of the output after `widen` and `channels_last`, for width x height positions."""
         return [1, height, -(-width // self.neighbours), self.channels * self.neighbours]
 
     def write(self, cells: npt.NDArray[Any], plane: int, place: npt.NDArray[Any], left: int = 0, top: int = 0) -> None:
         """Fill `place`, a part of the result's `plane`, with what begins at (`left`, `top`) in input positions.
 
-        `cells` has the shape (channels or more, H, W), or what follows the 1 of `widened`.
+        `cells` has the shape (channels or more, H, W), or what follows the 1 of `shape`.
         """
         height, width = (length // self.block for length in place.shape)
         for row in range(self.block):
@@ -142,6 +142,15 @@ def widen(proto: onnx.ModelProto, shuffle: Shuffle, width: int) -> Shuffle | Non
         view.replace(conv, *scaled, conv)
     view.finish()
     return replace(shuffle, neighbours=count)
+
+
+def widened(proto: onnx.ModelProto, block: int, width: int) -> tuple[onnx.ModelProto, Shuffle | None]:
+    """Return a copy of the network without its final depth-to-space by `block`, changed by `widen`, and what was taken
+    out; `proto` itself and None where that would be no quicker."""
+    other = copied(proto)
+    taken = take_out(other)
+    wide = widen(other, taken, width) if taken and taken.block == block else None
+    return (other, wide) if wide else (proto, None)
 
 
 def channels_last(proto: onnx.ModelProto) -> None:
