@@ -84,7 +84,7 @@ def take_out(proto: onnx.ModelProto) -> Shuffle | None:
     if channels is not None:
         removed.append(view.makers[source])
         source = removed[-1].input[0]
-    elif (channels := channels_inferred(proto, source)) is None:
+    elif (channels := channels_made(view, source) or channels_inferred(proto, source)) is None:
         return None
     if source not in view.makers or any(node not in removed for node in view.readers[source]):
         return None
@@ -191,6 +191,15 @@ def channels_cut(view: GraphView, name: str) -> int | None:
     if begin is None or end is None or axis is None:
         return None
     return int(end[0]) if (begin.tolist(), axis.tolist()) == ([0], [1]) and end[0] > 0 else None
+
+
+def channels_made(view: GraphView, name: str) -> int | None:
+    """Return the number of channels of a sum of convolutions; None if the value is something else. Inference would
+    take 10 ms in a new process."""
+    for conv in last_convolutions(view, name)[:1]:
+        maker = view.makers.get(conv.input[1])
+        return int(view.weights[maker.input[0] if maker else conv.input[1]].dims[0])
+    return None
 
 
 def channels_inferred(proto: onnx.ModelProto, name: str) -> int | None:
