@@ -76,6 +76,27 @@ def test_a_generator_with_colour_learns_chroma(
         check(replace(recipe, generator=replace(recipe.generator, phases=1)))
 
 
+def test_a_generator_of_blocks_learns_that_its_output_moves_with_its_input(
+    trainer: Callable[..., Trainer], small_recipe: Recipe, tmp_path: Path
+) -> None:
+    shares = LossConfig(pixel=0.01, shift=0.99)
+    recipe = replace(
+        small_recipe,
+        generator=replace(small_recipe.generator, phases=2, colour=True),
+        pixel=shares,
+        run=replace(small_recipe.run, pixel_part=1.0, steps=30, rate=3e-3, warmup=1, log_every=1),
+    )
+    run = trainer(check(recipe), "moved")
+    with torch.no_grad():
+        run.generator.body[-1].bias[5] += 0.05  # a mesh: one pixel of each block is lighter
+    assert run.train()
+    rows = smoke.losses_logged(tmp_path / "moved")
+    assert rows[0]["loss_shift"] > 0.003
+    assert rows[-1]["loss_shift"] < 0.6 * rows[0]["loss_shift"]
+    with pytest.raises(RecipeError, match=r"generator.phases 1: its output moves with its input"):
+        check(replace(recipe, generator=replace(recipe.generator, phases=1, colour=False)))
+
+
 def test_judges_are_not_asked_before_they_learn(judged: Recipe) -> None:
     with pytest.raises(RecipeError, match=r"pixel.adversarial, feature and projected must be 0"):
         check(replace(judged, pixel=LossConfig(pixel=1.0, projected=0.2)))

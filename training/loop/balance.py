@@ -86,6 +86,7 @@ def shares(config: LossConfig, ramp: float) -> dict[str, float]:
         "projected": config.projected * ramp,
         "artifact": config.artifact,
         "mesh": config.mesh,
+        "shift": config.shift,
     }
     return {name: share for name, share in table.items() if share > 0}
 

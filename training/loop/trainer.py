@@ -157,6 +157,8 @@ class Trainer:
         table = objective.terms(shares, small_luma, made, real, self.recipe, self.step)
         if "chroma" in shares:
             table["chroma"] = formulas.charbonnier(self.generator.chroma(colours[0], added), colours[1])
+        if "shift" in shares:
+            table["shift"] = self._shift(made, small, colours[:1])
         if "artifact" in shares:
             with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=run.bf16):
                 steady = self.mean.parts(small, *colours[:1])[0]
@@ -184,6 +186,21 @@ class Trainer:
                 "residual": float(added.detach().float().std()),
             }
         return numbers
+
+    def _shift(self, made: Tensor, small: Tensor, chroma: list[Tensor]) -> Tensor:
+        """The loss `shift` of `made`, the luma of `small` and of its chroma, if the generator takes it.
+
+        The moved input carries no gradient; a sixth of the picture at each side, where its edges matter, is left out.
+        """
+        down, along = ((0, 1), (1, 0), (1, 1))[self.step % 3]
+        height, width = (side - 2 for side in small.shape[2:])
+        moved = small[..., down : down + height, along : along + width]
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.run.bf16):
+            there = self.generator.parts(moved, *(formulas.half_sample(each, down, along) for each in chroma))[0]
+        scale = self.recipe.generator.scale
+        here = made[..., scale * down :, scale * along :][..., : scale * height, : scale * width]
+        inside = (..., *(slice(scale * side // 6, -(scale * side // 6)) for side in (height, width)))
+        return formulas.charbonnier(here[inside], there[inside])
 
     def _look(
         self, table: dict[str, Tensor], shares: dict[str, float], small: Tensor, made: Tensor, real: Tensor, plays: bool

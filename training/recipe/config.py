@@ -217,6 +217,8 @@ class LossConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Absolute difference where the picture varies from the reference more than the averaged weights' picture does."""
     mesh: Amount = 0.0
     """Part of the error that repeats in every block of pixels that the generator gives at once."""
+    shift: Amount = 0.0
+    """Difference from the output for the input moved by one pixel; for generators with `phases` 2."""
 
     @property
     def looks(self) -> bool:

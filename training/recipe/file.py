@@ -117,6 +117,11 @@ def check(recipe: Recipe) -> Recipe:
         )
     if recipe.generator.colour and recipe.generator.phases != 2:
         raise RecipeError(f"generator.colour with generator.phases {recipe.generator.phases}: set phases = 2")
+    if (recipe.pixel.shift or recipe.adversarial.shift) and recipe.generator.phases != 2:
+        raise RecipeError(
+            f"pixel.shift or adversarial.shift with generator.phases {recipe.generator.phases}: "
+            "its output moves with its input; set both to 0"
+        )
     if (recipe.pixel.chroma or recipe.adversarial.chroma) and not recipe.generator.colour:
         raise RecipeError(
             "pixel.chroma or adversarial.chroma without generator.colour: set colour = true, or both to 0"
