@@ -244,6 +244,21 @@ def test_batches_may_have_places_of_one_colour(ready: pool.Pool) -> None:
     assert 0 < sum(len(np.unique(each)) <= 3 for each in mixed) < 32
 
 
+def test_batches_may_have_crisp_lettering(ready: pool.Pool) -> None:
+    """Drawn over both; the input's letters are averages of the reference's pixels, whatever the rest went through."""
+    low, high, low_chroma, high_chroma = ready.batch(1, 5, 32, 32, 1, colour=True, letters=1.0)
+    _, plain, _, bare = ready.batch(1, 5, 32, 32, 1, colour=True)
+    lettered = [not np.array_equal(a, b) for a, b in zip(high, plain, strict=True)]
+    assert sum(lettered) > 16, "all the same but where places turn out alike"
+    on_one_colour = [each for each in zip(low, high, strict=True) if len(np.unique(each[1][:, :2])) == 1]
+    assert on_one_colour
+    for small, large in on_one_colour:
+        mean = large.reshape(3, 16, 2, 16, 2).mean((2, 4))
+        assert np.abs(small - mean).max() <= 1
+    assert ((low_chroma >= 16) & (low_chroma <= 240)).all() and ((high_chroma >= 16) & (high_chroma <= 240)).all()
+    assert np.abs(high_chroma.astype(int) - 128).mean() < np.abs(bare.astype(int) - 128).mean(), "letters are gray"
+
+
 def test_drawing_a_batch_costs_little_beside_a_step(trainer, material: Path) -> None:  # type: ignore[no-untyped-def]
     """Processor time of drawing 12 crops of 96 from the pool, against that of the pixel-loss step it feeds."""
     recipe = smoke.recipe(material)

@@ -255,7 +255,7 @@ class Trainer:
     def fetch(self, step: int) -> list[Tensor]:
         """Batch number `step` as tensors of code values, in the order of `train_step`'s arguments."""
         run, colour = self.recipe.run, self.recipe.generator.colour
-        drawn = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip, colour, run.worn, run.flat)
+        drawn = self.pool.batch(run.seed, step, run.batch, run.crop, run.clip, colour, run.worn, run.flat, run.letters)
         return [torch.from_numpy(each) for each in drawn]
 
     def train(self, minutes: float = math.inf, stop_at: int | None = None) -> bool:

@@ -66,6 +66,7 @@ class Pool:
         colour: bool = False,
         worn: float = -1,
         flat: float = 0.0,
+        letters: float = 0.0,
     ) -> list[Frames]:
         """Batch number `step`: a pure function of its arguments, so a resumed run needs no saved position.
 
@@ -73,7 +74,8 @@ class Pool:
         `colour` also the chroma of both, [..., low_chroma, high_chroma], of 2 planes and half the size. `clip`
         neighbouring frames of one place follow each other; flips and transposition are drawn per place, with `colour`
         only those that leave chroma where it lies. `worn` is the chance that a place's input was worn, -1 as
-        often as in the pool. With the chance `flat` a place is of one colour.
+        often as in the pool. With the chance `flat` a place is of one colour, with the chance `letters`
+        lettering is drawn over it, as crisp in the input as its grid allows.
         """
         rng = np.random.default_rng([seed, step])
         scale = self.high.shape[2] // self.low.shape[2]
@@ -96,6 +98,9 @@ class Pool:
                     if shade is not None:
                         part = np.full_like(part, shade[:3] if number < 2 else shade[3:])
                     made[number][place * clip + n] = _turn(part, turn)
+            if letters and rng.random() < letters:
+                frames = slice(place * clip, (place + 1) * clip)
+                titles.letter([each[frames] for each in made], (None, None, 128, 128)[: len(made)], rng)
         return made
 
     def telling(self, count: int) -> list[int]:

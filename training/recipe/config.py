@@ -341,6 +341,8 @@ class RunConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Share of crops whose inputs were worn (`wear`) before they were encoded; -1: as many as the pool holds."""
     flat: Share = 0.0
     """Share of crops that are of one colour, so that none is shifted."""
+    letters: Share = 0.0
+    """Share of crops with lettering that is crisp in the input, so that it is not taken for sharpening."""
     bf16: bool = True
     """Run networks in bfloat16; weights, losses and resize stay in float32."""
     balance_every: Positive = 20
