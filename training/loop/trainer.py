@@ -199,8 +199,8 @@ class Trainer:
             there = self.generator.parts(moved, *(formulas.half_sample(each, down, along) for each in chroma))[0]
         scale = self.recipe.generator.scale
         here = made[..., scale * down :, scale * along :][..., : scale * height, : scale * width]
-        inside = (..., *(slice(scale * side // 6, -(scale * side // 6)) for side in (height, width)))
-        return formulas.charbonnier(here[inside], there[inside])
+        rows, columns = (slice(scale * side // 6, scale * side - scale * side // 6) for side in (height, width))
+        return formulas.charbonnier(here[..., rows, columns], there[..., rows, columns])
 
     def _look(
         self, table: dict[str, Tensor], shares: dict[str, float], small: Tensor, made: Tensor, real: Tensor, plays: bool

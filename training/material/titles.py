@@ -48,7 +48,8 @@ def cover(rng: np.random.Generator, side: int, size: tuple[float, float] = (12, 
     `size` is the range of the letters' height in pixels.
     """
     mask = _words((side, side), float(np.exp(rng.uniform(*np.log(size)))), rng)
-    return np.asarray(mask.resize((side, side), Image.Resampling.BOX), np.float32) / 255
+    covered: NDArray[np.float32] = np.asarray(mask.resize((side, side), Image.Resampling.BOX), np.float32)
+    return covered / np.float32(255)
 
 
 def letter(places: Sequence[NDArray[np.uint8]], neutral: Sequence[int | None], rng: np.random.Generator) -> None:
