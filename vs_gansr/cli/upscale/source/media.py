@@ -145,19 +145,11 @@ def complaints() -> Iterator[Callable[[], list[str]]]:
 
 
 def _read(container: Any, path: str, picture_needed: bool) -> Source:
-    from av.format import Flags
-
     tracks = [_track(stream) for stream in container.streams]
     stream = container.streams.best("video")
     if tracks and not picture_needed and (stream is None or tracks[stream.index].cover or not stream.codec_context):
         return _without_picture(container, path, tracks)
-    if stream is None or tracks[stream.index].cover:
-        raise CommandError(f"{path} has no video track: {', '.join(map(str, tracks)) or 'it is empty'}")
-    if stream.codec_context is None:
-        raise CommandError(
-            f"{path}: no decoder is installed for {tracks[stream.index]}; if the file is encrypted (DRM) take "
-            "one that is not, else convert it by a program that reads it, to FFV1 in .mkv for example"
-        )
+    _refuse_unplayable(stream, path, tracks)
     stored = {name: bytes(data) for name, data in stream.codec_context.coded_side_data.items()}
     refuse_dolby(stored.get("dovi_conf", b""), path)
     bases = [ratio(s.time_base) for s in container.streams]
@@ -182,8 +174,7 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
     seen = look_at(path, stream.index, float(reached))
     times = picture.shown_as_decoded(seen.first) if inferred else tuple(sorted(picture.shown))
     by_file = of_matrix(stored["display_matrix"]) if "display_matrix" in stored else None
-    form = container.format  # of a stream without a container: it has no times, or is a pipe of images
-    bare = bool(form.flags & Flags.no_timestamps.value) or form.name.endswith("_pipe")
+    bare = _is_bare(container.format)
     return Source(
         path=path,
         video=tracks[stream.index],
@@ -211,6 +202,24 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
         bare=bare,
         rate_unknown=bare and not stream.codec_context.framerate,
     )
+
+
+def _refuse_unplayable(stream: Any, path: str, tracks: list[Track]) -> None:
+    """Raises CommandError unless `stream` is moving pictures that a decoder is installed for."""
+    if stream is None or tracks[stream.index].cover:
+        raise CommandError(f"{path} has no video track: {', '.join(map(str, tracks)) or 'it is empty'}")
+    if stream.codec_context is None:
+        raise CommandError(
+            f"{path}: no decoder is installed for {tracks[stream.index]}; if the file is encrypted (DRM) take "
+            "one that is not, else convert it by a program that reads it, to FFV1 in .mkv for example"
+        )
+
+
+def _is_bare(form: Any) -> bool:
+    """Whether a file of this container format is a stream without a container: it has no times, or holds images."""
+    from av.format import Flags
+
+    return bool(form.flags & Flags.no_timestamps.value) or form.name.endswith("_pipe")
 
 
 def _without_picture(container: Any, path: str, tracks: list[Track]) -> Source:
