@@ -199,7 +199,7 @@ def logged(preparation: str, scale: int) -> dict[str, dict[str, float]]:
     """SSIMULACRA2 of the models on each clip as training/LOG.md has it, by clip and method."""
     log = (ROOT / "training" / "LOG.md").read_text(encoding="utf-8")
     title = (
-        "Twice the size, clip by clip, 2026-11-30" if scale == 2 else "Four times the size, clip by clip, 2026-11-28"
+        "Twice the size, clip by clip, 2026-12-01" if scale == 2 else "Four times the size, clip by clip, 2026-11-28"
     )
     part = log.split(f"\n### {title}\n")[1]
     (head,) = re.findall(rf"^\| {preparation}, SSIMULACRA2 \|.*$", part.split("\n### ")[0], re.MULTILINE)
