@@ -20,7 +20,7 @@ from vs_gansr.filter.settings import ARGUMENTS
 from vs_gansr.model import library
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("docs/*.md"))
-TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in PAGES}
 README = TEXTS["README.md"]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CARDS = {f"models/{path.name}": path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("models/*.md"))}

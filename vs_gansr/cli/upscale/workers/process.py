@@ -167,6 +167,9 @@ class LocalWorker:
     def end(self) -> None:
         self.signal("SIGKILL")
         self.process.wait()
+        assert self.process.stdin
+        with contextlib.suppress(OSError):  # it died before it read an order: Python would print that at its own end
+            self.process.stdin.close()
 
 
 def let_leave(workers: Sequence[Worker], events: Events) -> Iterator[Event]:
