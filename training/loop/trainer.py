@@ -24,7 +24,7 @@ from ..losses.aim import crisp
 from ..losses.regions import directionless
 from ..material.luma import luma
 from ..material.pool import Pool
-from ..networks.generator import FoldedGenerator, LumaGenerator, of_luma, with_colour
+from ..networks.generator import FoldedGenerator, LumaGenerator, half_sample, of_luma, with_colour
 from ..networks.grow import carry_chroma, grow
 from ..recipe import Recipe, RecipeError, from_dict
 from ..recipe.config import LOOKS
@@ -195,8 +195,9 @@ class Trainer:
         down, along = ((0, 1), (1, 0), (1, 1))[self.step % 3]
         height, width = (side - 2 for side in small.shape[2:])
         moved = small[..., down : down + height, along : along + width]
+        colours = [half_sample(each, down, along) for each in chroma]
         with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.run.bf16):
-            there = self.generator.parts(moved, *(formulas.half_sample(each, down, along) for each in chroma))[0]
+            there = self.generator.parts(moved, *colours)[0]
         scale = self.recipe.generator.scale
         here = made[..., scale * down :, scale * along :][..., : scale * height, : scale * width]
         rows, columns = (slice(scale * side // 6, scale * side - scale * side // 6) for side in (height, width))

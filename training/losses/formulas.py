@@ -208,23 +208,6 @@ def mesh(made: Tensor, real: Tensor, period: int, window: int = 6) -> Tensor:
     return loss
 
 
-def half_sample(planes: Tensor, down: int, along: int) -> Tensor:
-    """(N, C, h, w) sampled half a sample further, by a cubic, along the axes whose number is 1: (N, C, h - 1, w - 1).
-
-    >>> half_sample(torch.arange(5.0).repeat(1, 1, 5, 1), 0, 1)[0, 0, 1].tolist()
-    [0.4375, 1.5, 2.5, 3.5625]
-    """
-    for axis, moved in ((2, down), (3, along)):
-        length = planes.shape[axis] - 1
-        if not moved:
-            planes = planes.narrow(axis, 0, length)
-            continue
-        padded = F.pad(planes, (0, 0, 1, 1) if axis == 2 else (1, 1, 0, 0), mode="replicate")
-        taps = [padded.narrow(axis, first, length) for first in range(4)]
-        planes = (9 * (taps[1] + taps[2]) - taps[0] - taps[3]) / 16
-    return planes
-
-
 def noise_penalty(clean: Sequence[Tensor], noisy: Sequence[Tensor], sigma: float) -> Tensor:
     """Zero-centred gradient penalty without double backward: mean |D(x) - D(x + n)|^2 / sigma^2, n of deviation sigma.
 

@@ -79,6 +79,18 @@ def catmull_rom(scale: int, planes: int = 1) -> Tensor:
     return torch.einsum("oi,pyx->opiyx", torch.eye(planes), kernel).flatten(0, 1)
 
 
+def half_sample(planes: Tensor, down: int, along: int) -> Tensor:
+    """(N, C, h, w) sampled half a sample further, by Catmull-Rom, along the axes whose number is 1: (N, C, h - 1,
+    w - 1).
+
+    >>> half_sample(torch.arange(5.0).repeat(1, 1, 5, 1), 0, 1)[0, 0, 1].tolist()
+    [0.4375, 1.5, 2.5, 3.5625]
+    """
+    padded = F.pad(planes.flatten(0, 1)[:, None], (2, 2, 2, 2), mode="replicate")
+    moved = F.conv2d(padded, _resizing([down / 2], [along / 2]).to(planes))
+    return moved.reshape(planes.shape)[..., :-1, :-1]
+
+
 def _resizing(down: list[float], along: list[float]) -> Tensor:
     """Catmull-Rom sampled at the offsets of all parts of a pixel, in pixels: (parts, 1, 5, 5)."""
 
