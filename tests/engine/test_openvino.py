@@ -348,4 +348,4 @@ def test_a_model_that_is_none_of_openvinos(tmp_path: Path) -> None:
         openvino_provider.compile_model(b"\x08\x00no model", "CPU", {})
     with pytest.raises(ModelError, match="OpenVINO refuses the model"):
         nothing = Prepared(onnx.ModelProto(), np.dtype(np.float32), np.dtype(np.float32))
-        openvino_engine.compile_for(nothing, None, EngineKey("", OPENVINO, 0, "fp32", 8, 8, 1, 1))  # type: ignore[arg-type]
+        openvino_engine.compile_for(b"", nothing, None, EngineKey("", OPENVINO, 0, "fp32", 8, 8, 1, 1))  # type: ignore[arg-type]

@@ -89,11 +89,12 @@ class OpenVinoEngine:
         network = replace(sessions.prepare(proto, model.spec, key), shuffle=shuffle)
         if shuffle:
             depth_to_space.channels_last(network.proto)
-        compiled = compile_for(network, model.spec, key)
+        data = network.proto.SerializeToString()
+        compiled = compile_for(data, network, model.spec, key)
         streams = [OpenVinoStream(compiled, model.spec, key, network) for _ in range(key.streams)]
         alone = None
         if key.alone:
-            single = compile_for(network, model.spec, replace(key, streams=1, threads=key.alone))
+            single = compile_for(data, network, model.spec, replace(key, streams=1, threads=key.alone))
             alone = OpenVinoStream(single, model.spec, key, network)
         self._pool = StreamPool(streams, alone)
 
@@ -121,11 +122,11 @@ def in_place(place: Sequence[Plane], own: Tensor) -> Tensor | None:
     return np.lib.stride_tricks.as_strided(first, own.shape, own.strides)
 
 
-def compile_for(network: Prepared, spec: ModelSpec, key: EngineKey) -> Compiled:
-    """The network, compiled. Raises ModelError or ShortageError."""
+def compile_for(data: bytes, network: Prepared, spec: ModelSpec, key: EngineKey) -> Compiled:
+    """`network`, serialised as `data`, compiled. Raises ModelError or ShortageError."""
     name = provider.device(key.device_id)
     try:
-        compiled = provider.compile_model(network.proto.SerializeToString(), name, properties(name, key))
+        compiled = provider.compile_model(data, name, properties(name, key))
         shape = compiled.output_shape()
     except OpenVinoError as error:
         if memory.is_shortage(error):
