@@ -423,6 +423,7 @@ def test_a_network_that_hangs_is_noticed_though_ffmpeg_goes_on_reporting(tmp_pat
     nothing_left(tmp_path)
 
 
+# Windows runs no shell script as a program, and the watchdog is the same code there: it looks at the output's size.
 @pytest.mark.skipif(os.name == "nt", reason="ffmpeg is a shell script here")
 def test_an_encoder_that_hangs_after_the_last_frame_is_noticed(tmp_path: Path, home: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=40)
