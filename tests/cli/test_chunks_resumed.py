@@ -71,7 +71,7 @@ def test_the_same_command_goes_on(
 def test_ctrl_c_says_what_is_kept_and_early_leaves_nothing(start: Start, tmp_path: Path, small_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=500, size="192x128")
     words = ["upscale", source, tmp_path / "out.mkv", "--model", small_model, "--chunk", "2", *LOSSLESS]
-    for chunks, said in ((0, "nothing was written"), (1, "chunks are kept, the same command goes on")):
+    for chunks, said in ((0, "nothing was written"), (1, "chunks are kept: to continue with them repeat the command")):
         running = start(*words, "-q")
         running.until(lambda _, chunks=chunks: chunks_of(tmp_path) >= chunks and any(tmp_path.glob("*.gansr/*.part")))
         running.process.send_signal(signal.SIGINT)
@@ -161,7 +161,7 @@ def test_what_dies_is_begun_again(start: Start, gansr: Gansr, tmp_path: Path, po
 
     running.until(strike)
     assert running.end(60) == 0, running.said()
-    assert "another one goes on" in running.said()
+    assert "another worker continues" in running.said()
     assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
 
 
@@ -197,7 +197,7 @@ def test_a_joiner_that_dies_is_replaced(start: Start, gansr: Gansr, tmp_path: Pa
     words = ["--model", point_model, "--chunk", "1", "--ffmpeg", tool, *LOSSLESS]
     done = gansr("upscale", source, tmp_path / "out.mkv", *words)
     assert done.returncode == 0, done.stderr
-    assert mark.exists() and "another one goes on" in done.stderr
+    assert mark.exists() and "another worker continues" in done.stderr
     assert frame_hashes(tmp_path / "out.mkv") == expected_frames(gansr, tmp_path, point_model)
 
 

@@ -90,7 +90,7 @@ def test_an_actor_that_dies_is_replaced(
 
     running.until(strike, SECONDS)
     assert running.end(SECONDS) == 0, running.said()
-    assert "another one goes on" in running.said()
+    assert "another worker continues" in running.said()
     whole = gansr("upscale", source, tmp_path / "whole.mkv", *words, "--chunk", "0", timeout=SECONDS)
     assert whole.returncode == 0, whole.stderr
     assert frame_hashes(tmp_path / "out.mkv") == frame_hashes(tmp_path / "whole.mkv")

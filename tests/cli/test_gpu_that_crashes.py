@@ -33,9 +33,13 @@ def test_a_chunk_that_crashes_each_time_is_an_error_with_the_remedy(
     done = gansr(*words, "--provider", "Faulty", env=os.environ | {"PYTHONPATH": path}, timeout=600)
     assert done.returncode == 1, done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert "SIGABRT" in last and "3 times in a row; Faulty computes this film, --provider CPU --restart" in last, last
-    assert done.stderr.count("another one goes on") == 2
-    verdicts = json.loads(next(tmp_path.rglob("proofs.json")).read_text())["proofs"].values()
+    assert (
+        "SIGABRT" in last
+        and "3 times in a row; Faulty computes this film: " in last
+        and "--provider CPU --restart; " in last
+    ), last
+    assert done.stderr.count("another worker continues") == 2
+    verdicts = json.loads(next(tmp_path.rglob("gpu_trials.json")).read_text())["gpu_trials"].values()
     assert [verdict["failed"] for verdict in verdicts] == [""]
     assert gansr(*words, "--provider", "CPU", "--restart").returncode == 0
     assert (tmp_path / "out.mkv").is_file() and not list(tmp_path.glob("*.gansr"))

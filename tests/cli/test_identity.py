@@ -380,7 +380,7 @@ def test_a_worker_that_has_stopped_is_replaced_and_named_once(
     scheduler._step()
     assert not scheduler.pool.workers and scheduler.ledger and scheduler.ledger.retries == {0: 1}
     said = capsys.readouterr().err
-    assert said.count("note: worker 1: it made no frame for") == 1 and "another one goes on" in said
+    assert said.count("note: worker 1: it made no frame for") == 1 and "another worker continues" in said
 
 
 def test_a_film_in_one_piece_whose_worker_stops_is_given_up(tmp_path: Path, small_model: Path, home: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import footage
@@ -127,9 +128,23 @@ def test_options_go_where_they_belong() -> None:
     assert options.picture_options(words) == ["-tune", "grain", "-g:v", "-1"]
     assert options.file_options(words) == ["-metadata", "comment=x", "-c:a", "aac", "-movflags", "+faststart"]
     options.refuse_in_chunks(UpscaleJob("a", "b", extra=("-tune", "grain", "-b:a", "96k")), ["aq-mode=3"])
-    for extra, params in ((("-pass", "1"), []), (("-b:v", "1M"), []), ((), ["crf=18:zones=0,5,q=10"])):
+    for extra, params in ((("-maxrate", "1M"), []), ((), ["bitrate=900"]), ((), ["crf=18:zones=0,5,q=10"])):
         with pytest.raises(CommandError, match="--chunk 0"):
             options.refuse_in_chunks(UpscaleJob("a", "b", extra=extra), params)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"extra": ("-b:v", "1M")}, "-b:v would replace .*--params bitrate=N"),
+        ({"extra": ("-pass", "1")}, "--: remove pass, because gansr encodes in one pass"),
+        ({"extra": ("-x265-params", "pass=2")}, "-x265-params: remove pass"),
+        ({"params": "bitrate=900:stats=x.log"}, "--params: remove stats"),
+    ],
+)
+def test_bitrates_and_passes_that_an_encoder_would_ignore_or_fail_at(words: dict[str, Any], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        options.check(UpscaleJob("a", "b", **words))
 
 
 def test_the_ledger_comes_back_as_it_was_and_counts_what_is_there(tmp_path: Path, five: Path) -> None:

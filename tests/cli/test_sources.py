@@ -171,6 +171,8 @@ def test_settings_are_kept(gansr: Gansr, tmp_path: Path, point_model: Path) -> N
     assert "no options are stored in this file" in one_line(
         gansr("upscale", source, tmp_path / "x.mkv", "--like", source).stderr
     )
+    alone = gansr("upscale", source, tmp_path / "alone.mp4", "--model", point_model, *FAST, "--", "-metadata", "gansr=")
+    assert alone.returncode == 0 and "comment" not in facts(tmp_path / "alone.mp4").metadata, alone.stderr
     preset.write_text("crff = 3\n")
     assert '"crff" is not an option' in one_line(
         gansr("upscale", source, tmp_path / "x.mkv", "--preset-file", preset).stderr

@@ -79,7 +79,7 @@ def test_children_end_with_their_parent(start: Start, tmp_path: Path, small_mode
     else:
         worker.kill()
         assert running.end(SECONDS) == 0, running.said()
-        assert "another one goes on" in running.said()
+        assert "another worker continues" in running.said()
         assert footage.facts(tmp_path / "out.mkv").picture["frames"] == film.SLOW_FRAMES
 
 

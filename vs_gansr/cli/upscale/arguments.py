@@ -85,7 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--output-dir", metavar="FOLDER", help="upscale one or more sources into this folder")
     add("--name", default="{stem}.mkv", metavar="PATTERN", help="file names in --output-dir, made of {stem}, {ext}, "
         "{folder} and {n} (default: {stem}.mkv)")  # fmt: skip
-    add("--dry-run", action="store_true", help="write nothing; estimate time and size by rendering 2 s of each source")
+    add("--dry-run", action="store_true", help="write nothing; estimate time and size by rendering 2 s of each source; "
+        "show the free space")  # fmt: skip
     add("-y", "--overwrite", action="store_true", help="replace the output if it exists")
     add("--script-only", action="store_true", help="print the equivalent .vpy to stdout and write nothing")
     add("-q", "--quiet", action="store_true", help="print errors only")
@@ -107,12 +108,13 @@ def picture_arguments(group: argparse._ArgumentGroup) -> None:
     add("--height", type=positive, default=0, help="height of the result; give only one to keep the aspect ratio")
     add("--depth", type=int, choices=(8, 10), default=0, help="bit depth (default: the source's, at most 10)")
     add("--chroma", choices=("420", "422", "444"), default="", help="chroma subsampling (default: the source's)")
-    add("--denoise", type=amount, default=0.0, metavar="N", help="denoise before the network; strength 1 to 10, in "
-        "8-bit pixel values; needs the extra `filters`")  # fmt: skip
-    add("--deband", type=amount, default=0.0, metavar="N", help="deband after the network; strength 1 to 3, in 8-bit "
-        "pixel values; needs the extra `filters`")  # fmt: skip
-    add("--grain", type=amount, default=0.0, metavar="N", help="add synthetic grain to luma after the network; "
-        "strength 0.5 to 3; needs the extra `filters`; to restore the source's grain use --source-grain")  # fmt: skip
+    add("--denoise", type=amount, default=0.0, metavar="N", help="denoise before the network (zsmooth FluxSmoothST); "
+        "strength 1 to 10, in 8-bit values; needs the extra `filters` (default: 0)")  # fmt: skip
+    add("--deband", type=amount, default=0.0, metavar="N", help="deband after the network (vszip Deband); strength "
+        "1 to 3, in 8-bit values; needs the extra `filters` (default: 0)")  # fmt: skip
+    add("--grain", type=amount, default=0.0, metavar="N", help="add grain to luma after the network (vszip Deband); "
+        "strength 0.5 to 3; needs the extra `filters` (default: 0); for grain as strong as the source's use "
+        "--source-grain")  # fmt: skip
 
 
 def part_arguments(group: argparse._ArgumentGroup) -> None:
@@ -121,7 +123,8 @@ def part_arguments(group: argparse._ArgumentGroup) -> None:
     add("--end", type=moment, metavar="TIME", help="end of the part")
     add("--frames", type=positive, default=0, metavar="N", help="number of source frames to render")
     add("--test", type=moment, default=0.0, metavar="TIME", help="render a part from the middle, such as 10s")
-    add("--compare", action="store_true", help="render a wipe between source and result (10 s by default)")
+    add("--compare", action="store_true", help="render a video with source and result on either side of a moving line "
+        "(10 s by default)")  # fmt: skip
     add("--stills", type=positive, default=0, metavar="N",
         help="write PNG images beside OUTPUT instead of a video: N frames, source left and result right, each at 100 "
         "and at 300 %%")  # fmt: skip
@@ -152,13 +155,14 @@ def encoder_arguments(group: argparse._ArgumentGroup) -> None:
     add("--preset-file", metavar="TOML", help="read options of `gansr upscale` from a file, with lines such as: "
         "crf = 16 (not the encoder's --preset)")  # fmt: skip
     add("--like", metavar="FILE", help="use the settings stored in an earlier output of gansr")
-    add("--ffmpeg", metavar="PATH", help="the ffmpeg to use (default: the one found with most features)")
+    add("--ffmpeg", metavar="PATH", help="the ffmpeg to use (default: of PATH's and pip's, one that has the encoder "
+        "and can tag HDR10)")  # fmt: skip
 
 
 def long_films_arguments(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--chunk", type=seconds, default=20.0, metavar="SECONDS", help="render in chunks of this length; an "
-        "interruption loses only unfinished chunks; 0: one single chunk (default: 20)")  # fmt: skip
+        "interruption loses only unfinished chunks; 0: in one piece (default: 20)")  # fmt: skip
     add("--workers", type=positive, default=0, metavar="N", help="number of processes that render chunks "
         "(default: 1; on a cluster: one per GPU, and one per node without GPUs)")  # fmt: skip
     add("--cluster", metavar="ADDRESS", help="render on a Ray cluster: its address, auto, or local to start one here")
@@ -174,11 +178,13 @@ def source_arguments(group: argparse._ArgumentGroup) -> None:
         add(f"--{name}", type=named(numbers), metavar="NAME",
             help=f"override a missing or wrong source tag: {synonyms(numbers)}")  # fmt: skip
     add("--sar", type=ratio, metavar="W:H", help="override the source's sample aspect ratio, such as 16:11")
-    add("--field", choices=FIELDS, default="", help="how to make interlaced sources progressive: ivtc: telecined film; "
-        "deinterlace: one frame for each frame; bob: one frame for each field; progressive: the frames are wrongly "
-        "flagged as interlaced (default: refuse interlaced sources)")  # fmt: skip
+    add("--field", choices=FIELDS, default="", help="how to make interlaced sources progressive: ivtc: telecined film "
+        "(VIVTC); deinterlace: same frame rate (Bwdif); bob: double frame rate (Bwdif); progressive: the frames are "
+        "wrongly flagged as interlaced; all but progressive need the extra `filters` (default: refuse interlaced "
+        "sources)")  # fmt: skip
     add("--fps", type=ratio, help="frame rate of images, raw streams and scripts, such as 24000/1001; "
-        "required where the source states none, refused for files with timestamps")  # fmt: skip
+        "required where the source states none, refused for files with timestamps; without it a script is computed "
+        "twice, first for its timestamps")  # fmt: skip
     add("--tracks", metavar="FILE", help="file with sound, subtitles, chapters and tags for a script or images")
     add("--arg", action="append", default=[], metavar="NAME=VALUE",
         help="set a variable of the script, like vspipe -a; may be repeated")  # fmt: skip

@@ -68,7 +68,7 @@ def kept(temporary: Path, output: Path) -> Path:
 
 
 def refused(output: Path, error: OSError) -> CommandError:
-    return CommandError(f"{output} cannot be given its name: {error.strerror}")
+    return CommandError(f"the finished file cannot be renamed to {output}: {error.strerror}")
 
 
 def sync(path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -184,17 +185,25 @@ def joined(film: Film, ffmpeg: Ffmpeg, form: str, start: Fraction, path: str) ->
     words = [ffmpeg.path, *OPENING, *(light_options(lit(job, film.picture.props)) if ffmpeg.hdr else [])]
     words += ["-f", form, "-itsoffset", microseconds(start), "-i", "pipe:0"]
     if not source.path:  # a script, or images, with nothing beside them
-        return [*words, "-map", "0:v:0", "-metadata", f"{TAG}={stored(job)}"]
+        return [*words, "-map", "0:v:0", *settings(film)]
     if source.section:
         words += ["-ss", microseconds(source.section[0] + source.ahead)]
     words += ["-itsoffset", microseconds(-source.origin - source.ahead), "-i", f"file:{source.path}"]
     words += [*carried_options(source, carried), *attached(carried, path)]
-    # MP4 knows only certain names.
-    tag = TAG if container(job.output, job.encoder) in ("matroska", "webm") else "comment"
-    words += ["-metadata", f"{tag}={stored(job)}"] if tag not in source.metadata or tag == TAG else []
+    words += settings(film)
     if source.section:  # without what lies between the key frame before the part and the part
         words += ["-copypriorss:a", "0", "-copypriorss:s", "0", "-t", microseconds(source.section[1])]
     return words
+
+
+def settings(film: Film) -> list[str]:
+    """Options that store the job's settings: none where the user gives `-metadata gansr=`, or where the source has a
+    comment of its own in the only place that MP4 and MOV have for them."""
+    job = film.job
+    tag = TAG if container(job.output, job.encoder) in ("matroska", "webm") else "comment"
+    if ("-metadata", f"{TAG}=") in pairwise(job.extra) or (tag != TAG and tag in film.source.metadata):
+        return []
+    return ["-metadata", f"{tag}={stored(job)}"]
 
 
 def ending(film: Film, extra: Sequence[str], path: str) -> list[str]:

@@ -26,6 +26,7 @@ INSTEAD = {
     for reason, names in {
         "use --encoder": "-c -codec -vcodec",
         "use --crf": "-crf crf",
+        "use --chunk 0 --params bitrate=N (svt-av1: rc=1:tbr=N), in kbit/s": "-b -vb",
         "use --preset": "-preset preset",
         "use --depth and --chroma": "-pix_fmt",
         "use --depth": "output-depth input-depth encoder-bit-depth",
@@ -57,6 +58,9 @@ INSTEAD = {
     }.items()
     for name in names.split()
 }
+# A second pass fails: x264 and x265 do not accept what a first one of gansr's own wrote.
+TWO_PASSES = {"-pass", "-passlogfile", "pass", "passes", "stats", "slow-firstpass", "multi-pass-opt-analysis",
+              "multi-pass-opt-distortion"}  # fmt: skip
 FILTERS = ("-vf", "-filter")
 BITSTREAM_FILTERS = ("-bsf", "-vbsf")
 # Options of ffmpeg's that concern the file or other tracks than the picture, by their names without specifier.
@@ -68,11 +72,10 @@ FILE = {
     "-video_track_timescale", "-write_crc32", "-flipped_raw_rgb", "-strict",
 }  # fmt: skip
 # What counts frames or bits over the whole film, and means something else in a chunk.
-WHOLE = {"-pass", "-passlogfile", "-b", "-vb", "-maxrate", "-bufsize", "-ss", "-t", "-to", "-frames",
+WHOLE = {"-maxrate", "-bufsize", "-ss", "-t", "-to", "-frames",
          "-vframes", "-fs", "-force_key_frames", "-r", "-qp_file"}  # fmt: skip
-WHOLE_PARAMS = {"pass", "bitrate", "stats", "multi-pass-opt-analysis", "multi-pass-opt-distortion", "slow-firstpass",
-                "zones", "zonefile", "qpfile", "analysis-save", "analysis-load", "analysis-reuse-file", "tbr", "rc",
-                "vbv-bufsize", "vbv-maxrate", "frames", "seek", "csv", "recon"}  # fmt: skip
+WHOLE_PARAMS = {"bitrate", "zones", "zonefile", "qpfile", "analysis-save", "analysis-load", "analysis-reuse-file",
+                "tbr", "rc", "vbv-bufsize", "vbv-maxrate", "frames", "seek", "csv", "recon"}  # fmt: skip
 OF_SOUND = {"-acodec", "-scodec", "-ar", "-ac", "-af", "-aq", "-ab", "-strict"}
 PICTURE_TRACKS = {"", "0", "v", "v:0", "V", "V:0"}
 
@@ -104,9 +107,19 @@ def check_params(option: str, text: str) -> None:
 def refuse_contradiction(option: str, name: str) -> None:
     """Raises CommandError where a parameter, or an argument of a filter of bitstream metadata, contradicts gansr."""
     known = name.lower().replace("_", "-")
+    refuse_two_passes(option, known)
     for word in (name, known, known.removeprefix("no-")):
         if word in INSTEAD:
             raise CommandError(f"{option}: remove {name}, which the output file would contradict: {INSTEAD[word]}")
+
+
+def refuse_two_passes(option: str, name: str) -> None:
+    """Raises CommandError for a parameter, or an option of ffmpeg's, that asks for one of two passes."""
+    if name in TWO_PASSES:
+        raise CommandError(
+            f"{option}: remove {name.lstrip('-')}, because gansr encodes in one pass; use --crf, or a bitrate "
+            "(--chunk 0 --params bitrate=N)"
+        )
 
 
 @dataclass(frozen=True)
@@ -127,6 +140,7 @@ def divide(job: UpscaleJob) -> ExtraOptions:
     for place, word in enumerate(words):
         name, _, stream = word.partition(":")
         picture = stream == "" or stream.split(":")[0] in ("v", "V", "0")
+        refuse_two_passes("--", name)
         if place == 0 and not word.startswith("-"):
             raise CommandError(
                 f'the options behind -- begin with "{word}", which is not an option; '
@@ -203,6 +217,6 @@ def refuse_in_chunks(job: UpscaleJob, params: Sequence[str]) -> None:
     found += [name for text in params for name, _ in parsed(text) if name in WHOLE_PARAMS]
     if found:
         raise CommandError(
-            f"{', '.join(dict.fromkeys(found))} applies to the whole film, which is encoded in chunks of "
-            f"{job.chunk:g} s; leave it out, or encode all at once with --chunk 0 (which cannot be resumed)"
+            f"{', '.join(dict.fromkeys(found))} applies to the whole film, but gansr encodes it in chunks of "
+            f"{job.chunk:g} s; leave it out, or add --chunk 0 to encode the film in one piece, which cannot be resumed"
         )

@@ -1,7 +1,7 @@
 """Run a whole `gansr upscale`: have the film planned, hand out its chunks, keep the ledger, have the chunks joined.
 
 Everything is decided in one loop over events. A film of one chunk goes straight into its file; a longer one is
-rendered chunk by chunk into a folder beside the output, so that whatever ends this process, the same command goes on.
+rendered chunk by chunk into a folder beside the output, so that the same command resumes, whatever ends this process.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class UpscaleRun:
         left = {folder: size for folder, size in old_folders(self.output.parent).items() if folder != self.folder}
         if left:
             self.progress.note(
-                f"{self.output.parent} has chunks of {len(left)} films that nobody has gone on with for "
+                f"{self.output.parent} has chunks of {len(left)} films that have not been resumed for "
                 f"{MANY_DAYS:g} days, {sum(left.values()) / 1e9:.1f} GB; gansr status --clear-chunks deletes them"
             )
         temporary = reserve(self.output)
@@ -379,12 +379,14 @@ class UpscaleRun:
             self.ledger.retries[state.chunk] = self.ledger.retries.get(state.chunk, 0) + 1
         if tries >= most:
             raise CommandError(f"{reason}, {tries} times in a row{self._without_gpu(' --restart')}")
-        self.progress.note(f"{state.worker.name}: {reason}; another one goes on")
+        self.progress.note(f"{state.worker.name}: {reason}; another worker continues")
 
     def _without_gpu(self, more: str) -> str:
         """What to do without the GPU that computes the film, if one does: it may be what ends the workers."""
         gpus = sorted({each.provider for each in self.plan.engine if not each.on_processors}) if self.plan else []
-        return f"; {gpus[0]} computes this film, --provider CPU{more} does without it" if gpus else ""
+        return (
+            f"; {gpus[0]} computes this film: to compute all of it on the CPU add --provider CPU{more}" if gpus else ""
+        )
 
     def _show(self, plan: Plan, ledger: Ledger) -> None:
         frames, size = ledger.done()
@@ -416,7 +418,9 @@ class UpscaleRun:
         if isinstance(error, Refused):
             return
         ledger.sweep()
-        kept = f"{len(ledger.chunks)} of {len(self.plan.spans)} chunks are kept, the same command goes on"
+        kept = (
+            f"{len(ledger.chunks)} of {len(self.plan.spans)} chunks are kept: to continue with them repeat the command"
+        )
         if isinstance(error, Interrupted):
             error.kept = kept
         else:
@@ -428,7 +432,7 @@ class WorkerLost(Exception):
 
 
 class Refused(CommandError):
-    """The chunks that are finished and those to come would not be one film; the same command does not go on."""
+    """The chunks that are finished and those to come would not be one film; the same command fails again."""
 
 
 def refuse(plan: Plan, ledger: Ledger, changed: str) -> None:
@@ -436,5 +440,5 @@ def refuse(plan: Plan, ledger: Ledger, changed: str) -> None:
     if changed:
         raise Refused(
             f"{len(ledger.chunks)} of {len(plan.spans)} chunks in {ledger.folder} were made differently: {changed}; "
-            "go on with what they were made with, or throw them away with --restart"
+            "restore what they were made with, or delete them with --restart"
         )
