@@ -63,17 +63,17 @@ def job(gpu: FaultyGpu, model: Model, gpu_trial: bool = False) -> Proof:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        ("wrong block", "dB from float32 on the CPU"),
+        ("wrong block", "dB against float32 on the CPU"),
         ("tiny block", "in the worst block"),
-        ("all wrong", "dB from float32 on the CPU"),
-        ("one in 20", "runs at once differ by"),
-        ("swapped", "dB from float32|runs at once differ"),
-        ("stale", "dB from float32|runs at once differ"),
+        ("all wrong", "dB against float32 on the CPU"),
+        ("one in 20", "a picture computed beside others differs by"),
+        ("swapped", "dB against float32|beside others differs"),
+        ("stale", "dB against float32|beside others differs"),
         ("nan", "not finite"),
         ("out of memory", "no memory on the made-up GPU"),
         ("lost", "fell off the bus"),
-        ("crash", r"its process ended with (SIGABRT|status \d+).* \(first pictures\)"),
-        ("hang", r"it did not answer within 3 s \((first pictures|start)\)"),
+        ("crash", r"the process of the GPU trial ended with (SIGABRT|status \d+).* \(first pictures\)"),
+        ("hang", r"the GPU trial did not end within 3 s \((first pictures|start)\)"),
     ],
 )
 def test_every_fault_is_a_verdict(fault: str, words: str, plant: Plant, small: Model) -> None:
@@ -82,7 +82,7 @@ def test_every_fault_is_a_verdict(fault: str, words: str, plant: Plant, small: M
         gpu.patience = 3.0
     verdict = proof.prove(job(gpu, small))
     assert re.search(words, verdict.against()), verdict
-    [fact] = json.loads(proof.remembered.path().read_text())["proofs"].values()
+    [fact] = json.loads(proof.remembered.path().read_text())["gpu_trials"].values()
     assert fact["what"] == "small in fp32 on Faulty 0, plain, 96x64"
     gpu.fault = ""  # the verdict stands until it is asked for again
     assert proof.prove(job(gpu, small)) == verdict
@@ -151,7 +151,7 @@ def test_several_processes_prove_one_after_the_other(
 
 def test_no_interpreter_is_no_proof(plant: Plant, small: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof.process, "interpreter", lambda: None)
-    assert "no Python interpreter is found" in proof.prove(job(plant(), small)).against()
+    assert "no Python interpreter was found" in proof.prove(job(plant(), small)).against()
 
 
 # ---- what `auto` and names make of it ----------------------------------------------------------------
@@ -184,8 +184,10 @@ def test_auto_says_why_a_gpu_is_not_taken(plant: Plant) -> None:
     plant(verdict=lambda job: Verdict(31.4, 12.0, 0.0))
     chosen = choose.choose(Settings(model="fast-2x"))
     assert chosen.choice.key.provider.processor(0)
-    assert "Faulty in fp16, plain: 31.4 dB from float32 on the CPU, 12.0 dB in the worst block" in chosen.summary
-    with pytest.raises(ProviderError, match=r"does not compute this network right \(fp16, plain: 31.4 dB"):
+    assert (
+        "Faulty in fp16, plain: PSNR 31.4 dB against float32 on the CPU, 12.0 dB in the worst block" in chosen.summary
+    )
+    with pytest.raises(ProviderError, match=r"computes this network wrong \(fp16, plain: PSNR 31.4 dB"):
         choose.choose(Settings(model="fast-2x", provider="Faulty"))
     with pytest.raises(ProviderError, match=r'provider "Faulty" cannot run: no such device'):
         choose.choose(Settings(model="fast-2x", provider="faulty", device_id=1))
@@ -242,9 +244,9 @@ def test_no_wrong_frame_reaches_the_clip(fault: str, plant: Plant, small: Model,
     gpu = plant(fault, passing())
     assert max(flowing(small, 6, gpu, said)) <= 1
     if fault in ("all wrong", "stale", "swapped"):
-        assert any("Faulty fails" in line and "dB from what the CPU computes" in line for line in said), said
-        [fact] = json.loads(proof.remembered.path().read_text())["proofs"].values()
-        assert "dB from what the CPU computes" in fact["failed"]
+        assert any("Faulty fails" in line and "dB against the CPU's result" in line for line in said), said
+        [fact] = json.loads(proof.remembered.path().read_text())["gpu_trials"].values()
+        assert "dB against the CPU's result" in fact["failed"]
 
 
 def test_a_gpu_that_stops_answering_is_told_and_not_used_again(
@@ -259,7 +261,7 @@ def test_a_gpu_that_stops_answering_is_told_and_not_used_again(
         pass
     [line] = [line for line in said if "seems to have stopped" in line]
     assert "Faulty" in line and "GANSR_GPU=off" in line
-    [fact] = json.loads(proof.remembered.path().read_text())["proofs"].values()
+    [fact] = json.loads(proof.remembered.path().read_text())["gpu_trials"].values()
     assert "stopped answering: no frame was done in" in fact["failed"]
 
 
@@ -290,7 +292,7 @@ def test_a_rare_fault_reaches_no_frame_beyond_the_next_check(
 def test_a_named_gpu_that_goes_wrong_is_an_error(plant: Plant, small: Model) -> None:
     plant("all wrong", passing())
     out = clips.noise(vs.RGB24, 96, 64).gansr.Upscale(str(small.path), provider="Faulty", precision="fp32")
-    with pytest.raises(vs.Error, match=r"^Upscale: frame 0: frame 0 is \d+\.\d dB from what the CPU computes for it"):
+    with pytest.raises(vs.Error, match=r"^Upscale: frame 0: frame 0 has a PSNR of \d+\.\d dB against the CPU's result"):
         out.get_frame(0)
 
 

@@ -31,7 +31,7 @@ def clip() -> vs.VideoNode:
         ({"tilesize": [64, 64, 64]}, r"tilesize \[64, 64, 64\] has 3 numbers; give one, or width and height"),
         ({"overlap": [-4, 4]}, r"overlap \[-4, 4\] must not be negative"),
         ({"tilesize": 16, "overlap": 8}, r"tilesize \[16, 16\] must exceed twice the overlap \[8, 8\]"),
-        ({"provider": "Abacus"}, r'unknown provider "Abacus"; there are: auto, .*CPU'),
+        ({"provider": "Abacus"}, r'unknown provider "Abacus"; installed: auto, .*CPU.*; not installed: .*DirectML'),
         ({"precision": "fp8"}, r'precision "fp8" is unknown; use one of: auto, fp32, fp16, bf16, int8'),
         ({"precision": "int8"}, r'has no int8 variant \(point\.int8\.onnx\)'),
         ({"device_id": 7, "provider": "CPU"}, r"device_id 7 does not exist, the CPU is device 0"),
@@ -42,7 +42,7 @@ def clip() -> vs.VideoNode:
         ({"memory": 0}, r"memory 0 must be at least 1 \(MiB\)"),
         ({"memory": -5}, r"memory -5 must be at least 1"),
         ({"memory": 1}, r"memory 1 MiB is too little: a tile of .* takes about \d+ MiB"),
-        ({"strength": 1.5}, r"strength 1.5 must be from 0 \(plain resize\) to 1 \(the network\)"),
+        ({"strength": 1.5}, r"strength 1.5 must be from 0 \(Catmull-Rom resize\) to 1 \(the network\)"),
         ({"strength": -0.1}, r"strength -0.1 must be from 0"),
         ({"strength": float("nan")}, r"strength nan must be from 0"),
         ({"texture": 1.5}, r"texture 1.5 must be from 0 \(the softer model NAME-psnr\) to 1"),
@@ -67,7 +67,7 @@ def test_unavailable_cuda_says_why(clip: vs.VideoNode, point_model: Path) -> Non
     cuda = next(provider for provider in registry.PROVIDERS if provider.name == "CUDA")
     reason = cuda.trouble(0)
     if not cuda.installed():
-        expected = 'unknown provider "CUDA"'
+        expected = 'provider "CUDA" is not installed'
     elif reason is None:
         clip.gansr.Upscale(str(point_model), provider="CUDA").get_frame(0)
         return

@@ -36,7 +36,7 @@ COMMANDS = {
 def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """The command line's grammar, as far as the commands `names` go."""
     top = argparse.ArgumentParser(
-        prog="gansr", description="Upscales and cleans video with a GAN's generator, through VapourSynth."
+        prog="gansr", description="Upscales video and removes compression artefacts, through VapourSynth."
     )
     top.add_argument("--version", action="version", version=f"gansr {version('vs-gansr')}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")

@@ -47,6 +47,7 @@ class Row:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `gansr models`; docs/cli.md explains them."""
     parser.usage = "gansr models [options] [model ...]\n       gansr models show MODEL [MODEL ...]"
+    parser.description = f"{HELP}; `show` prints all that is known of a model"
     add = parser.add_argument
     add("names", nargs="*", metavar="model",
         help="names or paths (default: the shipped models and your own)")  # fmt: skip

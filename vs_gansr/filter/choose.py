@@ -71,8 +71,8 @@ def named(settings: Settings, limits: Limits, size: Size) -> Choice:
             return checked
         found.append(f"{choice.key.precision}, {choice.key.tier}: {reason}")
     raise ProviderError(
-        f'provider "{provider.name}" does not compute this network right ({"; ".join(found)}); use provider="CPU", '
-        "or GANSR_GPU=retest in the environment after a change of the driver"
+        f'provider "{provider.name}" computes this network wrong ({"; ".join(found)}); use provider="CPU"; '
+        "after a change of the driver set GANSR_GPU=retest in the environment to repeat the GPU trial"
     )
 
 
@@ -226,7 +226,11 @@ def against(rule: cpu_rules.Rule, settings: Settings) -> str | None:
         found = fidelity.decibels(model, rule.provider, rule.precision, plain)
     except GansrError as error:
         return f"{rule.provider.name} in {rule.precision}: {one_line(error, 120)}"
-    return f"{rule.precision} is {found:.1f} dB from float32" if found < fidelity.ENOUGH else None
+    if found >= fidelity.ENOUGH:
+        return None
+    return (
+        f"{rule.precision} has a PSNR of {found:.1f} dB against float32 (at least {fidelity.ENOUGH:g} dB are required)"
+    )
 
 
 def unable(name: str, precision: str, provider: Provider, device_id: int) -> ProviderError:

@@ -26,35 +26,56 @@ class Settings:
     signature and of the README use it.
     """
 
-    model: str | None = argument(None, "data", "a name that `gansr models` lists, or a path to an .onnx file")
-    provider: str = argument(
-        "auto", "data", "auto, OpenVINO, CPU, CUDA, WebGPU, ...; a named provider fails if it cannot run"
+    model: str | None = argument(
+        None, "data", "a name that `gansr models` lists, or a path to an .onnx file (default: general-2x)"
     )
-    device_id: int | None = argument(None, "int", "which of the provider's devices, from 0")
-    precision: str = argument("auto", "data", "auto, fp32, fp16, bf16 or int8")
-    num_streams: int | None = argument(None, "int", "pictures computed at once")
+    provider: str = argument(
+        "auto",
+        "data",
+        "auto, OpenVINO, CPU (ONNX Runtime's), CUDA, TensorRT-RTX, WebGPU, TensorRT, MIGraphX, DirectML or CoreML; a "
+        "named provider fails if it cannot run (default: auto)",
+    )
+    device_id: int | None = argument(
+        None, "int", "which of the provider's devices, from 0 (default: any with auto, else 0)"
+    )
+    precision: str = argument("auto", "data", "of the network: auto, fp32, fp16, bf16 or int8 (default: auto)")
+    num_streams: int | None = argument(None, "int", "frames computed at once (default: 2; with WebGPU 1)")
     tilesize: tuple[int, int] | None = argument(
-        None, "int[]", "width and height of a tile in input pixels, overlap included; one number for both"
+        None,
+        "int[]",
+        "width and height of a tile in input pixels, overlap included; one number for both (default: the whole "
+        "picture, if memory allows)",
     )
     overlap: tuple[int, int] | None = argument(
-        None, "int[]", "width and height of a tile's margin on each side; one number for both"
+        None,
+        "int[]",
+        "width and height of a tile's margin on each side; one number for both (default: as the network needs)",
     )
     memory: int | None = argument(
-        None, "int", "limit in MiB; default: half of the free memory (of the GPU's on a GPU), on CPUs at most 1536"
+        None,
+        "int",
+        "limit in MiB (default: half of the free memory, on GPUs their own; on CPUs at most 1536, for each stream if "
+        "num_streams is given)",
     )
-    strength: float = argument(1.0, "float", "from 0, a plain resize, to 1, the network")
+    strength: float = argument(1.0, "float", "from 0, a Catmull-Rom resize, to 1, the network (default: 1)")
     texture: float = argument(
         1.0,
         "float",
-        "0: the softer model NAME-psnr (general-2x-psnr); 1: the model itself; between: a mix of both results",
+        "0: the softer model NAME-psnr (general-2x-psnr); 1: the model itself; between: a mix of both results "
+        "(default: 1)",
     )
     reuse: int = argument(1, "int", "1: a frame equal to its neighbour is not computed again; 0: every frame is")
     format: int | None = argument(None, "int", "the output's format, as one of VapourSynth's presets")
     clamp: int | None = argument(
-        None, "int", "1: clip values below black and above white before the network; 0: do not, as HDR networks need"
+        None,
+        "int",
+        "1: clip values below black and above white before the network; 0: do not, as HDR networks need (default: 1 "
+        "for RGB networks, else 0)",
     )
     grain: float = argument(
-        0.0, "float", "add new random grain to flat areas: 0 none, 1 as strong as the source's, at most 4"
+        0.0,
+        "float",
+        "add new random grain to flat areas: 0 none, 1 as strong as the source's, at most 4 (default: 0)",
     )
 
 
@@ -78,7 +99,7 @@ def check(settings: Settings) -> None:
     if settings.memory is not None and settings.memory < 1:
         raise ArgumentError(f"memory {settings.memory} must be at least 1 (MiB)")
     if not 0 <= settings.strength <= 1:
-        raise ArgumentError(f"strength {settings.strength} must be from 0 (plain resize) to 1 (the network)")
+        raise ArgumentError(f"strength {settings.strength} must be from 0 (Catmull-Rom resize) to 1 (the network)")
     if not 0 <= settings.texture <= 1:
         raise ArgumentError(
             f"texture {settings.texture} must be from 0 (the softer model NAME-psnr) to 1 (the model itself)"

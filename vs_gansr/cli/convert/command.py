@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("source", type=Path, help="the file to convert; files that would run code are refused")
     add("-o", "--output", type=Path, help="the .onnx file to write (default: the source's name in your model folder)")
-    add("-y", "--overwrite", action="store_true", help="overwrite the output if it exists")
+    add("-y", "--overwrite", action="store_true", help="overwrite the output, and its int8 variant, if they exist")
     add("--frames", type=Path, nargs="+", default=[], metavar="PATH",
         help="images, videos or folders of images to check the conversion with (default: photographs from "
         "scikit-image) and to calibrate --int8 with (required then)")  # fmt: skip
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("metadata of the output")
     add = group.add_argument
     add("--name", default="", help="name of the model (default: the output's name)")
-    add("--summary", default="", help="one-line description")
+    add("--summary", default="", help="one-line description (default: the architecture)")
     add("--licence", default="", help="licence of the network (default: the source's, else unknown)")
     add("--origin", default="", metavar="TEXT", help="origin of the network: a URL or an author")
 
@@ -77,7 +77,10 @@ def run(args: argparse.Namespace) -> int:
     kind = kind_of(report.channels, report.frames)
     say(f"{report.architecture}, {report.scale}x, {kind}, {sizes}, licence {report.licence}")
     for file in report.files:
-        say(f"{file.path}: {file.precision}, {file.psnr:.0f} dB from the original, at most {file.difference:.1g} off")
+        say(
+            f"{file.path}: {file.precision}, PSNR {file.psnr:.0f} dB against the original, largest difference "
+            f"{file.difference:.1g}"
+        )
     if report.licence == "unknown":
         note("the licence is unknown; ask the author before you share the model, and record it with --licence")
     if not args.frames:

@@ -309,6 +309,7 @@ def verify(part: Path, target: Path, precision: str, network: Original, samples:
     least = LEAST_PSNR.get(precision, 0.0)
     if checked.psnr < least:
         raise ModelError(
-            f"{target.name} in {precision} is {checked.psnr:.1f} dB from the original; {least:g} dB is required"
+            f"{target.name} in {precision} has a PSNR of {checked.psnr:.1f} dB against the original; {least:g} dB are "
+            "required"
         )
     return checked

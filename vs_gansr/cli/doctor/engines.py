@@ -18,7 +18,7 @@ AGAIN = "set GANSR_GPU=retest in the environment to repeat it"
 
 
 def providers_tried() -> Iterator[Finding]:
-    """Yield a finding for each device of each installed provider, each missing provider, and each cached verdict."""
+    """Yield a finding for each device of each installed provider, each missing provider, and each stored GPU trial."""
     try:
         from ...engine.auto import proof, registry
     except Exception:
@@ -30,7 +30,7 @@ def providers_tried() -> Iterator[Finding]:
         text = f"{provider.name} is not installed (for {provider.meant_for}){advice(provider)}"
         yield Finding("provider", NOTE, text, provider.install)
     for fact in proof.remembered.all():
-        yield Finding("proof", NOTE, verdict(fact), AGAIN)
+        yield Finding("GPU trial", NOTE, verdict(fact), AGAIN)
 
 
 def tried(provider: Provider, device_id: int) -> Finding:
@@ -49,13 +49,13 @@ def tried(provider: Provider, device_id: int) -> Finding:
 
 
 def verdict(fact: dict[str, Any]) -> str:
-    """Return a cached verdict in words."""
+    """Return the stored result of a GPU trial in words."""
     from ...engine.auto.proof import Verdict
 
     found = Verdict(**{name: fact[name] for name in Verdict.__dataclass_fields__})
     speed = f", {found.speedup:.2g} times the CPU's speed" if found.speedup else ""
-    numbers = f"{found.decibels:.1f} dB from float32, {found.block:.1f} dB in the worst block"
-    return f"{fact['what']}: {found.against() or f'right ({numbers}{speed})'}"
+    numbers = f"PSNR {found.decibels:.1f} dB against float32, {found.block:.1f} dB in the worst block"
+    return f"{fact['what']}: {found.against() or f'passed ({numbers}{speed})'}"
 
 
 def advice(provider: Provider) -> str:

@@ -49,7 +49,7 @@ GLANCE, HOPELESS = 64, 20.0  # pixels a side of the first speed test, and times 
 TRIAL = 1.0  # seconds of the real speed test
 MEASURED = 256  # pixels a side at most of the processors' pictures; larger ones take as long a pixel
 
-remembered = Remembered("proofs", 1, 1000)
+remembered = Remembered("gpu_trials", 1, 1000)
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,16 @@ class Verdict:
         if self.failed:
             return self.failed
         if min(self.decibels, self.block) < ENOUGH:
-            return f"{self.decibels:.1f} dB from float32 on the CPU, {self.block:.1f} dB in the worst block"
-        return f"runs at once differ by {255 * self.race:.3g} codes" if not self.race <= CODE else ""
+            return (
+                f"PSNR {self.decibels:.1f} dB against float32 on the CPU, {self.block:.1f} dB in the worst block (at "
+                f"least {ENOUGH:g} dB are required)"
+            )
+        if not self.race <= CODE:
+            return (
+                f"a picture computed beside others differs by {255 * self.race:.3g} 8-bit codes from the same picture "
+                "computed alone (at most 1 is allowed)"
+            )
+        return ""
 
 
 @dataclass(frozen=True)
@@ -149,7 +157,7 @@ def in_a_process(proof: Proof) -> Verdict:
     """The verdict of a process, which is ended after the provider's patience."""
     interpreter = process.interpreter()
     if interpreter is None:
-        return Verdict(failed=f"no Python interpreter is found to prove it with (sys.prefix is {sys.prefix})")
+        return Verdict(failed=f"no Python interpreter was found for the GPU trial (sys.prefix is {sys.prefix})")
     seconds = proof.key.provider.patience
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         told = Path(folder) / "verdict.json"
@@ -163,11 +171,11 @@ def in_a_process(proof: Proof) -> Verdict:
                 last = " ".join(done.stderr.decode(errors="replace").split("\n")[-2:]).strip()
                 code = done.returncode
                 status = signal.Signals(-code).name if code < 0 else f"status {code}"
-                ended = f"its process ended with {status}: {last or 'no message'}"
+                ended = f"the process of the GPU trial ended with {status}: {last or 'no message'}"
         except subprocess.TimeoutExpired:
-            ended = f"it did not answer within {seconds:.0f} s"
+            ended = f"the GPU trial did not end within {seconds:.0f} s"
         except OSError as error:
-            return Verdict(failed=f"its process cannot be started: {one_line(error)}")
+            return Verdict(failed=f"the process of the GPU trial cannot be started: {one_line(error)}")
         try:
             found = json.loads(told.read_text())
         except (OSError, ValueError):

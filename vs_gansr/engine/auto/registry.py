@@ -49,17 +49,19 @@ def listed() -> list[Provider]:
 
 def find(name: str) -> Provider:
     """The provider called `name` in any of its spellings. Raises ProviderError if its software is not here."""
+
+    def named(providers: list[Provider]) -> list[Provider]:
+        return [each for each in providers if name.lower() in (known.lower() for known in each.names)]
+
     have = listed()
-    for provider in have:
-        if name.lower() in (known.lower() for known in provider.names):
-            return provider
-    absent = "".join(
-        f"; {provider.name}: {provider.install}"
-        for provider in missing()
-        if name.lower() in (known.lower() for known in provider.names)
-    )
-    known = ", ".join(["auto", *(provider.name for provider in have)])
-    raise ProviderError(f'unknown provider "{name}"; there are: {known}{absent}')
+    if found := named(have):
+        return found[0]
+    here = ", ".join(["auto", *(provider.name for provider in have)])
+    if absent := named(PROVIDERS):
+        repair = f"; run: {absent[0].install}" if absent[0] in missing() else ""
+        raise ProviderError(f'provider "{absent[0].name}" is not installed{repair}; installed: {here}')
+    others = ", ".join(provider.name for provider in PROVIDERS if provider not in have)
+    raise ProviderError(f'unknown provider "{name}"; installed: {here}; not installed: {others}')
 
 
 def on_processors(name: str | None) -> bool:

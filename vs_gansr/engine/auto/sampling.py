@@ -131,6 +131,6 @@ class Sampler:
         if pair := self._reference.pair(picture, result, self._rng, stored):
             error = np.maximum(0, np.abs(pair[0] - pair[1]) - stored[1].is_integer) / stored[1].scale
             if (found := psnr(float(np.mean(np.square(error, dtype=np.float64))))) < SAME:
-                reason = f"frame {n} is {found:.1f} dB from what the CPU computes for it"
+                reason = f"frame {n} has a PSNR of {found:.1f} dB against the CPU's result ({SAME:g} dB are required)"
                 self.wrong(reason)
                 raise RenderError(reason)
