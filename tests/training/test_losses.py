@@ -69,6 +69,10 @@ CASES = [
         odd(lambda a, b: formulas.mesh(a, b, 2), (1, 1, 24, 24), (1, 1, 24, 26)), 0, same,
     ),
     Case(
+        "repetition", lambda a, b: formulas.repetition(a, b, 2), (2, 1, 24, 24),
+        odd(lambda a, b: formulas.repetition(a, b, 2), (1, 1, 24, 24), (1, 1, 24, 26)), 0, same,
+    ),
+    Case(
         "relativistic", lambda a, b: formulas.relativistic(scales(a), scales(b)), (2, 1, 4, 4),
         lambda: formulas.relativistic(ONE, []), 0, lambda x: (x - 60, x),
     ),
@@ -168,3 +172,21 @@ def test_mesh_hears_meshes_and_bricks_and_little_else() -> None:
         float(formulas.mesh(real + 0.02 * part / part.std(), real, 4)) for part in (pattern, bricks, noise)
     )
     assert min(mesh, brick) > 4 * little
+
+
+def test_repetition_hears_a_mesh_whose_contrast_changes_and_no_lost_detail() -> None:
+    real = picture(1, 1, 96, 96)
+    random = torch.Generator().manual_seed(2)
+    contrast = torch.sin(torch.arange(96, dtype=torch.float64) / 6)
+    pattern = torch.tensor([[1.0, -1.0]], dtype=torch.float64).repeat(96, 48) * contrast[:, None]
+    noise = torch.randn(96, 96, generator=random, dtype=torch.float64)
+    mesh, little, blurred = (
+        float(formulas.repetition(made, real, 2))
+        for made in (
+            real + 0.02 * pattern / pattern.std(),
+            real + 0.02 * noise,
+            torch.nn.functional.avg_pool2d(real, 3, 1, 1),
+        )
+    )
+    assert mesh > 4 * little
+    assert blurred < little

@@ -37,7 +37,10 @@ def terms(
         clips = (-1, recipe.run.clip, *made.shape[1:])
         table["temporal"] = formulas.temporal(made.reshape(clips), real.reshape(clips))
     if "mesh" in shares:
-        table["mesh"] = formulas.mesh(made, real, recipe.generator.scale * recipe.generator.phases)
+        scale, phases = recipe.generator.scale, recipe.generator.phases
+        table["mesh"] = formulas.mesh(made, real, scale * phases)
+        if phases > 1:  # a mesh of single pixels moves with the input, so that `shift` cannot see it
+            table["mesh"] = table["mesh"] + formulas.repetition(made, real, scale)
     wanted = [kind for kind in KINDS if f"sliced_{kind}" in shares]
     if wanted:
         random = torch.Generator().manual_seed(recipe.run.seed * 1_000_003 + step)
