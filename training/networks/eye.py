@@ -51,6 +51,8 @@ class Eye(nn.Module):
 
     def forward(self, luma: Tensor) -> list[Tensor]:
         """The maps; gradients flow to `luma`."""
+        # blind to patterns of period 2: the judge would take them for texture, and they cost a generator nothing
+        luma = F.avg_pool2d(F.pad(luma, (0, 1, 0, 1), mode="replicate"), 2, 1)
         if self.enlarge > 1:
             luma = F.interpolate(luma, scale_factor=self.enlarge, mode="bilinear", align_corners=False)
         x = self.stem((luma - MEAN) / DEVIATION)
