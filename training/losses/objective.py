@@ -40,7 +40,8 @@ def terms(
         scale, phases = recipe.generator.scale, recipe.generator.phases
         table["mesh"] = formulas.mesh(made, real, scale * phases)
         if phases > 1:  # a mesh of single pixels moves with the input, so that `shift` cannot see it
-            table["mesh"] = table["mesh"] + formulas.repetition(made, real, scale)
+            for period in (scale, scale * phases):
+                table["mesh"] = table["mesh"] + formulas.repetition(made, real, period)
     wanted = [kind for kind in KINDS if f"sliced_{kind}" in shares]
     if wanted:
         random = torch.Generator().manual_seed(recipe.run.seed * 1_000_003 + step)
