@@ -16,7 +16,8 @@ The map of the house, each room importing only those below it; docs/architecture
         engines     the cache of all engines               probe       what a network's file does not say
         memory      how much there may be                  streams     which stream a picture goes through
         tiled       pictures of any size, whatever fails   auto        which provider and precision
-        cache       engines, compiled networks, findings   onnxruntime, openvino, cuda, plugins   the engines
+        session_cache  engines kept for other clips        disk        compiled networks and findings
+        onnxruntime, openvino, cuda, plugins               the engines
     model           what a network's file is; graph -> graph
         library     where models are found, how read       spec        what is known of one: FileSpec, ModelSpec
         metadata    its description of itself              validate    what is refused of a file

@@ -17,8 +17,8 @@ from faulty_gpu import FaultyGpu
 
 from vs_gansr.engine import engines
 from vs_gansr.engine.base import Choice, Engine, EngineKey
-from vs_gansr.engine.cache.session_cache import Lease
 from vs_gansr.engine.onnxruntime.provider import CPU
+from vs_gansr.engine.session_cache import Lease
 from vs_gansr.engine.tiled import recovery
 from vs_gansr.errors import NotFiniteError, RenderError, ShortageError
 from vs_gansr.model.spec import Model

@@ -16,12 +16,11 @@ import onnx
 import pytest
 import vapoursynth as vs
 
-from vs_gansr.engine import engines, probe
+from vs_gansr.engine import disk, engines, probe
 from vs_gansr.engine.auto import cpu_rules as rules
 from vs_gansr.engine.auto import fidelity
 from vs_gansr.engine.auto.registry import CPU, OPENVINO
 from vs_gansr.engine.base import Engine, EngineKey, Provider
-from vs_gansr.engine.cache import disk
 from vs_gansr.engine.onnxruntime.sessions import Prepared
 from vs_gansr.engine.openvino import (
     engine as openvino_engine,

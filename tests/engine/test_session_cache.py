@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from vs_gansr.engine.cache.session_cache import SessionCache
+from vs_gansr.engine.session_cache import SessionCache
 
 
 class Thing:

@@ -14,12 +14,12 @@ import onnx
 import onnxruntime as ort
 import pytest
 
+from vs_gansr.engine import plugins
 from vs_gansr.engine.auto import registry
 from vs_gansr.engine.base import EngineKey, Provider
 from vs_gansr.engine.onnxruntime import sessions
 from vs_gansr.engine.onnxruntime.provider import CPU, tried
-from vs_gansr.engine.plugins import plugin, tensorrt_rtx
-from vs_gansr.engine.plugins.tensorrt_rtx import TensorRtRtx
+from vs_gansr.engine.plugins import TensorRtRtx
 from vs_gansr.errors import ProviderError
 from vs_gansr.model.rewrite.ends import Samples
 from vs_gansr.model.spec import Model
@@ -53,13 +53,13 @@ def provider(tmp_path: Path, providers: list[Provider], monkeypatch: pytest.Monk
     """The provider in a process that has registered no plugin yet; its package is not installed."""
     folders.redirect(monkeypatch, tmp_path / "cache")
     monkeypatch.delitem(sys.modules, TensorRtRtx.package, raising=False)
-    plugin.registered.cache_clear()
+    plugins.registered.cache_clear()
     tried.cache_clear()
     made = NotBuiltIn()
     providers[:] = [made, CPU]
     yield made
     sys.modules.pop(TensorRtRtx.package, None)
-    plugin.registered.cache_clear()
+    plugins.registered.cache_clear()
     tried.cache_clear()
 
 
@@ -93,7 +93,9 @@ def key_of(provider: TensorRtRtx, **more: Any) -> EngineKey:
 def test_without_the_package_the_extra_is_named(provider: TensorRtRtx) -> None:
     assert not provider.installed() and provider.devices() == []
     for name in ("TensorRT-RTX", "tensorrtrtx", TITLE):
-        with pytest.raises(ProviderError, match=r'TensorRT-RTX: pip install "vs-gansr\[tensorrt\]"'):
+        with pytest.raises(
+            ProviderError, match=r'"TensorRT-RTX" is not installed; run: pip install "vs-gansr\[tensorrt\]"'
+        ):
             registry.find(name)
 
 
@@ -151,10 +153,10 @@ def test_building_is_announced_and_timed(
     provider: TensorRtRtx, package: Path, registrations: Any, monkeypatch: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "vs_gansr")
-    monkeypatch.setattr(plugin, "quiet_session", lambda data, settings: "a session")
+    monkeypatch.setattr(plugins, "quiet_session", lambda data, settings: "a session")
     for threshold, lines in ((60.0, 1), (-1.0, 2)):
         caplog.clear()
-        monkeypatch.setattr(tensorrt_rtx, "WORTH_TELLING", threshold)
+        monkeypatch.setattr(plugins, "WORTH_TELLING", threshold)
         settings = Settings()
         assert provider.session(b"", settings, key_of(provider, device_id=1)) == "a session"  # type: ignore[arg-type]
         [(devices, options)] = settings.given

@@ -18,12 +18,10 @@ import pytest
 import software_gpu
 from paths import ROOT
 
-from vs_gansr.engine import memory
+from vs_gansr.engine import memory, plugins
 from vs_gansr.engine.auto import proof, registry
 from vs_gansr.engine.base import EngineKey, Provider
-from vs_gansr.engine.plugins import webgpu
-from vs_gansr.engine.plugins.plugin import PluginProvider
-from vs_gansr.engine.plugins.webgpu import WebGpu
+from vs_gansr.engine.plugins import PluginProvider, WebGpu
 from vs_gansr.errors import ProviderError
 from vs_gansr.filter import choose
 from vs_gansr.filter.settings import Settings
@@ -83,11 +81,11 @@ class StandIn(WebGpu):
 @pytest.fixture(autouse=True)
 def unclaimed() -> Iterator[None]:
     """This process has computed on no GPU."""
-    before = dict(webgpu._claimed)
-    webgpu._claimed.clear()
+    before = dict(plugins._claimed)
+    plugins._claimed.clear()
     yield
-    webgpu._claimed.clear()
-    webgpu._claimed.update(before)
+    plugins._claimed.clear()
+    plugins._claimed.update(before)
 
 
 def test_devices_are_told_apart_as_far_as_the_plugin_can() -> None:

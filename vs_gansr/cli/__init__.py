@@ -27,8 +27,8 @@ COMMANDS = {
     "upscale": ".upscale.command",
     "status": ".status",
     "models": ".models",
-    "convert": ".convert.command",
-    "doctor": ".doctor.command",
+    "convert": ".convert",
+    "doctor": ".doctor",
     "editor": ".editor",
 }
 

@@ -6,7 +6,7 @@ from ..errors import GansrError, ModelError, ShortageError, one_line
 from ..model.spec import Model
 from . import memory
 from .base import Engine, EngineKey
-from .cache.session_cache import Lease, SessionCache
+from .session_cache import Lease, SessionCache
 
 __all__ = ["KEEP_BYTES", "KEEP_SECONDS", "acquire", "engines", "make"]
 

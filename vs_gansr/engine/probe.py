@@ -21,7 +21,7 @@ from ..model.rewrite.graph_view import fixed_size
 from ..model.spec import Model, ModelFile, SizeRule, ValueRange, round_up
 from . import memory
 from .base import EngineKey
-from .cache.disk import Remembered
+from .disk import Remembered
 from .onnxruntime import sessions
 from .onnxruntime.provider import CPU
 

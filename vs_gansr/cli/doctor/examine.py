@@ -11,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,9 +23,8 @@ from typing import Any
 
 from ...errors import one_line
 from .. import ffmpeg
-from . import vspipe
-from .engines import CUDA_EXTRA, providers_tried
-from .finding import FAULT, NOTE, OK, Finding
+from . import FAULT, NOTE, OK, Finding
+from .providers import CUDA_EXTRA, providers_tried
 
 __all__ = ["examine", "nvidia_gpus"]
 
@@ -31,6 +32,7 @@ OLDEST_COMPUTE = {13: (7, 5)}  # CUDA 13 dropped Maxwell, Pascal and Volta
 COMPILED = {13: (7, 8, 9, 12)}  # major compute versions that ONNX Runtime's wheels contain code for
 LEAST_DRIVER = {12: 525, 13: 580}
 SECONDS = 60.0
+SCRIPT = "import vapoursynth as vs\nvs.core.std.BlankClip(length=1).set_output()\n"
 VAPOURSYNTH = 'pip install "vapoursynth>=81"'
 REINSTALL = "pip install --force-reinstall --no-deps vs-gansr"
 CLI_EXTRA = 'pip install "vs-gansr[cli]"'
@@ -107,16 +109,43 @@ def hosts() -> Iterator[Finding]:
     """Check that vspipe starts scripts, which needs `vapoursynth config`."""
     if host()[0] is None:
         return  # `vapoursynth` reports it
-    program = vspipe.find()
+    program = find_vspipe()
     if program is None:
         yield Finding("vspipe", FAULT, "found neither on the path nor beside this Python", VAPOURSYNTH)
-    elif reason := vspipe.trouble(program):
+    elif reason := vspipe_trouble(program):
         fix = f'"{sys.executable}" -m vapoursynth config'
         if program.parent != Path(sys.executable).parent:
             fix = f"{fix}; if that does not help, remove {program}, which belongs to another Python, from the path"
         yield Finding("vspipe", FAULT, f"{program} cannot start a script: {reason}", fix)
     else:
         yield Finding("vspipe", OK, str(program))
+
+
+def find_vspipe() -> Path | None:
+    """Return the vspipe that a shell starts, else the one among this Python's programs; None if there is none."""
+    found = shutil.which("vspipe") or shutil.which("vspipe", path=sysconfig.get_path("scripts"))
+    return Path(found) if found else None
+
+
+def vspipe_trouble(program: Path) -> str:
+    """Return why `program` does not run a script; "" if it does."""
+    with tempfile.TemporaryDirectory(prefix="gansr-") as folder:
+        script = Path(folder) / "one_frame.vpy"
+        script.write_text(SCRIPT, encoding="utf-8")
+        try:
+            done = subprocess.run(
+                [program, script, "."],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return one_line(error)
+    if done.returncode == 0:
+        return ""
+    return one_line(RuntimeError(done.stderr)) if done.stderr.strip() else f"exit code {done.returncode}"
 
 
 def why_not(core: Any, library: Path) -> str:

@@ -10,7 +10,7 @@ from ...colour.pictures import psnr
 from ...common.caching import LruCache
 from ...model.spec import Model, ModelSpec
 from ..base import Engine, EngineKey, Provider, cpu_threads
-from ..cache.disk import Remembered
+from ..disk import Remembered
 from ..planes import Plane
 from . import cpu_rules
 from .registry import CPU

@@ -30,7 +30,7 @@ from ...common import process
 from ...errors import ArgumentError, one_line
 from ...model.spec import Model
 from ..base import Engine, EngineKey, cpu_threads
-from ..cache.disk import Remembered
+from ..disk import Remembered
 from ..planes import Tensor
 from .fidelity import ENOUGH, IDENTICAL, computed_by, picture_for, run
 from .sampling import Reference, reference_key

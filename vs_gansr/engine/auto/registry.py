@@ -11,8 +11,7 @@ from ..base import Provider
 from ..cuda.provider import CudaProvider, TensorRt
 from ..onnxruntime.provider import CPU, OnnxRuntimeProvider
 from ..openvino.provider import OpenVino
-from ..plugins.tensorrt_rtx import TensorRtRtx
-from ..plugins.webgpu import WebGpu
+from ..plugins import TensorRtRtx, WebGpu
 
 __all__ = ["CPU", "OPENVINO", "PROVIDERS", "find", "listed", "missing", "on_processors", "usable"]
 

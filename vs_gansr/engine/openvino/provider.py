@@ -10,7 +10,7 @@ from threading import Lock
 from ...errors import ProviderError, one_line
 from ...model.spec import Model
 from ..base import Engine, EngineKey, Provider
-from ..cache.disk import CompiledModels
+from ..disk import CompiledModels
 from ..onnxruntime.provider import trial_network
 from . import library
 from .library import Compiled, Core, OpenVinoError

@@ -19,8 +19,8 @@ import numpy as np
 from ...errors import DeviceLostError, GansrError, NotFiniteError, RenderError, ShortageError, one_line
 from .. import engines, planes
 from ..base import FLOAT32, PLAIN, Choice, Engine, EngineKey, Stored
-from ..cache.session_cache import Lease
 from ..planes import Plane
+from ..session_cache import Lease
 from .tile_planner import Layout, Limits, TilePlanner
 
 __all__ = ["Recovery"]

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...common import files
-from ...model import user_folders
+from ..common import files
+from ..model import user_folders
 
 __all__ = ["MOST", "CompiledModels", "Remembered"]
 

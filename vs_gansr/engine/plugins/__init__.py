@@ -1,1 +1,0 @@
-"""Run networks on providers that ONNX Runtime loads as plugins."""
