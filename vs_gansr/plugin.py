@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.metadata import version
 from typing import Any
 
 import vapoursynth as vs
@@ -89,6 +88,8 @@ def models() -> Answer:
 
 def version_info() -> Answer:
     """Return the versions of the plugin, VapourSynth and ONNX Runtime, and the providers that work here."""
+    from importlib.metadata import version
+
     import onnxruntime
 
     from .engine.auto import registry
