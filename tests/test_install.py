@@ -23,10 +23,8 @@ print(vs_gansr.__file__, library.models_folder())
 """
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(folder: Path) -> Path:
     """The wheel `pip` builds from the checkout, in an isolated build environment as a user's would be."""
-    folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", str(ROOT), "-w"]
     # Two at once, as where several environments are made from one checkout: they must not meet.
     other = subprocess.Popen([*command, str(folder / "other")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -38,7 +36,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(900)
 @pytest.mark.slow
-def test_wheel_holds_shim_models_and_package(wheel: Path) -> None:
+def test_wheel(tmp_path: Path, point_model: Path) -> None:
+    """One test, so that the wheel is built once: two may be run by two of pytest's workers."""
+    wheel = built(tmp_path)
+    holds_shim_models_and_package(wheel)
+    works_in_a_fresh_environment(wheel, tmp_path, point_model)
+
+
+def holds_shim_models_and_package(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     libraries = [n for n in names if n.startswith("vapoursynth/plugins/gansr/") and not n.endswith("manifest.vs")]
     assert len(libraries) == 1
@@ -48,6 +53,20 @@ def test_wheel_holds_shim_models_and_package(wheel: Path) -> None:
     assert "vs_gansr/py.typed" in names
     assert not [n for n in names if n.startswith(("tests/", "scripts/", "benchmarks/")) or n.endswith(".c")]
     assert wheel.name.startswith("vs_gansr-") and "-py3-none-" in wheel.name and "any" not in wheel.name
+
+
+def works_in_a_fresh_environment(wheel: Path, tmp_path: Path, point_model: Path) -> None:
+    venv.create(tmp_path / "venv")  # another environment's pip installs into it
+    python = str(tmp_path / "venv" / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python]
+    subprocess.run([*pip, "install", "--quiet", "--no-compile", str(wheel)], check=True, capture_output=True)
+    command = [python, "-c", CHECK, str(point_model)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path) in done.stdout.split()[0]
+    assert str(tmp_path) in done.stdout.split()[1]
+    listed = subprocess.run([*pip, "list"], capture_output=True, text=True, check=True).stdout.lower()
+    assert "torch" not in listed
 
 
 def test_an_older_python_is_told_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,21 +80,3 @@ def test_an_older_python_is_told_what_is_needed(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(sys, "version_info", (3, 11, 7))
     with pytest.raises(SystemExit, match=r"needs Python 3\.12 or later; this is 3\.11\.7"):
         hook.initialize("standard", {})
-
-
-@pytest.mark.timeout(900)
-@pytest.mark.slow
-def test_fresh_environment(wheel: Path, tmp_path: Path, point_model: Path) -> None:
-    venv.create(tmp_path / "venv", with_pip=True)
-    scripts = tmp_path / "venv" / ("Scripts" if sys.platform == "win32" else "bin")
-    python = str(scripts / "python")
-    subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--no-compile", str(wheel)], check=True, capture_output=True
-    )
-    command = [python, "-c", CHECK, str(point_model)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert str(tmp_path) in done.stdout.split()[0]
-    assert str(tmp_path) in done.stdout.split()[1]
-    listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout.lower()
-    assert "torch" not in listed

@@ -1,11 +1,9 @@
-"""Run the tests with Windows' Python under Wine: scripts/test --windows [--all | --short] [pytest's arguments].
-
-With --wait as the first word the environment is made at once, and the tests begin when stdin is closed.
-"""
+"""Run the tests with Windows' Python under Wine: scripts/test --windows [--all | --short] [pytest's arguments]."""
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ from .left_out import ALL, covers
 TIMED_OUT = 124  # the exit code of `timeout`, which Wine.run uses
 SECONDS = 900  # for one test
 WORKERS = str(min((os.cpu_count() or 1) + 1, 4))  # one more than processors: many tests wait for others
+SHORT_WORKERS = "2"  # beside those of Linux
 ALL_SECONDS = {"": 5400, "--short": 2400, "--all": 14400}  # two quiet cores need a tenth of it
 BITS = "tests/windows/test_bits.py::test_same_as_on_linux"
 # What scripts/test --all runs here: what is different on Windows, and a network on each engine.
@@ -39,19 +38,16 @@ def main(words: list[str]) -> int:
     if reason := why_not():
         print(f"The tests on Windows are skipped: {reason}.", file=sys.stderr)
         return 0
-    wait = words[:1] == ["--wait"]
-    words = words[1:] if wait else words
     choice, words = (words[0], words[1:]) if words[:1] in (["--all"], ["--short"]) else ("", words)
     whole = not words and choice != "--short"
     tests = [word.rstrip("/") for word in words if word.startswith("tests")]
     words = [word for word in words if not word.startswith("tests")]
     if not tests:
         tests = list(SHORT) if choice == "--short" else ["tests"]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # Wine's programs are ended first
     begun = time.monotonic()
     with environment() as wine:
         made = time.monotonic() - begun
-        if wait:
-            sys.stdin.read()
         begun = time.monotonic()
         folder = HOME / "work"  # not the checkout, whose package would be imported instead of the installed one
         folder.mkdir(exist_ok=True)
@@ -59,7 +55,8 @@ def main(words: list[str]) -> int:
         command = ["-m", "pytest", "-c", windows_path(ROOT / "pyproject.toml"), "-o", "pythonpath=tests tests/support"]
         command += ["-p", "no:cacheprovider", "-p", "windows.left_out", "--basetemp", windows_path(folder / "tmp")]
         command += ["-o", f"timeout={SECONDS}"]
-        command += ["-n", WORKERS, *([] if choice == "--all" else ["-m", "not slow"]), *words]
+        command += ["-n", SHORT_WORKERS if choice == "--short" else WORKERS]
+        command += [*([] if choice == "--all" else ["-m", "not slow"]), *words]
         if choice == "--all":
             wine.variables[ALL] = "1"
         command += [windows_path(ROOT / test) for test in tests]
