@@ -12,8 +12,9 @@ from vs_gansr.cli.common import CommandError
 from vs_gansr.cli.upscale.chunks.planner import remarks
 from vs_gansr.cli.upscale.ffmpeg.command import colours, light_params
 from vs_gansr.cli.upscale.job import UpscaleJob
-from vs_gansr.cli.upscale.script.steps import NO_TIME, Graph, Literal, Step, steady, text
+from vs_gansr.cli.upscale.script.steps import Graph, Literal, Step, steady, text
 from vs_gansr.cli.upscale.source.media import Source, Track, damage
+from vs_gansr.cli.upscale.source.times import NO_TIME, FrameTimes
 
 
 def source(packets: list[int], promised: Fraction | None = None, size: tuple[int, int] = (64, 64)) -> Source:
@@ -121,7 +122,7 @@ def test_light_level_without_mastering_display() -> None:
 
 def test_remarks_name_what_is_left_behind() -> None:
     size = (64, 64)
-    graph = Graph(None, None, (), decoded_size=size, source_size=size, timestamps=(0,), time_base=Fraction(1))
+    graph = Graph(None, None, (), decoded_size=size, source_size=size, times=FrameTimes((0,), Fraction(1)))
     job = UpscaleJob("in.mkv", "out.mkv")
     assert remarks(job, source(STEADY), graph, {}) == []
     said = remarks(job, source(STEADY, size=(65, 65)), graph, {"HDR10Plus": b"x", "DolbyVisionRPU": b"x"})

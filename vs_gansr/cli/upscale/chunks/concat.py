@@ -1,11 +1,7 @@
-"""Join finished chunks to one film: packets in order, each at its frame's own time.
-
-    chunk 0, chunk 1, ... ──packets──> fragmented MP4 ──pipe──> ffmpeg ──> film
-                                              source (sound, subtitles, chapters, ...) ──^
+"""Join finished chunks to one film: their packets go as fragmented MP4 to ffmpeg, which adds the source's other tracks.
 
 What times the chunks' files carry does not matter: a packet's place in display order, counted over the whole film,
-is its frame's number, and the source says when that frame is shown. Decoding times follow from the same list. One
-pass; one chunk is open at a time.
+is its frame's number, and the source says when that frame is shown.
 """
 
 from __future__ import annotations
@@ -21,8 +17,8 @@ from ...common import CommandError
 from ..ffmpeg.command import cover_file, join_command
 from ..ffmpeg.process import feed
 from ..source import media
-from .file import ChunkFacts, display_order, header_of, packets
-from .messages import Complained, Rendered, Stage, Tell, now_and_then
+from .file import ChunkFacts, display_order, packets
+from .messages import Printed, Rendered, Stage, Tell, now_and_then
 from .plan import Plan
 
 __all__ = ["Part", "concatenate", "packet_times", "write_covers"]
@@ -46,16 +42,10 @@ def packet_times(stamps: Sequence[int], place: int, frame: int, delay: int) -> t
 
 
 def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> None:
-    """Writes the film of `plan` to `path`.
+    """Writes the film of `plan` to `path`. Its `parts`, in order, are sound and of one header, as the ledger says.
 
-    Raises CommandError where the parts are not the whole film, in order and of one header, or the result is not.
+    Raises CommandError where a frame is missing in the result, or not at its time.
     """
-    total, frames = plan.frames, sum(facts.frames for _, facts in parts)
-    if frames != total:
-        raise CommandError(f"{frames} of {total} frames are finished, too few to join")
-    headers = {facts.header for _, facts in parts}
-    if len(headers) > 1:
-        raise CommandError(f"the chunks have {len(headers)} different codec headers, so they cannot be one stream")
     write_covers(plan, path)
     stamps = [time - plan.timestamps[0] for time in plan.timestamps]
     delay = max(facts.delay for _, facts in parts)
@@ -63,7 +53,7 @@ def concatenate(plan: Plan, parts: Sequence[Part], path: str, tell: Tell) -> Non
     tool = ffmpeg.choose(plan.job.encoder, plan.job.ffmpeg)
     command = join_command(plan, tool, late, path)
     packed = partial(write, base=plan.time_base, parts=parts, stamps=stamps, delay=delay, tell=tell)
-    feed(command, packed, total, complain=lambda text: tell(Complained(text)))
+    feed(command, packed, plan.frames, complain=lambda text: tell(Printed(text, by_ffmpeg=True)))
     check(plan, path, tell)
 
 
@@ -88,17 +78,12 @@ def write(pipe: Any, base: Fraction, parts: Sequence[Part], stamps: Sequence[int
     place, report = 0, now_and_then(tell)
     stream: Any = None
     with pipe, av.open(pipe, "w", format="mp4", options=options) as film_file:
-        for path, facts in parts:
+        for path, _ in parts:
             with av.open(str(path)) as source:
-                template = source.streams.video[0]
-                if header_of(template) != facts.header:
-                    raise CommandError(f"{path} is not the chunk that was recorded")
                 if stream is None:
-                    stream = film_file.add_stream_from_template(template, opaque=True)
+                    stream = film_file.add_stream_from_template(source.streams.video[0], opaque=True)
                     stream.time_base = Fraction(1, base.denominator)
                 found: list[Any] = list(packets(source))
-                if len(found) != facts.frames:
-                    raise CommandError(f"{path} holds {len(found)} of {facts.frames} frames")
                 first = place
                 for packet, shown in zip(found, display_order([p.pts for p in found]), strict=True):
                     times = packet_times(stamps, place, first + shown, delay)

@@ -13,7 +13,12 @@ from ....common import files
 from ...common import CommandError
 from ..output_file import sync
 
-__all__ = ["ChunkFacts", "digest", "display_order", "examine", "header_of", "keep", "packets"]
+__all__ = ["ChunkFacts", "digest", "display_order", "examine", "keep", "packets"]
+
+
+# The sizes before x265's text, of its unit and of its message (user data, type 5, led by a UUID).
+X265_SIZES = re.compile(rb"..\x4e\x01\x05\xff*.(.{16}x265 \(build )", re.DOTALL)
+PROCESSOR = re.compile(rb"(cpuid|numa-pools)=[^ ]* ")
 
 
 @dataclass(frozen=True)
@@ -46,31 +51,13 @@ def packets(container: Any) -> Iterator[Any]:
 
 
 def header_of(stream: Any) -> str:
-    """SHA-256 of the codec's header (CodecPrivate) of an open file's picture, without the processor it was made on."""
+    """SHA-256 of the codec's header (CodecPrivate) of an open file's picture, without the processor it was made on.
+
+    x265 writes its options into the header, and among them the processor's features and its threads, which change no
+    picture; on Windows it counts these otherwise from one run to the next.
+    """
     data: bytes = stream.codec_context.extradata or b""
-    if stream.codec_context.name == "hevc" and data[:1] == b"\x01":
-        data = b"".join(map(without_processor, hevc_units(data)))
-    return hashlib.sha256(data).hexdigest()
-
-
-def hevc_units(header: bytes) -> Iterator[bytes]:
-    """The parts of an HEVCDecoderConfigurationRecord (ISO/IEC 14496-15): what is fixed, then each NAL unit."""
-    yield header[:22]
-    at = 23
-    for _ in range(header[22]):
-        count = int.from_bytes(header[at + 1 : at + 3], "big")
-        at += 3
-        for _ in range(count):
-            length = int.from_bytes(header[at : at + 2], "big")
-            yield header[at + 2 : at + 2 + length]
-            at += 2 + length
-
-
-def without_processor(unit: bytes) -> bytes:
-    """x265 writes its options into the header, and among them the processor's features and its threads, which change no
-    picture; on Windows it counts these otherwise from one run to the next. The bytes before that text count it."""
-    _, name, text = unit.partition(b"x265 (build")
-    return name + re.sub(rb"(cpuid|numa-pools)=[^ ]* ", b"", text) if name else unit
+    return hashlib.sha256(PROCESSOR.sub(b"", X265_SIZES.sub(rb"\1", data))).hexdigest()
 
 
 def display_order(times: Sequence[int]) -> list[int]:

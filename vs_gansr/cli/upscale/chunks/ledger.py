@@ -49,7 +49,7 @@ class Ledger:
 
     `folder` of the film's job · `fingerprint` of what renders the chunks, empty before the first worker has opened the
     film · `chunks` the finished ones by number · `seconds` how long each took, and `retries` how often each had to be
-    begun again, by number · `begun` when, in seconds since 1970 · `joined` size and time of change (in ns) of the whole
+    begun again, by number · `joined` size and time of change (in ns) of the whole
     film, once it is about to get its name
     """
 
@@ -58,7 +58,6 @@ class Ledger:
     chunks: dict[int, ChunkFacts] = field(default_factory=dict)
     seconds: dict[int, float] = field(default_factory=dict)
     retries: dict[int, int] = field(default_factory=dict)
-    begun: float = field(default_factory=time.time)
     joined: tuple[int, int] | None = None
     version: int = VERSION
 

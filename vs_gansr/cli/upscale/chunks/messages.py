@@ -14,9 +14,9 @@ from .file import ChunkFacts
 from .plan import Fingerprint, Span
 
 __all__ = [
-    "RECORD", "Answer", "CheckPlan", "Command", "Complained", "Concatenate", "Done", "Encoded", "Failed", "Leave",
-    "MakePlan", "Noted", "OpenPlan", "Opened", "Placement", "Printed", "RenderChunk", "RenderWhole", "Rendered",
-    "Stage", "Tell", "now_and_then", "read", "write",
+    "RECORD", "Answer", "CheckPlan", "Command", "Concatenate", "Done", "Encoded", "Failed", "Leave", "MakePlan",
+    "Noted", "OpenPlan", "Opened", "Placement", "Printed", "RenderChunk", "RenderWhole", "Rendered", "Stage", "Tell",
+    "now_and_then", "read", "write",
 ]  # fmt: skip
 
 RECORD = "\x1e"  # leads each answer on a worker's stderr (RFC 7464)
@@ -103,16 +103,10 @@ class Noted:
 
 @dataclass(frozen=True)
 class Printed:
-    """A line that the source, a script, prints."""
+    """A line that a worker's process prints, as a script does, or, if it is `by_ffmpeg`, ffmpeg as an error."""
 
     text: str
-
-
-@dataclass(frozen=True)
-class Complained:
-    """A line that ffmpeg prints as an error."""
-
-    text: str
+    by_ffmpeg: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,7 +149,7 @@ class Failed:
     host: str
 
 
-type Answer = Stage | Noted | Printed | Complained | Opened | Rendered | Encoded | Done | Failed
+type Answer = Stage | Noted | Printed | Opened | Rendered | Encoded | Done | Failed
 type Tell = Callable[[Answer], None]
 
 KINDS = {kind.__name__: kind for union in (Command, Answer) for kind in get_args(union.__value__)}

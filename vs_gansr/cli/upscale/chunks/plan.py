@@ -1,8 +1,7 @@
 """The plan of a film: all that is found out once, and where the film is cut into chunks.
 
-Whoever renders or joins the film reads the plan from `plan.json`. Cuts depend on the source and on the length asked for
-alone, never on the machines that work on it, so any number of workers makes the same chunks. The encoder restarts at
-every cut: a scene change, where it would start anew anyway, costs nothing.
+Cuts depend on the source and on the length asked for alone, so any number of workers makes the same chunks. The encoder
+restarts at every cut: a scene change, where it would start anew anyway, costs nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = [
 ]  # fmt: skip
 
 NAME = "plan.json"
-VERSION = 3  # of the files in a job's folder
+VERSION = 4  # of the files in a job's folder
 SLACK = 0.25  # how far a cut may lie from where it was due, in chunks
 SPARE = 1.5  # a rest of up to so many chunks stays whole
 

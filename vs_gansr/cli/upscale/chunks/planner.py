@@ -25,11 +25,11 @@ from ..ffmpeg import options, trials
 from ..ffmpeg.command import Picture
 from ..job import UpscaleJob
 from ..script import filters
-from ..script.steps import NO_TIME, Graph, build, partial, steady, text, timed
+from ..script.steps import Graph, build, partial, steady, text, timed
 from ..source import clip as clip_source
 from ..source import media, notes
 from ..source.media import Source
-from ..source.times import later
+from ..source.times import NO_TIME, later
 from .file import digest
 from .messages import MakePlan, Noted, Placement, Stage, Tell
 from .plan import Fingerprint, Plan, pace, scene_changes, spans
@@ -53,7 +53,6 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
     """
     job = order.job
     engine = engine_of()
-    ffmpeg_command.container(job.output, job.encoder)
     tool = ffmpeg.choose(job.encoder, job.ffmpeg)
     tell(Stage("reading"))
     source = clip_source.open_media(job)
@@ -65,7 +64,8 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
     source, graph = cut(job, source, graph)
     with graph.clip.get_frame(0) as first:
         props = dict(first.props)
-    source = clip_source.shaped(job, source, props)
+    if not job.sar and not job.has_times:  # a script's or images' first frame says the shape of its pixels
+        source = replace(source, sar=notes.fraction_of(props, "_SAR") or source.sar)
     picture = picture_of(source, graph, props)
     trials.try_size(job, tool, picture.width, picture.height, picture.pixel_format)
     for note in [
@@ -76,9 +76,10 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
         *([harm] if harm else []),
     ]:
         tell(Noted(note))
-    length = round(job.chunk * pace(graph.timestamps, graph.time_base))
-    cuts = scene_changes(source, graph.timestamps) if graph.time_base == source.time_base else []
-    made = spans(len(graph.timestamps), max(length, 1) if job.chunk else 0, cuts)
+    stamps, base = graph.times.timestamps, graph.times.time_base
+    length = round(job.chunk * pace(stamps, base))
+    cuts = scene_changes(source, stamps) if base == source.time_base else []
+    made = spans(len(stamps), max(length, 1) if job.chunk else 0, cuts)
     if len(made) > 1:
         options.refuse_in_chunks(job, options.divide(job).params)
         tell(Stage("reading the source's content"))
@@ -88,9 +89,9 @@ def make_plan(order: MakePlan, placement: Placement, tell: Tell) -> OpenFilm:
         carried=carried,
         script=text(graph.steps, placed=True, plain_at=graph.prepared if job.compare else None),
         picture=picture,
-        timestamps=graph.timestamps,
-        time_base=graph.time_base,
-        rate=Fraction(graph.clip.fps or pace(graph.timestamps, graph.time_base)),
+        timestamps=stamps,
+        time_base=base,
+        rate=Fraction(graph.clip.fps or pace(stamps, base)),
         spans=made,
         encoder=tuple(ffmpeg_command.chunk_command(job, tool.hdr, picture)),
         engine=tuple(engine),
@@ -108,11 +109,11 @@ def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | N
     """
     wild = None
     try:
-        graph = replace(graph, timestamps=steady(graph.timestamps, job.source))
-        times = list(graph.timestamps)
+        graph = replace(graph, times=replace(graph.times, timestamps=steady(graph.times.timestamps, job.source)))
+        times = list(graph.times.timestamps)
     except CommandError as error:
         wild = error
-        times = sorted(time for time in graph.timestamps if time != NO_TIME)
+        times = sorted(time for time in graph.times.timestamps if time != NO_TIME)
     retimed = source.bare and job.fps is not None  # the times of its packets follow from another rate
     harm = None if retimed else media.damage(source, times)
     if harm and not job.accept_damage:
@@ -124,8 +125,7 @@ def whole(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Graph, str | N
 
 def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
     """Source and graph with their times as the part asked for and the filters make them."""
-    base, (first, last) = graph.time_base, graph.span
-    stamps = graph.timestamps
+    stamps, base, (first, last) = graph.times.timestamps, graph.times.time_base, graph.span
     if source.timecode and source.packets:
         ratio = {"bob": Fraction(2), "ivtc": Fraction(4, 5)}.get(job.field, Fraction(1))
         source = replace(source, timecode=later(source.timecode, first, pace(stamps, base), ratio))
@@ -139,7 +139,7 @@ def cut(job: UpscaleJob, source: Source, graph: Graph) -> tuple[Source, Graph]:
 
 def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
     """What the encoder must know of `graph`'s pictures."""
-    clip, stamps, base = graph.clip, graph.timestamps, graph.time_base
+    clip, stamps, base = graph.clip, graph.times.timestamps, graph.times.time_base
     sar, (width, height) = source.sar, graph.source_size
     if source.orientation.is_sideways:
         sar = 1 / sar
@@ -148,8 +148,8 @@ def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
         sar = (sar * shape).limit_denominator(1 << 15)
     start, last = (stamps[n] * base - source.origin for n in (0, -1))
     length = source.last * source.time_base
-    if graph.end is not None:
-        length = graph.end - stamps[-1] * base
+    if graph.times.end is not None:
+        length = graph.times.end - stamps[-1] * base
     elif not length or source.packets[-1] * source.time_base != stamps[-1] * base:
         length = (stamps[-1] - stamps[-2]) * base if len(stamps) > 1 else Fraction(1, 25)
     fmt = clip.format

@@ -28,7 +28,7 @@ from ..source.notes import Watch
 from ..source.script_file import is_noise
 from .concat import write_covers
 from .file import ChunkFacts, examine, keep
-from .messages import Complained, Encoded, Noted, Placement, Rendered, Stage, Tell, now_and_then
+from .messages import Encoded, Noted, Placement, Printed, Rendered, Stage, Tell, now_and_then
 from .plan import Plan, Span
 
 __all__ = ["OpenFilm", "engine_of", "open_film", "placed", "relay", "render_chunk", "render_whole"]
@@ -49,7 +49,8 @@ class OpenFilm:
     watch: Watch = field(init=False)
 
     def __post_init__(self) -> None:
-        self.watch = Watch(self.plan.picture.props, clip_source.given_props(self.plan.job))
+        given = [*clip_source.tags(self.plan.job), *(("_SARNum", "_SARDen") if self.plan.job.sar else ())]
+        self.watch = Watch(self.plan.picture.props, frozenset(given))
 
 
 def open_film(plan: Plan, placement: Placement) -> OpenFilm:
@@ -139,7 +140,7 @@ def render_whole(film: OpenFilm, path: str, tell: Tell) -> None:
 def encode(command: list[str], film: OpenFilm, span: Span, times: Sequence[int], base: Fraction, tell: Tell) -> None:
     """Runs an ffmpeg on the frames of `span`, as `send` writes them; its size and its errors are told."""
     sent = partial(send, film, span=span, times=times, base=base, tell=tell)
-    feed(command, sent, len(times), lambda size: tell(Encoded(size)), lambda text: tell(Complained(text)))
+    feed(command, sent, len(times), lambda size: tell(Encoded(size)), lambda text: tell(Printed(text, by_ffmpeg=True)))
 
 
 def send(film: OpenFilm, pipe: Any, span: Span, times: Sequence[int], base: Fraction, tell: Tell) -> None:

@@ -112,7 +112,7 @@ def carry(job: UpscaleJob, source: Source) -> Carried:
     attaches = container(job.output, job.encoder) == "matroska"
     tracks, notes, covers = [], [], []
     for track in source.others:
-        if KINDS.get(track.kind) in job.drop:
+        if KINDS.get(track.kind) in job.drop or (source.timecode and track.is_timecode):
             continue
         if track.kind == "data" or (track.kind == "video" and not track.cover):
             notes.append(f"{track} is not carried")

@@ -99,15 +99,11 @@ def kept(args: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.
     """The command line with the settings that it refers to in front, or as it is."""
     front: list[str] = []
     rest: list[str] = []
-    for words in (
-        of_output(args.like) if args.like else [],
-        of_file(args.preset_file, parser) if args.preset_file else [],
-    ):
+    stored_words = of_output(args.like) if args.like else []
+    for words in (stored_words, of_file(args.preset_file, parser) if args.preset_file else []):
         place = words.index("--") if "--" in words else len(words)
         front += words[:place]
         rest += words[place + 1 :]
-    if not front and not rest:
-        return args
     merged = parser.parse_args([*front, *args.words])
     merged.rest = [*rest, *args.rest]
     merged.words = args.words

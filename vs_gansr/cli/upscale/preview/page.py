@@ -92,7 +92,7 @@ def tone(graph: Graph) -> str:
 
 def at(graph: Graph, number: int) -> str:
     """When the frame of the result is shown, in words."""
-    stamps, base = graph.timestamps, graph.time_base
+    stamps, base = graph.times.timestamps, graph.times.time_base
     place = number if graph.clip.num_frames == len(stamps) else number * len(stamps) // graph.clip.num_frames
     return clock(float((stamps[place] - stamps[0]) * base))
 

@@ -1,10 +1,7 @@
 """Find the VapourSynth calls that make the result's clip, or the part of it that is asked for, and write them down.
 
-Source, network (as often as the target needs), zimg down to the target, each a Step. `build` applies the steps
-while it finds them, `text` writes the same steps down, so the printed script is what workers run.
-
-Depth: the network's result is rounded to the output's depth; where the source has more bits than the output,
-error diffusion hides the steps. Between the network and zimg there are 16 bits.
+`build` applies the steps while it finds them, `text` writes the same steps down, so the printed script is what workers
+run.
 """
 
 from __future__ import annotations
@@ -21,13 +18,13 @@ from ...common import CommandError
 from ...ffmpeg import ENCODERS
 from ..job import UpscaleJob
 from ..source import clip as clip_source
-from ..source.clip import NO_TIME
 from ..source.media import Source
+from ..source.times import NO_TIME, FrameTimes
 from . import filters
 
 __all__ = [
-    "NO_TIME", "Graph", "Literal", "Step", "build", "chosen", "enlarged_plainly", "evaluate", "partial", "steady",
-    "text", "timed", "wipe",
+    "Graph", "Literal", "Step", "build", "chosen", "enlarged_plainly", "evaluate", "partial", "steady", "text", "timed",
+    "wipe",
 ]  # fmt: skip
 
 MOST_PASSES = 3
@@ -63,13 +60,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Graph:
-    """The clip, the steps that made it, and when each frame is shown: `timestamps` times `time_base` seconds.
+    """The clip, the steps that made it, and when its frames are shown.
 
     `plain` the clip as the network gets it, `prepared` the number of steps that made it · `decoded_size` width and
     height as the decoder gives them, `source_size` those of the upright picture without what its container crops ·
-    `timestamps` are the whole source's own at first, NO_TIME where it has none; `timed` makes them those of the clip's
-    frames, which are made of the source's frames `span`, up to the second number · `end` when the last frame is over,
-    in seconds, None where the source says it · `notes` of the source that are worth telling.
+    `times` are the whole source's own at first, NO_TIME where it has none; `timed` makes them those of the clip's
+    frames, which are made of the source's frames `span`, up to the second number · `notes` of the source that are
+    worth telling.
     """
 
     clip: vs.VideoNode
@@ -77,10 +74,8 @@ class Graph:
     steps: tuple[Step, ...]
     decoded_size: tuple[int, int]
     source_size: tuple[int, int]
-    timestamps: tuple[int, ...]
-    time_base: Fraction
+    times: FrameTimes
     span: tuple[int, int] = (0, 0)
-    end: Fraction | None = None
     notes: tuple[str, ...] = ()
     prepared: int = 0
 
@@ -118,15 +113,15 @@ def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
     for function, arguments in clip_source.preparations(source, opened.clip):
         made.add(function, **arguments)
     size = (made.clip.width, made.clip.height)
-    if not opened.timed:
-        rate = 1 / opened.time_base
+    if opened.times.constant:
+        rate = 1 / opened.times.time_base
         made.add("std.AssumeFPS", fpsnum=rate.numerator, fpsden=rate.denominator)
     if tags := clip_source.tags(job):
         made.add("std.SetFrameProps", **tags)
-    span = (0, len(opened.timestamps))
+    span = (0, len(opened.times.timestamps))
     if partial(job):
-        stamps = steady(opened.timestamps, job.source)
-        span = chosen(job, stamps, opened.time_base, source.origin)
+        stamps = steady(opened.times.timestamps, job.source)
+        span = chosen(job, stamps, opened.times.time_base, source.origin)
         made.add("std.Trim", first=span[0], last=span[1] - 1)
     prepare(job, made)
     target = output_format(job, made.clip)
@@ -134,8 +129,7 @@ def build(job: UpscaleJob, source: Source, whole: bool = True) -> Graph:
     enlarge(job, made, target)
     if job.compare:
         made.clip = wipe(enlarged_plainly(plain, made.clip), made.clip)
-    times = (opened.timestamps, opened.time_base, span, opened.end, opened.notes)
-    return Graph(made.clip, plain, tuple(made.steps), decoded, size, *times, prepared=prepared)
+    return Graph(made.clip, plain, tuple(made.steps), decoded, size, opened.times, span, opened.notes, prepared)
 
 
 def enlarged_plainly(clip: vs.VideoNode, result: vs.VideoNode) -> vs.VideoNode:
@@ -207,17 +201,15 @@ def timed(job: UpscaleJob, graph: Graph) -> Graph:
     """The graph with the times of its own frames in place of the source's. Raises CommandError where the filters made
     more or fewer frames than they should."""
     first, last = graph.span
-    stamps = graph.timestamps
-    times, divisor = filters.shown(stamps[first:last], job.field)
-    base = graph.time_base / divisor
-    if len(times) != graph.clip.num_frames:
-        raise CommandError(f"{graph.clip.num_frames} frames come out of the filters instead of {len(times)}")
-    end = graph.end
+    stamps, base, end = graph.times.timestamps, graph.times.time_base, graph.times.end
+    shown, divisor = filters.shown(stamps[first:last], job.field)
+    if len(shown) != graph.clip.num_frames:
+        raise CommandError(f"{graph.clip.num_frames} frames come out of the filters instead of {len(shown)}")
     if last < len(stamps):
-        end = stamps[last] * graph.time_base
+        end = stamps[last] * base
     elif job.field in ("bob", "ivtc") and len(stamps) > 1:
-        end = (2 * stamps[-1] - stamps[-2]) * graph.time_base
-    return replace(graph, timestamps=times, time_base=base, end=end)
+        end = (2 * stamps[-1] - stamps[-2]) * base
+    return replace(graph, times=FrameTimes(shown, base / divisor, end))
 
 
 def output_format(job: UpscaleJob, clip: vs.VideoNode) -> Target:

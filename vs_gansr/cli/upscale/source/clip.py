@@ -1,15 +1,10 @@
-"""Open a source as a clip: a media file, a script (.vpy), numbered images.
-
-A script, images or a bare stream have no times of their own: frames follow each other at their rate. Beside a script or
-images sound, subtitles and the rest come from another file (`--tracks`), or there is none. Tags that are wrong or
-missing are set here.
-"""
+"""Open a source as a clip: a media file, a script (.vpy), numbered images."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -24,31 +19,22 @@ from ..job import NUMBERED, UpscaleJob
 from . import media
 from .index import forget, index_folder
 from .media import Source
-from .notes import fraction_of
 from .script_file import run_script
 from .stream import UPRIGHT, look_at_images
-from .times import NO_TIME, frame_durations, frame_times, settled
+from .times import NO_TIME, FrameTimes, frame_durations, frame_times, settled
 
-__all__ = [
-    "NO_TIME", "given_props", "images", "open_clip", "open_media", "opening", "preparations", "shaped", "tags",
-]  # fmt: skip
+__all__ = ["images", "open_clip", "open_media", "opening", "preparations", "tags"]
 
 
 @dataclass(frozen=True)
 class OpenedClip:
-    """A clip, the call that made it ("" for a script's output) with its arguments, when each frame is shown in units
-    of `time_base` seconds, and whether those times are the source's own (`timed`) or follow from a rate.
-
-    `end` when the last frame is over, in seconds, None where the file says it · `notes` are worth telling.
-    """
+    """A clip, the call that made it ("" for a script's output) with its arguments, when its frames are shown, and notes
+    that are worth telling."""
 
     clip: vs.VideoNode
     function: str
     arguments: tuple[tuple[str, Any], ...]
-    timestamps: tuple[int, ...]
-    time_base: Fraction
-    timed: bool
-    end: Fraction | None = None
+    times: FrameTimes
     notes: tuple[str, ...] = ()
 
 
@@ -70,7 +56,7 @@ def open_media(job: UpscaleJob) -> Source:
         begin = beside.packets[0] * beside.time_base if beside.packets else beside.origin
         source = replace(
             alone, path=beside.path, video=beside.video, others=others, reached=beside.reached, ahead=begin,
-            layout=beside.layout, metadata=beside.metadata, timecode=beside.timecode,
+            metadata=beside.metadata, timecode=beside.timecode,
         )  # fmt: skip
     else:
         source = alone
@@ -84,42 +70,40 @@ def open_clip(job: UpscaleJob, source: Source, whole: bool = True) -> OpenedClip
 
     Raises CommandError where that gives no clip of one size and format.
     """
+    notes: list[str] = []
+    times: FrameTimes | None = None
+    function: str = ""
+    arguments: tuple[tuple[str, Any], ...] = ()
     if job.is_script:
-        return open_script(job, whole)
-    function, arguments, opened = open_file(job, source)
-    clip = of_one_format(opened["clip"], job.source)
+        output = run_script(job.source, job.arg)
+        clip, notes = of_one_format(output.clip, job.source), left_out(output)
+        if not job.fps and (times := frame_times(frame_durations(clip, whole), Fraction(clip.fps))):
+            notes += [times.note] if times.note else []
+    else:
+        function, arguments, opened = open_file(job, source)
+        clip = of_one_format(opened["clip"], job.source)
     if job.has_times:
         stamps = opened["timestamps"]
-        times = settled(source, [stamps] if isinstance(stamps, int) else stamps)
-        known = any(time != NO_TIME for time in times)
-        if known and job.fps and not source.bare:
+        found = settled(source, [stamps] if isinstance(stamps, int) else stamps)
+        if job.fps and not source.bare and any(time != NO_TIME for time in found):
             raise CommandError(f"{job.source} has timestamps; omit --fps {job.fps}")
         if not job.fps and not source.rate_unknown:
-            base = Fraction(opened["timebasenum"], opened["timebaseden"])
-            return OpenedClip(clip, function, arguments, times, base, timed=True)
-    if not job.fps:
-        raise CommandError(f"{job.source} has no frame rate; give --fps")
-    return OpenedClip(clip, function, arguments, tuple(range(clip.num_frames)), 1 / Fraction(job.fps), timed=False)
+            times = FrameTimes(found, Fraction(opened["timebasenum"], opened["timebaseden"]), constant=False)
+    if not times:
+        if not job.fps:
+            raise CommandError(f"{job.source} has no frame rate; give --fps")
+        times = FrameTimes(tuple(range(clip.num_frames)), 1 / Fraction(job.fps))
+    return OpenedClip(clip, function, arguments, times, tuple(notes))
 
 
-def open_script(job: UpscaleJob, whole: bool) -> OpenedClip:
-    """The script's output, at the rate given, or when its frames say they are shown."""
-    output = run_script(job.source, job.arg)
-    clip = of_one_format(output.clip, job.source)
+def left_out(output: vs.VideoOutputTuple) -> list[str]:
+    """What of a script's outputs is not carried, in words."""
     notes = ["the script's alpha output (transparency) is not carried"] if output.alpha is not None else []
     sounds = [number for number, other in vs.get_outputs().items() if isinstance(other, vs.AudioNode)]
     if sounds:
         which = ", ".join(map(str, sounds))
         notes.append(f"the script's sound, output {which}, is not carried; write it to a file and give --tracks")
-    if job.fps:
-        stamps = tuple(range(clip.num_frames))
-        return OpenedClip(clip, "", (), stamps, 1 / Fraction(job.fps), timed=False, notes=tuple(notes))
-    times = frame_times(frame_durations(clip, whole), Fraction(clip.fps))
-    if times is None:
-        raise CommandError(f"{job.source} has no frame rate; give --fps")
-    notes += [times.note] if times.note else []
-    timed = not times.constant
-    return OpenedClip(clip, "", (), times.timestamps, times.time_base, timed, times.end, tuple(notes))
+    return notes
 
 
 def of_one_format(clip: vs.VideoNode, path: str) -> vs.VideoNode:
@@ -248,19 +232,6 @@ def filled(name: str, number: int) -> str:
         return name % number
     except (TypeError, ValueError) as error:
         raise CommandError(f"{name} has a % that is not the image's number; write it as %%") from error
-
-
-def shaped(job: UpscaleJob, source: Source, props: Mapping[str, Any]) -> Source:
-    """The source with its pixels' shape: as the user says, else as the file says, or as the first frame of a script or
-    image says in its properties `props`."""
-    if job.sar or job.has_times:
-        return source
-    return replace(source, sar=fraction_of(props, "_SAR") or source.sar)
-
-
-def given_props(job: UpscaleJob) -> frozenset[str]:
-    """The frame properties that the user sets for the whole film."""
-    return frozenset([*tags(job), *(("_SARNum", "_SARDen") if job.sar else ())])
 
 
 def tags(job: UpscaleJob) -> dict[str, int]:

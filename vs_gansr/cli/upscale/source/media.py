@@ -7,7 +7,6 @@ encode of hours rather than after it.
 from __future__ import annotations
 
 import bisect
-import hashlib
 import statistics
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,6 +50,11 @@ class Track:
         """Whether Matroska says so; other containers do at each packet."""
         return any(name.lower() == "enc_key_id" for name, _ in self.tags)
 
+    @property
+    def is_timecode(self) -> bool:
+        """Whether it is a track of QuickTime's that holds the time code, which goes along as a tag."""
+        return self.kind == "data" and any(name.lower() == "timecode" for name, _ in self.tags)
+
     def __str__(self) -> str:
         return f"{self.kind} track {self.index} ({', '.join(filter(None, (self.codec or 'unknown codec', self.name)))})"
 
@@ -65,8 +69,7 @@ class Source:
     `size` of the coded picture · `sar` sample aspect ratio, 1 where unknown · `origin` the file's first moment in
     seconds · `packets` sorted times of the picture's packets and `last` the duration of the last one, both in
     `time_base` · `reached` where sound and picture end, `over` where the last of all tracks does and `promised` where
-    that should be by the file's header, in seconds from `origin` ·
-    `keys` sorted times of the picture's key frames · `layout` SHA-256 of every packet's track, time and size ·
+    that should be by the file's header, in seconds from `origin` · `keys` sorted times of the picture's key frames ·
     `section` where the part begins that is carried, in the file's own seconds, and its length; None for all of it ·
     `ahead` seconds by which the file's clock is ahead of the picture's, where that is not its own ·
     `metadata` the names of the file's own tags, in small letters · `inferred` the container does not say when pictures
@@ -93,7 +96,6 @@ class Source:
     over: Fraction = Fraction(0)
     cut_short: bool = False
     keys: tuple[int, ...] = ()
-    layout: str = ""
     section: tuple[Fraction, Fraction] | None = None
     ahead: Fraction = Fraction(0)
     metadata: tuple[str, ...] = ()
@@ -154,11 +156,9 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
     refuse_dolby(stored.get("dovi_conf", b""), path)
     bases = [ratio(s.time_base) for s in container.streams]
     picture = Packets(stream)
-    layout = hashlib.sha256()
     reached = over = Fraction(0)
     origin = Fraction(container.start_time or 0, MICRO)
     for packet in container.demux():
-        layout.update(b"%d %d %d\n" % (packet.stream_index, packet.pts or 0, packet.size))
         if packet.is_discard:
             continue
         track = tracks[packet.stream_index]
@@ -189,7 +189,6 @@ def _read(container: Any, path: str, picture_needed: bool) -> Source:
         over=over,
         promised=promise(container, stream, path),
         keys=tuple(sorted(picture.keys)),
-        layout=layout.hexdigest(),
         metadata=tuple(name.lower() for name in container.metadata),
         inferred=inferred,
         hollow=frozenset(picture.hollow),
@@ -225,17 +224,16 @@ def _is_bare(form: Any) -> bool:
 def _without_picture(container: Any, path: str, tracks: list[Track]) -> Source:
     """A file of sound, subtitles or covers alone. Where its clock begins anywhere, as in broadcasts, it begins with the
     file's first moment, else at 0. Raises CommandError for a file without any of these."""
-    layout, reached = hashlib.sha256(), Fraction(0)
+    reached = Fraction(0)
     begin = Fraction(container.start_time or 0, MICRO) if container.format.name in ("mpegts", "mpeg") else Fraction(0)
     for packet in container.demux():
-        layout.update(b"%d %d %d\n" % (packet.stream_index, packet.pts or 0, packet.size))
         if packet.pts is not None and not tracks[packet.stream_index].cover:
             reached = max(reached, (packet.pts + (packet.duration or 0)) * ratio(packet.time_base) - begin)
     others = tuple(track for track in tracks if track.kind != "video" or track.cover)
     if not others:
         raise CommandError(f"{path} holds nothing to carry: {', '.join(map(str, tracks))}; omit --tracks")
     metadata = tuple(name.lower() for name in container.metadata)
-    return Source(path, others=others, origin=begin, reached=reached, layout=layout.hexdigest(), metadata=metadata)
+    return Source(path, others=others, origin=begin, reached=reached, metadata=metadata)
 
 
 def first_timecode(*tags: Mapping[str, str]) -> str:

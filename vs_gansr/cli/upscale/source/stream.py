@@ -235,11 +235,10 @@ class Packets:
 
 
 def display_times(decoding: Sequence[int], first: int) -> tuple[int, ...]:
-    """When each picture is shown, in the order of display.
+    """When each picture is shown, in the order of display, in which a decoder gives one for each packet that goes in.
 
-    Pictures come out of a decoder in the order of display, each when a packet goes in. `decoding` the times at which
-    packets are decoded, rising · `first` that of the packet with which the first picture comes out. What is still in
-    the decoder at the end follows at the usual pace.
+    `decoding` the times at which packets are decoded, rising · `first` that of the packet with which the first picture
+    comes out. What is still in the decoder at the end follows at the usual pace.
     """
     delay = sum(time < first for time in decoding)
     pace = round(statistics.median(b - a for a, b in pairwise(decoding))) if len(decoding) > 1 else 1

@@ -1,9 +1,7 @@
 """Find when pictures are shown where the container does not say so itself, and count SMPTE time codes on.
 
 AVI says at which tick of the clock each packet is decoded, and nothing else. Decoders and demuxers then invent times of
-presentation, each by its own rules, so that two libraries agree on the pictures but not on their times. Here the times
-follow from the packets alone: pictures come out of a decoder in the order of display, each when a packet goes in. The
-frames of a script say how long they are shown.
+presentation, each by its own rules; here they follow from the packets alone (`display_times`).
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -21,7 +19,7 @@ from .media import Source
 from .notes import fraction_of
 from .stream import decoded
 
-__all__ = ["NO_TIME", "frame_durations", "frame_times", "later", "settled"]
+__all__ = ["NO_TIME", "FrameTimes", "frame_durations", "frame_times", "later", "settled"]
 
 NO_TIME = -(1 << 63)  # BestSource's sign for a frame without a timestamp
 
@@ -61,13 +59,16 @@ SAMPLED = 48  # frames that are looked at where not all are
 
 @dataclass(frozen=True)
 class FrameTimes:
-    """`timestamps` times `time_base` is when each frame is shown, in seconds from the first; `end` when the last frame
-    is over. `constant` is True where the frames follow each other at one rate; `note` is worth telling, or empty."""
+    """When frames are shown: `timestamps` times `time_base` seconds.
+
+    `end` when the last frame is over, in seconds, None where the file says it · `constant` whether the times follow
+    from a rate · `note` is worth telling, or empty.
+    """
 
     timestamps: tuple[int, ...]
     time_base: Fraction
-    end: Fraction
-    constant: bool
+    end: Fraction | None = None
+    constant: bool = True
     note: str = ""
 
 
@@ -103,11 +104,11 @@ def frame_times(durations: Sequence[Fraction | None], rate: Fraction) -> FrameTi
         last = duration or last
         lengths.append(last)
     pace = 1 / rate if rate else usual
-    even = FrameTimes(tuple(range(len(lengths))), pace, len(lengths) * pace, constant=True)
+    even = FrameTimes(tuple(range(len(lengths))), pace, len(lengths) * pace)
     if len(set(lengths)) == 1:
         if lengths[0] != pace:
             told = f"every frame says it lasts {lengths[0]} s, but the clip's rate is {rate}; the rate counts"
-            return FrameTimes(even.timestamps, pace, even.end, constant=True, note=told)
+            return replace(even, note=told)
         return even
     shown = [Fraction(0)]
     for length in lengths:

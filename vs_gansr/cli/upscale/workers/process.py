@@ -1,9 +1,8 @@
-"""A worker's process, and the events that reach the scheduler: answers, lines, ends of workers, and signals.
+"""A worker's process, and the events that reach the scheduler: answers, ends of workers, and signals.
 
-Signals only leave an event behind; everything is decided in one loop (scheduler.py). A worker leads a process group,
-with its ffmpeg in it, that is not the terminal's foreground group: so Ctrl-C reaches `gansr` alone, which ends the
-rest. On Windows it has a console of its own, which is not shown, and a job object instead of the group. pip's `vspipe`
-is not used: it is a Python wrapper that forgets about the real one when it is signalled.
+A worker leads a process group, with its ffmpeg in it, that is not the terminal's foreground group: so Ctrl-C reaches
+`gansr` alone, which ends the rest. On Windows it has a console of its own, which is not shown, and a job object instead
+of the group.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..chunks.messages import RECORD, Answer, Command, Leave, Placement, read, write
+from ..chunks.messages import RECORD, Answer, Command, Leave, Placement, Printed, read, write
 from ..ffmpeg.process import how
 from ..job.plain_data import to_json
 
@@ -29,7 +28,7 @@ if sys.platform == "win32":
     from .process_tree import ProcessTree
 
 __all__ = [
-    "Ended", "Event", "Events", "Line", "LocalWorker", "Signal", "Told", "Worker", "let_leave", "pause", "signals_as",
+    "Ended", "Event", "Events", "LocalWorker", "Signal", "Told", "Worker", "let_leave", "pause", "signals_as",
 ]  # fmt: skip
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
@@ -55,18 +54,10 @@ class Signal:
 
 @dataclass(frozen=True)
 class Told:
-    """A worker answers."""
+    """A worker answers, or its process prints something else."""
 
     worker: Worker
     answer: Answer
-
-
-@dataclass(frozen=True)
-class Line:
-    """A worker's process prints something else."""
-
-    worker: Worker
-    text: str
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class Ended:
     how: str
 
 
-type Event = Signal | Told | Line | Ended
+type Event = Signal | Told | Ended
 type Events = queue.SimpleQueue[Event]
 
 
@@ -146,7 +137,7 @@ class LocalWorker:
             printed, mark, answer = data.decode("utf-8", "replace").rstrip().partition(RECORD)
             for line in filter(None, (text.rstrip() for text in printed.split("\r"))):
                 self.last_words.append(line)
-                self.events.put(Line(self, line))
+                self.events.put(Told(self, Printed(line)))
             if mark:
                 self.events.put(Told(self, read(answer)))
         words = f": {self.last_words[-1]}" if self.last_words else ""

@@ -1,7 +1,5 @@
-"""Workers on a Ray cluster: an actor on some node obeys the commands that a local worker obeys, by the same function.
-
-Ray decides where an actor runs by the resources it asks for. The bytes of a finished chunk are streamed to the
-scheduler.
+"""Workers on a Ray cluster: an actor on some node obeys the commands that a local worker obeys, by the same function,
+and streams the bytes of its chunks to the scheduler.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Run a whole `gansr upscale`: have the film planned, hand out its chunks, keep the ledger, have the chunks joined.
 
-Everything is decided in one loop over events. A film of one chunk goes straight into its file; a longer one is
-rendered chunk by chunk into a folder beside the output, so that the same command resumes, whatever ends this process.
+Everything is decided in one loop over events. A film of one chunk goes straight into its file.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ..job import UpscaleJob
 from ..output_file import commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
 from .pool import WorkerPool, WorkerState, frame_threads
-from .process import Ended, Event, Events, Line, Signal, Told, let_leave, pause, signals_as
+from .process import Ended, Event, Events, Signal, Told, let_leave, pause, signals_as
 
 __all__ = ["Outcome", "RunOptions", "UpscaleRun"]
 
@@ -140,8 +139,9 @@ class UpscaleRun:
             idle = [state for state in self.pool.workers if state.chunk is None and not state.worker.elsewhere]
             teller = self.speaker if self.speaker in idle else next(iter(idle), None)
             for event in let_leave([state.worker for state in idle], self.events):
-                if shown and isinstance(event, Line) and teller and event.worker is teller.worker:
-                    self.progress.printed(event.text)
+                match event:
+                    case Told(worker, messages.Printed(text)) if shown and teller and worker is teller.worker:
+                        self.progress.printed(text)
 
     def planned(self, draft: Path, scratch: Path) -> Plan:
         """Has a worker write the plan to `draft`."""
@@ -278,9 +278,6 @@ class UpscaleRun:
                 self._hear(state, event.answer)
             elif isinstance(event, Ended):
                 self._replace(state, f"the renderer ended early ({event.how})")
-            elif isinstance(event, Line):
-                show = self._print if self.job.is_script else self._say
-                show(state, event.text)
 
     def _print(self, state: WorkerState, text: str) -> None:
         """Shows what a script prints; when it is opened it prints the same in each worker."""
@@ -317,10 +314,8 @@ class UpscaleRun:
                 if not retry or self.ledger is None:
                     where = f"{name} on {host}: " if state.worker.elsewhere else ""
                     raise CommandError(f"{where}{error}")
-            case messages.Printed(text=text):
-                self._print(state, text)
-            case messages.Complained(text=text):
-                self._say(state, text)
+            case messages.Printed(text=text, by_ffmpeg=by_ffmpeg):
+                (self._print if self.job.is_script and not by_ffmpeg else self._say)(state, text)
             case messages.Stage(text=text):
                 if self.speaker is None or state.joins:  # else another worker opens the film, too
                     self.progress.stage(f"{text} …")
@@ -339,8 +334,13 @@ class UpscaleRun:
                 if size > state.bytes:  # ffmpeg says it twice a second, even if it gets no frame
                     state.watchdog.alive(now)
                 state.bytes = size
-            case messages.Done():
-                self._finish(state, answer)
+            case messages.Done(facts=facts, seconds=seconds):
+                if self.ledger and facts and state.chunk is not None:
+                    self.ledger.record(state.chunk, facts, seconds)
+                    self.failures = 0
+                else:
+                    self.done = answer
+                state.chunk, state.film, state.frames, state.bytes = None, None, 0, 0
 
     def _welcome(self, state: WorkerState, fingerprint: Fingerprint, host: str) -> None:
         """Notes that a worker has opened the film. Raises CommandError for one that would not make the same chunks."""
@@ -354,15 +354,6 @@ class UpscaleRun:
                 refuse(self.plan, self.ledger, changed)
             raise Refused(f"{state.worker.name} on {host} would not make the same picture: {changed}")
         state.opened, self.speaker = True, self.speaker or state
-
-    def _finish(self, state: WorkerState, done: messages.Done) -> None:
-        """Notes what a worker has finished."""
-        if self.ledger and done.facts and state.chunk is not None:
-            self.ledger.record(state.chunk, done.facts, done.seconds)
-            self.failures = 0
-        else:
-            self.done = done
-        state.chunk, state.film, state.frames, state.bytes = None, None, 0, 0
 
     def _replace(self, state: WorkerState, how: str) -> None:
         """A worker is gone or to be ended. Its chunk is dealt out again, unless that was tried often enough."""

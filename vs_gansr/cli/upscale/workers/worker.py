@@ -1,8 +1,5 @@
 """The process that renders: it reads commands on stdin, one a line, and answers on stderr.
 
-    scheduler ──placement, commands──> worker ──raw video──> ffmpeg ──> chunk, or the whole film
-       ^──────────answers────────────────┘ ^────progress───────┘
-
 Each answer is led by a record separator (RFC 7464); what other code prints comes through as it is. The process keeps
 the film open from one chunk to the next, and ends at once when stdin closes, so it never outlives its scheduler.
 """
