@@ -141,7 +141,7 @@ def picture_of(source: Source, graph: Graph, props: dict[str, Any]) -> Picture:
     """What the encoder must know of `graph`'s pictures."""
     clip, stamps, base = graph.clip, graph.times.timestamps, graph.times.time_base
     sar, (width, height) = source.sar, graph.source_size
-    if source.orientation.is_sideways:
+    if source.orientation.degrees in (90, 270):  # width and height change places
         sar = 1 / sar
     shape = Fraction(width, height) / Fraction(clip.width, clip.height)
     if abs(shape * clip.width - clip.width) >= 2:  # more than rounding to whole pixels: both sides were asked for

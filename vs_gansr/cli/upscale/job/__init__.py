@@ -73,7 +73,6 @@ class UpscaleJob:
     memory: int | None = None
     strength: float | None = None
     texture: float | None = None
-    reuse: int | None = None
     clamp: int | None = None
     source_grain: float | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from . import media
 from .index import forget, index_folder
 from .media import Source
 from .script_file import run_script
-from .stream import UPRIGHT, look_at_images
+from .stream import UPRIGHT, look_at
 from .times import NO_TIME, FrameTimes, frame_durations, frame_times, settled
 
 __all__ = ["images", "open_clip", "open_media", "opening", "preparations", "tags"]
@@ -42,7 +43,12 @@ def open_media(job: UpscaleJob) -> Source:
     """What the source holds besides its pictures. Raises CommandError where it cannot be read."""
     alone = Source()
     if job.is_numbered and (files := images(job.source)):
-        looks = look_at_images([str(path) for path in files])
+        import av
+
+        looks = []
+        for path in dict.fromkeys((files[0], files[len(files) // 2], files[-1])):
+            with contextlib.suppress(av.error.FFmpegError, OSError):  # BestSource says why it cannot be read
+                looks.append(look_at(str(path), 0, 0.0))
         if len({look.orientation for look in looks}) > 1:
             raise CommandError(f"{job.source}: the images are turned in different ways; turn them all upright first")
         names = frozenset(name for look in looks for name in look.names)

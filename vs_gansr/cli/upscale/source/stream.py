@@ -12,8 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 __all__ = [
-    "CAPTIONED", "UPRIGHT", "Look", "Orientation", "Packets", "decoded", "display_times", "look_at", "look_at_images",
-    "of_matrix", "ratio",
+    "CAPTIONED", "UPRIGHT", "Look", "Orientation", "Packets", "decoded", "display_times", "look_at", "of_matrix",
+    "ratio",
 ]  # fmt: skip
 
 MOST_HEADERS = 64  # of a stream, that are decoded
@@ -45,11 +45,6 @@ class Orientation:
     def is_square(self) -> bool:
         """Whether the turn is by quarters, so that pixels stay pixels."""
         return self.degrees % 90 == 0
-
-    @property
-    def is_sideways(self) -> bool:
-        """Whether width and height change places."""
-        return self.degrees in (90, 270)
 
     @property
     def calls(self) -> tuple[str, ...]:
@@ -172,17 +167,6 @@ def shape_of(codec: str, data: bytes) -> Fraction | None:
 def ratio(value: Any) -> Fraction:
     """A Fraction of whatever type of ratio this PyAV uses; 0 for none."""
     return Fraction(value.numerator, value.denominator) if value and value.denominator else Fraction(0)
-
-
-def look_at_images(paths: Sequence[str]) -> list[Look]:
-    """What the first, the middle and the last of numbered images carry."""
-    import av
-
-    found = []
-    for path in dict.fromkeys((paths[0], paths[len(paths) // 2], paths[-1])):
-        with contextlib.suppress(av.error.FFmpegError, OSError):  # BestSource says why it cannot be read
-            found.append(look_at(path, 0, 0.0))
-    return found
 
 
 LARGEST_NVOP = 19  # bytes of an MPEG-4 packet that says "as before", or that its picture was in the packet before
