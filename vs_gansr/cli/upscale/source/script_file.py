@@ -9,9 +9,9 @@ import os
 import re
 import runpy
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TextIO
 
 import vapoursynth as vs
@@ -119,7 +119,8 @@ def raised_by_script(error: BaseException) -> bool:
 def failure(path: str, error: BaseException) -> str:
     """How the script at `path` failed, in one line: where, and by what. Of an error that a function of the script's
     raised for a frame VapourSynth hands on the traceback alone, as text."""
-    line, text = line_of(path, error.__traceback__), str(error).strip()
+    frames, text = traceback.extract_tb(error.__traceback__), str(error).strip()
+    line = next((frame.lineno for frame in reversed(frames) if frame.filename == path), 0)
     if isinstance(error, vs.Error) and text.startswith("Traceback"):
         lines = [int(match[2]) for match in PLACE.finditer(text) if match[1] == path]
         line, reason = (lines or [0])[-1], text.splitlines()[-1]
@@ -128,12 +129,3 @@ def failure(path: str, error: BaseException) -> str:
     else:
         reason = ": ".join(filter(None, (type(error).__name__, text and one_line(error, 1000))))
     return f"{path}, line {line}: {reason}"
-
-
-def line_of(path: str, place: TracebackType | None) -> int:
-    """The last line of the script's own that a traceback passes; 0 for none."""
-    line = 0
-    while place:
-        line = place.tb_lineno if place.tb_frame.f_code.co_filename == path else line
-        place = place.tb_next
-    return line
