@@ -146,7 +146,7 @@ def test_a_download_that_never_lands_is_told(
                 download(part, address, stream)
 
         monkeypatch.setattr(machine.gpu, "download", cut)
-        with pytest.raises(RenderError, match="the device's result did not arrive"):
+        with pytest.raises(RenderError, match="the device returned no result"):
             engine.run(picture(1), blank())
     monkeypatch.setattr(machine.gpu, "download", download)
     check_engine(engine, small)
@@ -159,7 +159,7 @@ def test_a_run_that_leaves_the_plain_tiers_result_alone_is_told(machine: fakegpu
     for session in list(machine.sessions):
         session.real = None  # computes nothing
         session.run_with_iobinding = lambda *_: None  # type: ignore[method-assign]
-    with pytest.raises(RenderError, match="did not arrive"):
+    with pytest.raises(RenderError, match="returned no result"):
         engine.run(picture(1), blank())
 
 

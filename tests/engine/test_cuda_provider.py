@@ -182,7 +182,7 @@ def test_a_network_the_gpu_refuses_is_told_and_the_error_is_one_line(libraries: 
     assert "vapoursynth.Error: Upscale: frame 0: ONNX Runtime failed" in done.stderr and "cuDNN" in done.stderr
     [[sizes, said]], _ = on_the_gpu(libraries, ("rendered", [path, 2, {}, int(vs.YUV420P8)]))
     assert sizes == [[128, 72, int(vs.YUV420P8)]] * 2
-    assert [line for line in said if "CUDA fails" in line and line.endswith("going on with CPU")], said
+    assert [line for line in said if "CUDA fails" in line and line.endswith("continuing with CPU")], said
 
 
 def test_a_gpu_that_cannot_compute_is_not_taken(libraries: list[Path], tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_auto_goes_on_with_the_cpu_where_the_gpu_is_lost(
             machine.lose()
         assert clips.largest_difference(out, want, n) <= 1
     told = [line for line in said if "CUDA fails" in line]
-    assert told and "700" in told[0] and told[-1].endswith("going on with CPU")
+    assert told and "700" in told[0] and told[-1].endswith("continuing with CPU")
     assert not engines.engines.values(held=True) or all(engine.key.provider == CPU for engine in
                                                         engines.engines.values(held=True))  # fmt: skip
 

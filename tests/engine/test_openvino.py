@@ -231,7 +231,7 @@ def test_a_shortage_while_requests_are_made_is_one(small_model: Path, monkeypatc
         raise OpenVinoError("bad allocation")
 
     monkeypatch.setattr(openvino_library.Compiled, "request", fails)
-    with pytest.raises(ShortageError, match="no system memory for an engine: bad allocation"):
+    with pytest.raises(ShortageError, match="too little system memory to load the network: bad allocation"):
         engine(small_model)
 
 
@@ -267,7 +267,7 @@ def test_a_network_it_refuses(monkeypatch: pytest.MonkeyPatch, core: vs.Core) ->
         assert clips.largest_difference(got, want, 1) == 0
     finally:
         core.remove_log_handler(handle)
-    assert sum("OpenVINO fails" in line and "going on with CPU" in line for line in said) == 1
+    assert sum("OpenVINO fails" in line and "continuing with CPU" in line for line in said) == 1
 
 
 # ---- what `auto` chooses --------------------------------------------------------------------------

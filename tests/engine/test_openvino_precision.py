@@ -63,7 +63,10 @@ def test_half_precision_on_processors_says_what_it_is(provider: str) -> None:
     if not there.widens_half(0):
         pytest.skip("this processor computes in half precision")
     chosen = choose.choose(Settings(model="fast-2x", provider=provider, precision="fp16"))
-    assert chosen.summary == f"fast-2x in fp16 on {provider} (half floats are computed in float32 there)"
+    assert (
+        chosen.summary
+        == f"fast-2x in fp16 on {provider} (fp16 halves only the weights: this device computes in float32)"
+    )
     assert "half floats" not in choose.choose(Settings(model="fast-2x", provider=provider, precision="fp32")).summary
     plain = probe.describe(library.load("fast-2x"))
     assert 70 < fidelity.decibels(plain, there, "fp16", plain) < 90

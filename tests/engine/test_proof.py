@@ -269,7 +269,7 @@ def test_the_next_tier_takes_over(plant: Plant, small: Model, said: list[str], t
     """Programs that read the log as data get the change, too."""
     gpu = plant("all wrong", passing(), both=True)
     assert max(flowing(small, 4, gpu, said)) <= 1
-    assert any(line.endswith("going on with Faulty (fast)") for line in said), said
+    assert any(line.endswith("continuing with Faulty (fast)") for line in said), said
     assert [(now.precision, now.provider, now.tier, now.replaced) for now in told] == [
         ("fp32", "CPU", "plain", False),
         ("fp32", "Faulty", "plain", False),

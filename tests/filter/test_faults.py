@@ -145,7 +145,7 @@ def test_a_shortage_at_large_tiles_only(clip500, small_model, inject, said) -> N
     assert len(sizes) > 1000
     assert [line for line in said if "memory" in line] == [
         "Upscale: out of system memory with tiles of 40x24 "
-        f"(ONNX Runtime failed: {MESSAGES['memory']}); going on with smaller ones"
+        f"(ONNX Runtime failed: {MESSAGES['memory']}); continuing with smaller ones"
     ]
 
 

@@ -129,7 +129,7 @@ def test_a_gpu_gives_what_the_processors_give(
 
 @pytest.mark.parametrize("texture", [0.0, 0.5])
 def test_no_faithful_model(texture: float, small_model: Path) -> None:
-    with pytest.raises(vs.Error, match=r"has no faithful model \(small-psnr\.onnx\); use texture=1"):
+    with pytest.raises(vs.Error, match=r"has no softer model beside it \(small-psnr\.onnx\), .*use texture=1"):
         source(vs.RGBS).gansr.Upscale(str(small_model), texture=texture)
 
 
@@ -146,9 +146,9 @@ def test_int8_needs_both_variants(tmp_path: Path, told: list[computed.Computed])
 @pytest.mark.parametrize(
     ("kinds", "words"),
     [
-        (("luma", "RGB"), 'one" is 2x RGB, its faithful model "one-psnr" 2x luma; these cannot be mixed: use texture'),
-        (("RGB", "4:2:0"), 'model "one" is 2x 4:2:0, its faithful model "one-psnr" 2x RGB;'),
-        (("4:2:0", "luma"), 'model "one" is 2x luma, its faithful model "one-psnr" 2x 4:2:0;'),
+        (("luma", "RGB"), 'one" is 2x RGB, its softer model "one-psnr" 2x luma; texture cannot mix their results: use texture'),
+        (("RGB", "4:2:0"), 'model "one" is 2x 4:2:0, its softer model "one-psnr" 2x RGB;'),
+        (("4:2:0", "luma"), 'model "one" is 2x luma, its softer model "one-psnr" 2x 4:2:0;'),
     ],
     ids=str,
 )  # fmt: skip
@@ -164,7 +164,9 @@ def test_other_scales_are_refused(tmp_path: Path) -> None:
     """Networks without a word about themselves, too."""
     networks.point(tmp_path / "a-psnr.onnx", 4)
     path = networks.point(tmp_path / "a.onnx", 2)
-    with pytest.raises(vs.Error, match=r'"a" is 2x RGB, its faithful model "a-psnr" 4x RGB; these cannot be mixed'):
+    with pytest.raises(
+        vs.Error, match=r'"a" is 2x RGB, its softer model "a-psnr" 4x RGB; texture cannot mix their results'
+    ):
         source(vs.RGBS).gansr.Upscale(str(path), texture=0.5)
     shutil.copy(path, tmp_path / "a-psnr.onnx")
     same = source(vs.RGBS).gansr.Upscale(str(path), texture=0.5, provider="CPU")

@@ -122,7 +122,7 @@ def test_opsets_that_cannot_be_made_equal(tmp_path: Path) -> None:
     proto.opset_import[0].version = 9
     onnx.save(proto, str(old))
     new = pairs.network(tmp_path / "new.onnx", "RGB", 1)
-    with pytest.raises(ModelError, match='"new" is of opset 17, its faithful model "old" of opset 9'):
+    with pytest.raises(ModelError, match='"new" is of opset 17, its softer model "old" of opset 9'):
         mixed(old, new)
     assert mixed(old, old).spec.scale == 2
 
@@ -190,7 +190,7 @@ def test_networks_of_one_size(tmp_path: Path) -> None:
         foreign.repeat(tmp_path / f"{n}.onnx", [1, 3, *shape]) for n, shape in enumerate(((24, 32), (24, 32), (32, 32)))
     ]
     assert mixed(paths[0], paths[1]).spec.size_rule.fixed == (32, 24)
-    words = '"1" is 2x RGB of 32x24 pixels, its faithful model "2" 2x RGB of 32x32 pixels'
+    words = '"1" is 2x RGB of 32x24 pixels, its softer model "2" 2x RGB of 32x32 pixels'
     with pytest.raises(ModelError, match=words):
         mixed(paths[2], paths[1])
 

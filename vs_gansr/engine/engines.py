@@ -25,7 +25,9 @@ def make(model: Model, key: EngineKey) -> Engine:
         raise
     except Exception as error:  # ONNX Runtime's binding raises types of its own
         if memory.is_shortage(error):
-            raise ShortageError(f"no {memory.named(key, error)} for an engine: {one_line(error)}") from error
+            raise ShortageError(
+                f"too little {memory.named(key, error)} to load the network: {one_line(error)}"
+            ) from error
         raise ModelError(f'"{model.spec.name}" cannot be loaded on {key.provider.name}: {one_line(error)}') from error
 
 

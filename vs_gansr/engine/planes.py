@@ -105,7 +105,7 @@ def expect(watch: npt.NDArray[np.float32]) -> None:
 def check_arrival(watch: npt.NDArray[np.float32]) -> None:
     """Raises RenderError where no run has filled the watch since `expect`."""
     if watch.view(np.uint32)[0] == NOT_ARRIVED:
-        raise RenderError("the device's result did not arrive")
+        raise RenderError("the device returned no result for this frame, or only a part of it")
 
 
 def check_finite(values: Tensor) -> None:

@@ -99,7 +99,10 @@ def find(file: ModelFile) -> Findings:
     if spec.fixed:
         width, height = spec.fixed
         if width * height > LARGEST:
-            raise ModelError(f'model "{spec.name}" takes {width}x{height} pictures only, too large to run')
+            raise ModelError(
+                f'model "{spec.name}" takes {width}x{height} pictures only, which is too large; at most {LARGEST} '
+                "pixels are supported"
+            )
         return Findings(scale_of(file, width, height), spec.multiple or 1, 1, *ranges(file, width, height))
     side, multiple, scale = rule(file)
     minimum = spec.minimum if multiple == spec.multiple else side

@@ -51,7 +51,7 @@ def choose(settings: Settings, size: Size = USUAL) -> Chosen:
         choice, fallbacks, passed = automatic(settings, limits, size, warnings)
     provider, device_id = choice.key.provider, choice.key.device_id
     if choice.key.precision == "fp16" and provider.widens_half(device_id):
-        passed = [*passed, "half floats are computed in float32 there"]
+        passed = [*passed, "fp16 halves only the weights: this device computes in float32"]
     why = f" ({'; '.join(passed)})" if passed else ""
     summary = f"{choice.model.spec.name} in {choice.key.precision} on {provider.name}{why}"
     return Chosen(choice, tuple(fallbacks), limits, summary, tuple(warnings))

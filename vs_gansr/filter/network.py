@@ -158,7 +158,7 @@ class Upscaler:
 
 
 def stopped(core: vs.Core, network: weakref.ref[Recovery], seconds: float) -> None:
-    """Warns that a GPU has computed a frame for so many seconds, and rewrites its verdict."""
+    """Warns that a GPU has computed a frame for so many seconds, and notes that its GPU trial failed."""
     recovery = network()
     if recovery is None or recovery.choice.key.provider.processor(recovery.choice.key.device_id):
         return
@@ -166,8 +166,9 @@ def stopped(core: vs.Core, network: weakref.ref[Recovery], seconds: float) -> No
     recovery.choice.wrong(f"it stopped answering: no frame was done in {seconds:.0f} s")
     warn(
         core,
-        f"{name} seems to have stopped: no frame was done in {seconds:.0f} s. If none comes, end the program; under "
-        f'provider="auto" its next run takes another tier or the CPU. GANSR_GPU=off in the environment avoids GPUs',
+        f"{name} seems to have stopped: no frame was done in {seconds:.0f} s. If none comes, start the program "
+        'again: provider="auto" then uses another tier (docs/cuda.md) or the CPU. GANSR_GPU=off in the environment '
+        "avoids GPUs",
     )
 
 

@@ -103,7 +103,9 @@ def faithful(name: str) -> Path:
     path = find(name)
     file = path.with_name(f"{path.stem}{FAITHFUL_SUFFIX}.onnx")
     if not file.is_file():
-        raise ModelError(f'model "{name}" has no faithful model ({file.name}); use texture=1')
+        raise ModelError(
+            f'model "{name}" has no softer model beside it ({file.name}), which texture below 1 needs; use texture=1'
+        )
     return file
 
 

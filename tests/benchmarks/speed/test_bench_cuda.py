@@ -137,7 +137,9 @@ def test_on_a_gpu_that_the_processor_stands_in_for(
     _, found, page = bench(tmp_path, "--provider", "CUDA", "--models", str(luma), "--seconds", "0.05")
     check_figures(found)
     assert found["trial"]["device"].startswith("Fake, 2 GiB")
-    assert found["shortage"]["limited"].startswith("told: no memory of CUDA device 0 for a session: Failed to allocate")
+    assert found["shortage"]["limited"].startswith(
+        "told: too little memory of CUDA device 0 to load the network: Failed to allocate"
+    )
     assert found["speed"][0]["precision"] == "fp16" and "missing" not in found["speed"][0]["results"]["gansr"]
     tiers = [(row["precision"], row["options"]) for row in found["options"]["results"]][:4]
     assert tiers == [("fp16", {}), ("fp32", {}), ("fp16", {"tier": "fast"}), ("fp16", {"tier": "fast NHWC"})]

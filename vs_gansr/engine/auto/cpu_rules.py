@@ -40,7 +40,7 @@ class Rule:
 RULES = (
     Rule("int8", AMX, OPENVINO, "3 times ONNX Runtime's speed or more with AMX"),
     Rule("int8", frozenset({"avx512_vnni"}), OPENVINO, "1.3 times ONNX Runtime's speed or more with AVX512-VNNI"),
-    Rule("int8", VNNI | DOT_PRODUCT, CPU, "8 bit products"),
+    Rule("int8", VNNI | DOT_PRODUCT, CPU, "this CPU has 8-bit dot products"),
     Rule("fp32", ANY, CPU, "as quick as OpenVINO in float32"),
 )
 BY_NAME = (Rule("bf16", BFLOAT16, OPENVINO, "twice float32's speed"),)

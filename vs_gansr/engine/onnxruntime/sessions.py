@@ -57,7 +57,9 @@ def create(proto: onnx.ModelProto, key: EngineKey, more: Mapping[str, str] | Non
         raise
     except Exception as error:
         if memory.is_shortage(error):
-            raise ShortageError(f"no {memory.named(key, error)} for a session: {one_line(error)}") from error
+            raise ShortageError(
+                f"too little {memory.named(key, error)} to load the network: {one_line(error)}"
+            ) from error
         raise ModelError(f"ONNX Runtime refuses the model: {one_line(error)}") from error
     if provider.title not in session.get_providers():
         raise ProviderError(
@@ -75,7 +77,7 @@ def rewriting() -> Iterator[None]:
     except GansrError:
         raise
     except MemoryError as error:
-        raise ShortageError("no system memory to prepare the model") from error
+        raise ShortageError("too little system memory to prepare the network") from error
     except Exception as error:
         raise ModelError(f"the model's graph is damaged ({one_line(error)})") from error
 

@@ -130,7 +130,9 @@ def compile_for(data: bytes, network: Prepared, spec: ModelSpec, key: EngineKey)
         shape = compiled.output_shape()
     except OpenVinoError as error:
         if memory.is_shortage(error):
-            raise ShortageError(f"no {memory.named(key, error)} for a network: {one_line(error)}") from error
+            raise ShortageError(
+                f"too little {memory.named(key, error)} to load the network: {one_line(error)}"
+            ) from error
         raise ModelError(f"OpenVINO refuses the model: {one_line(error)}") from error
     if not network.shuffle or shape != network.shuffle.shape(key.width, key.height):
         sessions.check_output(shape, spec, key)

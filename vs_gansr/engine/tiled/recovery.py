@@ -199,7 +199,7 @@ class Recovery:
                     self.say(f"{choice.key.provider.name} fails, too ({one_line(later, 200)})")
             before, after = failed.key, choice.key
             where = f"{after.provider.name}{f' ({after.tier})' if after.provider == before.provider else ''}"
-            self.say(f"{before.provider.name} fails ({one_line(error, 200)}); going on with {where}")
+            self.say(f"{before.provider.name} fails ({one_line(error, 200)}); continuing with {where}")
             self._changed(choice)
             leases = list(self._leases.values())
             self._leases.clear()

@@ -92,7 +92,7 @@ class TilePlanner:
                 self._pixels = before
                 self._layouts.clear()
                 raise ShortageError(f"{words}, smaller tiles fail too; free memory or set num_streams=1") from error
-            return f"{words}; going on with smaller ones"
+            return f"{words}; continuing with smaller ones"
 
     def _lay_out(self, width: int, height: int) -> Layout:
         rule = self.spec.size_rule

@@ -116,7 +116,7 @@ def wrap(
     oldest = OLDEST_ROUND if target.is_integer else OLDEST_OPSET
     if opset(proto) < oldest:
         raise ModelError(
-            f"networks of opset {opset(proto)} cannot read stored samples; opset {oldest} or later is needed"
+            f"the network has ONNX opset {opset(proto)}; opset {oldest} or later is needed: export it again"
         )
     proto = without_weight_inputs(copied(proto))
     [entry] = inputs(proto.graph)

@@ -47,8 +47,8 @@ def mixed(faithful: Model, shipped: Model, texture: float) -> onnx.ModelProto:
         alike, words = False, [f"of opset {opset(proto)}" for proto in protos]
     if not alike:
         raise ModelError(
-            f'model "{second.name}" is {words[1]}, its faithful model "{first.name}" {words[0]}; '
-            "these cannot be mixed: use texture=0 or 1"
+            f'model "{second.name}" is {words[1]}, its softer model "{first.name}" {words[0]}; '
+            "texture cannot mix their results: use texture=0 or 1"
         )
     # The last depth-to-space is done once, after mixing: engines do it while they write the frame.
     shuffles = [take_out(proto) for proto in protos]
