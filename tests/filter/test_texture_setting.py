@@ -146,7 +146,7 @@ def test_int8_needs_both_variants(tmp_path: Path, told: list[computed.Computed])
 @pytest.mark.parametrize(
     ("kinds", "words"),
     [
-        (("luma", "RGB"), 'one" is 2x RGB, its softer model "one-psnr" 2x luma; texture cannot mix their results: use texture'),
+        (("luma", "RGB"), 'one" is 2x RGB, its softer model "one-psnr" 2x luma; texture cannot mix'),
         (("RGB", "4:2:0"), 'model "one" is 2x 4:2:0, its softer model "one-psnr" 2x RGB;'),
         (("4:2:0", "luma"), 'model "one" is 2x luma, its softer model "one-psnr" 2x 4:2:0;'),
     ],
