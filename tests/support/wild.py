@@ -224,7 +224,7 @@ KINDS: dict[str, Kind] = {
         expected={"matrix": 6, "primaries": 6, "transfer": 6, "range": 1, "sar": Fraction(10, 11), "format": "yuv420p"},
     ),
     "full range mjpeg": Kind("in.avi", still_camera, expected={"format": "yuvj420p"}),
-    "prores 422": Kind("in.mov", prores, said="is not carried", lost=("data",)),
+    "prores 422": Kind("in.mov", prores, lost=("data",)),  # its time code is a tag then
     "prores 4444 with alpha": Kind(
         "in.mov", prores_alpha, said="alpha plane (transparency) is not carried", expected={"format": "yuv444p10le"}
     ),
