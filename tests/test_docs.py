@@ -118,6 +118,8 @@ FOREIGN = {
     "--crf",
     "--master-display",
     "--max-cll",
+    "--output-depth",
+    "--chromaloc",
     "--logdir",
     "--strict",
 }  # of x265 and others
