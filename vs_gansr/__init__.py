@@ -63,10 +63,13 @@ def upscale(
     clamp: bool | None = None,
     grain: float | None = None,
 ) -> vs.VideoNode:
-    """`core.gansr.Upscale` with type hints: `clip` at `scale` times its width and height, same length.
+    """`core.gansr.Upscale` with type hints: `clip` enlarged by the model's factor in width and height, same length.
 
-    Arguments left out or None take the plugin's defaults; the README's table says what each does. Raises
-    vapoursynth.Error, beginning `Upscale:`, for whatever can be known before the first frame.
+    model: a name or the path of an .onnx file. provider, precision: where and how it is computed, "auto" by default.
+    tilesize, overlap: input pixels, one number or (width, height). memory: MiB. strength: from a resize, 0, to the
+    network, 1. texture: from the softer model, 0, to the model, 1. format: a preset such as vapoursynth.YUV420P10.
+    grain: 1 for as much as the source has. Arguments left out or None take the plugin's defaults (docs/arguments.md).
+    Raises vapoursynth.Error, beginning `Upscale:`, for whatever can be known before the first frame.
     """
     values = dict(locals())
     import vapoursynth as vs

@@ -79,7 +79,7 @@ def test_what_exporters_cannot_do_is_named(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="ONNX export of operator Sort"), silenced():
         torch_file.trace(torch_file.load(families.save(tmp_path, "ATD")), (64, 64), True)
     with pytest.raises(
-        ModelError, match=r"^Sorting cannot be exported to ONNX; traced .*; exported .*aten.sort"
+        ModelError, match=r"^Sorting cannot be exported to ONNX; tried: traced .*; exported .*aten.sort"
     ) as why:
         torch_file.export(source_of(Sorting()), 32)
     assert "fixed" not in str(why.value)  # a missing operator is missing at any size

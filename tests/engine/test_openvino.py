@@ -254,7 +254,7 @@ def test_a_network_it_refuses(monkeypatch: pytest.MonkeyPatch, core: vs.Core) ->
     clip = clips.noise(vs.RGBS, 56, 48, length=2)
     engines.engines.clear()
     monkeypatch.setattr(openvino_provider, "compile_model", refuse)
-    with pytest.raises(vs.Error, match="OpenVINO refuses the model: no such operator"):
+    with pytest.raises(vs.Error, match="OpenVINO refuses the network: no such operator"):
         clip.gansr.Upscale("fast-2x", provider="OpenVINO")
     monkeypatch.setattr(rules, "features", lambda: frozenset({"avx512_vnni"}))
     monkeypatch.setattr(fidelity, "decibels", lambda *arguments: 60.0)
@@ -345,6 +345,6 @@ def test_a_model_that_is_none_of_openvinos(tmp_path: Path) -> None:
     """What no engine can read is an error of one line, not the end of the process."""
     with pytest.raises(OpenVinoError):
         openvino_provider.compile_model(b"\x08\x00no model", "CPU", {})
-    with pytest.raises(ModelError, match="OpenVINO refuses the model"):
+    with pytest.raises(ModelError, match="OpenVINO refuses the network"):
         nothing = Prepared(onnx.ModelProto(), np.dtype(np.float32), np.dtype(np.float32))
         openvino_engine.compile_for(b"", nothing, None, EngineKey("", OPENVINO, 0, "fp32", 8, 8, 1, 1))  # type: ignore[arg-type]

@@ -127,7 +127,7 @@ def test_networks_that_are_no_upscalers(clip: vs.VideoNode, tmp_path: Path) -> N
     with pytest.raises(vs.Error, match=r'^Upscale: model "vector" has no 4-dimensional'):
         clip.gansr.Upscale(vector)
     unknown = save("unknown.onnx", helper.make_node("NoSuchOperator", ["input"], ["output"]), free)
-    with pytest.raises(vs.Error, match=r"^Upscale: ONNX Runtime refuses the model"):
+    with pytest.raises(vs.Error, match=r"^Upscale: ONNX Runtime refuses the network"):
         clip.gansr.Upscale(unknown)
 
 

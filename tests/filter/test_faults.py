@@ -254,7 +254,7 @@ def test_overflowing_frames_are_computed_again(loud_model: Path, real_half: None
         f"frame 1 {again}",
         f"frame 3 {again}",
         f"frame 5 {again}",
-        "after 3 such frames float32 is used from here on",
+        "3 frames overflowed half precision; all further frames are computed in float32",
     ]
 
 

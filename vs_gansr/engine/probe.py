@@ -132,7 +132,10 @@ def rule(file: ModelFile) -> tuple[int, int, int]:
                 continue
             if len(scales) == 1:
                 return side, step, scales.pop()
-            failure = failure or ModelError(f'model "{file.spec.name}" has another scale at every size')
+            failure = failure or ModelError(
+                f'model "{file.spec.name}" enlarges pictures of different sizes by different factors '
+                f"({', '.join(map(str, sorted(scales)))}); export it with one factor"
+            )
     assert failure
     raise failure
 

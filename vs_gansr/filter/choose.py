@@ -69,7 +69,7 @@ def named(settings: Settings, limits: Limits, size: Size) -> Choice:
         verdict, checked = proven(choice, settings, limits, size, None)
         if not (reason := verdict.against()):
             return checked
-        found.append(f"{choice.key.precision}, {choice.key.tier}: {reason}")
+        found.append(f"{choice.key.precision}, tier {choice.key.tier}: {reason}")
     raise ProviderError(
         f'provider "{provider.name}" computes this network wrong ({"; ".join(found)}); use provider="CPU"; '
         "after a change of the driver set GANSR_GPU=retest in the environment to repeat the GPU trial"
@@ -89,7 +89,10 @@ def automatic(
     quick.sort(key=lambda pair: -pair[0])
     if not quick:
         if settings.device_id:
-            raise ProviderError(f"no provider can run device_id {settings.device_id}: {'; '.join(passed) or 'no GPU'}")
+            raise ProviderError(
+                f"no provider can run device_id {settings.device_id} ({'; '.join(passed) or 'there is no GPU'}); leave "
+                "device_id out"
+            )
         return processor, after, [*passed, *reasons]
     rest = [partial(lambda choice: choice, choice) for _, choice in quick[1:]]
     factor, best = quick[0]
@@ -125,7 +128,7 @@ def devices_of(
                     break  # a safer precision is for where the usual one fails
                 verdict, checked = proven(choice, settings, limits, size, processor)
                 if reason := verdict.against():
-                    passed.append(f"{where} in {choice.key.precision}, {choice.key.tier}: {reason}")
+                    passed.append(f"{where} in {choice.key.precision}, tier {choice.key.tier}: {reason}")
                     continue
                 done = choice.key.precision
                 if verdict.speedup > 1:
@@ -157,7 +160,8 @@ def candidates(provider: Provider, device_id: int, settings: Settings) -> Iterat
 def proven(
     choice: Choice, settings: Settings, limits: Limits, size: Size, processor: Choice | None
 ) -> tuple[Verdict, Choice]:
-    """The verdict on a choice at the size of its tiles, and the choice with checks of some of its frames."""
+    """Run or recall the GPU trial of a choice at the size of its tiles, which may take minutes; return its verdict, and
+    the choice with checks of some of its frames."""
     plain = model_of(settings) if choice.model.spec.precision == "int8" else choice.model
     width, height = TilePlanner(choice.model, choice.key, limits).layout(*size).size
     sized = replace(choice.key, width=width, height=height)

@@ -189,7 +189,8 @@ def is_420(fmt: Format) -> bool:
 
 
 class FirstPlane:
-    """Returns the first plane of the second frame, without what exceeds the enlarged first frame, as Gray."""
+    """Called with a source frame and an enlarged one: returns the first plane of the enlarged one as Gray, cropped to
+    `scale` times the source's size."""
 
     def __init__(self, core: vs.Core, target: vs.VideoFormat, scale: int) -> None:
         self.core = core

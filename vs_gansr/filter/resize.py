@@ -60,7 +60,7 @@ class Back:
     def __call__(self, n: int, f: vs.VideoFrame) -> vs.VideoNode:
         source = describe_format(f.format)
         if source is None:
-            raise RenderError("the frame has no format")
+            raise RenderError("a filter before Upscale returned a frame without a format")
         key = tags.output_conversion(source, self.target or source, f.props, f.width, f.height)
         arguments: dict[str, Any] = dict(tags.CATMULL_ROM)
         if self.scale is not None:

@@ -299,17 +299,24 @@ def verify(part: Path, target: Path, precision: str, network: Original, samples:
                 f"but the original returns {list(wanted.shape)}"
             )
         if not np.isfinite(got).all():
-            raise ModelError(f"{target.name} in {precision} returns NaN or infinity")
+            raise ModelError(f"{target.name} in {precision} returns NaN or infinity{without(precision)}")
         span = network.gives.white - network.gives.black
         worst = max(worst, float(np.abs(got - wanted).max() / max(span, float(np.abs(wanted).max()))))
         ratios.append(psnr(got, wanted, span))
     checked = Checked(target, precision, worst, float(np.mean(ratios)))
     if precision == "fp32" and worst > 2e-4:
-        raise ModelError(f"{target.name} differs from the original by {worst:.2g}; at most 2e-4 is allowed")
+        raise ModelError(
+            f"{target.name} differs from the original by {worst:.2g} of the value range; at most 2e-4 is allowed"
+        )
     least = LEAST_PSNR.get(precision, 0.0)
     if checked.psnr < least:
         raise ModelError(
             f"{target.name} in {precision} has a PSNR of {checked.psnr:.1f} dB against the original; {least:g} dB are "
-            "required"
+            f"required{without(precision)}"
         )
     return checked
+
+
+def without(precision: str) -> str:
+    """Return the advice to leave out the option for a precision; "" for float32."""
+    return {"fp16": "; omit --fp16", "int8": "; give other --frames, or omit --int8"}.get(precision, "")

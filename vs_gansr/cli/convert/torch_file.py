@@ -139,7 +139,10 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
         hint = "; TorchScript is code, ask the author for the weights" if "TorchScript" in str(error) else ""
         raise ModelError(f'"{path.name}" cannot be read: {one_line(error, 200)}{hint}') from error
     if not isinstance(weights, dict):
-        raise ModelError(f'"{path.name}" contains a {type(weights).__name__} instead of weights by name')
+        raise ModelError(
+            f'"{path.name}" contains a {type(weights).__name__} instead of a state dict (weights by name); ask the '
+            "author for one"
+        )
     return as_float(weights), licence
 
 
@@ -212,7 +215,7 @@ def export(source: TorchNetwork, tile: int) -> OnnxExport:
             return found
         failures[where] = found
     why = "; ".join(f"{where}: {reason}" for where, reason in failures.items())
-    raise ModelError(f"{source.architecture} cannot be exported to ONNX; {why}")
+    raise ModelError(f"{source.architecture} cannot be exported to ONNX; tried: {why}")
 
 
 def origin(error: BaseException) -> BaseException:
@@ -245,7 +248,7 @@ def compare(source: TorchNetwork, session: ort.InferenceSession, height: int, wi
     except Exception as error:  # the binding raises its own types
         return f"{width}x{height} fails: {one_line(error, 120)}"
     far = difference(got, source.run(picture))
-    return None if far <= CLOSE else f"{width}x{height} differs by {far:.2g}"
+    return None if far <= CLOSE else f"the result for {width}x{height} differs from PyTorch's by {far:.2g}"
 
 
 def difference(got: Picture, want: Picture) -> float:

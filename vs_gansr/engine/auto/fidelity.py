@@ -46,13 +46,13 @@ def decibels(model: Model, provider: Provider, precision: str, plain: Model) -> 
 
 
 def computed_by(model: Model, key: EngineKey) -> str:
-    """All that a network's numbers and speed depend on, in words for what is remembered."""
+    """The key, as text, under which results are stored: network, precision, tier, device, versions, CPU features."""
     where = key.provider.identity(key.device_id)
     return " ".join((model.spec.digest, key.precision, key.tier, where, *sorted(cpu_rules.features())))
 
 
 def key_for(model: Model, provider: Provider, precision: str) -> EngineKey:
-    """The key for the picture."""
+    """The EngineKey for the test picture, on the provider's device 0, with one stream."""
     rule = model.spec.size_rule
     width, height = rule.fixed or rule.padded(SIDE, SIDE)
     return EngineKey(model.spec.digest, provider, 0, precision, width, height, 1, cpu_threads())

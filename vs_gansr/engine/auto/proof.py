@@ -73,8 +73,8 @@ class Verdict:
             )
         if not self.race <= CODE:
             return (
-                f"a picture computed beside others differs by {255 * self.race:.3g} 8-bit codes from the same picture "
-                "computed alone (at most 1 is allowed)"
+                f"results change if several pictures are computed at once: by {255 * self.race:.3g}/255 (at most 1/255 "
+                "is allowed)"
             )
         return ""
 
@@ -181,7 +181,9 @@ def in_a_process(proof: Proof) -> Verdict:
         except (OSError, ValueError):
             found = {"stage": "start"}
     stage = found.pop("stage")
-    return Verdict(**{**found, "failed": f"{one_line(RuntimeError(ended), 200)} ({stage})"} if ended else found)
+    return Verdict(
+        **{**found, "failed": f"{one_line(RuntimeError(ended), 200)} (in its part: {stage})"} if ended else found
+    )
 
 
 def child() -> None:
@@ -227,7 +229,7 @@ def stages(proof: Proof) -> Iterator[tuple[str, dict[str, float]]]:
 
 
 def glance(proof: Proof) -> float:
-    """Times the processors' speed with one small picture, where a GPU that is software gives itself away."""
+    """The device's speed divided by the CPU's, on one small picture: a GPU in software is much slower there."""
     assert proof.rival
     took = []
     for model, key in (proof.rival, (proof.model, proof.key)):
@@ -273,7 +275,7 @@ def numbers(proof: Proof, engine: Engine) -> dict[str, float]:
 
 
 def races(proof: Proof, engine: Engine) -> float:
-    """The largest difference between a picture computed among others and the same computed alone."""
+    """The largest difference between a picture computed among others and the same computed alone; white is 1."""
     spec, key = proof.model.spec, proof.key
     first = picture_for(spec, key.width, key.height)
     pictures = [[np.roll(plane, (5 * n, 9 * n), (0, 1)) for plane in first] for n in range(RACERS)]

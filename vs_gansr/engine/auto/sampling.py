@@ -131,6 +131,9 @@ class Sampler:
         if pair := self._reference.pair(picture, result, self._rng, stored):
             error = np.maximum(0, np.abs(pair[0] - pair[1]) - stored[1].is_integer) / stored[1].scale
             if (found := psnr(float(np.mean(np.square(error, dtype=np.float64))))) < SAME:
-                reason = f"frame {n} has a PSNR of {found:.1f} dB against the CPU's result ({SAME:g} dB are required)"
+                reason = (
+                    f"the device computes wrong: PSNR {found:.1f} dB against the CPU's result for frame {n} (at least "
+                    f"{SAME:g} dB are required)"
+                )
                 self.wrong(reason)
                 raise RenderError(reason)

@@ -52,7 +52,7 @@ def trouble(device_id: int) -> str | None:
         return NO_DRIVER
     status = cuda.cuInit(0)
     if status:
-        return f"the NVIDIA driver finds no usable device (cuInit says {status})"
+        return f"the NVIDIA driver finds no usable GPU (cuInit returns {status}); see what nvidia-smi says"
     found = len(names())
     if not 0 <= device_id < found:
         return f"device_id {device_id} does not exist, {found} CUDA device(s) found"

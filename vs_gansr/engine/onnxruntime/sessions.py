@@ -60,11 +60,12 @@ def create(proto: onnx.ModelProto, key: EngineKey, more: Mapping[str, str] | Non
             raise ShortageError(
                 f"too little {memory.named(key, error)} to load the network: {one_line(error)}"
             ) from error
-        raise ModelError(f"ONNX Runtime refuses the model: {one_line(error)}") from error
+        raise ModelError(f"ONNX Runtime refuses the network: {one_line(error)}") from error
     if provider.title not in session.get_providers():
         raise ProviderError(
-            f'provider "{provider.name}" fell back to {", ".join(session.get_providers())}: '
-            f"{provider.trouble(key.device_id) or 'ONNX Runtime gave no reason'}"
+            f'provider "{provider.name}" cannot run this network; ONNX Runtime would use '
+            f"{', '.join(session.get_providers())} instead ({provider.trouble(key.device_id) or 'it gave no reason'}); "
+            "`gansr doctor` may know more"
         )
     return session
 
@@ -79,7 +80,7 @@ def rewriting() -> Iterator[None]:
     except MemoryError as error:
         raise ShortageError("too little system memory to prepare the network") from error
     except Exception as error:
-        raise ModelError(f"the model's graph is damaged ({one_line(error)})") from error
+        raise ModelError(f"the network's graph is damaged ({one_line(error)}); export or download it again") from error
 
 
 def fix(proto: onnx.ModelProto, spec: ModelSpec, key: EngineKey) -> onnx.ModelProto:

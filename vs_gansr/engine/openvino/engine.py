@@ -133,7 +133,7 @@ def compile_for(data: bytes, network: Prepared, spec: ModelSpec, key: EngineKey)
             raise ShortageError(
                 f"too little {memory.named(key, error)} to load the network: {one_line(error)}"
             ) from error
-        raise ModelError(f"OpenVINO refuses the model: {one_line(error)}") from error
+        raise ModelError(f"OpenVINO refuses the network: {one_line(error)}") from error
     if not network.shuffle or shape != network.shuffle.shape(key.width, key.height):
         sessions.check_output(shape, spec, key)
     return compiled

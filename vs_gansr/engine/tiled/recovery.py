@@ -178,7 +178,9 @@ class Recovery:
             if self.overflows >= OVERFLOWS and planner.key.precision == "fp16":
                 planner.compute_in("fp32")
                 halves = [self._leases.pop(key) for key in list(self._leases) if key.precision == "fp16"]
-                self.say(f"after {self.overflows} such frames float32 is used from here on")
+                self.say(
+                    f"{self.overflows} frames overflowed half precision; all further frames are computed in float32"
+                )
         for lease in halves:
             lease.release()
         return "fp32"
@@ -247,7 +249,7 @@ class Recovery:
             kept.release()
 
     def say(self, message: str, once: str = "") -> None:
-        """Warns, once for all messages with the same `once`; of nothing if the message is empty."""
+        """Logs a warning once. Messages with the same `once` count as one; an empty message logs nothing."""
         with self._lock:
             if not message or (once or message) in self._said:
                 return

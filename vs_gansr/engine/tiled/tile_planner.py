@@ -121,7 +121,8 @@ class TilePlanner:
         if self.need(*size) > free:
             raise ShortageError(
                 f'model "{self.spec.name}" takes {size[0]}x{size[1]} pictures only, which need about '
-                f"{self.need(*size) // memory.MIB} MiB; {free // memory.MIB} MiB of {kind} are free"
+                f"{self.need(*size) // memory.MIB} MiB; {free // memory.MIB} MiB of {kind} are "
+                "free; free more, or use another model or provider"
             )
 
     def _overlap(self, fixed: Size | None = None) -> Size:

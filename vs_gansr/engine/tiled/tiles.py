@@ -65,7 +65,8 @@ def plan(width: int, height: int, tile: tuple[int, int], overlap: tuple[int, int
 def fit(
     width: int, height: int, overlap: tuple[int, int], multiple: int, least: int, fits: Callable[[int, int], bool]
 ) -> tuple[int, int] | None:
-    """The tile (w, h) for which `fits` and the pixels computed in all are fewest; None if no tile fits.
+    """Of the tiles (w, h) for which `fits(w, h)` is True, the one that needs the fewest computed pixels in all; None if
+    there is none.
 
     width, height and `least`, the shortest side, are multiples of `multiple`. `fits` must hold for all smaller
     tiles where it holds for one.
