@@ -39,7 +39,11 @@ class Settings:
         None, "int", "which of the provider's devices, from 0 (default: any with auto, else 0)"
     )
     precision: str = argument("auto", "data", "of the network: auto, fp32, fp16, bf16 or int8 (default: auto)")
-    num_streams: int | None = argument(None, "int", "frames computed at once (default: 2; with WebGPU 1)")
+    num_streams: int | None = argument(
+        None,
+        "int",
+        "frames computed at once (default: 2; 1 with WebGPU, and on CPUs for networks of unknown radius)",
+    )
     tilesize: tuple[int, int] | None = argument(
         None,
         "int[]",
@@ -54,8 +58,8 @@ class Settings:
     memory: int | None = argument(
         None,
         "int",
-        "limit in MiB (default: half of the free memory, on GPUs their own; on CPUs at most 1536, for each stream if "
-        "num_streams is given)",
+        "limit in MiB (default: half of the free memory, on GPUs their own; on CPUs at most 1536 in all, or for each "
+        "stream if num_streams is given)",
     )
     strength: float = argument(1.0, "float", "from 0, a Catmull-Rom resize, to 1, the network (default: 1)")
     texture: float = argument(

@@ -113,7 +113,7 @@ def picture_arguments(group: argparse._ArgumentGroup) -> None:
     add("--deband", type=amount, default=0.0, metavar="N", help="deband after the network (vszip Deband); strength "
         "1 to 3, in 8-bit values; needs the extra `filters` (default: 0)")  # fmt: skip
     add("--grain", type=amount, default=0.0, metavar="N", help="add grain to luma after the network (vszip Deband); "
-        "strength 0.5 to 3; needs the extra `filters` (default: 0); for grain as strong as the source's use "
+        "strength 0.5 to 3; needs the extra `filters` (default: 0); not Upscale's argument `grain`, which is "
         "--source-grain")  # fmt: skip
 
 
@@ -129,7 +129,8 @@ def part_arguments(group: argparse._ArgumentGroup) -> None:
         help="write PNG images beside OUTPUT instead of a video: N frames, source left and result right, each at 100 "
         "and at 300 %%")  # fmt: skip
     add("--preview", action="store_true",
-        help="write an HTML page instead of a video, OUTPUT.preview.html: ten moments, source and result")  # fmt: skip
+        help="write an HTML page instead of a video, such as out.preview.html for out.mkv: ten moments, source and "
+        "result")  # fmt: skip
 
 
 def network_arguments(group: argparse._ArgumentGroup) -> None:
