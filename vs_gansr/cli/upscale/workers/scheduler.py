@@ -352,7 +352,8 @@ class UpscaleRun:
         elif changed := changes(known, fingerprint):
             if self.speaker is None and not state.worker.elsewhere:
                 refuse(self.plan, self.ledger, changed)
-            raise Refused(f"{state.worker.name} on {host} would not make the same picture: {changed}")
+            anew = "" if state.worker.elsewhere else "; add --restart to render the whole film with that"
+            raise Refused(f"{state.worker.name} on {host} would not make the same picture: {changed}{anew}")
         state.opened, self.speaker = True, self.speaker or state
 
     def _replace(self, state: WorkerState, how: str) -> None:
