@@ -99,7 +99,7 @@ def test_encoders_words_are_understood() -> None:
 @pytest.mark.parametrize(
     ("encoder", "params", "remedy"),
     [
-        ("x265", "colorprim=bt2020:sar=4", "remove colorprim, which the output file would contradict.*use --primaries"),
+        ("x265", "colorprim=bt2020:sar=4", "colorprim is not allowed, because gansr sets it.*use --primaries"),
         ("x265", "aq-mode=3:sar=4", "use --sar"),
         ("x265", "interlace=tff", "--field"),
         ("x265", "field=1", "--field"),

@@ -220,7 +220,7 @@ def test_a_chunk_in_which_the_provider_failed_is_begun_again(tmp_path: Path, mon
 
     monkeypatch.setattr(render, "feed", feed)
     film = render.OpenFilm(plans.plan(), None, engine, ffmpeg.choose("x265"))
-    with pytest.raises(TryAgain, match="net in fp16 on CUDA did not last: then on CPU"):
+    with pytest.raises(TryAgain, match=r"net in fp16 on CUDA failed within this chunk \(then on CPU\)"):
         render.render_chunk(film, (0, 5), tmp_path / "chunk-00000.mp4", lambda answer: None)
     assert not list(tmp_path.iterdir())
 

@@ -163,7 +163,7 @@ def check(job: UpscaleJob, overwrite: bool, folder_must_exist: bool = True) -> N
     container(job.output, job.encoder)
     options.check(job)
     if job.test and (job.start or job.end is not None or job.frames):
-        raise CommandError("--test renders a part from the middle; omit it, or --start, --end and --frames")
+        raise CommandError("--test cannot be combined with --start, --end or --frames; omit one of them")
     if folder_must_exist and not output.parent.is_dir():
         raise CommandError(f"the folder {output.parent} does not exist; create it first")
     if output.is_dir():

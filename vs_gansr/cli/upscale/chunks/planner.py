@@ -163,7 +163,7 @@ def remarks(job: UpscaleJob, source: Source, graph: Graph, props: Any) -> list[s
     said = []
     if source.packets and sorted(graph.decoded_size) != sorted(source.size):
         (w, h), (a, b) = source.size, graph.decoded_size
-        said.append(f"VapourSynth holds subsampled video in whole steps only: {w}x{h} is cut to {a}x{b}")
+        said.append(f"VapourSynth needs sides that the chroma subsampling divides: {w}x{h} is cut to {a}x{b}")
     if any(source.crop):
         (w, h), (a, b) = graph.decoded_size, graph.source_size
         sides = "{} above, {} below, {} left and {} right".format(*source.crop)

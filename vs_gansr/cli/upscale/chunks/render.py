@@ -119,7 +119,7 @@ def render_chunk(film: OpenFilm, span: Span, path: Path, tell: Tell) -> ChunkFac
         encode([film.tool.path, *plan.encoder, f"file:{part}"], film, span, range(frames), 1 / plan.rate, tell)
         if film.engine != engine:
             lasted, then = ("; ".join(map(str, some)) for some in (engine, film.engine[len(engine) :]))
-            raise TryAgain(f"{lasted} did not last: {then}")
+            raise TryAgain(f"{lasted} failed within this chunk ({then}); it is rendered again by one provider alone")
         facts = examine(part, frames)
         keep(part, path)
     finally:

@@ -38,11 +38,11 @@ INSTEAD = {
         "use --primaries": "-color_primaries colorprim color-primaries colour_primaries color_primaries",
         "use --transfer": "-color_trc transfer transfer-characteristics transfer_characteristics",
         "use --range": "-color_range range fullrange color-range video_full_range_flag color_range",
-        "it is the source's": "-chroma_sample_location chromaloc chroma-sample-position chroma_sample_loc_type "
+        "taken from the source": "-chroma_sample_location chromaloc chroma-sample-position chroma_sample_loc_type "
         "chroma_sample_position",
         "every frame keeps its own time": "-r -vsync -fps_mode -enc_time_base fps fps-num fps-denom timebase force-cfr "
         "pulldown tick_rate num_ticks_poc_diff_one fixed_frame_rate_flag",
-        "frames are progressive; --field says what to make of the source's": "-field_order -top interlace interlaced "
+        "frames are progressive; use --field for an interlaced source": "-field_order -top interlace interlaced "
         "tff bff field fake-interlaced nointerlaced",
         "turn the source upright first": "display_orientation rotate",
         "use --start": "-ss",
@@ -52,7 +52,7 @@ INSTEAD = {
         "there would be no picture": "-vn",
         "use --drop sound": "-an",
         "use --drop subtitles": "-sn",
-        "the output's ending says it": "-f",
+        "the container follows from the output's suffix": "-f",
         "no other input can be added": "-i",
         "put it into a script and give the .vpy as source": "-filter_complex -lavfi",
     }.items()
@@ -110,7 +110,7 @@ def refuse_contradiction(option: str, name: str) -> None:
     refuse_two_passes(option, known)
     for word in (name, known, known.removeprefix("no-")):
         if word in INSTEAD:
-            raise CommandError(f"{option}: remove {name}, which the output file would contradict: {INSTEAD[word]}")
+            raise CommandError(f"{option}: {name} is not allowed, because gansr sets it: {INSTEAD[word]}")
 
 
 def refuse_two_passes(option: str, name: str) -> None:
@@ -157,7 +157,7 @@ def divide(job: UpscaleJob) -> ExtraOptions:
                 for option, _ in parsed(given) if kind.strip().endswith("_metadata") else ():
                     refuse_contradiction(word, option)
         elif name in INSTEAD and picture:
-            raise CommandError(f"{word} would replace an option that gansr sets: {INSTEAD[name]}")
+            raise CommandError(f"{word} is not allowed, because gansr sets it: {INSTEAD[name]}")
         else:
             rest.append(word)
     return ExtraOptions(*(tuple(filter(None, words)) for words in (params, filters, bitstream, rest)))

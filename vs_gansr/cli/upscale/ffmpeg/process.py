@@ -116,7 +116,7 @@ def feed(
         # On Windows the code of a process that is ended says nothing: whoever ends it chooses one.
         killed = (code < 0 or WINDOWS) and not reason and code != -getattr(signal, "SIGXFSZ", 0)
         kind = TryAgain if killed else CommandError
-        raise kind(f"ffmpeg failed: {reason or f'without a word ({how(code)})'}")
+        raise kind(f"ffmpeg failed: {reason or f'without an error message ({how(code)})'}")
     if written != frames:
         raise CommandError(f"ffmpeg wrote {written} of {frames} frames without saying why; try --verbose")
 

@@ -90,7 +90,7 @@ def of_file(path: str, parser: argparse.ArgumentParser) -> list[str]:
                 f'--preset-file {path}: "{name}" is not an option; the options are: {", ".join(sorted(known))}'
             )
         if isinstance(value, dict):
-            raise CommandError(f'--preset-file {path}: "{name}" is a table; write options one below the other')
+            raise CommandError(f"--preset-file {path}: [{name}] is a section; write options without section headings")
         words += option(name, value)
     return [*words, *(["--", *map(str, extra)] if extra else [])]
 

@@ -172,18 +172,17 @@ def enlarge(job: UpscaleJob, made: Assembly, target: Target) -> None:
         made.add("gansr.Upscale", **arguments, **format)
     width, height = target_size(job, made.clip, target) if sized else (made.clip.width, made.clip.height)
     passes = 1
-    begun = made.clip
     while not job.as_is and (made.clip.width < width or made.clip.height < height):
         if passes == MOST_PASSES:
             raise CommandError(
                 f"{width}x{height} is out of reach: {MOST_PASSES} passes of the model make "
-                f"{made.clip.width}x{made.clip.height} of a source whose first pass is {begun.width}x{begun.height}; "
-                "ask for less"
+                f"{made.clip.width}x{made.clip.height} of this source; "
+                "lower --width and --height"
             )
         if job.source_grain:
             raise CommandError(
-                f"--source-grain {job.source_grain:g} goes with one pass of the model, {width}x{height} needs more; "
-                "ask for less, or leave it out"
+                f"--source-grain {job.source_grain:g} works with one pass of the model only, and {width}x{height} "
+                "needs more; lower --width and --height, or omit --source-grain"
             )
         made.add("gansr.Upscale", **arguments)
         passes += 1
@@ -204,7 +203,10 @@ def timed(job: UpscaleJob, graph: Graph) -> Graph:
     stamps, base, end = graph.times.timestamps, graph.times.time_base, graph.times.end
     shown, divisor = filters.shown(stamps[first:last], job.field)
     if len(shown) != graph.clip.num_frames:
-        raise CommandError(f"{graph.clip.num_frames} frames come out of the filters instead of {len(shown)}")
+        raise CommandError(
+            f"{job.source}: the filters of --field made {graph.clip.num_frames} frames where {len(shown)} were "
+            "expected; try another --field"
+        )
     if last < len(stamps):
         end = stamps[last] * base
     elif job.field in ("bob", "ivtc") and len(stamps) > 1:

@@ -107,7 +107,7 @@ def frame_times(durations: Sequence[Fraction | None], rate: Fraction) -> FrameTi
     even = FrameTimes(tuple(range(len(lengths))), pace, len(lengths) * pace)
     if len(set(lengths)) == 1:
         if lengths[0] != pace:
-            told = f"every frame says it lasts {lengths[0]} s, but the clip's rate is {rate}; the rate counts"
+            told = f"_Duration of every frame is {lengths[0]} s, but the clip's rate is {rate}; the rate counts"
             return replace(even, note=told)
         return even
     shown = [Fraction(0)]
