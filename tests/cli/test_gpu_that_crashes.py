@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import footage
@@ -33,7 +34,8 @@ def test_a_chunk_that_crashes_each_time_is_an_error_with_the_remedy(
     done = gansr(*words, "--provider", "Faulty", env=os.environ | {"PYTHONPATH": path}, timeout=600)
     assert done.returncode == 1, done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert "SIGABRT" in last and "3 times in a row; Faulty computes this film: " in last, last
+    assert "SIGABRT" in last or sys.platform == "win32", last  # which has no signals
+    assert "3 times in a row; Faulty computes this film: " in last, last
     assert last.endswith("on the CPU add --provider CPU --restart"), last
     assert done.stderr.count("another worker continues") == 2
     verdicts = json.loads(next(tmp_path.rglob("gpu_trials.json")).read_text())["gpu_trials"].values()
