@@ -202,9 +202,8 @@ def test_figures_agree_between_pages() -> None:
 def logged(preparation: str, scale: int) -> dict[str, dict[str, float]]:
     """SSIMULACRA2 of the models on each clip as training/LOG.md has it, by clip and method."""
     log = (ROOT / "training" / "LOG.md").read_text(encoding="utf-8")
-    title = (
-        "Twice the size, clip by clip, 2026-12-01" if scale == 2 else "Four times the size, clip by clip, 2026-11-28"
-    )
+    date = {2: "2026-12-01, later", 4: "2026-11-28"}[scale]
+    title = f"{'Twice' if scale == 2 else 'Four times'} the size, clip by clip, {date}"
     part = log.split(f"\n### {title}\n")[1]
     (head,) = re.findall(rf"^\| {preparation}, SSIMULACRA2 \|.*$", part.split("\n### ")[0], re.MULTILINE)
     methods = [cell.strip() for cell in head.strip("|").split("|")][1:]
