@@ -66,16 +66,27 @@ def video(path: Path) -> vs.VideoNode:
 def test_x265(folder: Path) -> None:
     if not shutil.which("x265"):
         pytest.skip("x265 is not installed")
-    assert "`--sar 16:11`" in TEXT
-    done = shell(block("sh", "x265 --y4m").replace(" - -o", " --sar 16:11 - -o"), folder)
+    assert "`--sar 64:45`" in TEXT
+    done = shell(block("sh", "x265 --y4m --crf").replace(" - -o", " --sar 64:45 - -o"), folder)
     assert done.returncode == 0, done.stderr
     assert (video(folder / "out.hevc").width, video(folder / "out.hevc").height) == (128, 96)
-    assert "SAR 16:11" in subprocess.run([FFMPEG, "-i", folder / "out.hevc"], capture_output=True, text=True).stderr
+    assert "SAR 64:45" in subprocess.run([FFMPEG, "-i", folder / "out.hevc"], capture_output=True, text=True).stderr
+
+
+@pytest.mark.slow
+def test_x265_with_hdr10(folder: Path) -> None:
+    if not shutil.which("x265"):
+        pytest.skip("x265 is not installed")
+    (folder / "script.vpy").rename(folder / "hdr10.vpy")
+    done = shell(block("sh", "hdr10.vpy"), folder)
+    assert done.returncode == 0, done.stderr
+    listing = subprocess.run([FFMPEG, "-i", folder / "out.hevc"], capture_output=True, text=True).stderr
+    assert "yuv420p10le(tv, bt2020nc/bt2020/smpte2084" in listing
 
 
 @pytest.mark.slow
 def test_ffmpeg_with_the_shape_of_the_pixels(folder: Path) -> None:
-    shape = ",setsar=16/11"
+    shape = ",setsar=64/45"
     assert f"`{shape}`" in TEXT and "A0:0" in TEXT
     assert "A0:0" in shell("vspipe -c y4m script.vpy - 2>/dev/null | head -n 1 || true", folder).stdout
     done = shell(block("sh", "libx265").replace("range=tv", f"range=tv{shape}"), folder)
@@ -83,7 +94,7 @@ def test_ffmpeg_with_the_shape_of_the_pixels(folder: Path) -> None:
     clip = video(folder / "out.mkv")
     assert (clip.width, clip.height, clip.num_frames) == (128, 96, 5)
     listing = subprocess.run([FFMPEG, "-i", folder / "out.mkv"], capture_output=True, text=True).stderr
-    assert "Audio: aac" in listing and "SAR 16:11" in listing
+    assert "Audio: aac" in listing and "SAR 64:45" in listing
 
 
 @pytest.mark.slow

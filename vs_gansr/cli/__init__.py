@@ -53,7 +53,8 @@ class PrintVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"gansr {version('vs-gansr')}\n")
+        print(f"gansr {version('vs-gansr')}")  # noqa: T201 - what was asked for
+        parser.exit()
 
 
 def open_standard_streams() -> None:

@@ -23,7 +23,7 @@ __all__ = ["CUDA_EXTRA", "providers_tried"]
 
 CUDA_EXTRA = 'pip install "vs-gansr[cuda]"'
 AGAIN = "set GANSR_GPU=retest in the environment to repeat it"
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 def providers_tried() -> Iterator[Finding]:
