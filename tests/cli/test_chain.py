@@ -276,6 +276,35 @@ def test_a_name_taken_meanwhile_is_not_overwritten(start: Start, tmp_path: Path,
     assert "appeared in the meantime" in line and footage.facts(kept).picture["frames"] == 60
 
 
+@pytest.mark.parametrize("stem", ["out", "n" * 251], ids=["short", "longest"])
+@pytest.mark.parametrize("chunk", ["0", "0.2"])
+def test_a_finished_film_that_cannot_have_its_name_is_kept(
+    gansr: Gansr, tmp_path: Path, point_model: Path, chunk: str, stem: str
+) -> None:
+    """A folder takes the output's name while the film is encoded. Next to the longest name there is no other like it,
+    so the film keeps the temporary one."""
+    source, output = footage.plain(tmp_path / "in.mp4", frames=20), tmp_path / f"{stem}.mkv"
+    script = tmp_path / "ffmpeg-and-folder"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *pipe:0*) mkdir -p "{output}";; esac\nexec "{footage.FFMPEG}" "$@"\n')
+    script.chmod(0o755)
+    words = ["--model", point_model, "--chunk", chunk, "-y", "-q", "--ffmpeg", script]
+    done = gansr("upscale", source, output, *words)
+    assert done.returncode == 1 and output.is_dir()
+    line = one_line(done.stderr)
+    kept = Path(line.partition("the finished file is ")[2].partition(";")[0])
+    assert f"cannot be saved as {output}" in line and kept.name.startswith(
+        "out." if stem == "out" else (".gansr-", "joined-")
+    )
+    assert footage.facts(kept).picture["frames"] == 20
+    assert ("chunks are kept" in line) == (chunk != "0")
+    assert set(tmp_path.glob(".gansr-*")) <= {kept} and len(list(tmp_path.glob("*.gansr"))) == (chunk != "0")
+    if chunk != "0":  # the same command joins them again
+        output.rmdir()
+        script.write_text(f'#!/bin/sh\nexec "{footage.FFMPEG}" "$@"\n')
+        assert gansr("upscale", source, output, *words).returncode == 0
+        assert footage.facts(output).picture["frames"] == 20 and not list(tmp_path.glob("*.gansr"))
+
+
 def test_a_closed_stderr_stops_nothing(tmp_path: Path, home: Path, point_model: Path) -> None:
     source = footage.plain(tmp_path / "in.mp4", frames=3)
     words = ["upscale", str(source), str(tmp_path / "out.mkv"), "--model", str(point_model)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...common import files
 from ..common import CommandError
 
-__all__ = ["commit", "discard", "reserve", "sync"]
+__all__ = ["NotRenamed", "commit", "discard", "reserve", "sync"]
 
 
 def reserve(output: Path) -> Path:
@@ -25,17 +25,21 @@ def reserve(output: Path) -> Path:
     return temporary
 
 
-def discard(temporary: Path) -> None:
-    """Takes away an unfinished file, and what lay beside it to be attached."""
-    for path in (temporary, *temporary.parent.glob(f"{temporary.name}.*")):
+class NotRenamed(CommandError):
+    """The finished file does not have the output's name. The message says which name it has."""
+
+
+def discard(temporary: Path, finished: bool = False) -> None:
+    """Deletes a file and what lies beside it to be attached; a `finished` one, which has no other name, is kept."""
+    for path in (*([] if finished else [temporary]), *temporary.parent.glob(f"{temporary.name}.*")):
         files.delete(path)
 
 
 def commit(temporary: Path, output: Path, overwrite: bool) -> None:
     """Gives the finished file its name, for good: it is on the disk before, and what it was made of is deleted after.
 
-    Raises CommandError where someone else took the name meanwhile or does not let it be replaced, and says which name
-    the finished file has instead, or where the disk does not take it.
+    Raises NotRenamed where that fails, such as where someone else took the name meanwhile or has the file open,
+    CommandError where the file is gone.
     """
     try:
         sync(temporary)
@@ -43,32 +47,29 @@ def commit(temporary: Path, output: Path, overwrite: bool) -> None:
             files.rename(temporary, output)
         else:
             claim(temporary, output)
-        sync(output.parent)
-    except FileExistsError as error:
-        raise CommandError(
-            f"{output} appeared in the meantime; the finished file is {kept(temporary, output)}"
-        ) from error
-    except PermissionError as error:
-        raise CommandError(
-            f"{output} cannot be replaced: it is read-only or open in another program ({error.strerror}); "
-            f"the finished file is {kept(temporary, output)}"
-        ) from error
     except OSError as error:
-        raise refused(output, error) from error
+        if not temporary.exists():
+            raise CommandError(
+                f"{temporary} was deleted before it could become {output}; run the command again"
+            ) from error
+        if isinstance(error, FileExistsError):
+            reason = f"{output} appeared in the meantime"
+        elif isinstance(error, PermissionError):
+            reason = f"{output} cannot be replaced: it is read-only or open in another program ({error.strerror})"
+        else:
+            reason = f"the finished file cannot be saved as {output} ({error.strerror})"
+        raise NotRenamed(f"{reason}; the finished file is {kept(temporary, output)}") from error
+    sync(output.parent)
 
 
 def kept(temporary: Path, output: Path) -> Path:
-    """The name like that of `output` that the finished file gets instead. Raises CommandError where it gets none."""
+    """The name that the finished file has instead: one like that of `output`, or where that fails the temporary one."""
     path = output.with_name(f"{output.stem}.{secrets.token_hex(4)}{output.suffix}")
     try:
         files.rename(temporary, path)
-    except OSError as error:
-        raise refused(output, error) from error
+    except OSError:
+        return temporary
     return path
-
-
-def refused(output: Path, error: OSError) -> CommandError:
-    return CommandError(f"the finished file cannot be renamed to {output}: {error.strerror}")
 
 
 def sync(path: Path) -> None:
@@ -76,12 +77,12 @@ def sync(path: Path) -> None:
     folder = path.is_dir()
     if folder and os.name != "posix":
         return
-    descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
-    try:
-        with contextlib.suppress(OSError) if folder else contextlib.nullcontext():  # not on every network's disks
+    with contextlib.suppress(OSError) if folder else contextlib.nullcontext():  # not on every network's disks
+        descriptor = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def claim(temporary: Path, output: Path) -> None:

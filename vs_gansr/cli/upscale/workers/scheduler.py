@@ -18,7 +18,7 @@ from ..chunks.ledger import MANY_DAYS, Ledger, busy, folder_of, locked, old_fold
 from ..chunks.messages import CheckPlan, Command, Concatenate, MakePlan, OpenPlan, RenderChunk, RenderWhole
 from ..chunks.plan import NAME, Fingerprint, Plan, changes
 from ..job import UpscaleJob
-from ..output_file import commit, discard, reserve
+from ..output_file import NotRenamed, commit, discard, reserve
 from ..progress import Progress, State, WorkerProgress
 from .pool import WorkerPool, WorkerState, frame_threads
 from .process import Ended, Event, Events, Signal, Told, let_leave, pause, signals_as
@@ -112,6 +112,7 @@ class UpscaleRun:
             )
         temporary = reserve(self.output)
         draft = temporary.with_name(f"{temporary.name}.plan")
+        finished = False
         try:
             plan = Plan.load(self.folder / NAME) if begun else self.planned(draft, temporary)
             if len(plan.spans) == 1 and not begun:
@@ -126,12 +127,13 @@ class UpscaleRun:
                     outcome = self._in_chunks(plan, begun)
             self.let_leave()
             return outcome
-        except CommandError:
+        except CommandError as error:
+            finished = isinstance(error, NotRenamed)
             self.let_leave()
             raise
         finally:
             self.end()  # a worker might write again what is deleted here
-            discard(temporary)
+            discard(temporary, finished)
 
     def let_leave(self, shown: bool = True) -> None:
         """Lets a script's functions for its end run in workers that render nothing; what they print is `shown` once."""
@@ -183,14 +185,11 @@ class UpscaleRun:
             ledger.forget(damaged)
         self.pool.leave_cluster()
         joined = self.folder / f"joined-{secrets.token_hex(4)}{self.output.suffix}"
-        try:
-            self._join(plan, joined)
-            self._check_signals()
-            ledger.joined = stamp_of(joined)
-            ledger.save()
-            commit(joined, self.output, self.options.overwrite)
-        finally:
-            discard(joined)
+        self._join(plan, joined)  # where it fails, or what follows, `sweep` deletes the file
+        self._check_signals()
+        ledger.joined = stamp_of(joined)
+        ledger.save()
+        commit(joined, self.output, self.options.overwrite)
         ledger.remove()
         return Outcome(plan, ledger.fingerprint.get("engine", ""), self.found, ledger)
 
@@ -409,7 +408,8 @@ class UpscaleRun:
             return
         if isinstance(error, Refused):
             return
-        ledger.sweep()
+        if not isinstance(error, NotRenamed):  # the finished film may lie among the chunks
+            ledger.sweep()
         kept = (
             f"{len(ledger.chunks)} of {len(self.plan.spans)} chunks are kept: to continue with them repeat the command"
         )
