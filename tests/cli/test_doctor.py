@@ -297,7 +297,7 @@ def test_a_provider_that_crashes_is_survived(gansr: Gansr, before: Path) -> None
     start.unlink()
     start.write_text(
         code + "\n_session = InferenceSession\ndef InferenceSession(*a, **k):\n    import os\n"
-        "    os.kill(os.getpid(), 11) if os.environ.get('TRIAL') or 'providers' in __import__('sys').argv[0] else None\n"
+        "    os.kill(os.getpid(), 11) if 'providers' in __import__('sys').argv[0] else None\n"
         "    return _session(*a, **k)\n"
     )
     _, findings = doctor(gansr)

@@ -53,7 +53,7 @@ class PrintVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        print(f"gansr {version('vs-gansr')}")  # noqa: T201 - what was asked for
+        print(f"gansr {version('vs-gansr')}")
         parser.exit()
 
 
